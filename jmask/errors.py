@@ -1,0 +1,79 @@
+"""What jmask says when a mask is lost, and how loudly it says it."""
+
+import contextlib
+import sys
+import warnings
+from collections.abc import Iterator
+from contextvars import ContextVar
+
+_strict: ContextVar[bool] = ContextVar("jmask_strict", default=False)
+_observed: ContextVar[list[str] | None] = ContextVar("jmask_observed", default=None)
+
+
+class MaskDroppedWarning(UserWarning):
+    """A mask met a layer that can neither use it nor pass it on: what follows sees padding as data."""
+
+
+class MaskDroppedError(ValueError):
+    """The same under `jm.strict()`: the model is refused."""
+
+
+@contextlib.contextmanager
+def strict(enabled: bool = True) -> Iterator[None]:
+    """Inside this context a dropped mask raises `MaskDroppedError` instead of warning.
+
+    The check runs while a function is traced: a function that `jax.jit` has compiled before is not traced again.
+
+    Args:
+        enabled: `False` returns to warnings inside an outer strict context.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        MaskDroppedError: where a layer inside the context drops a mask.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> class Mystery(jm.Layer):
+    ...     def call(self, params, inputs):
+    ...         return inputs
+    >>> with jm.strict():
+    ...     Mystery()(jm.from_lengths(jnp.ones((1, 3)), [2]))
+    Traceback (most recent call last):
+    jmask.errors.MaskDroppedError: mystery: ...
+    """
+    token = _strict.set(enabled)
+    try:
+        yield
+    finally:
+        _strict.reset(token)
+
+
+@contextlib.contextmanager
+def observe_drops() -> Iterator[list[str]]:
+    """Collects the messages of masks that are dropped inside this context, besides the warning or error."""
+    messages: list[str] = []
+    token = _observed.set(messages)
+    try:
+        yield messages
+    finally:
+        _observed.reset(token)
+
+
+def report_dropped_mask(message: str) -> None:
+    """Warns, or raises under `strict`, with `message` (which starts with the layer's path)."""
+    observed = _observed.get()
+    if observed is not None:
+        observed.append(message)
+    if _strict.get():
+        raise MaskDroppedError(message)
+    warnings.warn(message, MaskDroppedWarning, stacklevel=_level_of_caller())
+
+
+def _level_of_caller() -> int:
+    """The stack level of the first frame outside the library: the line that a user can change."""
+    frame, level = sys._getframe(1), 1
+    package = __name__.rpartition(".")[0]
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in (package, "jax"):
+        frame, level = frame.f_back, level + 1
+    return level
