@@ -1,0 +1,79 @@
+"""Maps of each step alone: the affine map, and the lookup of an embedding."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from ..arithmetic import intersect_masks
+from ..masked import Masked, fill, mask_of
+
+
+def dense(
+    x: Masked | Float[Array, "... features"],
+    kernel: Float[Array, "features units"],
+    bias: Float[Array, " units"] | None = None,
+) -> Masked | Float[Array, "... units"]:
+    """The affine map `x @ kernel + bias` of every step.
+
+    Args:
+        x: values `(batch, time, features)`, mask `(batch, time)`, or an array.
+        kernel: `(features, units)`.
+        bias: `(units,)`, or None.
+
+    Returns:
+        `(batch, time, units)` with the mask of `x`. An empty row holds no real step and passes no gradient.
+
+    Raises:
+        ValueError: the last axis of `x` is a masked one.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.ops.dense(jnp.ones((1, 2)), jnp.ones((2, 1)), jnp.ones(1)).tolist()
+    [[3.0]]
+    """
+    check_feature_axis(x, "dense")
+    y = fill(x, 0) @ kernel
+    y = y if bias is None else y + bias
+    return x.with_values(y) if isinstance(x, Masked) else y
+
+
+def embed(
+    ids: Masked | Int[Array, "..."], table: Float[Array, "vocabulary features"]
+) -> Masked | Float[Array, "... features"]:
+    """The rows of a table.
+
+    Args:
+        ids: integers in `[0, vocabulary)`, any shape. An id outside gives a row of NaN, which shows, where wrapping
+            or clipping would not; ids at padded steps are never looked up.
+        table: `(vocabulary, features)`.
+
+    Returns:
+        `(*ids.shape, features)` with the mask of `ids`. An empty row passes no gradient.
+
+    Raises:
+        TypeError: the ids are not integers.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.ops.embed(jnp.array([1, 0]), jnp.array([[1.0], [2.0]])).tolist()
+    [[2.0], [1.0]]
+    """
+    if not jnp.issubdtype(ids.dtype, jnp.integer):
+        raise TypeError(f"Ids must be integers; received dtype {ids.dtype}. Convert them with `ids.astype('int32')`.")
+    index = jnp.asarray(fill(ids, 0))
+    index = jnp.where(index < 0, table.shape[0], index)
+    rows = jnp.take(table, index, axis=0, mode="fill", fill_value=jnp.nan)
+    return ids.with_values(rows) if isinstance(ids, Masked) else rows
+
+
+def mask_where(x: Any, real: Bool[Array, "..."]) -> Bool[Array, "..."]:
+    """The mask of steps that are `real` and were not padding before; its shape is that of `real`."""
+    return intersect_masks(mask_of(x), real)
+
+
+def check_feature_axis(x: Any, name: str) -> None:
+    """Refuses values without a feature axis behind the mask, whose last axis is time."""
+    if isinstance(x, Masked) and x.mask.ndim >= x.ndim:
+        raise ValueError(
+            f"`{name}` works on the last axis, which must be a feature axis behind the mask; received values "
+            f"{x.shape} with a mask over all of them. Add an axis: `x[..., None]`."
+        )

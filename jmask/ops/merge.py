@@ -1,0 +1,119 @@
+"""Several inputs into one: sums, and concatenation over time or features."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import jax.numpy as jnp
+
+from ..arithmetic import intersect_masks
+from ..masked import Masked, fill, mask_of, values_of
+
+Merge = Literal["intersection", "union"]
+
+
+def merge_masks(masks: Sequence[Any], merge: Merge = "intersection") -> Any:
+    """The mask of a merged step.
+
+    Args:
+        masks: bool arrays of one shape, or None where all is real.
+        merge: `"intersection"`: real where all inputs are; `"union"`: real where any is.
+
+    Returns:
+        The mask, or None if everything is real.
+
+    Raises:
+        ValueError: another word for `merge`.
+    """
+    if merge == "intersection":
+        return functools.reduce(intersect_masks, masks, None)
+    if merge != "union":
+        raise ValueError(f"`merge` must be 'intersection' or 'union'; received {merge!r}.")
+    if any(mask is None for mask in masks):
+        return None
+    return functools.reduce(lambda a, b: a if a is b else a | b, masks)
+
+
+def add(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
+    """The sum of several inputs, step by step.
+
+    Args:
+        xs: `Masked` or arrays of one rank whose shapes broadcast, `(batch, time, ...)`.
+        merge: `"intersection"`: a step is real where it is in all inputs, and an array counts as all real;
+            `"union"`: where it is in any, and an input adds 0 at its padded steps.
+
+    Returns:
+        The sum; a `Masked` unless no step is padding. An empty row holds no real step and passes no gradient.
+
+    Raises:
+        ValueError: no inputs, ranks or masks that do not fit, or another word for `merge`.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> x, y = (jm.from_lengths(jnp.ones((1, 3)), [n]) for n in (1, 2))
+    >>> jm.ops.add([x, y], merge="union")
+    Masked(float32[1, 3], lengths=[2])
+    [[2 1 ·]]
+    """
+    _check_inputs(xs, "add")
+    if merge == "intersection":
+        return functools.reduce(lambda a, b: a + b, xs)
+    mask = merge_masks([mask_of(x) for x in xs], merge)
+    values = functools.reduce(lambda a, b: a + b, [fill(x, 0) for x in xs])
+    return values if mask is None else _masked_like(xs, values, mask)
+
+
+def concatenate(xs: Sequence[Any], axis: int = -1) -> Any:
+    """Concatenation, values and masks together.
+
+    Args:
+        xs: `Masked` or arrays of one rank; an array counts as all real.
+        axis: over the last masked axis (time) the masks are concatenated too, and padding stays where it is, in the
+            middle of the longer rows; over a feature axis a step is real where it is in all inputs.
+
+    Returns:
+        The concatenation; a `Masked` if any input is one. An empty row stays empty and passes no gradient.
+
+    Raises:
+        ValueError: no inputs, or ranks or masks that do not fit.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> x = jm.from_lengths(jnp.array([[1, 2]]), [1])
+    >>> jm.ops.concatenate([x, x + 2], axis=1)
+    Masked(int32[1, 4], lengths=[2])
+    [[1 · 3 ·]]
+    """
+    _check_inputs(xs, "concatenate")
+    values = jnp.concatenate([values_of(x) for x in xs], axis)
+    masks = [mask_of(x) for x in xs]
+    found = [mask for mask in masks if mask is not None]
+    if not found:
+        return values
+    axis = axis % values.ndim
+    if axis >= found[0].ndim:
+        return _masked_like(xs, values, merge_masks(masks))
+    full = [jnp.ones(x.shape[: found[0].ndim], bool) if mask_of(x) is None else x.mask for x in xs]
+    is_time = axis == found[0].ndim - 1
+    return Masked(values, jnp.concatenate(full, axis), None if is_time else _common_side(xs))
+
+
+def _common_side(xs: Sequence[Any]) -> Any:
+    sides = {getattr(x, "padding_side", None) for x in xs}
+    return sides.pop() if len(sides) == 1 else None
+
+
+def _masked_like(xs: Sequence[Any], values: Any, mask: Any) -> Masked:
+    """The merged values under their mask; if it is the mask of an input, the padding side is known too."""
+    side = next((x.padding_side for x in xs if isinstance(x, Masked) and x.mask is mask), None)
+    return Masked(values, mask, side)
+
+
+def _check_inputs(xs: Sequence[Any], name: str) -> None:
+    if not isinstance(xs, (list, tuple)) or not xs:
+        raise ValueError(f"`{name}` takes a list of one or more inputs; received {xs!r}.")
+    ranks = {x.ndim for x in xs}
+    mask_shapes = {tuple(x.mask.shape) for x in xs if isinstance(x, Masked)}
+    if len(ranks) > 1 or len({len(shape) for shape in mask_shapes}) > 1:
+        raise ValueError(
+            f"`{name}` takes inputs of one rank with masks of one rank; received values {[tuple(x.shape) for x in xs]} "
+            f"and masks {sorted(mask_shapes)}. Add axes with indexing, e.g. `x[:, None]`."
+        )

@@ -1,0 +1,41 @@
+"""Variance and standard deviation over the real steps."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike
+
+from ..masked import Masked, as_masked
+from .reduce import Axis, mean
+
+
+def var(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
+    """Variance over the real steps, divided by their number; arguments and masks as in `jm.ops.sum`.
+
+    The mean is taken off first, so large means cost no digits. An empty row gives 0 and passes no gradient.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.ops.var(jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2]), axis=1).tolist()
+    [1.0]
+    """
+    x = as_masked(x)
+    centre = mean(x, axis, keepdims=True)
+    centre = centre.values if isinstance(centre, Masked) else centre
+    return mean(x.with_values(jnp.square(x.fill(0) - centre)), axis, keepdims=keepdims)
+
+
+def std(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
+    """Standard deviation over the real steps, the root of `jm.ops.var`.
+
+    An empty row gives 0 and passes no gradient, nor does a row of equal steps, where the root has none.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.ops.std(jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2]), axis=1).tolist()
+    [1.0]
+    """
+    variance = var(x, axis, keepdims=keepdims)
+    if isinstance(variance, Masked):
+        return variance.with_values(_root(variance.fill(0)))
+    return _root(variance)
+
+
+def _root(x: Array) -> Array:
+    return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, 1)), 0)

@@ -1,0 +1,175 @@
+"""Reductions that count real steps only."""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike
+
+from ..arithmetic import expand
+from ..masked import Masked
+
+Axis = int | tuple[int, ...] | None
+
+
+def sum(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
+    """Sum over the real steps.
+
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`; an array counts in full.
+        axis: axes to reduce, all by default.
+        keepdims: keeps the reduced axes with size 1.
+
+    Returns:
+        An array where a masked axis was reduced; of a mask of rank 3, `(documents, sentences, words)`, reducing the
+        words leaves a `Masked` in which a sentence is real if it has a real word. Over feature axes alone, a `Masked`
+        with the mask of `x`. An empty row gives 0 and passes no gradient.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.ops.sum(jm.from_lengths(jnp.ones((2, 3)), [2, 0]), axis=1).tolist()
+    [2.0, 0.0]
+    """
+    return _reduce(x, axis, keepdims, lambda v, where, axes: jnp.sum(v, axes, keepdims=True), neutral=0)
+
+
+def mean(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
+    """Mean over the real steps, the sum divided by their number; arguments and masks as in `jm.ops.sum`.
+
+    An empty row gives 0 and passes no gradient.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> float(jm.ops.mean(jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2])))
+    2.0
+    """
+
+    def mean_of(values: Array, where: Array, axes: tuple[int, ...]) -> Array:
+        total = jnp.sum(values, axes, keepdims=True)
+        count = jnp.sum(where, axes, keepdims=True, dtype=jnp.int32)
+        return total / jnp.maximum(count, 1).astype(total.dtype)
+
+    return _reduce(x, axis, keepdims, mean_of, neutral=0)
+
+
+def max(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
+    """Largest value of the real steps; arguments and masks as in `jm.ops.sum`.
+
+    An empty row gives 0 and passes no gradient.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.ops.max(jm.from_lengths(jnp.array([[-2, -5, 9]]), [2]), axis=1).tolist()
+    [-2]
+    """
+    return _reduce(x, axis, keepdims, _unless_empty(jnp.max), neutral=_lowest)
+
+
+def min(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
+    """Smallest value of the real steps; arguments and masks as in `jm.ops.sum`.
+
+    An empty row gives 0 and passes no gradient.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.ops.min(jm.from_lengths(jnp.array([[2, 5, -9]]), [2]), axis=1).tolist()
+    [2]
+    """
+    return _reduce(x, axis, keepdims, _unless_empty(jnp.min), neutral=_highest)
+
+
+def any(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
+    """Whether a real step is true; arguments and masks as in `jm.ops.sum`. An empty row gives False.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.ops.any(jm.from_lengths(jnp.array([[0, 1]]), [1]), axis=1).tolist()
+    [False]
+    """
+    return _reduce(x, axis, keepdims, lambda v, where, axes: jnp.any(v, axes, keepdims=True), neutral=0)
+
+
+def all(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
+    """Whether all real steps are true; arguments and masks as in `jm.ops.sum`. An empty row gives True.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.ops.all(jm.from_lengths(jnp.array([[1, 0]]), [1]), axis=1).tolist()
+    [True]
+    """
+    return _reduce(x, axis, keepdims, lambda v, where, axes: jnp.all(v, axes, keepdims=True), neutral=1)
+
+
+def prod(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
+    """Product of the real steps; arguments and masks as in `jm.ops.sum`. An empty row gives 1 and no gradient.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.ops.prod(jm.from_lengths(jnp.array([[2, 3, 9]]), [2]), axis=1).tolist()
+    [6]
+    """
+    return _reduce(x, axis, keepdims, lambda v, where, axes: jnp.prod(v, axes, keepdims=True), neutral=1)
+
+
+def mean_pool(x: Masked | ArrayLike, *, keepdims: bool = False) -> Masked | Array:
+    """Mean over the real steps of each sequence: `jm.ops.mean` over the last masked axis.
+
+    Args:
+        x: values `(batch, time, features)`, mask `(batch, time)`; in an array axis -2 is time.
+        keepdims: keeps the time axis with size 1.
+
+    Returns:
+        The means, `(batch, features)`. An empty row gives zeros and passes no gradient.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.ops.mean_pool(jm.from_lengths(jnp.ones((1, 3, 2)), [2])).tolist()
+    [[1.0, 1.0]]
+    """
+    return mean(x, x.mask.ndim - 1 if isinstance(x, Masked) else -2, keepdims=keepdims)
+
+
+def _reduce(x: Any, axis: Axis, keepdims: bool, reduction: Callable, neutral: Any) -> Any:
+    """Fills padding with the reduction's neutral element, reduces, and finds the mask of what is left."""
+    if not isinstance(x, Masked):
+        values = jnp.asarray(x)
+        axes = _axes(axis, values.ndim)
+        reduced = reduction(values, jnp.ones(values.shape, bool), axes)
+        return reduced if keepdims else jnp.squeeze(reduced, axes)
+    axes = _axes(axis, x.ndim)
+    value = neutral(x.dtype) if callable(neutral) else jnp.asarray(neutral, x.dtype)
+    where = jnp.broadcast_to(expand(x.mask, x.ndim), x.shape)
+    reduced = reduction(x.fill(value), where, axes)
+    values = reduced if keepdims else jnp.squeeze(reduced, axes)
+    return _with_remaining_mask(x, values, tuple(a for a in axes if a < x.mask.ndim), keepdims)
+
+
+def _with_remaining_mask(x: Masked, values: Array, masked_axes: tuple[int, ...], keepdims: bool) -> Any:
+    if not masked_axes:
+        return x.with_values(values)
+    if x.mask.ndim - len(masked_axes) < 2:
+        return values
+    return Masked(values, jnp.any(x.mask, masked_axes, keepdims=keepdims))
+
+
+def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
+    axes = range(ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    for a in axes:
+        if not -ndim <= operator.index(a) < ndim:
+            raise ValueError(f"`axis={axis}` is out of bounds for values of rank {ndim}.")
+    return tuple(sorted({a % ndim for a in axes}))
+
+
+def _unless_empty(reduction: Callable) -> Callable:
+    """A reduction without a finite neutral element, made 0 where there is nothing to reduce."""
+
+    def safe(values: Array, where: Array, axes: tuple[int, ...]) -> Array:
+        found = jnp.any(where, axes, keepdims=True)
+        return jnp.where(found, reduction(values, axes, keepdims=True), jnp.zeros((), values.dtype))
+
+    return safe
+
+
+def _lowest(dtype: Any) -> Any:
+    if dtype == bool:
+        return False
+    return -jnp.inf if jnp.issubdtype(dtype, jnp.inexact) else jnp.iinfo(dtype).min
+
+
+def _highest(dtype: Any) -> Any:
+    if dtype == bool:
+        return True
+    return jnp.inf if jnp.issubdtype(dtype, jnp.inexact) else jnp.iinfo(dtype).max
