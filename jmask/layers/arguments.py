@@ -1,0 +1,171 @@
+"""Calls by name: what goes to a layer as values, what as masks, and which of `mask`, `training`, `key` it asked for."""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from ..masked import Masked, check_mask, fill, mask_of, values_of
+
+FILLED = ("mask", "training", "key")
+
+
+class _NoMask:
+    """The explicit absence of a mask."""
+
+    def __repr__(self) -> str:
+        return "jm.NO_MASK"
+
+
+NO_MASK = _NoMask()
+
+
+def is_array(leaf: Any) -> bool:
+    """Whether a leaf is an array, a tracer or an abstract array."""
+    return hasattr(leaf, "shape") and hasattr(leaf, "dtype")
+
+
+def is_masked(leaf: Any) -> bool:
+    """Whether a leaf is a `Masked`, for use as `is_leaf`."""
+    return isinstance(leaf, Masked)
+
+
+def is_none(leaf: Any) -> bool:
+    """Whether a leaf is None, for use as `is_leaf`."""
+    return leaf is None
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """What a method of a layer takes: its inputs, the masks of inputs by name, and what is filled in."""
+
+    inputs: inspect.Signature
+    masks: tuple[str, ...]
+    filled: tuple[str, ...]
+
+    def asks_for_mask_of(self, argument: str, *, first: bool) -> bool:
+        """Whether the mask of this input has a parameter."""
+        return f"{argument}_mask" in self.masks or (first and "mask" in self.filled)
+
+
+@functools.lru_cache(maxsize=None)
+def signature_of(function: Callable) -> Signature:
+    """Parts the parameters of an unbound `call` or `compute_mask` (without `self` and `params`) by their names."""
+    parameters = dict(inspect.signature(function).parameters)
+    parameters.pop("self", None)
+    parameters.pop("params", None)
+    masks = tuple(name for name in parameters if name.endswith("_mask") and name[:-5] in parameters)
+    filled = tuple(name for name in FILLED if name in parameters)
+    inputs = [p for name, p in parameters.items() if name not in (*masks, *FILLED)]
+    return Signature(inspect.Signature(inputs), masks, filled)
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """The inputs of one call of a layer, by argument name; `Masked` leaves carry their masks."""
+
+    signature: Signature
+    bound: inspect.BoundArguments
+
+    @property
+    def first(self) -> str | None:
+        """Name of the argument whose mask is called `mask`."""
+        return next(iter(self.bound.arguments), None)
+
+    @functools.cached_property
+    def masked(self) -> dict[str, list[Masked]]:
+        """The `Masked` leaves of every argument that has some."""
+        leaves = {name: jax.tree.leaves(value, is_leaf=is_masked) for name, value in self.bound.arguments.items()}
+        found = {name: [leaf for leaf in group if is_masked(leaf)] for name, group in leaves.items()}
+        return {name: group for name, group in found.items() if group}
+
+    def with_leaves(self, function: Callable[[Any], Any]) -> "Arguments":
+        """The same call with `function` applied to every leaf."""
+        arguments = {k: jax.tree.map(function, v, is_leaf=is_masked) for k, v in self.bound.arguments.items()}
+        return Arguments(self.signature, _rebind(self.bound, arguments))
+
+    def masks(self) -> dict[str, Any]:
+        """The masks of every argument, None where a leaf has none, in the argument's structure."""
+        return {
+            name: jax.tree.map(mask_of, value, is_leaf=is_masked) for name, value in self.bound.arguments.items()
+        }
+
+    def guarded(self) -> "Arguments":
+        """Plain arrays for every input, with zeros at padded positions."""
+        return self.with_leaves(fill)
+
+    def unmasked(self) -> "Arguments":
+        """Plain arrays for every input."""
+        return self.with_leaves(values_of)
+
+
+def bind(function: Callable, args: tuple[Any, ...], kwargs: dict[str, Any], mask: Any) -> Arguments:
+    """Binds a call to the signature of `function`, and puts explicit masks in the place of attached ones.
+
+    Args:
+        function: the unbound `call` of a layer.
+        args: its positional inputs: arrays, `Masked`, nests of them, or static values.
+        kwargs: inputs by name, and masks by name (`context_mask=`).
+        mask: the explicit mask of the first input: None leaves the attached one, `NO_MASK` removes it, and for a nest
+            of inputs it is a nest of these.
+
+    Returns:
+        The arguments, every masked leaf a `Masked`.
+
+    Raises:
+        TypeError: arguments that the signature does not have.
+        ValueError: a mask that does not fit its input.
+    """
+    signature = signature_of(function)
+    explicit = {name[:-5]: kwargs.pop(name) for name in list(kwargs) if name in signature.masks}
+    try:
+        bound = signature.inputs.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"`{function.__qualname__}` {error}; its inputs are `{signature.inputs}`.") from None
+    arguments = Arguments(signature, bound)
+    if mask is not None and arguments.first is not None:
+        alone = signature.inputs.parameters[arguments.first].kind is inspect.Parameter.VAR_POSITIONAL and len(args) == 1
+        explicit.setdefault(arguments.first, (mask,) if alone else mask)
+    overridden = {k: _override(k, v, explicit.get(k)) for k, v in bound.arguments.items()}
+    return Arguments(signature, _rebind(bound, overridden))
+
+
+def fill_by_name(signature: Signature, arguments: Arguments, options: dict[str, Any]) -> dict[str, Any]:
+    """Values for the parameters `mask`, `<input>_mask`, `training` and `key` that a method has asked for."""
+    masks = arguments.masks()
+    filled = {name: options.get(name) for name in signature.filled if name != "mask"}
+    if "mask" in signature.filled:
+        filled["mask"] = masks.get(arguments.first or "")
+    return filled | {name: masks.get(name[:-5]) for name in signature.masks}
+
+
+def _rebind(bound: inspect.BoundArguments, arguments: dict[str, Any]) -> inspect.BoundArguments:
+    return inspect.BoundArguments(bound.signature, arguments)  # type: ignore[arg-type]
+
+
+def _override(name: str, value: Any, masks: Any) -> Any:
+    """An input with explicit masks in place of the attached ones, leaf by leaf."""
+    if masks is None:
+        return value
+    leaves, structure = jax.tree.flatten(value, is_leaf=is_masked)
+    given, given_structure = jax.tree.flatten(masks, is_leaf=is_none)
+    if structure != given_structure:
+        raise ValueError(
+            f"The mask of `{name}` must have the structure of `{name}`, one mask, None or jm.NO_MASK an array; "
+            f"received {given_structure} for {structure}."
+        )
+    return structure.unflatten(map(_override_leaf, leaves, given))
+
+
+def _override_leaf(leaf: Any, mask: Any) -> Any:
+    if mask is None:
+        return leaf
+    if mask is NO_MASK:
+        return values_of(leaf)
+    if not is_array(mask):
+        raise TypeError(f"A mask must be a bool array, None or jm.NO_MASK; received {mask!r}.")
+    check_mask(values_of(leaf), mask)
+    return Masked(values_of(leaf), mask)

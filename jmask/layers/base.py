@@ -1,0 +1,209 @@
+"""The `Layer` protocol: hyperparameters in a frozen dataclass, a pure call, and a word on what becomes of the mask."""
+
+import dataclasses
+import inspect
+from typing import Any, ClassVar, dataclass_transform
+
+import jax
+
+from . import masks, path
+from .arguments import Arguments, bind, fill_by_name, is_masked, is_none, signature_of
+from .initialise import Slot, collect
+
+
+@dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(dataclasses.field,))
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Layer:
+    """A layer: a frozen dataclass whose fields are hyperparameters, and pure functions of `(params, inputs)`.
+
+    A subclass is made a frozen dataclass by itself; it declares fields and writes
+
+    - `call(self, params, inputs, ...)`: the values of the outputs. It receives plain arrays with zeros at padded
+      positions. A parameter named `mask` receives the mask of the first input (None if it has none; for a list or
+      dict of inputs a list or dict), `context_mask` that of the input `context`, `training` a bool, `key` a PRNG key.
+    - `init(self, key, *inputs)`: the parameters, a nested dict. Without it a layer has none of its own; a layer with
+      layers in its fields, or that calls some by `params["name"]`, gets theirs under these names.
+    - what becomes of the mask: nothing (it is dropped, with a warning), `supports_masking = True` (every step is
+      treated alone, so outputs have the masks of the inputs), or `compute_mask`.
+
+    `uses_mask` tells a model's summary whether the outputs at real steps depend on the mask; it affects nothing else.
+
+    With `takes_masked = True` the inputs arrive as they are, `Masked` or arrays, and `call` answers itself for the
+    masks of its outputs by returning `Masked`. The same may be done leaf by leaf in any `call`.
+
+    Two calls share parameters if they are calls of the same object: identity decides, not equality.
+
+    Attributes:
+        name: how the layer is called in `params` and in messages; by default its class in snake case.
+    """
+
+    supports_masking: ClassVar[bool] = False
+    takes_masked: ClassVar[bool] = False
+
+    name: str | None = dataclasses.field(default=None, kw_only=True)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Makes the subclass a frozen dataclass."""
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            raise TypeError(
+                f"`{cls.__name__}` defines `__init__`. A layer is a frozen dataclass: declare its hyperparameters as "
+                "fields (`units: int`), and make its parameters in `init(self, key, *inputs)`."
+            )
+        dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
+
+    def init(self, key: Any, *inputs: Any) -> dict[str, Any]:
+        """Makes the parameters.
+
+        Args:
+            key: a PRNG key.
+            *inputs: arrays, `Masked` or `jax.ShapeDtypeStruct` in the places of the inputs of `call`.
+
+        Returns:
+            A nested dict of arrays; here: the parameters of the sub-layers that `call` reaches, `{}` if none.
+        """
+        if not sublayers(self):
+            return {}
+        return collect(self.apply, key, inputs)
+
+    def call(self, params: Any, *inputs: Any) -> Any:
+        """The outputs, from the values of the inputs; every layer writes its own."""
+        raise TypeError(f"`{type(self).__name__}` has no `call(self, params, inputs)`.")
+
+    @property
+    def default_name(self) -> str:
+        """The name of a layer that has been given none: its class in snake case."""
+        return path.snake_case(type(self).__name__)
+
+    @property
+    def uses_mask(self) -> bool:
+        """Whether outputs at real steps depend on the mask: by default, whether `call` sees it."""
+        signature = signature_of(type(self).call)
+        return self.takes_masked or "mask" in signature.filled or bool(signature.masks)
+
+    @property
+    def changes_mask(self) -> bool:
+        """Whether `compute_mask` says what becomes of the mask."""
+        return type(self).compute_mask is not Layer.compute_mask
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The masks of the outputs, from the values and masks of the inputs.
+
+        Args:
+            inputs: the values.
+            mask: their mask, or None.
+
+        Returns:
+            One mask or None for each output; here: `mask` if the layer treats every step alone, else None.
+        """
+        return mask if self.supports_masking else None
+
+    def apply(
+        self, params: Any, *inputs: Any, mask: Any = None, training: bool = False, key: Any = None, **named: Any
+    ) -> Any:
+        """Calls the layer on `Masked` or arrays.
+
+        Args:
+            params: what `init` made.
+            *inputs: the inputs of `call`.
+            mask: overrides the mask of the first input; `jm.NO_MASK` removes it.
+            training: filled into `call` if it asks.
+            key: a PRNG key, filled into `call` if it asks.
+            **named: inputs of `call` by name, and masks by name (`context_mask=`).
+
+        Returns:
+            The outputs: a `Masked` where there is a mask, an array where there is none.
+
+        Raises:
+            TypeError: arguments that `call` does not have.
+            ValueError: a mask that does not fit.
+        """
+        return run(self, self.name or self.default_name, params, inputs, named, mask, training, key)
+
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
+        """On symbolic nodes: adds the layer to a graph. On arrays, for a layer without parameters: applies it."""
+        for leaf in jax.tree.leaves((inputs, named), is_leaf=is_none):
+            if hasattr(leaf, "__jmask_call__"):
+                return leaf.__jmask_call__(self, inputs, named)
+        if type(self).init is not Layer.init or sublayers(self):
+            raise TypeError(
+                f"`{type(self).__name__}` has parameters: make them with `params = layer.init(key, x)` and call "
+                "`layer.apply(params, x)`; `layer(x)` is for symbolic nodes and for layers without parameters."
+            )
+        return self.apply({}, *inputs, **named)
+
+    def to_config(self) -> dict[str, Any]:
+        """The layer as JSON-able data; `jm.from_config` brings it back."""
+        from .config import to_config
+
+        return to_config(self)
+
+    def __repr__(self) -> str:
+        shown = (f.name for f in dataclasses.fields(self) if f.repr and not _is_default(self, f))
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
+
+
+def run(
+    layer: Layer,
+    name: str,
+    params: Any,
+    inputs: tuple[Any, ...],
+    named: dict[str, Any],
+    mask: Any = None,
+    training: bool = False,
+    key: Any = None,
+) -> Any:
+    """`layer.apply` under a name given by a model."""
+    with path.scope(name):
+        arguments = bind(type(layer).call, inputs, dict(named), mask)
+        if isinstance(params, Slot):
+            params = params.fill(layer, arguments.bound.args)
+        passed = arguments if layer.takes_masked else arguments.guarded()
+        options = {"training": training, "key": key}
+        filled = fill_by_name(arguments.signature, arguments, options)
+        outputs = layer.call(params, *passed.bound.args, **passed.bound.kwargs, **filled)
+        return outputs if layer.takes_masked else _with_masks(layer, arguments, passed, outputs)
+
+
+def _with_masks(layer: Layer, arguments: Arguments, guarded: Arguments, outputs: Any) -> Any:
+    """The outputs with the masks that the layer gives them."""
+    if layer.changes_mask:
+        out_masks, asked = _computed_masks(layer, arguments, guarded)
+        lost = [name for name in arguments.masked if name not in asked]
+        masks.report_loss(arguments, lost, f"neither `call` nor `compute_mask` of `{type(layer).__name__}` asks for it")
+        return masks.attach(outputs, out_masks, arguments)
+    if layer.supports_masking:
+        return masks.attach(outputs, masks.pass_masks(arguments, outputs), arguments)
+    if not any(map(is_masked, jax.tree.leaves(outputs, is_leaf=is_masked))):
+        reason = f"`{type(layer).__name__}` does not say what becomes of it"
+        masks.report_loss(arguments, list(arguments.masked), reason)
+    return outputs
+
+
+def _computed_masks(layer: Layer, arguments: Arguments, guarded: Arguments) -> tuple[Any, set[str]]:
+    """What `compute_mask` returns, and the arguments whose masks it or `call` has asked for."""
+    signature = signature_of(type(layer).compute_mask)
+    given = dict(guarded.bound.arguments)
+    wanted = list(signature.inputs.parameters)
+    by_position = dict(zip(wanted, given.values(), strict=False))
+    inputs = {name: given.get(name, by_position.get(name)) for name in wanted if name in given or name in by_position}
+    bound = inspect.BoundArguments(signature.inputs, inputs)  # type: ignore[arg-type]
+    filled = fill_by_name(signature, arguments, {})
+    asked = {
+        name
+        for name in arguments.masked
+        for s in (signature, arguments.signature)
+        if s.asks_for_mask_of(name, first=name == arguments.first)
+    }
+    return layer.compute_mask(*bound.args, **bound.kwargs, **filled), asked
+
+
+def sublayers(layer: Layer) -> list[Layer]:
+    """The layers in the fields of a layer, nests included, in order."""
+    values = [getattr(layer, field.name) for field in dataclasses.fields(layer)]
+    return [leaf for leaf in jax.tree.leaves(values) if isinstance(leaf, Layer)]
+
+
+def _is_default(layer: Layer, field: dataclasses.Field) -> bool:
+    value = getattr(layer, field.name)
+    return value is field.default or (isinstance(value, (int, float, str)) and value == field.default)

@@ -1,0 +1,287 @@
+"""Layers that treat every step alone, and the two that make masks."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .. import ops
+from ..masked import Masked
+from ..ops.linear import check_feature_axis, mask_where
+from . import path
+from .base import Layer
+from .options import Activation as ActivationOption
+from .options import Initializer, activation, initializer
+
+
+class Embedding(Layer):
+    """A vector for each id.
+
+    Inputs: integer ids of any shape, `(batch, time)`. Outputs: `(batch, time, output_dim)`, with the mask of the
+    ids; with `mask_zero`, ids 0 are masked besides. An id outside `[0, input_dim)` gives NaN (see `jm.ops.embed`). An
+    empty row passes no gradient.
+
+    Attributes:
+        input_dim: size of the vocabulary.
+        output_dim: length of a vector.
+        mask_zero: whether id 0 is padding.
+        embeddings_initializer: by name or as `(key, shape, dtype)`.
+        param_dtype: dtype of the table.
+
+    >>> import jax, jax.numpy as jnp, jmask as jm
+    >>> jm.layers.Embedding(9, 4, mask_zero=True).compute_mask(jnp.array([[5, 0]])).tolist()
+    [[True, False]]
+    """
+
+    input_dim: int
+    output_dim: int
+    _: dataclasses.KW_ONLY
+    mask_zero: bool = False
+    embeddings_initializer: Initializer = "uniform"
+    param_dtype: Any = "float32"
+
+    def init(self, key: Any, *inputs: Any) -> dict[str, Any]:
+        """`{"embeddings": (input_dim, output_dim)}`."""
+        shape = (self.input_dim, self.output_dim)
+        return {"embeddings": initializer(self.embeddings_initializer)(key, shape, self.param_dtype)}
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        """`(batch, time)` -> `(batch, time, output_dim)`."""
+        return ops.embed(inputs, params["embeddings"])
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The mask of the ids, without ids 0 if `mask_zero`."""
+        if not self.mask_zero:
+            return mask
+        return mask_where(mask, jnp.asarray(inputs) != 0)
+
+
+class Masking(Layer):
+    """Masks the steps in which every feature equals `mask_value`.
+
+    Inputs: `(batch, time, features)`. Outputs: the same, zero at masked steps, with the mask `(batch, time)`; a step
+    that was padding before stays padding.
+
+    Attributes:
+        mask_value: the value that marks padding; NaN is found too.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.layers.Masking()(jnp.array([[[3.0], [0.0]]])).mask.tolist()
+    [[True, False]]
+    """
+
+    mask_value: float = 0.0
+
+    def call(self, params: Any, inputs: Any, mask: Any = None) -> Any:
+        """`(batch, time, features)`, zero at masked steps."""
+        return jnp.where(self.compute_mask(inputs, mask)[..., None], inputs, jnp.zeros((), inputs.dtype))
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """Steps with any feature that is not `mask_value`."""
+        if inputs.ndim < 2:
+            raise ValueError(f"`Masking` needs a feature axis behind the steps; received values {inputs.shape}.")
+        is_value = jnp.isnan(inputs) if self.mask_value != self.mask_value else inputs == self.mask_value
+        return mask_where(mask, ~jnp.all(is_value, axis=-1))
+
+
+class Dense(Layer):
+    """The affine map `activation(x @ kernel + bias)` of every step.
+
+    Inputs: `(batch, time, features)` or any array with a feature axis at the end. Outputs: `(batch, time, units)`
+    with the same mask.
+
+    Attributes:
+        units: length of an output vector.
+        activation: an elementwise function, by name or itself.
+        use_bias: whether there is a bias.
+        kernel_initializer: by name or as `(key, shape, dtype)`.
+        bias_initializer: the same for the bias.
+        param_dtype: dtype of the parameters.
+
+    >>> import jax, jax.numpy as jnp, jmask as jm
+    >>> x = jm.from_lengths(jnp.ones((2, 3, 5)), [3, 1])
+    >>> layer = jm.layers.Dense(4)
+    >>> layer.apply(layer.init(jax.random.key(0), x), x).shape
+    (2, 3, 4)
+    """
+
+    takes_masked = True
+    uses_mask = False
+
+    units: int
+    _: dataclasses.KW_ONLY
+    activation: ActivationOption = None
+    use_bias: bool = True
+    kernel_initializer: Initializer = "glorot_uniform"
+    bias_initializer: Initializer = "zeros"
+    param_dtype: Any = "float32"
+
+    def init(self, key: Any, inputs: Any) -> dict[str, Any]:
+        """`{"kernel": (features, units), "bias": (units,)}`."""
+        check_feature_axis(inputs, "Dense")
+        kernel_key, bias_key = jax.random.split(key)
+        shape = (inputs.shape[-1], self.units)
+        params = {"kernel": initializer(self.kernel_initializer)(kernel_key, shape, self.param_dtype)}
+        if self.use_bias:
+            params["bias"] = initializer(self.bias_initializer)(bias_key, (self.units,), self.param_dtype)
+        return params
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        """`(batch, time, features)` -> `(batch, time, units)`."""
+        y = ops.dense(inputs, params["kernel"], params.get("bias"))
+        if self.activation is None:
+            return y
+        function = activation(self.activation)
+        return y.map(function) if isinstance(y, Masked) else function(y)
+
+
+class Activation(Layer):
+    """An elementwise function.
+
+    Attributes:
+        activation: by name (`"relu"`, `"tanh"`, ...) or itself; it must treat every entry alone.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.layers.Activation("relu")(jnp.array([-1.0, 2.0])).tolist()
+    [0.0, 2.0]
+    """
+
+    supports_masking = True
+
+    activation: ActivationOption
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        """The function of the inputs."""
+        return activation(self.activation)(inputs)
+
+
+class Softmax(Layer):
+    """Softmax along one axis; along a masked axis over real steps only (see `jm.ops.softmax`).
+
+    Attributes:
+        axis: the axis that sums to 1; 1 is time for `(batch, time, features)`.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.layers.Softmax(axis=1)(jm.from_lengths(jnp.zeros((1, 3)), [2])).values.tolist()
+    [[0.5, 0.5, 0.0]]
+    """
+
+    takes_masked = True
+
+    axis: int = -1
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        """The weights, masked as the inputs."""
+        return ops.softmax(inputs, self.axis)
+
+
+class Dropout(Layer):
+    """Dropout in training, the identity otherwise (see `jm.ops.dropout`: the padding does not change the draw).
+
+    Attributes:
+        rate: probability in `[0, 1]` of setting an entry to zero.
+
+    >>> import jax, jax.numpy as jnp, jmask as jm
+    >>> jm.layers.Dropout(0.5)(jnp.ones(3)).tolist()
+    [1.0, 1.0, 1.0]
+    """
+
+    takes_masked = True
+    uses_mask = False
+
+    rate: float
+
+    def call(self, params: Any, inputs: Any, training: bool = False, key: Any = None) -> Any:
+        """The inputs, in training with some entries set to zero and the rest scaled up."""
+        if not training or self.rate == 0:
+            return inputs
+        if key is None:
+            raise ValueError(
+                f"{path.current()}: dropout in training draws at random; pass a key: "
+                "`model.apply(params, x, training=True, key=key)`."
+            )
+        return ops.dropout(inputs, self.rate, key)
+
+
+class LayerNormalization(Layer):
+    """Layer normalisation over the features of each step (see `jm.ops.layer_norm`).
+
+    Attributes:
+        epsilon: added to the variance.
+        center: whether there is an offset, `beta`.
+        scale: whether there is a factor, `gamma`.
+        param_dtype: dtype of the parameters.
+
+    >>> import jax, jax.numpy as jnp, jmask as jm
+    >>> layer, x = jm.layers.LayerNormalization(epsilon=0.0), jnp.array([[1.0, 3.0]])
+    >>> layer.apply(layer.init(jax.random.key(0), x), x).tolist()
+    [[-1.0, 1.0]]
+    """
+
+    takes_masked = True
+    uses_mask = False
+
+    _: dataclasses.KW_ONLY
+    epsilon: float = 1e-3
+    center: bool = True
+    scale: bool = True
+    param_dtype: Any = "float32"
+
+    def init(self, key: Any, inputs: Any) -> dict[str, Any]:
+        """`{"gamma": (features,), "beta": (features,)}`."""
+        params = {}
+        if self.scale:
+            params["gamma"] = jnp.ones(inputs.shape[-1], self.param_dtype)
+        if self.center:
+            params["beta"] = jnp.zeros(inputs.shape[-1], self.param_dtype)
+        return params
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        """The normalised inputs, in their shape and with their mask."""
+        return ops.layer_norm(inputs, params.get("gamma"), params.get("beta"), epsilon=self.epsilon)
+
+
+class Lambda(Layer):
+    """A function as a layer, without parameters.
+
+    Its mask is dropped, with a warning, unless the function is declared to treat every step alone
+    (`supports_masking=True`) or `mask` says what becomes of the mask.
+
+    Attributes:
+        function: a function of the values; if it has a parameter `mask`, it receives the mask.
+        mask: a function `(inputs, mask) -> mask` for the masks of the outputs.
+        supports_masking: whether the function treats every step alone.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.layers.Lambda(jnp.square, supports_masking=True)(jm.from_lengths(jnp.array([[3.0, 4.0]]), [1]))
+    Masked(float32[1, 2], lengths=[1], padding_side='right')
+    [[9 ·]]
+    """
+
+    function: Callable[..., Any]
+    _: dataclasses.KW_ONLY
+    mask: Callable[..., Any] | None = None
+    supports_masking: bool = False  # type: ignore[misc]
+
+    def call(self, params: Any, inputs: Any, mask: Any = None) -> Any:
+        """What the function returns."""
+        return self.function(inputs, mask=mask) if _asks_for_mask(self.function) else self.function(inputs)
+
+    @property
+    def changes_mask(self) -> bool:
+        """Whether `mask` was given."""
+        return self.mask is not None
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """What `mask` says."""
+        return super().compute_mask(inputs, mask) if self.mask is None else self.mask(inputs, mask)
+
+
+def _asks_for_mask(function: Callable[..., Any]) -> bool:
+    try:
+        return "mask" in inspect.signature(function).parameters
+    except ValueError:  # builtins without a signature
+        return False

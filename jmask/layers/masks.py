@@ -1,0 +1,103 @@
+"""What becomes of masks at a layer: the default rule, the attachment to outputs, and the report of a lost mask."""
+
+import functools
+from typing import Any
+
+import jax
+
+from ..arithmetic import intersect_masks
+from ..errors import report_dropped_mask
+from ..masked import Masked, check_mask
+from . import path
+from .arguments import Arguments, is_array, is_masked, is_none
+
+
+def pass_masks(arguments: Arguments, outputs: Any) -> Any:
+    """The masks of the outputs of a layer that works step by step (`supports_masking = True`).
+
+    Outputs in the structure of the first input take its masks leaf by leaf. Otherwise every output takes the AND of
+    all masks, where an input without a mask counts as all real.
+
+    Args:
+        arguments: the inputs of the call.
+        outputs: what `call` returned.
+
+    Returns:
+        Masks and Nones in the structure of `outputs`.
+
+    Raises:
+        ValueError: masks that differ in shape, so that no AND exists.
+    """
+    structure = jax.tree.structure(outputs, is_leaf=is_masked)
+    first = arguments.bound.arguments.get(arguments.first or "")
+    masks = arguments.masks()
+    if structure == jax.tree.structure(first, is_leaf=is_masked) and set(arguments.masked) <= {arguments.first}:
+        return masks[arguments.first or ""]
+    found = [leaf.mask for group in arguments.masked.values() for leaf in group]
+    if len({tuple(mask.shape) for mask in found}) > 1:
+        raise ValueError(
+            f"{path.current()}: inputs with masks of different shapes {[tuple(m.shape) for m in found]} have no "
+            "common mask; give the layer a `compute_mask` that says which mask its output has."
+        )
+    merged = functools.reduce(intersect_masks, found, None)
+    return jax.tree.map(lambda _: merged, outputs, is_leaf=is_masked)
+
+
+def attach(outputs: Any, masks: Any, arguments: Arguments) -> Any:
+    """Pairs outputs with their masks. An output that is a `Masked` already answers for itself.
+
+    Args:
+        outputs: arrays and `Masked`, nested.
+        masks: masks and Nones in the same structure, or None for no mask at all.
+        arguments: the inputs: a mask that is one of theirs keeps its padding side.
+
+    Returns:
+        The outputs, masked where there is a mask.
+
+    Raises:
+        ValueError: masks in another structure, or of a shape that does not fit their output.
+    """
+    if masks is None:
+        return outputs
+    leaves, structure = jax.tree.flatten(outputs, is_leaf=is_masked)
+    flat_masks, mask_structure = jax.tree.flatten(masks, is_leaf=is_none)
+    if not _same_structure(structure, mask_structure, len(leaves), len(flat_masks), outputs, masks):
+        raise ValueError(
+            f"{path.current()}: `compute_mask` must return one mask or None for each output, in their structure "
+            f"{structure}; received {mask_structure}."
+        )
+    sides = {id(leaf.mask): leaf.padding_side for group in arguments.masked.values() for leaf in group}
+    return structure.unflatten(_attach(leaf, mask, sides) for leaf, mask in zip(leaves, flat_masks, strict=True))
+
+
+def report_loss(arguments: Arguments, lost: list[str], reason: str) -> None:
+    """Warns (or raises under `jm.strict()`) that masks of these arguments end here."""
+    if lost:
+        names = ", ".join(f"`{name}`" for name in lost)
+        report_dropped_mask(
+            f"{path.current()}: the mask of {names} is dropped here, so what follows takes padding for data, because "
+            f"{reason}. Set `supports_masking = True` if the layer treats every step alone, define `compute_mask` if "
+            "it changes the steps (return None to end the mask on purpose), or pass `mask=jm.NO_MASK`."
+        )
+
+
+def _same_structure(structure: Any, masks: Any, num_outputs: int, num_masks: int, outputs: Any, given: Any) -> bool:
+    if structure == masks:
+        return True
+    lists = (list, tuple)  # a list of masks serves a tuple of outputs
+    return isinstance(outputs, lists) and isinstance(given, lists) and num_outputs == num_masks == len(outputs)
+
+
+def _attach(output: Any, mask: Any, sides: dict[int, Any]) -> Any:
+    if mask is None or is_masked(output):
+        return output
+    if not is_array(output):
+        raise TypeError(f"{path.current()}: a mask belongs to an array; the output is a {type(output).__name__}.")
+    try:
+        check_mask(output, mask)
+    except ValueError as error:
+        raise ValueError(
+            f"{path.current()}: the mask does not fit the layer's output. {error} If the layer changes the time axis, "
+            "give it a `compute_mask` that changes the mask alike, or returns None."
+        ) from None
+    return Masked(output, mask, sides.get(id(mask)))

@@ -1,0 +1,76 @@
+"""Layers of several inputs, and the one that removes the time axis."""
+
+import dataclasses
+from typing import Any
+
+from .. import ops
+from ..ops.merge import Merge
+from .base import Layer
+
+
+class Add(Layer):
+    """The sum of a list of inputs, step by step (see `jm.ops.add`).
+
+    Attributes:
+        merge: `"intersection"`: a step is real where it is in all inputs; `"union"`: where it is in any.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.layers.Add()([jnp.ones(2), jnp.ones(2)]).tolist()
+    [2.0, 2.0]
+    """
+
+    takes_masked = True
+
+    _: dataclasses.KW_ONLY
+    merge: Merge = "intersection"
+
+    @property
+    def uses_mask(self) -> bool:
+        """In a union the mask decides which inputs a step sums."""
+        return self.merge == "union"
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        """`[(batch, time, ...), ...]` -> `(batch, time, ...)`."""
+        return ops.add(inputs, merge=self.merge)
+
+
+class Concatenate(Layer):
+    """Concatenation of a list of inputs and of their masks (see `jm.ops.concatenate`).
+
+    Attributes:
+        axis: -1, the features, by default; 1, time, for `(batch, time, ...)`.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.layers.Concatenate()([jnp.ones((1, 2)), jnp.zeros((1, 1))]).tolist()
+    [[1.0, 1.0, 0.0]]
+    """
+
+    takes_masked = True
+    uses_mask = False
+
+    axis: int = -1
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        """`[(batch, time, ...), ...]` -> one array, longer along `axis`."""
+        return ops.concatenate(inputs, self.axis)
+
+
+class GlobalAveragePooling1D(Layer):
+    """The mean over the real steps of each sequence; an empty row gives 0 (see `jm.ops.mean_pool`).
+
+    Attributes:
+        keepdims: keeps the time axis with size 1.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.layers.GlobalAveragePooling1D()(jm.from_lengths(jnp.ones((1, 3, 2)), [2])).tolist()
+    [[1.0, 1.0]]
+    """
+
+    takes_masked = True
+
+    _: dataclasses.KW_ONLY
+    keepdims: bool = False
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        """`(batch, time, features)` -> `(batch, features)`, without a mask."""
+        return ops.mean_pool(inputs, keepdims=self.keepdims)

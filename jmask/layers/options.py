@@ -1,0 +1,65 @@
+"""Hyperparameters by name: initialisers and activations, as strings or as functions."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+Initializer = str | Callable[..., Any]
+Activation = str | Callable[[Any], Any] | None
+
+INITIALIZERS: dict[str, Callable[..., Any]] = {
+    "zeros": jax.nn.initializers.zeros,
+    "ones": jax.nn.initializers.ones,
+    "glorot_uniform": jax.nn.initializers.glorot_uniform(),
+    "glorot_normal": jax.nn.initializers.glorot_normal(),
+    "he_uniform": jax.nn.initializers.he_uniform(),
+    "he_normal": jax.nn.initializers.he_normal(),
+    "lecun_uniform": jax.nn.initializers.lecun_uniform(),
+    "lecun_normal": jax.nn.initializers.lecun_normal(),
+    "orthogonal": jax.nn.initializers.orthogonal(),
+    "uniform": lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -0.05, 0.05),
+    "normal": jax.nn.initializers.normal(0.05),
+}
+
+ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
+    "linear": lambda x: x,
+    "celu": jax.nn.celu,
+    "elu": jax.nn.elu,
+    "exponential": jnp.exp,
+    "gelu": jax.nn.gelu,
+    "hard_sigmoid": jax.nn.hard_sigmoid,
+    "hard_silu": jax.nn.hard_silu,
+    "hard_tanh": jax.nn.hard_tanh,
+    "leaky_relu": jax.nn.leaky_relu,
+    "log_sigmoid": jax.nn.log_sigmoid,
+    "mish": jax.nn.mish,
+    "relu": jax.nn.relu,
+    "relu6": jax.nn.relu6,
+    "selu": jax.nn.selu,
+    "sigmoid": jax.nn.sigmoid,
+    "silu": jax.nn.silu,
+    "softplus": jax.nn.softplus,
+    "softsign": jax.nn.soft_sign,
+    "swish": jax.nn.swish,
+    "tanh": jnp.tanh,
+}
+
+
+def initializer(option: Initializer) -> Callable[..., Any]:
+    """The function `(key, shape, dtype) -> array` that an option names, or is."""
+    return _look_up("initializer", INITIALIZERS, option)
+
+
+def activation(option: Activation) -> Callable[[Any], Any]:
+    """The elementwise function that an option names, or is; None is the identity."""
+    return _look_up("activation", ACTIVATIONS, option or "linear")
+
+
+def _look_up(kind: str, table: dict[str, Callable], option: Any) -> Callable:
+    if callable(option):
+        return option
+    if option not in table:
+        raise ValueError(f"There is no {kind} {option!r}; pass a function or one of {', '.join(sorted(table))}.")
+    return table[option]
