@@ -1,0 +1,8 @@
+"""The graph builder: nodes, models made of them, their tables and pictures."""
+
+from .model import Model as Model
+from .model import trace as trace
+from .node import Input as Input
+from .node import Node as Node
+from .sequential import Sequential as Sequential
+from .summary import summarize as summarize

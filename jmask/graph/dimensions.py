@@ -1,0 +1,108 @@
+"""Sizes that are not known yet: `batch`, `time`, and what layers make of them."""
+
+import functools
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import jax
+from jax import export
+
+_SCOPE = export.SymbolicScope()
+_STEP = 24  # sizes to probe with are multiples of it, so that halves, thirds and quarters are whole
+
+
+@functools.lru_cache(maxsize=None)
+def symbol(name: str) -> Any:
+    """The symbolic dimension of this name; equal names are equal sizes."""
+    return export.symbolic_shape(name, scope=_SCOPE)[0]
+
+
+def is_symbolic(size: Any) -> bool:
+    """Whether a size is an expression in symbols."""
+    return export.is_symbolic_dim(size)
+
+
+def is_named(size: Any) -> bool:
+    """Whether a size is a symbol with a name of the user's, or `batch`; `time` alone stands for any unknown size."""
+    return is_symbolic(size) and str(size).isidentifier() and not re.fullmatch(r"time(_\d+)?", str(size))
+
+
+def shape_text(shape: Any) -> str:
+    """`(batch, time, 32)`."""
+    return "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
+
+
+def symbols_in(specs: list[jax.ShapeDtypeStruct]) -> list[str]:
+    """The names of all symbols in the shapes, sorted."""
+    text = " ".join(str(size) for spec in specs for size in spec.shape if is_symbolic(size))
+    words = "".join(c if c.isidentifier() or c.isdigit() else " " for c in text).split()
+    return sorted({w for w in words if w.isidentifier()} - _FUNCTIONS.keys())
+
+
+def evaluate(size: Any, sizes: dict[str, int]) -> Any:
+    """A symbolic size with numbers for its symbols."""
+    return eval(str(size), {"__builtins__": {}}, {**_FUNCTIONS, **sizes}) if is_symbolic(size) else size
+
+
+def probe(infer: Callable[[list[Any]], list[Any]], specs: list[Any]) -> list[Any]:
+    """Output shapes of a function that refuses symbolic sizes, from its output shapes at several concrete ones.
+
+    Args:
+        infer: abstract inputs to abstract outputs.
+        specs: `jax.ShapeDtypeStruct` with symbolic sizes.
+
+    Returns:
+        `jax.ShapeDtypeStruct` with sizes that are affine in the symbols, e.g. `floordiv(time, 2)`.
+
+    Raises:
+        ValueError: sizes that are not affine.
+    """
+    names = symbols_in(specs)
+    base = _base_sizes(names)
+    at_base = infer(_at(specs, base))
+    nearby = {name: infer(_at(specs, base | {name: base[name] + _STEP})) for name in names}
+    far = infer(_at(specs, {name: 3 * size for name, size in base.items()}))
+    outputs = []
+    for i, spec in enumerate(at_base):
+        shape = tuple(_affine(axis, i, at_base, nearby, base) for axis in range(len(spec.shape)))
+        expected = tuple(evaluate(size, {name: 3 * size for name, size in base.items()}) for size in shape)
+        if expected != tuple(far[i].shape):
+            raise ValueError(f"its output sizes are not an affine function of {', '.join(names)}.")
+        outputs.append(jax.ShapeDtypeStruct(shape, spec.dtype))
+    return outputs
+
+
+def at_some_size(tree: Any) -> Any:
+    """Abstract values with numbers for their symbols: large, distinct, and divisible by small numbers."""
+    specs, structure = jax.tree.flatten(tree)
+    return structure.unflatten(_at(specs, _base_sizes(symbols_in(specs))))
+
+
+def _base_sizes(names: list[str]) -> dict[str, int]:
+    return {name: _STEP * (5 + 2 * i) for i, name in enumerate(names)}
+
+
+def _affine(axis: int, i: int, at_base: list[Any], nearby: dict[str, list[Any]], base: dict[str, int]) -> Any:
+    """The size of one axis as `(a * batch + b * time) // c + d`."""
+    size = at_base[i].shape[axis]
+    slopes = {name: Fraction(found[i].shape[axis] - size, _STEP) for name, found in nearby.items()}
+    denominator = max(slope.denominator for slope in slopes.values())
+    scaled = sum(int(slope * denominator) * symbol(name) for name, slope in slopes.items() if slope)
+    constant = size - sum(slope * base[name] for name, slope in slopes.items())
+    if isinstance(scaled, int):  # no symbol takes part
+        return size
+    return (scaled // denominator if denominator > 1 else scaled) + int(constant)
+
+
+def _at(specs: list[Any], sizes: dict[str, int]) -> list[Any]:
+    return [jax.ShapeDtypeStruct(tuple(evaluate(s, sizes) for s in spec.shape), spec.dtype) for spec in specs]
+
+
+_FUNCTIONS: dict[str, Callable[..., int]] = {
+    "floordiv": lambda a, b: a // b,
+    "mod": lambda a, b: a % b,
+    "max": max,
+    "min": min,
+}

@@ -1,0 +1,143 @@
+"""A layer called on nodes: which shapes come out, and what became of the masks."""
+
+import warnings
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..errors import observe_drops
+from ..layers.arguments import is_masked
+from ..layers.base import Layer, run
+from ..layers.initialise import Slot
+from ..masked import Masked
+from .dimensions import is_symbolic, probe
+from .node import Call, MaskEdge, Node, nodes_in
+
+
+def call_layer(layer: Layer, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    """Adds a call of a layer to the graph, and returns its outputs as nodes.
+
+    Args:
+        layer: the layer.
+        inputs: its inputs, nests of nodes and static values.
+        named: its inputs by name, and `mask`.
+
+    Returns:
+        A nest of nodes in the structure of the layer's outputs.
+
+    Raises:
+        Exception: what the layer raises on inputs of these shapes; a note names the layer and the nodes.
+    """
+    trace = _Trace(layer, inputs, named)
+    try:
+        with observe_drops() as drops:
+            specs = trace.run()
+    except Exception as error:
+        called = ", ".join(map(repr, nodes_in((inputs, named))))
+        error.add_note(f"While calling {layer!r} on {called}.")
+        raise
+    way = ("dropped",) if drops else _way(layer, trace)
+    call = Call(layer, inputs, named, way, trace.params)
+    nodes = [
+        Node(spec, edge, side, call, index=index)
+        for index, (spec, edge, side) in enumerate(zip(specs, trace.edges, trace.sides, strict=True))
+    ]
+    outputs = trace.structure.unflatten(nodes)
+    call.outputs.append(outputs)
+    return outputs
+
+
+class _Trace:
+    """One abstract run of a layer on nodes; masks that are the same edge are the same tracer."""
+
+    def __init__(self, layer: Layer, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+        self.layer, self.tree = layer, (inputs, named)
+        self.nodes = list({id(node): node for node in nodes_in(self.tree)}.values())
+        self.in_edges = list({id(node.edge): node.edge for node in self.nodes if node.edge is not None}.values())
+        self.structure: Any = None
+        self.edges: list[MaskEdge | None] = []
+        self.sides: list[Any] = []
+        self.params: Any = None
+        self._same: list[int | None] = []
+
+    def run(self) -> list[jax.ShapeDtypeStruct]:
+        """The abstract values of the outputs; sets what else is known of them."""
+        specs = [node.spec for node in self.nodes] + [edge.spec for edge in self.in_edges]
+        found = self._infer_symbolic(specs)
+        values, masks = found[: len(self.sides)], iter(found[len(self.sides) :])
+        made: dict[int, MaskEdge] = dict(enumerate(self.in_edges))
+        for same in self._same:
+            if same is not None and same not in made:
+                made[same] = MaskEdge(next(masks))
+            self.edges.append(None if same is None else made[same])
+        return values
+
+    def _infer_symbolic(self, specs: list[Any]) -> list[Any]:
+        """Shapes by symbolic sizes, or by several concrete ones where the layer refuses symbols."""
+        try:
+            return self._infer(specs)
+        except Exception as error:
+            if not any(is_symbolic(size) for spec in specs for size in spec.shape):
+                raise
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    return probe(self._infer, specs)
+            except Exception:
+                raise error from None
+
+    def _infer(self, specs: list[Any]) -> list[Any]:
+        values, masks, params = jax.eval_shape(self._call, specs)
+        self.params = params
+        return [*values, *masks]
+
+    def _call(self, arrays: list[Any]) -> tuple[list[Any], list[Any], Any]:
+        """Runs the layer on tracers. Returns values, new masks and parameters; notes which masks are old ones."""
+        masks = dict(zip(map(id, self.in_edges), arrays[len(self.nodes) :], strict=True))
+        made = {
+            id(node): array if node.edge is None else Masked(array, masks[id(node.edge)], node.padding_side)
+            for node, array in zip(self.nodes, arrays, strict=False)
+        }
+        inputs, named = jax.tree.map(lambda leaf: made.get(id(leaf), leaf), self.tree)
+        name = self.layer.name or self.layer.default_name
+        slot = Slot(name, jax.random.key(0))
+        outputs = run(self.layer, name, slot, inputs, *split_options(named))
+        leaves, self.structure = jax.tree.flatten(outputs, is_leaf=is_masked)
+        known = [masks[id(edge)] for edge in self.in_edges]
+        self.sides, self._same, new = [], [], []
+        for leaf in leaves:
+            self.sides.append(leaf.padding_side if is_masked(leaf) else None)
+            self._same.append(self._find(leaf, known, new))
+        values = [jnp.asarray(leaf.values if is_masked(leaf) else leaf) for leaf in leaves]
+        return values, new, slot.params
+
+    def _find(self, leaf: Any, known: list[Any], new: list[Any]) -> int | None:
+        """The position of an output's mask among all masks; a mask not met before is added."""
+        if not is_masked(leaf):
+            return None
+        for position, mask in enumerate([*known, *new]):
+            if mask is leaf.mask:
+                return position
+        new.append(leaf.mask)
+        return len(known) + len(new) - 1
+
+
+def _way(layer: Layer, trace: _Trace) -> tuple[str, ...]:
+    """The words for the mask's way through one call."""
+    incoming = {id(edge) for edge in trace.in_edges}
+    outgoing = {id(edge) for edge in trace.edges if edge is not None}
+    if not incoming:
+        return ("made",) if outgoing else ()
+    used = ("used",) if layer.uses_mask else ()
+    if not outgoing:
+        return used or ("ended",)
+    if outgoing <= incoming:
+        return (*used, "passed")
+    return (*used, "merged" if len(incoming) > 1 else "changed")
+
+
+def split_options(named: dict[str, Any], training: bool = False) -> tuple[dict[str, Any], Any, bool]:
+    """Parts the keyword arguments of a call into inputs by name, `mask` and `training`."""
+    inputs = {name: value for name, value in named.items() if name not in ("mask", "training")}
+    return inputs, named.get("mask"), named.get("training", training)

@@ -1,0 +1,269 @@
+"""`Model`: the part of a graph between its inputs and its outputs, as a layer."""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..layers import path
+from ..layers.base import Layer, run
+from ..layers.config import register
+from ..layers.initialise import collect
+from ..masked import values_of
+from .dimensions import at_some_size, is_named, is_symbolic, shape_text
+from .inference import split_options
+from .node import Call, Node, input_like, nodes_in
+
+
+@register
+class Model(Layer):
+    """All calls of layers that lead from some nodes of a graph to others.
+
+    A model is a layer: it can be called on nodes inside another model, and it can begin and end at any node.
+
+    Attributes:
+        inputs: a node, or a nest of nodes; not only those of `jm.Input`.
+        outputs: a node, or a nest of nodes.
+
+    Raises:
+        TypeError: something that is not a node.
+        ValueError: an output that does not follow from the inputs, or two layers of one name.
+
+    >>> import jax, jax.numpy as jnp, jmask as jm
+    >>> inputs = jm.Input((None,), "int32")
+    >>> h = jm.layers.Embedding(50, 8, mask_zero=True)(inputs)
+    >>> model = jm.Model(inputs, jm.layers.LSTM(4)(h))
+    >>> params = model.init(jax.random.key(0))
+    >>> model.apply(params, jnp.array([[7, 3, 0], [2, 0, 0]])).shape
+    (2, 4)
+    """
+
+    takes_masked = True
+
+    inputs: Any
+    outputs: Any
+
+    def __post_init__(self) -> None:
+        """Checks the graph while the user's line is still on the stack."""
+        for kind in ("inputs", "outputs"):
+            for leaf in jax.tree.leaves(getattr(self, kind)):
+                if not isinstance(leaf, Node):
+                    raise TypeError(
+                        f"`{kind}` of a model are nodes (`jm.Input`, or layers called on them); received {leaf!r}."
+                    )
+        self.names  # noqa: B018 - finds the calls and names the layers, or says why not
+
+    @functools.cached_property
+    def calls(self) -> list[Call]:
+        """The calls of the model in an order in which they can run."""
+        found: dict[int, Call] = {}
+        known = {id(node) for node in nodes_in(self.inputs)}
+        pending = [(node, (node.label,)) for node in nodes_in(self.outputs)]
+        while pending:
+            node, trail = pending.pop()
+            if id(node) in known:
+                continue
+            if node.call is None:
+                raise ValueError(
+                    f"The model's outputs need {node!r}, which is not among its inputs; the way there is "
+                    f"{' <- '.join(trail)}. Add it to `inputs`, or cut the graph at a node that follows it."
+                )
+            known.add(id(node))
+            if node.call.serial not in found:
+                found[node.call.serial] = node.call
+                pending += [(source, (*trail, source.label)) for source in node.call.sources]
+        return [found[serial] for serial in sorted(found)]
+
+    @functools.cached_property
+    def names(self) -> dict[int, str]:
+        """The name of every layer, by its id."""
+        return assign_names([call.layer for call in self.calls])
+
+    @property
+    def layers(self) -> dict[str, Layer]:
+        """The layers by name, in order."""
+        return {self.names[id(call.layer)]: call.layer for call in self.calls}
+
+    @property
+    def uses_mask(self) -> bool:
+        """Whether a layer does."""
+        return any("used" in call.way for call in self.calls)
+
+    def init(self, key: Any, *inputs: Any) -> dict[str, Any]:
+        """Parameters of all layers, `{"embedding": {...}, "lstm": {...}}`; layers without any are left out.
+
+        Args:
+            key: a PRNG key; each layer draws from the key folded with its name.
+            *inputs: an example, if the size of a parameter depends on one that is unknown in the graph.
+
+        Returns:
+            A nested dict.
+
+        Raises:
+            ValueError: a parameter depends on an unknown size, and there is no example.
+        """
+        if inputs:
+            return collect(self.apply, key, inputs)
+        params = collect(self.apply, key, (at_some_size(jax.tree.map(lambda node: node.abstract, self.inputs)),))
+        for call in self.calls:
+            name = self.names[id(call.layer)]
+            expected, made = (jax.tree.map(lambda p: p.shape, tree) for tree in (call.params, params.get(name, {})))
+            if jax.tree.leaves(call.params) and expected != made:
+                raise ValueError(
+                    f"{name}: its parameters {expected} depend on a size that is unknown in the graph. Pass an "
+                    "example, `model.init(key, x)`, or give the `Input` that size."
+                )
+        return params
+
+    def call(self, params: Any, *inputs: Any, training: bool = False, key: Any = None) -> Any:
+        """The outputs, from inputs in the structure of `inputs` (a list of inputs may also be given one by one)."""
+        values = self._match(inputs)
+
+        def value(leaf: Any) -> Any:
+            return values[id(leaf)] if isinstance(leaf, Node) else leaf
+
+        for i, call in enumerate(self.calls):
+            name = self.names[id(call.layer)]
+            args, named = jax.tree.map(value, (call.inputs, call.named))
+            call_key = None if key is None else jax.random.fold_in(key, i)
+            named, mask, is_training = split_options(named, training)
+            outputs = run(call.layer, name, params.get(name, {}), args, named, mask, is_training, call_key)
+            nodes, structure = jax.tree.flatten(call.outputs[0])
+            values |= zip(map(id, nodes), structure.flatten_up_to(outputs), strict=True)
+        return jax.tree.map(value, self.outputs)
+
+    def replay(self, *inputs: Any) -> "Model":
+        """The same model built on other inputs: nodes, or examples that nodes are made from.
+
+        Returns:
+            A model of the same layers, whose nodes have the shapes and masks that follow from these inputs.
+        """
+        structure = jax.tree.structure(self.inputs)
+        given = structure.flatten_up_to(_restructure(structure, self.inputs, inputs))
+        old = nodes_in(self.inputs)
+        nodes = {id(node): input_like(x, node.label) for node, x in zip(old, given, strict=True)}
+        new_inputs = structure.unflatten(nodes.values())
+        for call in self.calls:
+            args, named = jax.tree.map(lambda leaf: nodes.get(id(leaf), leaf), (call.inputs, call.named))
+            made = call.layer(*args, **named)
+            nodes |= zip(map(id, nodes_in(call.outputs)), nodes_in(made), strict=True)
+        return Model(new_inputs, jax.tree.map(lambda leaf: nodes[id(leaf)], self.outputs), name=self.name)
+
+    def summary(self, *inputs: Any) -> None:
+        """Prints a table of the calls; its last column is the mask's way.
+
+        Args:
+            *inputs: examples, to see the shapes and masks that follow from these.
+        """
+        from .summary import summarize
+
+        print(summarize(self, *inputs))
+
+    def encode_config(self, writer: Any) -> dict[str, Any]:
+        """The graph for `to_config`."""
+        from .config import encode_model
+
+        return encode_model(self, writer)
+
+    @classmethod
+    def decode_config(cls, reader: Any, data: Any) -> "Model":
+        """The graph from `from_config`."""
+        from .config import decode_model
+
+        return decode_model(reader, data)
+
+    def _match(self, inputs: tuple[Any, ...]) -> dict[int, Any]:
+        """The values of the input nodes, by the nodes' ids."""
+        structure = jax.tree.structure(self.inputs)
+        values = structure.flatten_up_to(_restructure(structure, self.inputs, inputs))
+        sizes: dict[str, tuple[Any, Node]] = {}
+        for node, value in zip(nodes_in(self.inputs), values, strict=True):
+            _check_input(node, values_of(value), sizes)
+        return {id(node): value for node, value in zip(nodes_in(self.inputs), values, strict=True)}
+
+    def __repr__(self) -> str:
+        return f"Model({self.name or 'model'}: {', '.join(self.layers)})"
+
+
+def trace(function: Callable[..., Any], *inputs: Any, name: str | None = None) -> Model:
+    """The model of a plain Python function that calls layers.
+
+    Args:
+        function: takes as many nodes as there are inputs, calls layers on them, and returns a nest of nodes.
+        *inputs: nodes (`jm.Input`), or examples: arrays, `Masked`, `jax.ShapeDtypeStruct`.
+        name: the model's name, by default the function's.
+
+    Returns:
+        A `Model` whose inputs are a list, or one node if there is one.
+
+    >>> import jmask as jm
+    >>> dense = jm.layers.Dense(3)
+    >>> jm.trace(lambda a, b: dense(a) + dense(b), jm.Input((4,)), jm.Input((4,)), name="twins")
+    Model(twins: dense, add)
+    """
+    nodes = [input_like(x) for x in inputs]
+    default = getattr(function, "__name__", "model")
+    name = name or (default if default.isidentifier() else None)
+    return Model(nodes[0] if len(nodes) == 1 else nodes, function(*nodes), name=name)
+
+
+def assign_names(layers: Sequence[Layer]) -> dict[int, str]:
+    """A name for each layer, by its id: its own, or its class in snake case, numbered where it is taken.
+
+    Raises:
+        ValueError: two layers were given one name.
+    """
+    distinct = {id(layer): layer for layer in layers}
+    own = [layer.name for layer in distinct.values() if layer.name is not None]
+    names: dict[int, str] = {}
+    for key, layer in distinct.items():
+        if own.count(layer.name or "") > 1:
+            raise ValueError(f"Two layers of a model are called {layer.name!r}; their parameters need two names.")
+        numbered = (f"{layer.default_name}_{i}" if i else layer.default_name for i in itertools.count())
+        taken = {*own, *names.values()}
+        names[key] = layer.name or next(name for name in numbered if name not in taken)
+    return names
+
+
+def _restructure(structure: Any, nodes: Any, inputs: tuple[Any, ...]) -> Any:
+    """The inputs of a call in the structure of the model's; lists and tuples stand for each other."""
+    given = inputs[0] if len(inputs) == 1 else inputs
+    if isinstance(nodes, (list, tuple)) and isinstance(given, (list, tuple)) and type(given) is not type(nodes):
+        given = type(nodes)(given)
+    try:
+        structure.flatten_up_to(given)
+    except ValueError:
+        raise ValueError(
+            f"{path.current()}: the model takes inputs in the structure {structure}; received {type(given).__name__} "
+            f"of {len(jax.tree.leaves(given))} arrays."
+        ) from None
+    return given
+
+
+def _check_input(node: Node, value: Any, sizes: dict[str, tuple[Any, Node]]) -> None:
+    """Refuses an input of another rank, kind or size than its node, or that disagrees about a size with a name."""
+    fits = value.ndim == node.ndim and _kind(value.dtype) == _kind(node.dtype)
+    for size, expected in zip(value.shape, node.shape, strict=False):
+        fits = fits and (is_symbolic(expected) or is_symbolic(size) or size == expected)
+    if not fits:
+        raise ValueError(
+            f"{path.current()}: the input `{node.label}` takes {node.dtype} {shape_text(node.shape)}; received "
+            f"{value.dtype} {shape_text(value.shape)}."
+        )
+    for size, expected in zip(value.shape, node.shape, strict=True):
+        if not is_named(expected):
+            continue
+        known, where = sizes.setdefault(str(expected), (size, node))
+        if known != size:
+            raise ValueError(
+                f"{path.current()}: the inputs `{where.label}` and `{node.label}` have the size `{expected}` in "
+                f"common; received {known} and {size}."
+            )
+
+
+def _kind(dtype: Any) -> Any:
+    return next((kind for kind in (jnp.bool_, jnp.integer, jnp.inexact) if jnp.issubdtype(dtype, kind)), dtype)

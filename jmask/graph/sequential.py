@@ -1,0 +1,114 @@
+"""`Sequential`: one layer after the other."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
+from ..layers.base import Layer, run
+from ..layers.config import register
+from ..layers.initialise import collect
+from .model import Model, assign_names
+from .node import Node, input_like
+
+
+@register
+class Sequential(Layer):
+    """Layers one after the other, each called on the output of the one before.
+
+    Attributes:
+        layers: the layers. A `jm.Input` in the first place tells the shapes, so that `init` and `summary` need no
+            example.
+
+    Raises:
+        TypeError: something that is not a layer.
+        ValueError: no layers, or two of one name.
+
+    >>> import jax, jax.numpy as jnp, jmask as jm
+    >>> model = jm.Sequential([jm.layers.Embedding(50, 8, mask_zero=True), jm.layers.LSTM(4)])
+    >>> x = jnp.array([[7, 3, 0], [2, 0, 0]])
+    >>> model.apply(model.init(jax.random.key(0), x), x).shape
+    (2, 4)
+    """
+
+    takes_masked = True
+
+    layers: Sequence[Any]
+
+    def __post_init__(self) -> None:
+        """Checks the layers while the user's line is still on the stack."""
+        for i, layer in enumerate(self.layers):
+            if not isinstance(layer, Layer) and not (i == 0 and isinstance(layer, Node)):
+                raise TypeError(f"`layers` of a `Sequential` are layers, after at most one `jm.Input`; received {layer!r}.")
+        if not self._steps:
+            raise ValueError("`Sequential` needs at least one layer.")
+        if isinstance(self.layers[0], Node):
+            self.graph()
+
+    @functools.cached_property
+    def _steps(self) -> list[tuple[str, Layer]]:
+        layers = [layer for layer in self.layers if isinstance(layer, Layer)]
+        names = assign_names(layers)
+        return [(names[id(layer)], layer) for layer in layers]
+
+    @property
+    def uses_mask(self) -> bool:
+        """Whether a layer does."""
+        return any(layer.uses_mask for _, layer in self._steps)
+
+    def init(self, key: Any, *inputs: Any) -> dict[str, Any]:
+        """Parameters of all layers by name, `{"embedding": {...}, "lstm": {...}}`.
+
+        Args:
+            key: a PRNG key; each layer draws from the key folded with its name.
+            *inputs: an example, unless the first layer is a `jm.Input`.
+
+        Returns:
+            A nested dict, without the layers that have no parameters.
+
+        Raises:
+            ValueError: neither an example nor an `Input`.
+        """
+        return collect(self.apply, key, inputs) if inputs else self.graph().init(key)
+
+    def call(self, params: Any, inputs: Any, training: bool = False, key: Any = None) -> Any:
+        """The output of the last layer."""
+        for i, (name, layer) in enumerate(self._steps):
+            step_key = None if key is None else jax.random.fold_in(key, i)
+            inputs = run(layer, name, params.get(name, {}), (inputs,), {}, None, training, step_key)
+        return inputs
+
+    def graph(self, *inputs: Any) -> Model:
+        """The same layers as a `Model`, with every step as a node.
+
+        Args:
+            *inputs: an example or a node, unless the first layer is a `jm.Input`.
+
+        Returns:
+            A model that takes the same parameters.
+        """
+        node = input_like(inputs[0]) if inputs else self._input()
+        x = node
+        for _, layer in self._steps:
+            x = layer(x)
+        return Model(node, x, name=self.name)
+
+    def summary(self, *inputs: Any) -> None:
+        """Prints a table of the layers; its last column is the mask's way.
+
+        Args:
+            *inputs: an example, unless the first layer is a `jm.Input`.
+        """
+        self.graph(*inputs).summary()
+
+    def _input(self) -> Node:
+        if not isinstance(self.layers[0], Node):
+            raise ValueError(
+                "The shapes of this `Sequential` are not known yet: pass an example, `init(key, x)` or `summary(x)`, "
+                "or begin the layers with a `jm.Input`."
+            )
+        return self.layers[0]
+
+    def __repr__(self) -> str:
+        return f"Sequential({self.name or 'sequential'}: {', '.join(name for name, _ in self._steps)})"
