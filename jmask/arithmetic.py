@@ -16,7 +16,7 @@ _SCALARS = (bool, int, float, complex, np.generic)
 
 def expand(mask: Any, ndim: int) -> Any:
     """The mask with axes of size 1 behind, up to rank `ndim`, so that it broadcasts against values of that rank."""
-    return mask.reshape(*mask.shape, *(1,) * (ndim - mask.ndim))
+    return mask.reshape((*mask.shape, *(1,) * (ndim - mask.ndim)))
 
 
 def is_host_only(values: Any) -> bool:
@@ -30,6 +30,8 @@ def is_host_only(values: Any) -> bool:
 def fits(value: Any, values: Any) -> bool:
     """Whether `value` can stand among `values`: of a kind that their dtype holds, and in its range."""
     if isinstance(value, jax.Array):
+        if any(jnp.issubdtype(x.dtype, jax.dtypes.extended) for x in (value, values)):
+            return value.dtype == values.dtype
         dtype = jnp.result_type(values)
         return jnp.result_type(dtype, value) == dtype
     array, dtype = np.asarray(value), values.dtype
@@ -124,7 +126,8 @@ def _binary(function: Callable, *, guarded: bool, swap: bool = False) -> Callabl
         mask, side = _intersect(self, other) if isinstance(other, Arithmetic) else (self.mask, self.padding_side)
         # The mask of the result: a real step of one operand may stand against padding of the other.
         left, right = (_operand(x, mask if guarded or host else None, self.ndim) for x in (self, other))
-        return _rebuild(self, function(right, left) if swap else function(left, right), mask, side)
+        values = function(right, left) if swap else function(left, right)
+        return _rebuild(self, np.asarray(values) if host else values, mask, side)
 
     return method
 

@@ -83,7 +83,7 @@ def is_concrete(array: Any) -> bool:
     """Whether the numbers of an array are at hand: neither traced, nor abstract, donated or on other hosts."""
     if isinstance(array, jax.Array) and not isinstance(array, Tracer):
         return array.is_fully_addressable and not array.is_deleted()
-    return isinstance(array, np.ndarray)
+    return isinstance(array, (np.ndarray, np.generic))
 
 
 def _is_readable(x: Any) -> bool:
@@ -94,7 +94,9 @@ def _is_readable(x: Any) -> bool:
 
 
 def _is_drawable(x: Any) -> bool:
-    return _is_readable(x) and x.values.size > 0 and (x.dtype == bool or jnp.issubdtype(x.dtype, jnp.number))
+    if not _is_readable(x) or x.values.size == 0:
+        return False
+    return x.dtype == bool or jnp.issubdtype(x.dtype, jnp.integer) or jnp.issubdtype(x.dtype, jnp.floating)
 
 
 def _kind(array: Any) -> str:

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 
 _strict: ContextVar[bool] = ContextVar("jmask_strict", default=False)
 _observed: ContextVar[list[str] | None] = ContextVar("jmask_observed", default=None)
+_muted: ContextVar[bool] = ContextVar("jmask_muted", default=False)
 
 
 class MaskDroppedWarning(UserWarning):
@@ -60,8 +61,20 @@ def observe_drops() -> Iterator[list[str]]:
         _observed.reset(token)
 
 
+@contextlib.contextmanager
+def muted() -> Iterator[None]:
+    """Reports no dropped mask inside this context: for a layer that runs again, and has reported it before."""
+    token = _muted.set(True)
+    try:
+        yield
+    finally:
+        _muted.reset(token)
+
+
 def report_dropped_mask(message: str) -> None:
     """Warns, or raises under `strict`, with `message` (which starts with the layer's path)."""
+    if _muted.get():
+        return
     observed = _observed.get()
     if observed is not None:
         observed.append(message)

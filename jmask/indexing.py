@@ -47,12 +47,12 @@ def split_index(index: Any, values_ndim: int, mask_ndim: int) -> tuple[tuple[Any
 
 
 def take(array: Any, items: tuple[Any, ...]) -> Any:
-    """`array[items]`; a NumPy array becomes a JAX array where the index is one, which may be traced."""
+    """`array[items]`, always an array; NumPy's becomes one of JAX where an index is one, since that may be traced."""
     if not items:
         return array
     if any(isinstance(item, jax.Array) for item in items) and not is_host_only(array):
         array = jnp.asarray(array)
-    return array[items]
+    return array[(*items, ...)]
 
 
 def side_after(padding_side: Any, front: tuple[Any, ...]) -> Any:

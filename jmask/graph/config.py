@@ -1,4 +1,4 @@
-"""Graphs as JSON-able data: calls in order, each node as the number of its call and of its output."""
+"""Graphs as data: calls in order, each node as the number of its call and of its output."""
 
 import dataclasses
 from typing import Any
@@ -6,7 +6,8 @@ from typing import Any
 import jax
 
 from ..layers.config import register
-from .node import Call, Input, MaskEdge, Node, nodes_in
+from .dimensions import symbol
+from .node import Call, MaskEdge, Node, nodes_in
 
 
 @register
@@ -18,72 +19,96 @@ class NodeReference:
     index: int
 
 
-@register
 @dataclasses.dataclass(frozen=True)
 class InputConfig:
-    """An input in a config: its sizes as ints and names, from the batch axis on."""
+    """An input in a config: its sizes as ints and expressions, from the batch axis on."""
 
     shape: list[Any]
     dtype: str
     mask_ndim: int
-    name: str
+    name: str | None
+
+    def node(self) -> Node:
+        """A new input."""
+        shape = tuple(symbol(size) if isinstance(size, str) else size for size in self.shape)
+        edge = MaskEdge(jax.ShapeDtypeStruct(shape[: self.mask_ndim], bool)) if self.mask_ndim else None
+        return Node(jax.ShapeDtypeStruct(shape, jax.numpy.dtype(self.dtype)), edge, name=self.name)
+
+    @classmethod
+    def decode_config(cls, reader: Any, data: Any) -> Node:
+        """The input from `from_config`."""
+        return cls(**{name: reader.decode(value) for name, value in data["config"].items()}).node()
 
 
-def encode_model(model: Any, writer: Any) -> dict[str, Any]:
-    """The config of a model."""
+register(InputConfig, name="Input")
+
+
+def describe_input(node: Node) -> InputConfig:
+    """The config of an input.
+
+    Raises:
+        ValueError: the node is the output of a call.
+    """
+    if node.call is not None:
+        raise ValueError(f"{node!r} is the output of a layer and cannot be saved or copied alone; save the model.")
+    shape = [size if isinstance(size, int) else str(size) for size in node.shape]
+    return InputConfig(shape, str(node.dtype), 0 if node.edge is None else len(node.edge.spec.shape), node.name)
+
+
+def describe(model: Any) -> dict[str, Any]:
+    """A model as a dict of its inputs, layers and references to nodes; `build` makes it anew."""
     inputs = nodes_in(model.inputs)
     references = {id(node): NodeReference(-1, i) for i, node in enumerate(inputs)}
     calls = []
     for i, call in enumerate(model.calls):
-        calls.append(_encode_call(call, references))
+        calls.append(_describe_call(call, references))
         for j, node in enumerate(nodes_in(call.outputs)):
             references.setdefault(id(node), NodeReference(i, j))
-    config = {
+    return {
         "name": model.name,
-        "sources": [_encode_input(node) for node in inputs],
+        "sources": [_as_input(node) for node in inputs],
         "calls": calls,
         "inputs": _refer(model.inputs, references),
         "outputs": _refer(model.outputs, references),
     }
-    return {"class": "Model", "config": {name: writer.encode(value) for name, value in config.items()}}
 
 
-def decode_model(reader: Any, data: dict[str, Any]) -> Any:
-    """The model of a config, built anew by calling its layers."""
+def build(description: dict[str, Any]) -> Any:
+    """The model that `describe` described, built by calling its layers on new nodes."""
     from .model import Model
 
-    config = {name: reader.decode(value) for name, value in data["config"].items()}
-    nodes = {(-1, i): _decode_input(source) for i, source in enumerate(config["sources"])}
+    nodes = {(-1, i): node for i, node in enumerate(description["sources"])}
 
     def resolve(tree: Any) -> Any:
         return jax.tree.map(lambda r: nodes[r.call, r.index] if isinstance(r, NodeReference) else r, tree)
 
-    for i, call in enumerate(config["calls"]):
+    for i, call in enumerate(description["calls"]):
         made = call["layer"](*resolve(call["inputs"]), **resolve(call["named"]))
         nodes |= {(i, j): node for j, node in enumerate(nodes_in(made))}
-    return Model(resolve(config["inputs"]), resolve(config["outputs"]), name=config["name"])
+    return Model(resolve(description["inputs"]), resolve(description["outputs"]), name=description["name"])
 
 
-def _encode_call(call: Call, references: dict[int, NodeReference]) -> dict[str, Any]:
+def encode_model(model: Any, writer: Any) -> dict[str, Any]:
+    """The config of a model."""
+    return {"class": "Model", "config": {name: writer.encode(value) for name, value in describe(model).items()}}
+
+
+def decode_model(reader: Any, data: dict[str, Any]) -> Any:
+    """The model of a config."""
+    return build({name: reader.decode(value) for name, value in data["config"].items()})
+
+
+def _as_input(node: Node) -> Node:
+    """An input in the place of a node at which the graph is cut."""
+    return node if node.call is None else dataclasses.replace(node, call=None, name=node.label)
+
+
+def _describe_call(call: Call, references: dict[int, NodeReference]) -> dict[str, Any]:
     return {
         "layer": call.layer,
         "inputs": _refer(call.inputs, references),
         "named": _refer(call.named, references),
     }
-
-
-def _encode_input(node: Node) -> InputConfig:
-    shape = [size if isinstance(size, int) else str(size) for size in node.shape]
-    return InputConfig(shape, str(node.dtype), 0 if node.edge is None else len(node.edge.spec.shape), node.label)
-
-
-def _decode_input(config: InputConfig) -> Node:
-    batch, *rest = config.shape
-    node = Input(tuple(rest), config.dtype, batch_size=batch if isinstance(batch, int) else None, name=config.name)
-    if not config.mask_ndim:
-        return node
-    edge = MaskEdge(jax.ShapeDtypeStruct(node.shape[: config.mask_ndim], bool))
-    return dataclasses.replace(node, edge=edge)
 
 
 def _refer(tree: Any, references: dict[int, NodeReference]) -> Any:

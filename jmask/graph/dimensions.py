@@ -1,6 +1,7 @@
 """Sizes that are not known yet: `batch`, `time`, and what layers make of them."""
 
 import functools
+import keyword
 import re
 from collections.abc import Callable
 from fractions import Fraction
@@ -13,7 +14,7 @@ _SCOPE = export.SymbolicScope()
 _STEP = 24  # sizes to probe with are multiples of it, so that halves, thirds and quarters are whole
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def symbol(name: str) -> Any:
     """The symbolic dimension of this name; equal names are equal sizes."""
     return export.symbolic_shape(name, scope=_SCOPE)[0]
@@ -22,6 +23,11 @@ def symbol(name: str) -> Any:
 def is_symbolic(size: Any) -> bool:
     """Whether a size is an expression in symbols."""
     return export.is_symbolic_dim(size)
+
+
+def is_name(text: str) -> bool:
+    """Whether a string can name a size: a word that means nothing else in an expression."""
+    return text.isidentifier() and text.isascii() and not keyword.iskeyword(text) and text not in _FUNCTIONS
 
 
 def is_named(size: Any) -> bool:
@@ -43,7 +49,8 @@ def symbols_in(specs: list[jax.ShapeDtypeStruct]) -> list[str]:
 
 def evaluate(size: Any, sizes: dict[str, int]) -> Any:
     """A symbolic size with numbers for its symbols."""
-    return eval(str(size), {"__builtins__": {}}, {**_FUNCTIONS, **sizes}) if is_symbolic(size) else size
+    text = str(size).replace("^", "**")
+    return eval(text, {"__builtins__": {}}, {**_FUNCTIONS, **sizes}) if is_symbolic(size) else size
 
 
 def probe(infer: Callable[[list[Any]], list[Any]], specs: list[Any]) -> list[Any]:

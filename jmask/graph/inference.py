@@ -6,9 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..errors import observe_drops
+from ..errors import MaskDroppedError, observe_drops
 from ..layers.arguments import is_masked
-from ..layers.base import Layer, run
+from ..layers.base import Layer, run, uses_mask
 from ..layers.initialise import Slot
 from ..masked import Masked
 from .dimensions import is_symbolic, probe
@@ -29,6 +29,7 @@ def call_layer(layer: Layer, inputs: tuple[Any, ...], named: dict[str, Any]) -> 
     Raises:
         Exception: what the layer raises on inputs of these shapes; a note names the layer and the nodes.
     """
+    inputs, named = jax.tree.map(lambda leaf: leaf, (inputs, named))  # lists of the user's may grow after the call
     trace = _Trace(layer, inputs, named)
     try:
         with observe_drops() as drops:
@@ -78,14 +79,22 @@ class _Trace:
         try:
             return self._infer(specs)
         except Exception as error:
-            if not any(is_symbolic(size) for spec in specs for size in spec.shape):
+            if isinstance(error, MaskDroppedError) or not any(is_symbolic(n) for spec in specs for n in spec.shape):
                 raise
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    return probe(self._infer, specs)
-            except Exception:
-                raise error from None
+            return self._infer_concrete(specs, error)
+
+    def _infer_concrete(self, specs: list[Any], refusal: Exception) -> list[Any]:
+        """Shapes from several concrete runs; what these warn of is said once."""
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                found = probe(self._infer, specs)
+        except Exception as error:
+            # An error of the same type is about the shapes, not about the symbols, and names them in symbols.
+            raise (refusal if type(error) is type(refusal) else error) from None
+        for warning in {str(warning.message): warning for warning in caught}.values():
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+        return found
 
     def _infer(self, specs: list[Any]) -> list[Any]:
         values, masks, params = jax.eval_shape(self._call, specs)
@@ -100,9 +109,9 @@ class _Trace:
             for node, array in zip(self.nodes, arrays, strict=False)
         }
         inputs, named = jax.tree.map(lambda leaf: made.get(id(leaf), leaf), self.tree)
-        name = self.layer.name or self.layer.default_name
-        slot = Slot(name, jax.random.key(0))
-        outputs = run(self.layer, name, slot, inputs, *split_options(named))
+        name, key = self.layer.name or self.layer.default_name, jax.random.key(0)
+        slot = Slot(name, key)
+        outputs = run(self.layer, name, slot, inputs, *split_options(named), key)
         leaves, self.structure = jax.tree.flatten(outputs, is_leaf=is_masked)
         known = [masks[id(edge)] for edge in self.in_edges]
         self.sides, self._same, new = [], [], []
@@ -129,7 +138,7 @@ def _way(layer: Layer, trace: _Trace) -> tuple[str, ...]:
     outgoing = {id(edge) for edge in trace.edges if edge is not None}
     if not incoming:
         return ("made",) if outgoing else ()
-    used = ("used",) if layer.uses_mask else ()
+    used = ("used",) if uses_mask(layer) else ()
     if not outgoing:
         return used or ("ended",)
     if outgoing <= incoming:

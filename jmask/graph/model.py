@@ -1,22 +1,19 @@
 """`Model`: the part of a graph between its inputs and its outputs, as a layer."""
 
-import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
-from ..layers import path
 from ..layers.base import Layer, run
 from ..layers.config import register
 from ..layers.initialise import collect
-from ..masked import values_of
-from .dimensions import at_some_size, is_named, is_symbolic, shape_text
+from .dimensions import at_some_size
 from .inference import split_options
-from .node import Call, Node, input_like, nodes_in
+from .matching import match, names_of, restructure
+from .node import Call, Node, input_like, inputs_like, nodes_in
 
 
 @register
@@ -31,7 +28,8 @@ class Model(Layer):
 
     Raises:
         TypeError: something that is not a node.
-        ValueError: an output that does not follow from the inputs, or two layers of one name.
+        ValueError: no output, an output that does not follow from the inputs, a node that stands twice among the
+            inputs, or two layers of one name.
 
     >>> import jax, jax.numpy as jnp, jmask as jm
     >>> inputs = jm.Input((None,), "int32")
@@ -50,11 +48,17 @@ class Model(Layer):
     def __post_init__(self) -> None:
         """Checks the graph while the user's line is still on the stack."""
         for kind in ("inputs", "outputs"):
+            object.__setattr__(self, kind, jax.tree.map(lambda leaf: leaf, getattr(self, kind)))  # a list may change
             for leaf in jax.tree.leaves(getattr(self, kind)):
                 if not isinstance(leaf, Node):
                     raise TypeError(
                         f"`{kind}` of a model are nodes (`jm.Input`, or layers called on them); received {leaf!r}."
                     )
+        if not nodes_in(self.outputs):
+            raise ValueError(f"A model needs an output; `outputs` is {self.outputs!r}.")
+        twice = [node for i, node in enumerate(nodes_in(self.inputs)) if id(node) in map(id, nodes_in(self.inputs)[:i])]
+        if twice:
+            raise ValueError(f"{twice[0]!r} stands twice among the inputs of a model; make a `jm.Input` for each.")
         self.names  # noqa: B018 - finds the calls and names the layers, or says why not
 
     @functools.cached_property
@@ -83,13 +87,18 @@ class Model(Layer):
         """The name of every layer, by its id."""
         return assign_names([call.layer for call in self.calls])
 
+    @functools.cached_property
+    def input_names(self) -> dict[int, str]:
+        """The name of every input node, by its id."""
+        return names_of(self.inputs)
+
     @property
     def layers(self) -> dict[str, Layer]:
         """The layers by name, in order."""
         return {self.names[id(call.layer)]: call.layer for call in self.calls}
 
     @property
-    def uses_mask(self) -> bool:
+    def uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
         """Whether a layer does."""
         return any("used" in call.way for call in self.calls)
 
@@ -121,7 +130,7 @@ class Model(Layer):
 
     def call(self, params: Any, *inputs: Any, training: bool = False, key: Any = None) -> Any:
         """The outputs, from inputs in the structure of `inputs` (a list of inputs may also be given one by one)."""
-        values = self._match(inputs)
+        values = match(self.inputs, inputs)
 
         def value(leaf: Any) -> Any:
             return values[id(leaf)] if isinstance(leaf, Node) else leaf
@@ -142,11 +151,9 @@ class Model(Layer):
         Returns:
             A model of the same layers, whose nodes have the shapes and masks that follow from these inputs.
         """
-        structure = jax.tree.structure(self.inputs)
-        given = structure.flatten_up_to(_restructure(structure, self.inputs, inputs))
-        old = nodes_in(self.inputs)
-        nodes = {id(node): input_like(x, node.label) for node, x in zip(old, given, strict=True)}
-        new_inputs = structure.unflatten(nodes.values())
+        given, names = restructure(self.inputs, inputs), self.input_names
+        nodes = {key: input_like(x, name) for (key, name), x in zip(names.items(), given, strict=True)}
+        new_inputs = jax.tree.map(lambda node: nodes[id(node)], self.inputs)
         for call in self.calls:
             args, named = jax.tree.map(lambda leaf: nodes.get(id(leaf), leaf), (call.inputs, call.named))
             made = call.layer(*args, **named)
@@ -176,14 +183,11 @@ class Model(Layer):
 
         return decode_model(reader, data)
 
-    def _match(self, inputs: tuple[Any, ...]) -> dict[int, Any]:
-        """The values of the input nodes, by the nodes' ids."""
-        structure = jax.tree.structure(self.inputs)
-        values = structure.flatten_up_to(_restructure(structure, self.inputs, inputs))
-        sizes: dict[str, tuple[Any, Node]] = {}
-        for node, value in zip(nodes_in(self.inputs), values, strict=True):
-            _check_input(node, values_of(value), sizes)
-        return {id(node): value for node, value in zip(nodes_in(self.inputs), values, strict=True)}
+    def __reduce__(self) -> Any:
+        """Copies and pickles are built anew: layers keep their identity, nodes do not outlive their graph."""
+        from .config import build, describe
+
+        return build, (describe(self),)
 
     def __repr__(self) -> str:
         return f"Model({self.name or 'model'}: {', '.join(self.layers)})"
@@ -194,7 +198,7 @@ def trace(function: Callable[..., Any], *inputs: Any, name: str | None = None) -
 
     Args:
         function: takes as many nodes as there are inputs, calls layers on them, and returns a nest of nodes.
-        *inputs: nodes (`jm.Input`), or examples: arrays, `Masked`, `jax.ShapeDtypeStruct`.
+        *inputs: nodes (`jm.Input`), or examples: arrays, `Masked`, `jax.ShapeDtypeStruct`; or nests of these.
         name: the model's name, by default the function's.
 
     Returns:
@@ -205,7 +209,7 @@ def trace(function: Callable[..., Any], *inputs: Any, name: str | None = None) -
     >>> jm.trace(lambda a, b: dense(a) + dense(b), jm.Input((4,)), jm.Input((4,)), name="twins")
     Model(twins: dense, add)
     """
-    nodes = [input_like(x) for x in inputs]
+    nodes = inputs_like(list(inputs))
     default = getattr(function, "__name__", "model")
     name = name or (default if default.isidentifier() else None)
     return Model(nodes[0] if len(nodes) == 1 else nodes, function(*nodes), name=name)
@@ -227,43 +231,3 @@ def assign_names(layers: Sequence[Layer]) -> dict[int, str]:
         taken = {*own, *names.values()}
         names[key] = layer.name or next(name for name in numbered if name not in taken)
     return names
-
-
-def _restructure(structure: Any, nodes: Any, inputs: tuple[Any, ...]) -> Any:
-    """The inputs of a call in the structure of the model's; lists and tuples stand for each other."""
-    given = inputs[0] if len(inputs) == 1 else inputs
-    if isinstance(nodes, (list, tuple)) and isinstance(given, (list, tuple)) and type(given) is not type(nodes):
-        given = type(nodes)(given)
-    try:
-        structure.flatten_up_to(given)
-    except ValueError:
-        raise ValueError(
-            f"{path.current()}: the model takes inputs in the structure {structure}; received {type(given).__name__} "
-            f"of {len(jax.tree.leaves(given))} arrays."
-        ) from None
-    return given
-
-
-def _check_input(node: Node, value: Any, sizes: dict[str, tuple[Any, Node]]) -> None:
-    """Refuses an input of another rank, kind or size than its node, or that disagrees about a size with a name."""
-    fits = value.ndim == node.ndim and _kind(value.dtype) == _kind(node.dtype)
-    for size, expected in zip(value.shape, node.shape, strict=False):
-        fits = fits and (is_symbolic(expected) or is_symbolic(size) or size == expected)
-    if not fits:
-        raise ValueError(
-            f"{path.current()}: the input `{node.label}` takes {node.dtype} {shape_text(node.shape)}; received "
-            f"{value.dtype} {shape_text(value.shape)}."
-        )
-    for size, expected in zip(value.shape, node.shape, strict=True):
-        if not is_named(expected):
-            continue
-        known, where = sizes.setdefault(str(expected), (size, node))
-        if known != size:
-            raise ValueError(
-                f"{path.current()}: the inputs `{where.label}` and `{node.label}` have the size `{expected}` in "
-                f"common; received {known} and {size}."
-            )
-
-
-def _kind(dtype: Any) -> Any:
-    return next((kind for kind in (jnp.bool_, jnp.integer, jnp.inexact) if jnp.issubdtype(dtype, kind)), dtype)

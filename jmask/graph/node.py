@@ -10,7 +10,7 @@ import numpy as np
 
 from ..layers.base import Layer
 from ..masked import Masked, PaddingSide
-from .dimensions import is_symbolic, shape_text, symbol
+from .dimensions import is_name, is_symbolic, shape_text, symbol
 from .operators import NodeOperators
 
 _serial = itertools.count()
@@ -118,11 +118,23 @@ class Node(NodeOperators):
 
         return call_layer(layer, inputs, named)
 
-    def __jax_array__(self) -> Any:
+    def __array__(self, *_: Any, **__: Any) -> Any:
         raise TypeError(
             f"{self!r} has no numbers yet, so `jax.numpy` cannot compute with it. Wrap the function in a layer, "
             "`jm.layers.Lambda(function)(node)`, or use operators, indexing and layers."
         )
+
+    def encode_config(self, writer: Any) -> dict[str, Any]:
+        """The input for `to_config`."""
+        from .config import describe_input
+
+        return writer.fields(describe_input(self))
+
+    def __reduce__(self) -> Any:
+        """Copies and pickles of an input are other inputs."""
+        from .config import InputConfig, describe_input
+
+        return InputConfig.node, (describe_input(self),)
 
     def __bool__(self) -> bool:
         raise TypeError(f"{self!r} has no truth value: there are no numbers yet.")
@@ -138,7 +150,7 @@ class Node(NodeOperators):
         return f"Node({self.label}: {self.dtype} {shape_text(self.shape)}{mask})"
 
 
-def Input(  # noqa: N802 - a constructor, named as in Keras
+def Input(
     shape: tuple[int | str | None, ...],
     dtype: Any = "float32",
     *,
@@ -162,6 +174,7 @@ def Input(  # noqa: N802 - a constructor, named as in Keras
 
     Raises:
         TypeError: a size that is not an int, a string or None.
+        ValueError: a string that is not a word.
 
     >>> import jmask as jm
     >>> jm.Input((None, 8))
@@ -174,6 +187,8 @@ def Input(  # noqa: N802 - a constructor, named as in Keras
             i = next(unknown)
             size = symbol(f"time_{i}" if i else "time")
         elif isinstance(size, str):
+            if not is_name(size):
+                raise ValueError(f"`shape` of an `Input`: {size!r} is not a name for a size; use a word, `'words'`.")
             size = symbol(size)
         elif not isinstance(size, (int, np.integer)) and not is_symbolic(size):
             raise TypeError(f"`shape` of an `Input` takes ints, names and None; received {size!r} in {shape!r}.")
@@ -209,6 +224,11 @@ def input_like(x: Any, name: str | None = None) -> Node:
         edge = MaskEdge(jax.ShapeDtypeStruct(node.shape[: x.mask.ndim], jnp.bool_))
         node = dataclasses.replace(node, edge=edge)
     return dataclasses.replace(node, padding_side=x.padding_side) if is_masked else node
+
+
+def inputs_like(tree: Any) -> Any:
+    """Inputs in the shape of a nest of examples."""
+    return jax.tree.map(input_like, tree, is_leaf=lambda leaf: isinstance(leaf, Masked))
 
 
 def nodes_in(tree: Any) -> list[Node]:

@@ -5,6 +5,8 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import jax
+
 from ..layers.base import Layer
 from ..layers.config import register
 from ..masked import mask_of
@@ -16,47 +18,46 @@ class Operator(Layer):
 
     Attributes:
         function: name of a function of Python's `operator` module, or `"mask"` for the mask as an array.
-        left: a constant on the left.
-        right: a constant on the right; the index of `"getitem"`.
+        left: the constant on the left, in a tuple, or none.
+        right: the constant on the right, in a tuple, or none; the index of `"__getitem__"`.
     """
 
     takes_masked = True
-    uses_mask = False
 
     function: str
     _: dataclasses.KW_ONLY
-    left: Any = None
-    right: Any = None
+    left: tuple[Any, ...] = ()
+    right: tuple[Any, ...] = ()
 
     @property
     def default_name(self) -> str:
         """`__add__` -> `add`."""
         return self.function.strip("_")
 
-    def call(self, params: Any, x: Any, y: Any = None) -> Any:
+    @property
+    def uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
+        """Whether the mask becomes a value."""
+        return self.function == "mask"
+
+    def call(self, params: Any, *operands: Any) -> Any:
         """The operator's result, with the mask that `Masked` gives it."""
         if self.function == "mask":
-            return mask_of(x)
-        function = getattr(operator, self.function)
-        if self.left is not None:
-            return function(self.left, x)
-        if y is not None:
-            return function(x, y)
-        return function(x) if self.right is None else function(x, self.right)
+            return mask_of(operands[0])
+        return getattr(operator, self.function)(*self.left, *operands, *self.right)
 
 
 def _binary(name: str) -> Callable:
     def method(self: Any, other: Any) -> Any:
-        if isinstance(other, NodeOperators):
+        if any(isinstance(leaf, NodeOperators) for leaf in jax.tree.leaves(other)):
             return Operator(f"__{name}__")(self, other)
-        return Operator(f"__{name}__", right=other)(self)
+        return Operator(f"__{name}__", right=(other,))(self)
 
     return method
 
 
 def _reflected(name: str) -> Callable:
     def method(self: Any, other: Any) -> Any:
-        return Operator(f"__{name}__", left=other)(self)
+        return Operator(f"__{name}__", left=(other,))(self)
 
     return method
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import jax
 
-from ..layers.base import Layer, run
+from ..layers.base import Layer, run, uses_mask
 from ..layers.config import register
 from ..layers.initialise import collect
+from .matching import match
 from .model import Model, assign_names
-from .node import Node, input_like
+from .node import Node, inputs_like
 
 
 @register
@@ -38,9 +39,12 @@ class Sequential(Layer):
 
     def __post_init__(self) -> None:
         """Checks the layers while the user's line is still on the stack."""
+        object.__setattr__(self, "layers", list(self.layers))  # the user's list may change
         for i, layer in enumerate(self.layers):
             if not isinstance(layer, Layer) and not (i == 0 and isinstance(layer, Node)):
-                raise TypeError(f"`layers` of a `Sequential` are layers, after at most one `jm.Input`; received {layer!r}.")
+                raise TypeError(
+                    f"`layers` of a `Sequential` are layers, after at most one `jm.Input`; received {layer!r}."
+                )
         if not self._steps:
             raise ValueError("`Sequential` needs at least one layer.")
         if isinstance(self.layers[0], Node):
@@ -53,9 +57,9 @@ class Sequential(Layer):
         return [(names[id(layer)], layer) for layer in layers]
 
     @property
-    def uses_mask(self) -> bool:
+    def uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
         """Whether a layer does."""
-        return any(layer.uses_mask for _, layer in self._steps)
+        return any(uses_mask(layer) for _, layer in self._steps)
 
     def init(self, key: Any, *inputs: Any) -> dict[str, Any]:
         """Parameters of all layers by name, `{"embedding": {...}, "lstm": {...}}`.
@@ -74,6 +78,8 @@ class Sequential(Layer):
 
     def call(self, params: Any, inputs: Any, training: bool = False, key: Any = None) -> Any:
         """The output of the last layer."""
+        if isinstance(self.layers[0], Node):
+            match(self.layers[0], (inputs,))
         for i, (name, layer) in enumerate(self._steps):
             step_key = None if key is None else jax.random.fold_in(key, i)
             inputs = run(layer, name, params.get(name, {}), (inputs,), {}, None, training, step_key)
@@ -88,11 +94,11 @@ class Sequential(Layer):
         Returns:
             A model that takes the same parameters.
         """
-        node = input_like(inputs[0]) if inputs else self._input()
-        x = node
+        nodes = inputs_like(inputs[0]) if inputs else self._input()
+        x = nodes
         for _, layer in self._steps:
             x = layer(x)
-        return Model(node, x, name=self.name)
+        return Model(nodes, x, name=self.name)
 
     def summary(self, *inputs: Any) -> None:
         """Prints a table of the layers; its last column is the mask's way.

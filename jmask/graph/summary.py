@@ -56,7 +56,13 @@ class Summary:
     def table(self) -> Table:
         """A table for `rich`."""
         table = Table(title=f"Model: {self.title}", caption=f"Parameters: {self.num_params:,}", title_justify="left")
-        for heading, justify in (("Layer", "left"), ("Output", "left"), ("Params", "right"), ("From", "left"), ("Mask", "left")):
+        for heading, justify in (
+            ("Layer", "left"),
+            ("Output", "left"),
+            ("Params", "right"),
+            ("From", "left"),
+            ("Mask", "left"),
+        ):
             table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
         for row in self.rows:
             layer = row.name if row.kind == "Input" else f"{row.name} ({row.kind})"

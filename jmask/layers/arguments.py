@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from ..masked import Masked, check_mask, fill, mask_of, values_of
+from . import path
 
 FILLED = ("mask", "training", "key")
 
@@ -38,6 +39,19 @@ def is_none(leaf: Any) -> bool:
     return leaf is None
 
 
+def is_masked_or_none(leaf: Any) -> bool:
+    """Whether a leaf is a `Masked` or None, for use as `is_leaf`."""
+    return leaf is None or isinstance(leaf, Masked)
+
+
+def as_kind_of(other: Any, tree: Any) -> Any:
+    """`tree` as the kind of sequence that `other` is: lists, tuples and named tuples stand for each other."""
+    sequences = isinstance(other, (list, tuple)) and isinstance(tree, (list, tuple)) and len(other) == len(tree)
+    if not sequences or type(other) is type(tree):
+        return tree
+    return jax.tree.structure(other, is_leaf=lambda leaf: leaf is not other).unflatten(tree)
+
+
 @dataclasses.dataclass(frozen=True)
 class Signature:
     """What a method of a layer takes: its inputs, the masks of inputs by name, and what is filled in."""
@@ -51,7 +65,7 @@ class Signature:
         return f"{argument}_mask" in self.masks or (first and "mask" in self.filled)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def signature_of(function: Callable) -> Signature:
     """Parts the parameters of an unbound `call` or `compute_mask` (without `self` and `params`) by their names."""
     parameters = dict(inspect.signature(function).parameters)
@@ -72,8 +86,8 @@ class Arguments:
 
     @property
     def first(self) -> str | None:
-        """Name of the argument whose mask is called `mask`."""
-        return next(iter(self.bound.arguments), None)
+        """Name of the argument whose mask is called `mask`: the first of the signature."""
+        return next(iter(self.signature.inputs.parameters), None)
 
     @functools.cached_property
     def masked(self) -> dict[str, list[Masked]]:
@@ -89,9 +103,24 @@ class Arguments:
 
     def masks(self) -> dict[str, Any]:
         """The masks of every argument, None where a leaf has none, in the argument's structure."""
-        return {
-            name: jax.tree.map(mask_of, value, is_leaf=is_masked) for name, value in self.bound.arguments.items()
-        }
+        return {name: jax.tree.map(mask_of, value, is_leaf=is_masked) for name, value in self.bound.arguments.items()}
+
+    def bound_to(self, signature: Signature) -> inspect.BoundArguments:
+        """The same inputs, bound to the signature of another method: by name, and what is left over in its order."""
+        bound = _rebind(self.bound, dict(self.bound.arguments))
+        bound.apply_defaults()
+        wanted = signature.inputs.parameters
+        rest = [name for name in bound.arguments if name not in wanted]
+        given: dict[str, Any] = {}
+        for name, parameter in wanted.items():
+            if name in bound.arguments:
+                given[name] = bound.arguments[name]
+            elif parameter.kind is parameter.VAR_POSITIONAL:
+                given[name] = tuple(bound.arguments[other] for other in rest)
+                rest = []
+            elif rest and parameter.kind is not parameter.VAR_KEYWORD:
+                given[name] = bound.arguments[rest.pop(0)]
+        return inspect.BoundArguments(signature.inputs, given)  # pyright: ignore[reportArgumentType]
 
     def guarded(self) -> "Arguments":
         """Plain arrays for every input, with zeros at padded positions."""
@@ -120,15 +149,28 @@ def bind(function: Callable, args: tuple[Any, ...], kwargs: dict[str, Any], mask
         ValueError: a mask that does not fit its input.
     """
     signature = signature_of(function)
-    explicit = {name[:-5]: kwargs.pop(name) for name in list(kwargs) if name in signature.masks}
+    inputs = signature.inputs.parameters
+    by_name = [name for name in kwargs if name not in inputs and name.endswith("_mask") and name[:-5] in inputs]
+    explicit = {name[:-5]: kwargs.pop(name) for name in by_name}
     try:
         bound = signature.inputs.bind(*args, **kwargs)
     except TypeError as error:
-        raise TypeError(f"`{function.__qualname__}` {error}; its inputs are `{signature.inputs}`.") from None
+        raise TypeError(
+            f"{path.current()}: `{function.__qualname__}` {error}; its inputs are `{signature.inputs}`."
+        ) from None
     arguments = Arguments(signature, bound)
     if mask is not None and arguments.first is not None:
-        alone = signature.inputs.parameters[arguments.first].kind is inspect.Parameter.VAR_POSITIONAL and len(args) == 1
-        explicit.setdefault(arguments.first, (mask,) if alone else mask)
+        if explicit.get(arguments.first) is not None:
+            raise TypeError(
+                f"{path.current()}: `mask` and `{arguments.first}_mask` are both the mask of `{arguments.first}`; "
+                "pass one of them."
+            )
+        alone = inputs[arguments.first].kind is inspect.Parameter.VAR_POSITIONAL and len(args) == 1
+        for_tuple = alone and isinstance(mask, (list, tuple)) and not isinstance(args[0], (list, tuple))
+        explicit[arguments.first] = (mask,) if alone and not for_tuple else mask
+    for name, given in explicit.items():
+        if given is not None and name not in bound.arguments:
+            raise TypeError(f"{path.current()}: there is a mask for `{name}`, but no `{name}`.")
     overridden = {k: _override(k, v, explicit.get(k)) for k, v in bound.arguments.items()}
     return Arguments(signature, _rebind(bound, overridden))
 
@@ -150,22 +192,28 @@ def _override(name: str, value: Any, masks: Any) -> Any:
     """An input with explicit masks in place of the attached ones, leaf by leaf."""
     if masks is None:
         return value
-    leaves, structure = jax.tree.flatten(value, is_leaf=is_masked)
-    given, given_structure = jax.tree.flatten(masks, is_leaf=is_none)
+    leaves, structure = jax.tree.flatten(value, is_leaf=is_masked_or_none)
+    given, given_structure = jax.tree.flatten(as_kind_of(value, masks), is_leaf=is_none)
     if structure != given_structure:
         raise ValueError(
-            f"The mask of `{name}` must have the structure of `{name}`, one mask, None or jm.NO_MASK an array; "
-            f"received {given_structure} for {structure}."
+            f"{path.current()}: the mask of `{name}` must have the structure of `{name}`, with one mask, None or "
+            f"jm.NO_MASK for each array; received {given_structure} for {structure}."
         )
-    return structure.unflatten(map(_override_leaf, leaves, given))
+    return structure.unflatten(_override_leaf(name, leaf, mask) for leaf, mask in zip(leaves, given, strict=True))
 
 
-def _override_leaf(leaf: Any, mask: Any) -> Any:
+def _override_leaf(name: str, leaf: Any, mask: Any) -> Any:
     if mask is None:
         return leaf
     if mask is NO_MASK:
         return values_of(leaf)
-    if not is_array(mask):
-        raise TypeError(f"A mask must be a bool array, None or jm.NO_MASK; received {mask!r}.")
-    check_mask(values_of(leaf), mask)
+    if not is_array(mask) or not is_array(leaf):
+        raise TypeError(
+            f"{path.current()}: a mask is a bool array, None or jm.NO_MASK, and belongs to an array; received {mask!r} "
+            f"for the {type(leaf).__name__} in `{name}`."
+        )
+    try:
+        check_mask(values_of(leaf), mask)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{path.current()}: the mask of `{name}` does not fit it. {error}") from None
     return Masked(values_of(leaf), mask)

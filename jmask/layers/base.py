@@ -22,11 +22,12 @@ class Layer:
       positions. A parameter named `mask` receives the mask of the first input (None if it has none; for a list or
       dict of inputs a list or dict), `context_mask` that of the input `context`, `training` a bool, `key` a PRNG key.
     - `init(self, key, *inputs)`: the parameters, a nested dict. Without it a layer has none of its own; a layer with
-      layers in its fields, or that calls some by `params["name"]`, gets theirs under these names.
+      layers in its fields, which calls them as `self.lstm.apply(params["lstm"], x)`, gets theirs under these names.
     - what becomes of the mask: nothing (it is dropped, with a warning), `supports_masking = True` (every step is
       treated alone, so outputs have the masks of the inputs), or `compute_mask`.
 
     `uses_mask` tells a model's summary whether the outputs at real steps depend on the mask; it affects nothing else.
+    Left at None, a layer uses it if its `call` sees it.
 
     With `takes_masked = True` the inputs arrive as they are, `Masked` or arrays, and `call` answers itself for the
     masks of its outputs by returning `Masked`. The same may be done leaf by leaf in any `call`.
@@ -39,6 +40,7 @@ class Layer:
 
     supports_masking: ClassVar[bool] = False
     takes_masked: ClassVar[bool] = False
+    uses_mask: ClassVar[Any] = None
 
     name: str | None = dataclasses.field(default=None, kw_only=True)
 
@@ -50,9 +52,14 @@ class Layer:
                 f"`{cls.__name__}` defines `__init__`. A layer is a frozen dataclass: declare its hyperparameters as "
                 "fields (`units: int`), and make its parameters in `init(self, key, *inputs)`."
             )
+        if "previous_mask" in inspect.signature(cls.compute_mask).parameters:
+            raise TypeError(
+                f"`compute_mask` of `{cls.__name__}` asks for `previous_mask`; in jmask the mask of the first input is "
+                "called `mask`: `compute_mask(self, inputs, mask)`."
+            )
         dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
 
-    def init(self, key: Any, *inputs: Any) -> dict[str, Any]:
+    def init(self, key: Any, *inputs: Any, **_: Any) -> Any:
         """Makes the parameters.
 
         Args:
@@ -66,8 +73,8 @@ class Layer:
             return {}
         return collect(self.apply, key, inputs)
 
-    def call(self, params: Any, *inputs: Any) -> Any:
-        """The outputs, from the values of the inputs; every layer writes its own."""
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """`call(self, params, inputs, ...)`: the outputs, from the values of the inputs; every layer writes its own."""
         raise TypeError(f"`{type(self).__name__}` has no `call(self, params, inputs)`.")
 
     @property
@@ -76,26 +83,21 @@ class Layer:
         return path.snake_case(type(self).__name__)
 
     @property
-    def uses_mask(self) -> bool:
-        """Whether outputs at real steps depend on the mask: by default, whether `call` sees it."""
-        signature = signature_of(type(self).call)
-        return self.takes_masked or "mask" in signature.filled or bool(signature.masks)
-
-    @property
     def changes_mask(self) -> bool:
         """Whether `compute_mask` says what becomes of the mask."""
         return type(self).compute_mask is not Layer.compute_mask
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """The masks of the outputs, from the values and masks of the inputs.
+    def compute_mask(self, *args: Any, **kwargs: Any) -> Any:
+        """`compute_mask(self, inputs, mask=None)`: the masks of the outputs, from values and masks of the inputs.
 
         Args:
-            inputs: the values.
-            mask: their mask, or None.
+            *args: the values of the inputs, and their mask or None.
+            **kwargs: the same by name.
 
         Returns:
             One mask or None for each output; here: `mask` if the layer treats every step alone, else None.
         """
+        mask = kwargs.get("mask", args[1] if len(args) > 1 else None)
         return mask if self.supports_masking else None
 
     def apply(
@@ -154,7 +156,7 @@ def run(
     key: Any = None,
 ) -> Any:
     """`layer.apply` under a name given by a model."""
-    with path.scope(name):
+    with path.scope(name, layer):
         arguments = bind(type(layer).call, inputs, dict(named), mask)
         if isinstance(params, Slot):
             params = params.fill(layer, arguments.bound.args)
@@ -162,33 +164,33 @@ def run(
         options = {"training": training, "key": key}
         filled = fill_by_name(arguments.signature, arguments, options)
         outputs = layer.call(params, *passed.bound.args, **passed.bound.kwargs, **filled)
-        return outputs if layer.takes_masked else _with_masks(layer, arguments, passed, outputs)
+        return outputs if layer.takes_masked else _with_masks(layer, arguments, passed, outputs, options)
 
 
-def _with_masks(layer: Layer, arguments: Arguments, guarded: Arguments, outputs: Any) -> Any:
+def _with_masks(
+    layer: Layer, arguments: Arguments, guarded: Arguments, outputs: Any, options: dict[str, Any]
+) -> Any:
     """The outputs with the masks that the layer gives them."""
     if layer.changes_mask:
-        out_masks, asked = _computed_masks(layer, arguments, guarded)
+        out_masks, asked = _computed_masks(layer, arguments, guarded, options)
         lost = [name for name in arguments.masked if name not in asked]
-        masks.report_loss(arguments, lost, f"neither `call` nor `compute_mask` of `{type(layer).__name__}` asks for it")
+        masks.report_loss(lost, f"neither `call` nor `compute_mask` of `{type(layer).__name__}` asks for it")
         return masks.attach(outputs, out_masks, arguments)
     if layer.supports_masking:
         return masks.attach(outputs, masks.pass_masks(arguments, outputs), arguments)
     if not any(map(is_masked, jax.tree.leaves(outputs, is_leaf=is_masked))):
         reason = f"`{type(layer).__name__}` does not say what becomes of it"
-        masks.report_loss(arguments, list(arguments.masked), reason)
+        masks.report_loss(list(arguments.masked), reason, is_composite=bool(sublayers(layer)))
     return outputs
 
 
-def _computed_masks(layer: Layer, arguments: Arguments, guarded: Arguments) -> tuple[Any, set[str]]:
+def _computed_masks(
+    layer: Layer, arguments: Arguments, guarded: Arguments, options: dict[str, Any]
+) -> tuple[Any, set[str]]:
     """What `compute_mask` returns, and the arguments whose masks it or `call` has asked for."""
     signature = signature_of(type(layer).compute_mask)
-    given = dict(guarded.bound.arguments)
-    wanted = list(signature.inputs.parameters)
-    by_position = dict(zip(wanted, given.values(), strict=False))
-    inputs = {name: given.get(name, by_position.get(name)) for name in wanted if name in given or name in by_position}
-    bound = inspect.BoundArguments(signature.inputs, inputs)  # type: ignore[arg-type]
-    filled = fill_by_name(signature, arguments, {})
+    bound = guarded.bound_to(signature)
+    filled = fill_by_name(signature, arguments, options)
     asked = {
         name
         for name in arguments.masked
@@ -196,6 +198,14 @@ def _computed_masks(layer: Layer, arguments: Arguments, guarded: Arguments) -> t
         if s.asks_for_mask_of(name, first=name == arguments.first)
     }
     return layer.compute_mask(*bound.args, **bound.kwargs, **filled), asked
+
+
+def uses_mask(layer: Layer) -> bool:
+    """Whether the layer's outputs at real steps depend on the mask, for the summary."""
+    if layer.uses_mask is not None:
+        return layer.uses_mask
+    signature = signature_of(type(layer).call)
+    return layer.takes_masked or "mask" in signature.filled or bool(signature.masks)
 
 
 def sublayers(layer: Layer) -> list[Layer]:

@@ -1,6 +1,7 @@
 """Layers as JSON-able data and back, without pickle."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ from .base import Layer
 T = TypeVar("T")
 
 _registered: dict[str, Any] = {}
+_LAMBDA = (lambda: None).__name__
 
 
 def register(item: T, *, name: str | None = None) -> T:
@@ -26,7 +28,7 @@ def register(item: T, *, name: str | None = None) -> T:
         The item itself.
 
     Raises:
-        ValueError: the name is taken by something else.
+        ValueError: the name is taken by something else, or is that of every lambda.
 
     >>> import jmask as jm
     >>> @jm.register
@@ -38,6 +40,8 @@ def register(item: T, *, name: str | None = None) -> T:
     Double()
     """
     name = name or item.__name__  # type: ignore[attr-defined]
+    if name == _LAMBDA:
+        raise ValueError("A lambda has no name of its own; pass one, `jm.register(function, name=...)`.")
     known = _registered.get(name, item)
     if known is not item and _origin(known) != _origin(item):
         raise ValueError(f"The name {name!r} is registered for {known!r}; pass another, `register(item, name=...)`.")
@@ -85,14 +89,18 @@ class Writer:
 
     def encode(self, value: Any) -> Any:
         """A JSON-able description of a hyperparameter or a layer."""
-        if value is None or isinstance(value, (bool, int, float, str)):
+        if type(value) in (bool, int, str, type(None)) or (type(value) is float and math.isfinite(value)):
             return value
+        if type(value) is float:
+            return {"float": str(value)}  # strict JSON has no NaN
         if id(value) in self.seen:
             return {"shared": self.seen[id(value)]}
         if hasattr(value, "encode_config"):
             return self._new(value, value.encode_config(self))
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             return self._new(value, self.fields(value))
+        if hasattr(value, "_asdict"):
+            return self._new(value, self._named_tuple(value))
         if isinstance(value, (list, tuple)):
             return {"tuple" if isinstance(value, tuple) else "list": [self.encode(item) for item in value]}
         if isinstance(value, dict):
@@ -103,7 +111,8 @@ class Writer:
             return {"ellipsis": True}
         if isinstance(value, (np.ndarray, np.generic, jax.Array)):
             array = np.asarray(value)
-            return {"array": array.tolist(), "dtype": array.dtype.name, "shape": list(array.shape)}
+            items = [self.encode(item) for item in array.ravel().tolist()]
+            return {"array": items, "dtype": array.dtype.name, "shape": list(array.shape)}
         if isinstance(value, (np.dtype, type)) and _is_dtype(value):
             return {"dtype": jnp.dtype(value).name}
         return {"function": _name_of(value)}
@@ -116,6 +125,10 @@ class Writer:
             if field.init and not _equals(getattr(value, field.name), field.default)
         }
         return {"class": _name_of(type(value)), "config": changed}
+
+    def _named_tuple(self, value: Any) -> dict[str, Any]:
+        fields = {name: self.encode(item) for name, item in value._asdict().items()}
+        return {"class": _name_of(type(value)), "config": fields}
 
     def _new(self, value: Any, config: dict[str, Any]) -> dict[str, Any]:
         self.seen[id(value)] = len(self.seen)
@@ -145,12 +158,15 @@ class Reader:
             return items if "list" in data else tuple(items)
         if "dict" in data:
             return {self.decode(k): self.decode(v) for k, v in data["dict"]}
+        if "float" in data:
+            return float(data["float"])
         if "slice" in data:
             return slice(*(self.decode(item) for item in data["slice"]))
         if "ellipsis" in data:
             return Ellipsis
         if "array" in data:
-            return np.array(data["array"], data["dtype"]).reshape(data["shape"])
+            items = [self.decode(item) for item in data["array"]]
+            return np.array(items, data["dtype"]).reshape(data["shape"])[()]
         if "dtype" in data:
             return jnp.dtype(data["dtype"])
         if "function" in data:
@@ -190,14 +206,14 @@ def _origin(item: Any) -> tuple[Any, Any]:
 
 def _is_dtype(value: Any) -> bool:
     try:
-        return jnp.dtype(value) is not None and not dataclasses.is_dataclass(value)
+        return jnp.dtype(value).kind != "O"  # NumPy takes every class for a dtype of objects
     except TypeError:
         return False
 
 
 def _equals(value: Any, default: Any) -> bool:
-    simple = (bool, int, float, str, type(None))
-    return value is default or (isinstance(value, simple) and isinstance(default, simple) and value == default)
+    simple = (bool, int, float, str)
+    return value is default or (type(value) is type(default) and isinstance(value, simple) and value == default)
 
 
 def register_all(namespace: dict[str, Any]) -> None:

@@ -194,6 +194,11 @@ class Dropout(Layer):
 
     rate: float
 
+    def __post_init__(self) -> None:
+        """Checks the rate while the user's line is still on the stack."""
+        if not 0 <= self.rate <= 1:
+            raise ValueError(f"`rate` of `Dropout` is a probability in [0, 1]; received {self.rate}.")
+
     def call(self, params: Any, inputs: Any, training: bool = False, key: Any = None) -> Any:
         """The inputs, in training with some entries set to zero and the rest scaled up."""
         if not training or self.rate == 0:
@@ -232,6 +237,7 @@ class LayerNormalization(Layer):
 
     def init(self, key: Any, inputs: Any) -> dict[str, Any]:
         """`{"gamma": (features,), "beta": (features,)}`."""
+        check_feature_axis(inputs, "LayerNormalization")
         params = {}
         if self.scale:
             params["gamma"] = jnp.ones(inputs.shape[-1], self.param_dtype)
@@ -264,7 +270,15 @@ class Lambda(Layer):
     function: Callable[..., Any]
     _: dataclasses.KW_ONLY
     mask: Callable[..., Any] | None = None
-    supports_masking: bool = False  # type: ignore[misc]
+    supports_masking: bool = False  # pyright: ignore[reportIncompatibleVariableOverride] - a hyperparameter here
+
+    def __post_init__(self) -> None:
+        """Checks the functions while the user's line is still on the stack."""
+        if not callable(self.function) or not (self.mask is None or callable(self.mask)):
+            raise TypeError(
+                "`Lambda` takes a function, and for `mask` a function `(inputs, mask) -> mask`; received "
+                f"{self.function!r} and {self.mask!r}."
+            )
 
     def call(self, params: Any, inputs: Any, mask: Any = None) -> Any:
         """What the function returns."""

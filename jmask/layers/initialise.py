@@ -3,11 +3,13 @@
 import inspect
 import zlib
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from ..errors import muted
 from . import path
 from .arguments import is_array
 
@@ -20,33 +22,68 @@ def initialise(layer: Any, key: Any, inputs: tuple[Any, ...]) -> Any:
     return layer.init(key, *inputs)
 
 
+_shapes_only: ContextVar[bool] = ContextVar("jmask_shapes_only", default=False)
+
+
+@jax.tree_util.register_static
 class Slot:
-    """The place of one sub-layer's parameters while they are being made: `params["lstm"]` during `init`."""
+    """The place of one sub-layer's parameters while they are being made: `params["lstm"]` during `init`.
+
+    A pytree without leaves, so that it passes through `jax.checkpoint`, `jax.vmap` and their kin as parameters do.
+    """
 
     def __init__(self, name: str, key: Any) -> None:
         self.name, self.key = name, key
+        self.required = False
         self.layer: Any = None
         self.specs: tuple[Any, ...] = ()
-        self.params: Any = None
+        self.shapes: Any = None
+
+    @property
+    def params(self) -> Any:
+        """Zeros in the shapes of the parameters, made anew at each use, in whatever trace that is."""
+        return jax.tree.map(lambda spec: jnp.zeros(spec.shape, spec.dtype), self.shapes)
 
     def fill(self, layer: Any, inputs: tuple[Any, ...]) -> Any:
-        """Makes the parameters at the first call and remembers how; later calls share them."""
+        """Finds the shapes of the parameters at the first call, and remembers for which inputs; later calls share."""
         if self.layer is None:
             self.layer, self.specs = layer, abstract(inputs)
-            self.params = initialise(layer, self.key, self.specs)
+            token = _shapes_only.set(True)
+            try:
+                with muted():
+                    self.shapes = jax.eval_shape(lambda key: initialise(layer, key, self.specs), _spec(self.key))
+            finally:
+                _shapes_only.reset(token)
         elif self.layer is not layer:
-            raise ValueError(f"Two layers share the parameters `{self.name}`; give each its own name in `params`.")
+            raise ValueError(
+                f"{path.current()}: two layers share the parameters `{self.name}`; give each its own name in `params`."
+            )
         return self.params
 
+    def initialise(self, key: Any) -> Any:
+        """The parameters themselves."""
+        with path.scope(self.name, self.layer), muted():
+            return initialise(self.layer, fold_in_name(key, self.name), self.specs)
+
     def _refuse(self, *_: Any) -> Any:
-        raise TypeError(
-            f"`params[{self.name!r}]` is not the parameters of a sub-layer. A layer with parameters of its own needs "
-            "an `init(self, key, *inputs)` that returns all of them."
+        raise TypeError(self._refusal())
+
+    def _refusal(self) -> str:
+        return (
+            f"`params[{self.name!r}]` is used as an array or a dict, but while `init` follows `call` it stands for the "
+            f"parameters of a sub-layer: `layer.apply(params[{self.name!r}], ...)`. A layer with parameters of its own "
+            "needs an `init(self, key, *inputs)` that returns all of them."
         )
 
-    __getitem__ = __jax_array__ = __add__ = __mul__ = __matmul__ = __radd__ = __rmul__ = __rmatmul__ = _refuse
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(self._refusal())
+
+    __getitem__ = __iter__ = __contains__ = __len__ = __jax_array__ = _refuse
+    __add__ = __sub__ = __mul__ = __truediv__ = __matmul__ = __neg__ = _refuse
+    __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rmatmul__ = _refuse
 
 
+@jax.tree_util.register_static
 class Slots:
     """Stands for `params` in a call that finds out which parameters there are."""
 
@@ -55,13 +92,19 @@ class Slots:
         self.slots: dict[str, Slot] = {}
 
     def __getitem__(self, name: str) -> Slot:
-        if name not in self.slots:
-            self.slots[name] = Slot(name, fold_in_name(self.key, name))
-        return self.slots[name]
+        slot = self.get(name)
+        slot.required = True  # `call` will look for it, even if it is empty
+        return slot
 
     def get(self, name: str, _default: Any = None) -> Slot:
-        """As `slots[name]`: every name has its place."""
-        return self[name]
+        """As `slots[name]`, but a layer without parameters may be left out of `params`."""
+        return self.slots.setdefault(name, Slot(name, self.key))
+
+    def __contains__(self, name: str) -> bool:
+        return True
+
+    def __iter__(self) -> Any:
+        raise TypeError('While `init` follows `call`, `params` only takes names: `params["name"]`.')
 
 
 def collect(call: Callable[..., Any], key: Any, inputs: tuple[Any, ...]) -> dict[str, Any]:
@@ -73,7 +116,10 @@ def collect(call: Callable[..., Any], key: Any, inputs: tuple[Any, ...]) -> dict
         inputs: arrays, `Masked` or `jax.ShapeDtypeStruct`, nested; only shapes and dtypes count.
 
     Returns:
-        `{name: parameters}`, without the sub-layers that have none.
+        `{name: parameters}`; a sub-layer without any has `{}` if `call` looks it up by `params[name]`.
+
+    Raises:
+        ValueError: `call` reads a name without applying a layer to it.
     """
     found: dict[str, Slot] = {}
 
@@ -86,9 +132,15 @@ def collect(call: Callable[..., Any], key: Any, inputs: tuple[Any, ...]) -> dict
     made = {}
     for name, slot in found.items():
         if slot.layer is not None:
-            with path.scope(name):
-                made[name] = initialise(slot.layer, fold_in_name(key, name), slot.specs)
-    return {name: params for name, params in made.items() if jax.tree.leaves(params)}
+            params = slot.params if _shapes_only.get() else slot.initialise(key)
+            if slot.required or jax.tree.leaves(params):
+                made[name] = params
+        elif slot.required:
+            raise ValueError(
+                f"`call` reads `params[{name!r}]` and applies no layer to it, so its parameters are unknown; call "
+                f"`layer.apply(params[{name!r}], ...)`, or write an `init(self, key, *inputs)`."
+            )
+    return made
 
 
 def eval_shape(function: Callable[..., Any], *args: Any) -> Any:

@@ -9,7 +9,7 @@ from ..arithmetic import intersect_masks
 from ..errors import report_dropped_mask
 from ..masked import Masked, check_mask
 from . import path
-from .arguments import Arguments, is_array, is_masked, is_none
+from .arguments import Arguments, as_kind_of, is_array, is_masked, is_masked_or_none, is_none
 
 
 def pass_masks(arguments: Arguments, outputs: Any) -> Any:
@@ -29,10 +29,9 @@ def pass_masks(arguments: Arguments, outputs: Any) -> Any:
         ValueError: masks that differ in shape, so that no AND exists.
     """
     structure = jax.tree.structure(outputs, is_leaf=is_masked)
-    first = arguments.bound.arguments.get(arguments.first or "")
-    masks = arguments.masks()
+    first = as_kind_of(outputs, arguments.bound.arguments.get(arguments.first or ""))
     if structure == jax.tree.structure(first, is_leaf=is_masked) and set(arguments.masked) <= {arguments.first}:
-        return masks[arguments.first or ""]
+        return arguments.masks().get(arguments.first or "")
     found = [leaf.mask for group in arguments.masked.values() for leaf in group]
     if len({tuple(mask.shape) for mask in found}) > 1:
         raise ValueError(
@@ -59,9 +58,9 @@ def attach(outputs: Any, masks: Any, arguments: Arguments) -> Any:
     """
     if masks is None:
         return outputs
-    leaves, structure = jax.tree.flatten(outputs, is_leaf=is_masked)
-    flat_masks, mask_structure = jax.tree.flatten(masks, is_leaf=is_none)
-    if not _same_structure(structure, mask_structure, len(leaves), len(flat_masks), outputs, masks):
+    leaves, structure = jax.tree.flatten(outputs, is_leaf=is_masked_or_none)
+    flat_masks, mask_structure = jax.tree.flatten(as_kind_of(outputs, masks), is_leaf=is_none)
+    if structure != mask_structure:
         raise ValueError(
             f"{path.current()}: `compute_mask` must return one mask or None for each output, in their structure "
             f"{structure}; received {mask_structure}."
@@ -70,22 +69,22 @@ def attach(outputs: Any, masks: Any, arguments: Arguments) -> Any:
     return structure.unflatten(_attach(leaf, mask, sides) for leaf, mask in zip(leaves, flat_masks, strict=True))
 
 
-def report_loss(arguments: Arguments, lost: list[str], reason: str) -> None:
-    """Warns (or raises under `jm.strict()`) that masks of these arguments end here."""
+def report_loss(lost: list[str], reason: str, *, is_composite: bool = False) -> None:
+    """Warns (or raises under `jm.strict()`) that masks of these arguments end here.
+
+    Args:
+        lost: names of the arguments.
+        reason: why.
+        is_composite: whether the layer is made of layers, which could have had the mask.
+    """
     if lost:
         names = ", ".join(f"`{name}`" for name in lost)
+        remedy = "Set `takes_masked = True` to hand the masks on to its layers, " if is_composite else "Set "
         report_dropped_mask(
             f"{path.current()}: the mask of {names} is dropped here, so what follows takes padding for data, because "
-            f"{reason}. Set `supports_masking = True` if the layer treats every step alone, define `compute_mask` if "
-            "it changes the steps (return None to end the mask on purpose), or pass `mask=jm.NO_MASK`."
+            f"{reason}. {remedy}`supports_masking = True` if the layer treats every step alone, define `compute_mask` "
+            "if it changes the steps (return None to end the mask on purpose), or pass `mask=jm.NO_MASK`."
         )
-
-
-def _same_structure(structure: Any, masks: Any, num_outputs: int, num_masks: int, outputs: Any, given: Any) -> bool:
-    if structure == masks:
-        return True
-    lists = (list, tuple)  # a list of masks serves a tuple of outputs
-    return isinstance(outputs, lists) and isinstance(given, lists) and num_outputs == num_masks == len(outputs)
 
 
 def _attach(output: Any, mask: Any, sides: dict[int, Any]) -> Any:
@@ -100,4 +99,6 @@ def _attach(output: Any, mask: Any, sides: dict[int, Any]) -> Any:
             f"{path.current()}: the mask does not fit the layer's output. {error} If the layer changes the time axis, "
             "give it a `compute_mask` that changes the mask alike, or returns None."
         ) from None
+    except TypeError as error:
+        raise TypeError(f"{path.current()}: `compute_mask` must return masks. {error}") from None
     return Masked(output, mask, sides.get(id(mask)))

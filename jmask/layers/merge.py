@@ -25,7 +25,7 @@ class Add(Layer):
     merge: Merge = "intersection"
 
     @property
-    def uses_mask(self) -> bool:
+    def uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
         """In a union the mask decides which inputs a step sums."""
         return self.merge == "union"
 

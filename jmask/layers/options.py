@@ -1,5 +1,6 @@
 """Hyperparameters by name: initialisers and activations, as strings or as functions."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -23,16 +24,17 @@ INITIALIZERS: dict[str, Callable[..., Any]] = {
     "normal": jax.nn.initializers.normal(0.05),
 }
 
+# The names have Keras' meaning, where JAX has another slope or approximation.
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "linear": lambda x: x,
     "celu": jax.nn.celu,
     "elu": jax.nn.elu,
     "exponential": jnp.exp,
-    "gelu": jax.nn.gelu,
+    "gelu": functools.partial(jax.nn.gelu, approximate=False),
     "hard_sigmoid": jax.nn.hard_sigmoid,
     "hard_silu": jax.nn.hard_silu,
     "hard_tanh": jax.nn.hard_tanh,
-    "leaky_relu": jax.nn.leaky_relu,
+    "leaky_relu": functools.partial(jax.nn.leaky_relu, negative_slope=0.2),
     "log_sigmoid": jax.nn.log_sigmoid,
     "mish": jax.nn.mish,
     "relu": jax.nn.relu,
@@ -54,6 +56,10 @@ def initializer(option: Initializer) -> Callable[..., Any]:
 
 def activation(option: Activation) -> Callable[[Any], Any]:
     """The elementwise function that an option names, or is; None is the identity."""
+    if isinstance(option, str) and "softmax" in option:
+        raise ValueError(
+            f"{option!r} is no elementwise activation, and must know the mask; use the layer `jm.layers.Softmax`."
+        )
     return _look_up("activation", ACTIVATIONS, option or "linear")
 
 

@@ -81,8 +81,7 @@ class RNN(Recurrent):
         """`jm.rnn.scan` of the cell."""
         if initial_state is not None:
             step_spec = jax.ShapeDtypeStruct(inputs.shape[2:], inputs.dtype)
-            structure = jax.tree.structure(self.cell.initial_state(step_spec))
-            initial_state = structure.unflatten(jax.tree.leaves(initial_state))
+            initial_state = _state_like(self.cell.initial_state(step_spec), initial_state, inputs)
         return rnn.scan(self.cell, params, inputs, initial_state=initial_state, reverse=reverse)
 
 
@@ -134,10 +133,13 @@ class LSTM(Recurrent):
 
     def scan(self, params: Any, inputs: Any, initial_state: Any = None, *, reverse: bool = False) -> tuple[Any, Any]:
         """`jm.rnn.lstm` with these parameters."""
+        if initial_state is not None:
+            zeros = jnp.zeros(self.units, jnp.result_type(inputs.dtype, params["recurrent_kernel"].dtype))
+            initial_state = _state_like(LSTMState(zeros, zeros), initial_state, inputs)
         return rnn.lstm(
             LSTMParams(params["kernel"], params["recurrent_kernel"], params.get("bias")),
             inputs,
-            initial_state=None if initial_state is None else LSTMState(*jax.tree.leaves(initial_state)),
+            initial_state=initial_state,
             reverse=reverse,
             activation=activation(self.activation),
             recurrent_activation=activation(self.recurrent_activation),
@@ -204,23 +206,41 @@ class Bidirectional(Layer):
         return self.layer, backward
 
 
+def _state_like(state: Any, given: Any, inputs: Any) -> Any:
+    """The parts that a user gave as the initial state, in the structure and the dtypes of the state of one sequence."""
+    leaves, structure = jax.tree.flatten(state)
+    expected = [(inputs.shape[0], *jnp.shape(leaf)) for leaf in leaves]
+    parts = jax.tree.leaves(given)
+    if [jnp.shape(part) for part in parts] != expected:
+        raise ValueError(
+            f"{path.current()}: `initial_state` is a list of the parts of the state, with shapes {expected}; received "
+            f"{[jnp.shape(part) for part in parts]}."
+        )
+    return structure.unflatten(
+        jnp.asarray(part).astype(jnp.result_type(leaf)) for part, leaf in zip(parts, leaves, strict=True)
+    )
+
+
+_MERGES = {"sum": lambda x, y: x + y, "ave": lambda x, y: (x + y) / 2, "mul": lambda x, y: x * y}
+
+
 def _merge(outputs: list[Any], mode: str | None) -> Any:
     if mode is None:
         return tuple(outputs)
     if mode == "concat":
         return ops.concatenate(outputs, -1)
-    if mode in ("sum", "ave"):
-        total = ops.add(outputs)
-        return total * 0.5 if mode == "ave" else total
-    if mode == "mul":
-        return outputs[0] * outputs[1]
+    if mode in _MERGES:
+        forward, backward = outputs
+        if not isinstance(forward, Masked):
+            return _MERGES[mode](forward, backward)
+        return forward.with_values(_MERGES[mode](forward.values, backward.values))
     raise ValueError(f"`merge_mode` must be 'concat', 'sum', 'mul', 'ave' or None; received {mode!r}.")
 
 
 def _last(outputs: Any, reverse: bool) -> Any:
     """The output of the last real step in the direction of the scan, 0 for an empty row."""
     if not isinstance(outputs, Masked):
-        return outputs[:, 0 if reverse else -1]
+        return outputs[:, 0 if reverse else -1] if outputs.shape[1] != 0 else outputs.sum(axis=1)
     seen = jnp.cumsum(outputs.mask, axis=1)
     total = seen[:, -1:]
     is_last = outputs.mask & (seen == (jnp.minimum(total, 1) if reverse else total))

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..masked import Masked, fill
+from .linear import check_float
 
 
 def dropout(x: Masked | Float[Array, "..."], rate: float, key: Any) -> Masked | Float[Array, "..."]:
@@ -24,6 +25,7 @@ def dropout(x: Masked | Float[Array, "..."], rate: float, key: Any) -> Masked | 
         The shape, dtype and mask of `x`. An empty row holds no real step and passes no gradient.
 
     Raises:
+        TypeError: the values are not floats.
         ValueError: a rate outside `[0, 1]`.
 
     References:
@@ -35,6 +37,7 @@ def dropout(x: Masked | Float[Array, "..."], rate: float, key: Any) -> Masked | 
     """
     if not 0 <= rate <= 1:
         raise ValueError(f"`rate` is a probability in [0, 1]; received {rate}.")
+    check_float(x, "dropout")
     if rate == 0:
         return x
     values = fill(x, 0)

@@ -60,6 +60,8 @@ def embed(
     if not jnp.issubdtype(ids.dtype, jnp.integer):
         raise TypeError(f"Ids must be integers; received dtype {ids.dtype}. Convert them with `ids.astype('int32')`.")
     index = jnp.asarray(fill(ids, 0))
+    if index.dtype.itemsize < 4:
+        index = index.astype(jnp.int32)  # int8 holds no vocabulary
     index = jnp.where(index < 0, table.shape[0], index)
     rows = jnp.take(table, index, axis=0, mode="fill", fill_value=jnp.nan)
     return ids.with_values(rows) if isinstance(ids, Masked) else rows
@@ -68,6 +70,12 @@ def embed(
 def mask_where(x: Any, real: Bool[Array, "..."]) -> Bool[Array, "..."]:
     """The mask of steps that are `real` and were not padding before; its shape is that of `real`."""
     return intersect_masks(mask_of(x), real)
+
+
+def check_float(x: Any, name: str) -> None:
+    """Refuses values that cannot hold the result."""
+    if not jnp.issubdtype(x.dtype, jnp.inexact):
+        raise TypeError(f"`{name}` works on floats; received dtype {x.dtype}. Convert with `x.astype('float32')`.")
 
 
 def check_feature_axis(x: Any, name: str) -> None:

@@ -1,9 +1,11 @@
 """Variance and standard deviation over the real steps."""
 
+from typing import Any
+
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 
-from ..masked import Masked, as_masked
+from ..masked import Masked, fill, values_of
 from .reduce import Axis, mean
 
 
@@ -16,10 +18,12 @@ def var(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
     >>> jm.ops.var(jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2]), axis=1).tolist()
     [1.0]
     """
-    x = as_masked(x)
-    centre = mean(x, axis, keepdims=True)
-    centre = centre.values if isinstance(centre, Masked) else centre
-    return mean(x.with_values(jnp.square(x.fill(0) - centre)), axis, keepdims=keepdims)
+    values = jnp.asarray(fill(x, 0))
+    dtype = jnp.result_type(values.dtype, float)
+    wide = values.astype(jnp.promote_types(dtype, jnp.float32))  # squares may be beyond the range of the dtype
+    centre = values_of(mean(_with_values(x, wide), axis, keepdims=True))
+    variance = mean(_with_values(x, jnp.square(jnp.abs(wide - centre))), axis, keepdims=keepdims)
+    return variance.astype(jnp.finfo(dtype).dtype)
 
 
 def std(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
@@ -35,6 +39,10 @@ def std(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
     if isinstance(variance, Masked):
         return variance.with_values(_root(variance.fill(0)))
     return _root(variance)
+
+
+def _with_values(x: Any, values: Array) -> Any:
+    return x.with_values(values) if isinstance(x, Masked) else values
 
 
 def _root(x: Array) -> Array:

@@ -4,8 +4,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from ..arithmetic import expand
 from ..masked import Masked, fill
-from .linear import check_feature_axis
+from .linear import check_feature_axis, check_float
 
 
 def layer_norm(
@@ -29,6 +30,7 @@ def layer_norm(
         The shape, dtype and mask of `x`. An empty row holds no real step and passes no gradient.
 
     Raises:
+        TypeError: the values are not floats.
         ValueError: the last axis is a masked one.
 
     References:
@@ -38,11 +40,15 @@ def layer_norm(
     >>> jm.ops.layer_norm(jnp.array([[1.0, 3.0]]), epsilon=0.0).tolist()
     [[-1.0, 1.0]]
     """
+    check_float(x, "layer_norm")
     check_feature_axis(x, "layer_norm")
     values = fill(x, 0)
     wide = values.astype(jnp.promote_types(values.dtype, jnp.float32))
     centred = wide - wide.mean(axis=-1, keepdims=True)
-    normal = centred * lax.rsqrt(jnp.square(centred).mean(axis=-1, keepdims=True) + epsilon)
+    variance = jnp.square(centred).mean(axis=-1, keepdims=True) + epsilon
+    if isinstance(x, Masked) and epsilon == 0:
+        variance = jnp.where(expand(x.mask, x.ndim), variance, 1)  # zeros, as in padding, have no variance
+    normal = centred * lax.rsqrt(variance)
     normal = normal if scale is None else normal * scale
     normal = normal if offset is None else normal + offset
     normal = normal.astype(values.dtype)

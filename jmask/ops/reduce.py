@@ -1,7 +1,7 @@
 """Reductions that count real steps only."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from jaxtyping import Array, ArrayLike
 from ..arithmetic import expand
 from ..masked import Masked
 
-Axis = int | tuple[int, ...] | None
+Axis = int | Sequence[int] | None
 
 
 def sum(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
@@ -44,9 +44,11 @@ def mean(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) ->
     """
 
     def mean_of(values: Array, where: Array, axes: tuple[int, ...]) -> Array:
-        total = jnp.sum(values, axes, keepdims=True)
+        dtype = jnp.result_type(values.dtype, float)
+        wide = jnp.promote_types(dtype, jnp.float32)  # a sum of many may be beyond the range of its dtype
+        total = jnp.sum(values, axes, keepdims=True, dtype=wide)
         count = jnp.sum(where, axes, keepdims=True, dtype=jnp.int32)
-        return total / jnp.maximum(count, 1).astype(total.dtype)
+        return (total / jnp.maximum(count, 1).astype(wide)).astype(dtype)
 
     return _reduce(x, axis, keepdims, mean_of, neutral=0)
 
@@ -146,11 +148,15 @@ def _with_remaining_mask(x: Masked, values: Array, masked_axes: tuple[int, ...],
 
 
 def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
-    axes = range(ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    axes = range(ndim) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
+    axes = [operator.index(a) for a in axes]
     for a in axes:
-        if not -ndim <= operator.index(a) < ndim:
+        if not -ndim <= a < ndim:
             raise ValueError(f"`axis={axis}` is out of bounds for values of rank {ndim}.")
-    return tuple(sorted({a % ndim for a in axes}))
+    found = sorted({a % ndim for a in axes})
+    if len(found) < len(axes):
+        raise ValueError(f"`axis={axis}` names an axis of values of rank {ndim} twice.")
+    return tuple(found)
 
 
 def _unless_empty(reduction: Callable) -> Callable:
@@ -158,6 +164,8 @@ def _unless_empty(reduction: Callable) -> Callable:
 
     def safe(values: Array, where: Array, axes: tuple[int, ...]) -> Array:
         found = jnp.any(where, axes, keepdims=True)
+        if 0 in (values.shape[a] for a in axes):
+            return jnp.zeros(found.shape, values.dtype)
         return jnp.where(found, reduction(values, axes, keepdims=True), jnp.zeros((), values.dtype))
 
     return safe

@@ -6,6 +6,7 @@ from jaxtyping import Array, Float
 
 from ..arithmetic import expand
 from ..masked import Masked, fill
+from .linear import check_float
 
 
 def softmax(x: Masked | Float[Array, "..."], axis: int = -1) -> Masked | Float[Array, "..."]:
@@ -21,10 +22,14 @@ def softmax(x: Masked | Float[Array, "..."], axis: int = -1) -> Masked | Float[A
     Returns:
         Weights in the shape and with the mask of `x`, 0 at padded steps. An empty row is 0 and passes no gradient.
 
+    Raises:
+        TypeError: the values are not floats.
+
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.softmax(jm.from_lengths(jnp.zeros((1, 3)), [2]), axis=1).values.tolist()
     [[0.5, 0.5, 0.0]]
     """
+    check_float(x, "softmax")
     if not isinstance(x, Masked):
         return _softmax(x, jnp.ones(x.shape, bool), axis)
     where = jnp.broadcast_to(expand(x.mask, x.ndim), x.shape)

@@ -11,7 +11,7 @@ def flip(x: Any) -> Any:
     """Reverses the time axis, padding and all: right padding becomes left padding.
 
     Args:
-        x: values `(batch, time, ...)` with a mask `(batch, time)`: its last axis is reversed; of an array, axis 1.
+        x: values `(batch, time, ...)` with a mask `(batch, time)`: its last axis is reversed; of an array, axis 1, or the only one.
 
     Returns:
         The same shape; a `Masked` stays one. An empty row stays empty.
@@ -22,7 +22,7 @@ def flip(x: Any) -> Any:
     [[· 2 1]]
     """
     if not isinstance(x, Masked):
-        return jnp.flip(x, 1)
+        return jnp.flip(x, min(1, x.ndim - 1))
     axis = x.mask.ndim - 1
     side = {"right": "left", "left": "right", None: None}[x.padding_side]
     return Masked(jnp.flip(x.values, axis), jnp.flip(x.mask, axis), side)  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 """Cells: one step of one sequence, without masks and without a batch."""
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +10,13 @@ State = Any
 Step = Any
 
 
+@runtime_checkable
 class Cell(Protocol):
-    """What `jm.rnn.scan` and `jm.layers.RNN` run over a sequence. Nothing in it knows of batches or masks."""
+    """What `jm.rnn.scan` and `jm.layers.RNN` run over a sequence. Nothing in it knows of batches or masks.
 
-    def init(self, key: Any, inputs: Any) -> Any:
-        """The parameters, for inputs of one step `(features,)`."""
-        ...
+    For `jm.layers.RNN`, a cell with parameters has besides an `init(self, key, inputs)` that makes them, for inputs of
+    one step `(features,)`.
+    """
 
     def initial_state(self, inputs: Any) -> State:
         """The state before the first step, any pytree of arrays, for inputs of one step `(features,)`."""

@@ -89,18 +89,23 @@ def lstm(
     ((4, 5, 2), (4, 2))
     """
     values, mask = _split(x)
+    if values.ndim != 3:
+        raise ValueError(f"`lstm` takes values (batch, time, features); received {tuple(values.shape)}.")
     projected = values @ params.kernel
     projected = projected if params.bias is None else projected + params.bias
+    dtype = jnp.result_type(projected.dtype, params.recurrent_kernel.dtype)
     if initial_state is None:
         units = params.recurrent_kernel.shape[0]
-        zeros = jnp.zeros_like(projected[:, 0, :units]) if values.shape[1] != 0 else jnp.zeros((len(values), units))
+        no_steps = projected.shape[1] == 0
+        zeros = _batched(jnp.zeros(units), projected) if no_steps else jnp.zeros_like(projected[:, 0, :units])
         initial_state = LSTMState(zeros, zeros)
+    initial_state = LSTMState(*(jnp.asarray(part).astype(dtype) for part in initial_state))
 
     def step(state: LSTMState, inputs: Any) -> tuple[LSTMState, Any]:
         state = lstm_step(params.recurrent_kernel, state, inputs, activation, recurrent_activation)
         return state, state.hidden
 
-    return _scan_batch(step, x, projected, mask, LSTMState(*initial_state), reverse)
+    return _scan_batch(step, x, projected, mask, initial_state, reverse)
 
 
 def _split(x: Any) -> tuple[Any, Any]:

@@ -1,0 +1,80 @@
+"""Rivals timed in one process, in turns, so that what slows the machine down slows down all of them."""
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+
+@dataclasses.dataclass(frozen=True)
+class Rival:
+    """One way to do the work.
+
+    Attributes:
+        name: in the table.
+        run: does the work once, and returns what it made.
+        trace: seconds that JAX took to trace and lower it, if it was compiled.
+        compile: seconds that XLA took to compile it.
+    """
+
+    name: str
+    run: Callable[[], Any]
+    trace: float | None = None
+    compile: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Timing:
+    """What a rival took, in seconds; `run` is the median of the rounds."""
+
+    name: str
+    run: float
+    trace: float | None
+    compile: float | None
+
+
+def jitted(name: str, function: Callable[..., Any], *args: Any) -> Rival:
+    """A rival that is compiled beforehand for these arguments, and runs on them."""
+    start = time.perf_counter()
+    lowered = jax.jit(function).lower(*args)
+    traced = time.perf_counter()
+    compiled = lowered.compile()
+    return Rival(name, lambda: compiled(*args), traced - start, time.perf_counter() - traced)
+
+
+def race(rivals: Sequence[Rival], *, rounds: int = 11) -> list[Timing]:
+    """Runs all rivals once to warm up, then `rounds` times in turns, every other round in reverse order."""
+    seconds: dict[str, list[float]] = {rival.name: [] for rival in rivals}
+    for rival in rivals:
+        jax.block_until_ready(rival.run())
+    for turn in range(rounds):
+        for rival in rivals if turn % 2 else reversed(rivals):
+            seconds[rival.name].append(_seconds(rival.run))
+    return [Timing(r.name, statistics.median(seconds[r.name]), r.trace, r.compile) for r in rivals]
+
+
+def table(timings: Sequence[Timing]) -> str:
+    """Markdown: a row a rival, in milliseconds, and how that compares with the first rival's time."""
+    columns = [c for c in ("run", "trace", "compile") if any(getattr(timing, c) is not None for timing in timings)]
+    lines = ["| | " + " | ".join(f"{c}, ms | ratio" for c in columns) + " |", "|---|" + "--:|--:|" * len(columns)]
+    for timing in timings:
+        cells = (_cell(getattr(timing, c), getattr(timings[0], c)) for c in columns)
+        lines.append(f"| {timing.name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _seconds(run: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    result = jax.block_until_ready(run())
+    seconds = time.perf_counter() - start
+    del result  # which may take long, and is not the rival's fault
+    return seconds
+
+
+def _cell(seconds: float | None, first: float | None) -> str:
+    if seconds is None:
+        return "– | –"
+    return f"{seconds * 1e3:.1f} | {seconds / first:.2f}" if first else f"{seconds * 1e3:.1f} | –"

@@ -1,0 +1,153 @@
+"""Tagged sentences: from the documentation inside the running Python, or from a file in CoNLL style.
+
+The documentation marks code by double quotes: `The "assert" statement`. With the quotes removed, the task is to find
+the words that stood between them. That needs context: "the assert statement" is about code, "we assert" is prose.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from .errors import DemoError
+
+LITERAL = "literal"
+PROSE = "prose"
+LENGTHS = range(4, 401)
+
+_TOKEN = re.compile(r"\w+|([^\w\s])\1*")
+_PARAGRAPH_BREAK = re.compile(r"\n\s*\n")
+_NOT_PROSE = ("::=", ">>>")
+
+
+class Sentence(NamedTuple):
+    """Words, and one tag for each."""
+
+    words: tuple[str, ...]
+    tags: tuple[str, ...]
+
+
+def tokenise(text: str) -> list[str]:
+    """Splits a text into words and runs of one punctuation mark.
+
+    Args:
+        text: any text.
+
+    Returns:
+        The tokens, in order.
+
+    >>> tokenise("obj.__len__() is **not** magic...")
+    ['obj', '.', '__len__', '(', ')', 'is', '**', 'not', '**', 'magic', '...']
+    """
+    return [match.group() for match in _TOKEN.finditer(text)]
+
+
+def split_gaps(text: str) -> tuple[list[str], list[str]]:
+    """Tokenises, and keeps what stands between the tokens.
+
+    Args:
+        text: any text.
+
+    Returns:
+        The tokens, and as many gaps: what stands before each token.
+
+    >>> split_gaps("is  so()")
+    (['is', 'so', '(', ')'], ['', '  ', '', ''])
+    """
+    matches = list(_TOKEN.finditer(text))
+    ends = [0, *(match.end() for match in matches)]
+    gaps = [text[end : match.start()] for end, match in zip(ends, matches, strict=False)]
+    return [match.group() for match in matches], gaps
+
+
+def tag_paragraph(paragraph: str) -> Sentence | None:
+    """Removes the double quotes of a paragraph and tags every word that stood between two of them.
+
+    Args:
+        paragraph: a paragraph of the documentation.
+
+    Returns:
+        The tagged words, or None for what teaches nothing: no quotes, an odd number of them (nobody can say which two
+        belong together), grammars and interpreter sessions (their quotes are Python's own), and paragraphs that are
+        shorter or longer than `LENGTHS`.
+
+    >>> tag_paragraph('Use the "assert" statement.')
+    Sentence(words=('Use', 'the', 'assert', 'statement', '.'), tags=('prose', 'prose', 'literal', 'prose', 'prose'))
+    """
+    pieces = paragraph.split('"')
+    if len(pieces) == 1 or len(pieces) % 2 == 0 or any(mark in paragraph for mark in _NOT_PROSE):
+        return None
+    inside = [number % 2 == 1 for number, piece in enumerate(pieces) for _ in piece]
+    tokens = list(_TOKEN.finditer("".join(pieces)))
+    if len(tokens) not in LENGTHS:
+        return None
+    tags = tuple(LITERAL if inside[token.start()] else PROSE for token in tokens)
+    return Sentence(tuple(token.group() for token in tokens), tags)
+
+
+def sentences_of_topics(topics: Mapping[str, str] | None = None) -> list[Sentence]:
+    """The tagged paragraphs of the documentation, repetitions included.
+
+    Args:
+        topics: texts by name; default `pydoc_data.topics` of the running Python. The text differs in every release.
+
+    Returns:
+        One sentence for each paragraph that `tag_paragraph` accepts.
+
+    Raises:
+        DemoError: this Python has no `pydoc_data` (some minimal builds leave it out).
+    """
+    texts = (_documentation() if topics is None else topics).values()
+    paragraphs = (part for text in texts for part in _PARAGRAPH_BREAK.split(text))
+    return [sentence for sentence in map(tag_paragraph, paragraphs) if sentence is not None]
+
+
+def read_conll(path: str | Path) -> list[Sentence]:
+    """Reads a file of tagged sentences: a token and a tag on each line, a blank line between sentences.
+
+    Args:
+        path: a UTF-8 text file. The columns stand apart by a tab, or by spaces.
+
+    Returns:
+        The sentences of the file, in order.
+
+    Raises:
+        DemoError: there is no such file, it is not text, it holds no sentence, or a line (named by its number) has not
+            exactly two columns.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
+    except FileNotFoundError as error:
+        raise DemoError(f"{path}: there is no such file") from error
+    except OSError as error:
+        raise DemoError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise DemoError(f"{path}: is not UTF-8 text (byte {error.start})") from error
+    sentences, rows = [], []
+    for number, line in enumerate([*lines, ""], start=1):
+        if line.strip():
+            rows.append(_columns(f"{path}:{number}", line))
+        elif rows:
+            words, tags = zip(*rows, strict=True)
+            sentences.append(Sentence(words, tags))
+            rows = []
+    if not sentences:
+        raise DemoError(f"{path}: holds no sentence; write one token and its tag on each line")
+    return sentences
+
+
+def _documentation() -> Mapping[str, str]:
+    try:
+        from pydoc_data.topics import topics
+    except ImportError as error:
+        raise DemoError("this Python comes without `pydoc_data.topics`; train on a file with --data FILE") from error
+    return topics
+
+
+def _columns(place: str, line: str) -> tuple[str, str]:
+    """Token and tag of one line."""
+    columns = [column.strip() for column in line.split("\t")] if "\t" in line.strip() else line.split()
+    if len(columns) != 2 or not all(columns):
+        found = f"{len(columns)}: {line.strip()[:60]!r}"
+        raise DemoError(f"{place}: a line must have two columns, a token and its tag; received {found}")
+    return columns[0], columns[1]

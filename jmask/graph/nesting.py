@@ -1,0 +1,56 @@
+"""Models inside models: what stands behind the call of one."""
+
+import dataclasses
+import warnings
+from typing import Any
+
+import jax
+
+from ..errors import MaskDroppedWarning, strict
+from ..layers.arguments import NO_MASK
+from .inference import split_options
+from .model import Model
+from .node import Call, MaskEdge, Node, nodes_in
+from .sequential import Sequential
+
+
+def inside(call: Call) -> Model | None:
+    """The graph of a nested model, on inputs with the shapes and masks of the call.
+
+    Args:
+        call: the call of any layer.
+
+    Returns:
+        A model whose calls are those inside, or None if the layer is not a model.
+    """
+    layer = call.layer
+    if not isinstance(layer, (Model, Sequential)):
+        return None
+    named, mask, _ = split_options(call.named)
+    given = (*call.inputs, *named.values())
+    names = iter(layer.input_names.values() if isinstance(layer, Model) else ())
+
+    def stand_in(leaf: Any) -> Any:
+        if not isinstance(leaf, Node):
+            return leaf
+        edge = leaf.edge
+        if mask is NO_MASK or isinstance(mask, Node):
+            edge = None if mask is NO_MASK else MaskEdge(mask.spec)
+        return dataclasses.replace(leaf, edge=edge, call=None, name=next(names, None))
+
+    with warnings.catch_warnings(), strict(False):
+        warnings.simplefilter("ignore", MaskDroppedWarning)  # it was said when the graph was built
+        inputs = jax.tree.map(stand_in, given)
+        return layer.replay(*inputs) if isinstance(layer, Model) else layer.graph(*inputs)
+
+
+def is_nested(call: Call) -> bool:
+    """Whether the layer of a call is a model."""
+    return isinstance(call.layer, (Model, Sequential))
+
+
+def parts(call: Call) -> tuple[list[Node], list[Node]]:
+    """The nodes that a call reads as values, and those it reads as masks (`mask=`, `context_mask=`)."""
+    masks = {name for name in call.named if name == "mask" or name.endswith("_mask")}
+    values = {name: value for name, value in call.named.items() if name not in masks}
+    return nodes_in((call.inputs, values)), nodes_in({name: call.named[name] for name in masks})

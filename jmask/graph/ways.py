@@ -1,0 +1,24 @@
+"""What can happen to a mask at a layer: the words, their meaning, and their colours in tables and pictures."""
+
+WAYS = {
+    "given": "comes with the input",
+    "made": "starts here",
+    "used": "changes what is computed",
+    "passed": "goes on as it is",
+    "merged": "is combined with others",
+    "changed": "goes on, changed",
+    "ended": "is not needed any more",
+    "dropped": "is lost: padding counts as data from here",
+}
+
+# Middle tones, which stand out from a white and from a black page alike.
+COLOURS = {
+    "given": "#168a41",
+    "made": "#168a41",
+    "used": "#8b5cf6",
+    "passed": "#3b7dd8",
+    "merged": "#0e8a99",
+    "changed": "#c2660c",
+    "ended": "#737a87",
+    "dropped": "#dc4040",
+}

@@ -1,0 +1,117 @@
+"""Ragged data for the law tests: rows without padding, and batches of the same rows in every layout."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+import jmask as jm
+
+# Primes or nearly so, and distinct, so that no axis is taken for another; one row is empty and one has no padding.
+TIME, LONGER = 7, 11
+LENGTHS = (3, 0, 7, 1, 5)
+OTHER_LENGTHS = (0, 6, 2, 4, 1)
+BATCH = len(LENGTHS)
+
+FLOAT_GARBAGE = (0.5, np.nan, np.inf, -np.inf, 1e30)
+INTEGER_GARBAGE = (1, 0, -1, 2**31 - 1, -(2**31))
+
+
+@dataclasses.dataclass(frozen=True)
+class Steps:
+    """An input that is a sequence: normal floats, or ids below `maximum`.
+
+    Attributes:
+        features: shape of a step.
+        maximum: for ids: one more than the largest.
+        with_zeros: of floats, every third step is zero.
+    """
+
+    features: tuple[int, ...] = ()
+    maximum: int | None = None
+    with_zeros: bool = False
+
+    @property
+    def garbage(self) -> Sequence[Any]:
+        return FLOAT_GARBAGE if self.maximum is None else INTEGER_GARBAGE
+
+    def draw(self, rng: np.random.Generator, length: int) -> np.ndarray:
+        if self.maximum is not None:
+            return rng.integers(0, self.maximum, (length, *self.features), dtype=np.int32)
+        row = rng.normal(size=(length, *self.features))
+        if self.with_zeros:
+            row[::3] = 0
+        return row
+
+
+@dataclasses.dataclass(frozen=True)
+class Vector:
+    """An input without a time axis, such as an initial state."""
+
+    shape: tuple[int, ...] = ()
+
+    def draw(self, rng: np.random.Generator, length: int) -> np.ndarray:
+        return rng.normal(size=self.shape)
+
+
+def floats(*features: int, with_zeros: bool = False) -> Steps:
+    return Steps(features, with_zeros=with_zeros)
+
+
+def ids(maximum: int) -> Steps:
+    return Steps(maximum=maximum)
+
+
+def draw_rows(rng: np.random.Generator, inputs: Sequence[Any], lengths: Sequence[int], overlapping: bool) -> list[list]:
+    """Unpadded rows for each input. If they only overlap, NaN marks the steps that an input lacks, never in all."""
+    rows = [[spec.draw(rng, n) for n in lengths] for spec in inputs]
+    if overlapping:
+        for row, n in enumerate(lengths):
+            lacking = rng.integers(-1, len(inputs), n)  # -1: no input lacks the step
+            for i in range(len(inputs)):
+                rows[i][row][lacking == i] = np.nan
+    return rows
+
+
+def right(lengths: Sequence[int], time: int) -> np.ndarray:
+    return np.arange(time) < np.asarray(lengths)[:, None]
+
+
+def left(lengths: Sequence[int], time: int) -> np.ndarray:
+    return right(lengths, time)[:, ::-1]
+
+
+def holes(lengths: Sequence[int], time: int) -> np.ndarray:
+    return np.random.default_rng(time).permuted(right(lengths, time), axis=1)
+
+
+def place(spec: Any, rows: Sequence[np.ndarray], layout: np.ndarray, garbage: Any, side: Any = None) -> Any:
+    """Rows as a batch in which the steps stand where `layout` says, between garbage."""
+    if isinstance(spec, Vector):
+        return np.stack(rows)
+    steps = np.concatenate(rows)
+    mask = layout.copy()
+    mask[layout] = ~np.isnan(steps).reshape(len(steps), -1).any(axis=-1)
+    values = np.empty((*layout.shape, *steps.shape[1:]), steps.dtype)
+    values[layout] = steps
+    values[~mask] = garbage
+    return jm.masked(values, mask, padding_side=side)
+
+
+def place_all(
+    inputs: Sequence[Any], rows: Sequence[Any], layout: np.ndarray, garbage: int = 0, side: Any = None
+) -> list:
+    """A batch of every input; `garbage` counts through the kinds of it."""
+    return [
+        place(spec, given, layout, spec.garbage[garbage] if isinstance(spec, Steps) else None, side)
+        for spec, given in zip(inputs, rows, strict=True)
+    ]
+
+
+def real_steps(x: Any) -> list[np.ndarray]:
+    """The rows of a batch of an input, or of its gradients: without padding where there is a mask."""
+    if not isinstance(x, jm.Masked):
+        return list(np.asarray(x))
+    values = np.asarray(x.values)
+    return [values[row][np.asarray(mask)] for row, mask in enumerate(x.mask)]

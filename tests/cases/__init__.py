@@ -1,0 +1,11 @@
+"""The table: every public function and layer, its oracle, and the few laws it skips, with the reason."""
+
+from .case import LAWS as LAWS
+from .case import Case as Case
+from .layers import CASES as LAYER_CASES
+from .masked import CASES as MASKED_CASES
+from .ops import CASES as OP_CASES
+from .reductions import CASES as REDUCTION_CASES
+from .rnn import CASES as RNN_CASES
+
+CASES = [*REDUCTION_CASES, *OP_CASES, *MASKED_CASES, *RNN_CASES, *LAYER_CASES]

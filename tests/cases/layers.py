@@ -1,0 +1,215 @@
+"""Layers, and small models of them."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracles
+from batches import Vector, floats, ids
+from jmask.layers import LSTM, RNN, Bidirectional
+
+import jmask as jm
+
+from .case import case, layer_case
+from .ops import RANDOM
+from .rnn import Leaky
+
+LSTM_STATE = (Vector((2,)), Vector((2,)))
+SEQUENCE_AND_STATE = ("sequence", "pooled", "pooled")
+concat, last, lstm = oracles.concatenate_features, oracles.last, oracles.lstm
+
+
+def with_state(x: Any, *state: Any) -> tuple[Any, list[Any]]:
+    return x, list(state)
+
+
+def as_list(*xs: Any) -> tuple[list[Any]]:
+    return (list(xs),)
+
+
+def share_of_time(inputs: Any, mask: Any = None) -> Any:
+    """The guide's own softmax over time: a function that asks for the mask."""
+    return jax.nn.softmax(inputs, axis=1, where=None if mask is None else mask[..., None])
+
+
+STEPWISE = [
+    layer_case(jm.layers.Embedding(11, 5), "", oracles.embed, ids(11), any_rank=True),
+    layer_case(
+        jm.layers.Embedding(11, 5, mask_zero=True), "mask_zero", oracles.embed_without_zeros, ids(11), any_rank=True
+    ),
+    layer_case(jm.layers.Masking(), "", oracles.without_steps_of(0), floats(3, with_zeros=True), any_rank=True),
+    layer_case(jm.layers.Dense(5), "", oracles.dense, any_rank=True),
+    layer_case(
+        jm.layers.Dense(5, activation="tanh", use_bias=False), "activation", lambda p, x: np.tanh(oracles.dense(p, x))
+    ),
+    layer_case(
+        jm.layers.Activation("sigmoid"), "", oracles.stepwise(oracles.sigmoid), any_rank=True
+    ),
+    layer_case(jm.layers.Softmax(), "features", oracles.softmax(-1), any_rank=True),
+    layer_case(jm.layers.Softmax(axis=1), "time", oracles.softmax(0)),
+    layer_case(jm.layers.Dropout(0.5), "at inference", oracles.stepwise(np.copy), any_rank=True),
+    layer_case(jm.layers.Dropout(0.5), "in training", None, seed=3, skips=RANDOM),
+    layer_case(jm.layers.LayerNormalization(), "", oracles.layer_norm, any_rank=True),
+    layer_case(
+        jm.layers.LayerNormalization(epsilon=0.5, center=False), "epsilon", lambda p, x: oracles.layer_norm(p, x, 0.5)
+    ),
+    layer_case(
+        jm.layers.Lambda(jnp.square, supports_masking=True), "stepwise", oracles.stepwise(np.square), any_rank=True
+    ),
+    layer_case(
+        jm.layers.Lambda(lambda x: jnp.flip(x, 1), mask=lambda x, mask: None if mask is None else jnp.flip(mask, 1)),
+        "own mask",
+        oracles.reverse,
+    ),
+    layer_case(jm.layers.Lambda(share_of_time, supports_masking=True), "uses mask", oracles.softmax(0)),
+]
+
+MERGING = [
+    layer_case(
+        jm.layers.Add(),
+        "intersection",
+        oracles.intersection(np.add),
+        floats(3),
+        floats(3),
+        arrange=as_list,
+        overlapping=True,
+        any_rank=True,
+    ),
+    layer_case(
+        jm.layers.Add(merge="union"),
+        "union",
+        oracles.union_sum,
+        floats(3),
+        floats(3),
+        floats(3),
+        arrange=as_list,
+        overlapping=True,
+    ),
+    layer_case(
+        jm.layers.Concatenate(),
+        "features",
+        oracles.intersection(concat),
+        floats(3),
+        floats(2),
+        arrange=as_list,
+        overlapping=True,
+        any_rank=True,
+    ),
+    layer_case(
+        jm.layers.Concatenate(axis=1),
+        "time",
+        oracles.concatenate_time,
+        floats(3),
+        floats(3),
+        arrange=as_list,
+        overlapping=True,
+    ),
+    layer_case(jm.layers.GlobalAveragePooling1D(), "", oracles.mean_pool, output="pooled", any_rank=True),
+]
+
+RECURRENT = [
+    layer_case(LSTM(2), "", lambda p, x: last(lstm(p, x)[0]), output="pooled"),
+    layer_case(LSTM(2, return_sequences=True, use_bias=False), "return_sequences", lambda p, x: lstm(p, x)[0]),
+    layer_case(
+        LSTM(2, return_sequences=True, return_state=True), "return_state", lstm, output=SEQUENCE_AND_STATE
+    ),
+    layer_case(LSTM(2, go_backwards=True), "go_backwards", lambda p, x: last(lstm(p, x[::-1])[0]), output="pooled"),
+    layer_case(
+        LSTM(2, go_backwards=True, return_sequences=True, return_state=True),
+        "go_backwards, return_sequences",
+        lambda p, x: lstm(p, x[::-1]),
+        output=SEQUENCE_AND_STATE,
+    ),
+    layer_case(
+        LSTM(2),
+        "initial_state",
+        lambda p, x, *state: last(lstm(p, x, *state)[0]),
+        floats(3),
+        *LSTM_STATE,
+        arrange=with_state,
+        output="pooled",
+    ),
+    layer_case(RNN(Leaky(2)), "", lambda p, x: last(oracles.leaky(p, x)[0]), output="pooled"),
+    layer_case(
+        RNN(Leaky(2), return_sequences=True, return_state=True, go_backwards=True),
+        "initial_state, go_backwards",
+        lambda p, x, *state: oracles.leaky(p, x[::-1], *state),
+        floats(3),
+        Vector(),
+        Vector((2,)),
+        arrange=with_state,
+        output=SEQUENCE_AND_STATE,
+    ),
+]
+
+MERGES = {"sum": np.add, "mul": np.multiply, "ave": lambda a, b: (a + b) / 2}
+DIRECTIONS = [
+    layer_case(
+        Bidirectional(LSTM(2)), "", oracles.bidirectional(lstm, concat, sequences=False), output="pooled"
+    ),
+    layer_case(
+        Bidirectional(LSTM(2, return_sequences=True, return_state=True)),
+        "initial_state",
+        oracles.bidirectional(lstm, concat, with_state=True),
+        floats(3),
+        *LSTM_STATE,
+        *LSTM_STATE,
+        arrange=with_state,
+        output=("sequence", *["pooled"] * 4),
+    ),
+    *(
+        layer_case(
+            Bidirectional(LSTM(2, return_sequences=True), merge_mode=mode), mode, oracles.bidirectional(lstm, merge)
+        )
+        for mode, merge in MERGES.items()
+    ),
+    layer_case(
+        Bidirectional(RNN(Leaky(2)), backward_layer=RNN(Leaky(5)), merge_mode=None),
+        "None, backward_layer",
+        oracles.bidirectional(oracles.leaky, lambda a, b: (a, b), sequences=False),
+        output=("pooled", "pooled"),
+    ),
+]
+
+sequential = jm.Sequential(
+    [
+        jm.layers.Masking(),
+        LSTM(2, return_sequences=True),
+        jm.layers.Dropout(0.5),
+        jm.layers.Dense(5, activation="tanh"),
+        jm.layers.GlobalAveragePooling1D(),
+    ]
+)
+
+
+def sequential_oracle(params: Any, x: np.ndarray) -> np.ndarray:
+    hidden = lstm(params["lstm"], oracles.without_steps_of(0)(params, x))[0]
+    return oracles.mean_pool(params, np.tanh(oracles.dense(params["dense"], hidden)))
+
+
+def tagger() -> jm.Model:
+    tokens, features = jm.Input((None,), "int32", name="tokens"), jm.Input((None, 3), name="features")
+    h = jm.layers.Concatenate()([jm.layers.Embedding(11, 2, mask_zero=True)(tokens), features])
+    h = Bidirectional(LSTM(2, return_sequences=True))(h)
+    topic = jm.layers.Dense(3, name="topic")(jm.layers.GlobalAveragePooling1D()(h))
+    return jm.Model([tokens, features], {"tags": jm.layers.Dense(5, name="tags")(h), "topic": topic})
+
+
+def tagger_oracle(params: Any, tokens: np.ndarray, features: np.ndarray) -> dict[str, np.ndarray]:
+    x = concat(oracles.embed(params["embedding"], tokens), features)[tokens != 0]
+    h = oracles.bidirectional(lstm, concat)(params["bidirectional"], x)
+    return {
+        "tags": oracles.dense(params["tags"], h),
+        "topic": oracles.dense(params["topic"], oracles.mean_pool(params, h)),
+    }
+
+
+MODELS = [
+    layer_case(sequential, "", sequential_oracle, floats(3, with_zeros=True), output="pooled"),
+    layer_case(
+        tagger(), "", tagger_oracle, ids(11), floats(3), arrange=as_list, output=("sequence", "pooled")
+    ),
+]
+
+CASES = [*STEPWISE, *MERGING, *RECURRENT, *DIRECTIONS, *MODELS]

@@ -1,0 +1,57 @@
+"""Operators, indexing and methods of `Masked`, and what moves its steps."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import oracles
+from batches import floats
+
+import jmask as jm
+
+from .case import case
+
+
+def back_and_forth(x: Any) -> jm.Masked:
+    compacted, restore = jm.compact(x)
+    return restore(compacted * 2)
+
+
+CASES = [
+    case(
+        "Masked(x * 2 + y)",
+        lambda p, x, y: x * 2 + y,
+        oracles.intersection(lambda x, y: x * 2 + y),
+        floats(3),
+        floats(3),
+        overlapping=True,
+        any_rank=True,
+    ),
+    case(
+        "Masked(x / y)",
+        lambda p, x, y: x / y,
+        oracles.intersection(np.divide),
+        floats(3),
+        floats(3),
+        overlapping=True,
+        any_rank=True,
+    ),
+    case("Masked(x @ w)", lambda p, x: x @ p["kernel"], oracles.dense, params={"kernel": (3, 5)}, any_rank=True),
+    case("Masked(x ** 2)", lambda p, x: x**2, oracles.stepwise(np.square), any_rank=True),
+    case("Masked(2 ** x)", lambda p, x: 2**x, oracles.stepwise(np.exp2), any_rank=True),
+    case("Masked(-abs(x))", lambda p, x: -abs(x), oracles.stepwise(lambda x: -np.abs(x)), any_rank=True),
+    case("Masked(x > 0)", lambda p, x: x > 0, oracles.stepwise(lambda x: x > 0), any_rank=True),
+    case("Masked(x[..., 0])", lambda p, x: x[..., 0], oracles.stepwise(lambda x: x[..., 0]), any_rank=True),
+    case("Masked(x[:, ::-1])", lambda p, x: x[:, ::-1], oracles.reverse),
+    case("Masked(x[:, :, None])", lambda p, x: x[:, :, None], oracles.stepwise(lambda x: x[:, None])),
+    case("Masked(x.mean(-1))", lambda p, x: x.mean(-1), oracles.stepwise(lambda x: x.mean(-1)), any_rank=True),
+    case(
+        "Masked(x.map)",
+        lambda p, x: x.map(lambda v: jnp.sqrt(jnp.abs(v))),
+        oracles.stepwise(lambda x: np.sqrt(np.abs(x))),
+        any_rank=True,
+        skips={"arrays": "they have no such method"},
+    ),
+    case("compact", lambda p, x: jm.compact(x)[0], oracles.stepwise(np.copy), any_rank=True),
+    case("compact(and back)", lambda p, x: back_and_forth(x), oracles.stepwise(lambda x: x * 2), any_rank=True),
+]

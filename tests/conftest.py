@@ -1,0 +1,57 @@
+"""What every test gets: eight CPU devices, checked signatures, and random numbers seeded by the test's name."""
+
+import inspect
+import itertools
+import os
+import zlib
+from collections.abc import Callable, Iterator
+
+# jax reads both when it is imported, so they come before the imports below.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+
+import jax
+import jaxtyping
+import numpy as np
+import pytest
+from beartype import beartype
+
+
+def check_signature(function: Callable) -> Callable:
+    """Checks the arguments and the result of a call together, after the call.
+
+    Out of each signature jaxtyping makes two functions to check: one that takes the arguments, called before, and one
+    that takes the result as well, as `ret0`, called after. Only the second is checked: so a wrong argument meets the
+    error message of jmask, which tests want to see, and not that of beartype. What jmask takes although its annotation
+    says no is still found.
+    """
+    return beartype(function) if "ret0" in inspect.signature(function).parameters else function
+
+
+jaxtyping.install_import_hook("jmask", "conftest.check_signature")
+
+
+@pytest.fixture
+def getkey(request: pytest.FixtureRequest) -> Callable[[], jax.Array]:
+    """A function that gives another `jax.random` key at each call, the same ones in each run of the test."""
+    key, calls = jax.random.key(_seed(request)), itertools.count()
+    return lambda: jax.random.fold_in(key, next(calls))
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """A NumPy generator, the same in each run of the test."""
+    return np.random.default_rng(_seed(request))
+
+
+@pytest.fixture
+def x64() -> Iterator[None]:
+    """Float64 for the length of a test, in every version of jax."""
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", False)
+
+
+def _seed(request: pytest.FixtureRequest) -> int:
+    return zlib.crc32(request.node.name.encode())

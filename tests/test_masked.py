@@ -1,0 +1,298 @@
+"""`Masked`: its constructors, what it refuses rather than lose the mask, and helpers for the tests beside this one."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jmask as jm
+
+TOLERANCE = {np.dtype(np.float32): {"rtol": 1e-5, "atol": 1e-6}}
+EXACT = {"rtol": 0, "atol": 0}
+
+GARBAGE = np.array([np.nan, np.inf, -np.inf, 1e30, 0.0, -7.0], np.float32)
+
+
+def assert_close(actual, expected):
+    """Shapes and values agree, within the tolerance of the dtype."""
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    assert actual.shape == expected.shape
+    np.testing.assert_allclose(actual, expected, **TOLERANCE.get(actual.dtype, EXACT))
+
+
+def broadcast_mask(x):
+    """The mask of `x`, one flag for each value."""
+    mask = np.asarray(x.mask)
+    return np.broadcast_to(mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim)), x.shape)
+
+
+def hint_is_true(x):
+    """Whether each row of the mask is padded on the side that the hint names, and on no other."""
+    if x.padding_side is None or x.mask.ndim == 0:
+        return True
+    rows = np.asarray(x.mask).reshape(-1, x.mask.shape[-1]) if x.mask.size else np.zeros((0, 0), bool)
+    steps = np.arange(rows.shape[-1])
+    lengths = rows.sum(-1, keepdims=True)
+    is_real = steps < lengths if x.padding_side == "right" else steps >= rows.shape[-1] - lengths
+    return np.array_equal(rows, is_real)
+
+
+def checked(x):
+    """`x`, after a look at what every `Masked` promises: a bool mask, a prefix of the shape, and a true hint."""
+    assert isinstance(x, jm.Masked)
+    assert x.mask.dtype == bool
+    assert tuple(x.mask.shape) == tuple(x.shape[: x.mask.ndim])
+    assert hint_is_true(x)
+    return x
+
+
+def garbage_at(mask, values, rng):
+    """The values with NaN, inf, 0 and huge numbers where the mask, of full shape, is False."""
+    return np.where(mask, values, rng.choice(GARBAGE, values.shape)).astype(values.dtype)
+
+
+def ragged(rng, lengths=(3, 0, 5), time=5, features=2, side="right"):
+    """A `Masked` of random numbers, `(batch, time, features)`, with garbage at padded positions."""
+    steps = np.arange(time) if side == "right" else np.arange(time)[::-1]
+    mask = steps < np.array(lengths)[:, None]
+    values = rng.uniform(0.5, 2.0, (len(lengths), time, features)).astype(np.float32)
+    return jm.masked(jnp.asarray(garbage_at(mask[..., None], values, rng)), jnp.asarray(mask), padding_side=side)
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2, 3])
+def test_a_mask_of_any_rank_that_is_a_prefix(rng, rank):
+    values = rng.normal(size=(3, 5, 2, 7)).astype(np.float32)
+    mask = rng.random(values.shape[:rank]) < 0.5
+    x = checked(jm.masked(jnp.asarray(values), mask))
+    assert x.shape == values.shape
+    assert (x.ndim, x.dtype) == (4, np.float32)
+    assert np.array_equal(x.fill(-1), np.where(broadcast_mask(x), values, -1))
+    assert x.unmasked() is x.values
+    if rank:
+        assert x.lengths.dtype == np.int32
+        assert np.array_equal(x.lengths, mask.sum(-1))
+    else:
+        with pytest.raises(ValueError, match="`lengths` needs a mask with a time axis; this mask has rank 0"):
+            _ = x.lengths
+
+
+def test_lists_and_numbers_become_arrays():
+    x = jm.masked([[1, 2], [3, 4]], [[True, True], [True, False]])
+    assert isinstance(x.values, jax.Array)
+    assert isinstance(x.mask, jax.Array)
+    words = jm.masked([["a", "bc"]], [[True, False]])
+    assert isinstance(words.values, np.ndarray)
+    assert words.fill("").tolist() == [["a", ""]]
+    assert jm.masked(2.5, True).fill() == 2.5
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32, np.uint8])
+def test_a_mask_that_is_not_bool(dtype):
+    with pytest.raises(TypeError, match=rf"must be bool.*received dtype {np.dtype(dtype)}.*astype\(bool\).*from_len"):
+        jm.masked(jnp.ones((2, 3)), np.ones((2, 3), dtype))
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (3,), (2, 3, 4, 1), (3, 2)])
+def test_a_mask_of_another_shape(shape):
+    x = jm.as_masked(jnp.ones((2, 3, 4)))
+    received = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
+    for build in (lambda m: jm.masked(x.values, m), x.with_mask, lambda m: jm.as_masked(x, m)):
+        with pytest.raises(ValueError, match="must be a prefix of the values' shape") as error:
+            build(np.ones(shape, bool))
+        assert f"received mask {received} for values (2, 3, 4)" in str(error.value)
+
+
+def test_a_masked_is_not_an_array():
+    x = jm.as_masked(jnp.ones((2, 3)))
+    with pytest.raises(TypeError, match=r"a `Masked` already; use `x.with_mask\(mask\)`"):
+        jm.masked(x, x.mask)
+    for call in (lambda: jm.masked(x.values, x > 0), lambda: jm.from_lengths(x, [1, 2]), lambda: x.with_values(x)):
+        with pytest.raises(TypeError, match=r"Expected an array, received a `Masked`; pass on its `x.values`"):
+            call()
+    with pytest.raises(TypeError, match="received a `Masked`"):
+        x.map(lambda values: jm.as_masked(values))
+
+
+def test_none_is_not_a_mask():
+    x = jm.as_masked(jnp.ones((2, 3)))
+    for call in (lambda: jm.masked(x.values, None), lambda: x.with_mask(None), lambda: x.with_values(None)):
+        with pytest.raises(TypeError, match=r"Expected an array, received None; `jm.as_masked\(values\)` marks all"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("mask", "side"),
+    [([[True, False, True]], "right"), ([[True, False, True]], "left"), ([[False, True]], "right")],
+)
+def test_a_hint_that_the_mask_contradicts(mask, side):
+    mask = np.array(mask)
+    with pytest.raises(ValueError, match=f"The mask is not padded on the {side} only; leave `padding_side` out"):
+        jm.masked(np.ones(mask.shape), mask, padding_side=side)
+
+
+def test_a_hint_that_is_no_side():
+    x = jm.as_masked(jnp.ones((2, 3)))
+    with pytest.raises(ValueError, match="must be 'right', 'left' or None; received 'post'"):
+        x.with_mask(x.mask, padding_side="post")
+    with pytest.raises(ValueError, match="must be 'right' or 'left'; received None"):
+        jm.from_lengths(x.values, [1, 2], padding_side=None)
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_a_hint_is_taken_where_it_cannot_be_checked(side):
+    abstract = jax.ShapeDtypeStruct((2, 3), np.float32), jax.ShapeDtypeStruct((2, 3), bool)
+    assert jm.masked(*abstract, padding_side=side).padding_side == side
+    assert jm.masked(np.float32(1), np.True_, padding_side=side).padding_side == side
+    build = jax.jit(lambda values, mask: jm.masked(values, mask, padding_side=side))
+    assert build(np.ones((2, 3)), np.ones((2, 3), bool)).padding_side == side
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize("as_array", [np.asarray, jnp.asarray, list])
+def test_from_lengths(side, as_array):
+    x = checked(jm.from_lengths(jnp.ones((4, 3, 2)), as_array([2, 0, 3, 99]), padding_side=side))
+    right = np.array([[1, 1, 0], [0, 0, 0], [1, 1, 1], [1, 1, 1]], bool)
+    assert np.array_equal(x.mask, right if side == "right" else right[:, ::-1])
+    assert x.lengths.tolist() == [2, 0, 3, 3]
+    assert x.padding_side == side
+
+
+def test_from_lengths_of_one_sequence_and_of_documents():
+    assert jm.from_lengths(jnp.ones((4, 2)), 3).mask.tolist() == [True, True, True, False]
+    documents = checked(jm.from_lengths(jnp.ones((2, 2, 3)), [[1, 0], [3, 2]]))
+    assert documents.mask.shape == (2, 2, 3)
+    assert documents.lengths.tolist() == [[1, 0], [3, 2]]
+
+
+def test_from_lengths_counts_a_negative_length_as_0():
+    assert jm.from_lengths(jnp.ones((2, 3)), [-1, 1]).lengths.tolist() == [0, 1]
+
+
+def test_lengths_that_do_not_fit():
+    values = jnp.ones((2, 3))
+    for lengths in ([1.0, 2.0], [True, False]):
+        with pytest.raises(TypeError, match="`lengths` must be integers; received dtype"):
+            jm.from_lengths(values, lengths)
+    for lengths in ([1, 2, 3], [[1, 2, 3], [1, 2, 3]]):
+        with pytest.raises(ValueError, match=r"prefix of the values' shape \(2, 3\) and leaves a time axis; received"):
+            jm.from_lengths(values, lengths)
+
+
+def test_as_masked():
+    x = jm.from_lengths(jnp.ones((2, 3)), [1, 2])
+    assert jm.as_masked(x) is x
+    for shape, mask_shape in [((2, 3, 4), (2, 3)), ((2, 3), (2, 3)), ((3,), (3,)), ((), ())]:
+        full = checked(jm.as_masked(jnp.ones(shape)))
+        assert full.mask.shape == mask_shape
+        assert np.asarray(full.mask).all()
+        assert full.padding_side == ("right" if shape else None)
+    other = jm.as_masked(x, np.array([[True, False, True], [False] * 3]))
+    assert other.values is x.values
+    assert other.lengths.tolist() == [2, 0]
+    assert other.padding_side is None
+    assert jm.as_masked(jnp.ones((2, 3)), x.mask).mask is x.mask
+
+
+def test_with_mask_forgets_the_hint_unless_told():
+    x = jm.from_lengths(jnp.ones((2, 3)), [1, 2])
+    assert x.with_mask(x.mask).padding_side is None
+    assert x.with_mask(x.mask, padding_side="right").padding_side == "right"
+    assert x.with_mask(x.mask).mask is x.mask
+
+
+def test_with_values_keeps_mask_and_hint():
+    x = jm.from_lengths(jnp.ones((2, 3)), [1, 2])
+    y = checked(x.with_values([[[1.0], [2.0], [3.0]], [[4.0], [5.0], [6.0]]]))
+    assert y.shape == (2, 3, 1)
+    assert y.mask is x.mask
+    assert y.padding_side == "right"
+    with pytest.raises(ValueError, match=r"received mask \(2, 3\) for values \(3, 2\)"):
+        x.with_values(jnp.ones((3, 2)))
+
+
+REFUSING_FUNCTIONS = {
+    "jnp.asarray": jnp.asarray,
+    "jnp.array": jnp.array,
+    "np.asarray": np.asarray,
+    "np.array": np.array,
+    "np.asarray of a list": lambda x: np.asarray([x, x]),
+    "jnp.asarray of a list": lambda x: jnp.asarray([x, x]),
+    "jnp.sin": jnp.sin,
+    "jnp.sum": jnp.sum,
+    "jnp.mean": jnp.mean,
+    "jnp.exp": jnp.exp,
+    "jnp.isnan": jnp.isnan,
+    "jnp.maximum": lambda x: jnp.maximum(x, 0),
+    "jnp.where": lambda x: jnp.where(True, x, 0),
+    "jnp.stack": lambda x: jnp.stack([x, x]),
+    "jnp.concatenate": lambda x: jnp.concatenate([x, x]),
+    "jnp.einsum": lambda x: jnp.einsum("btf->bt", x),
+    "jnp.dot": lambda x: jnp.dot(x, jnp.ones(2)),
+    "jnp.take": lambda x: jnp.take(jnp.ones(9), x),
+    "jnp.expand_dims": lambda x: jnp.expand_dims(x, 0),
+    "jax.nn.relu": jax.nn.relu,
+    "jax.nn.softmax": jax.nn.softmax,
+    "jax.nn.one_hot": lambda x: jax.nn.one_hot(x, 3),
+    "jax.lax.exp": jax.lax.exp,
+    "jax.lax.add": lambda x: jax.lax.add(x, x),
+    "at.set": lambda x: jnp.zeros(x.shape).at[...].set(x),
+    "np.sin": np.sin,
+    "np.sum": np.sum,
+    "np.mean over features": lambda x: np.mean(x, axis=-1),
+    "np.concatenate": lambda x: np.concatenate([x, x]),
+    "np.where": lambda x: np.where(True, x, 0),
+    "float": lambda x: float(x[0, 0, 0]),
+    "int": lambda x: int(x[0, 0, 0]),
+    "hash": hash,
+    "jit": lambda x: jax.jit(jnp.asarray)(x),
+}
+
+
+@pytest.mark.parametrize("name", REFUSING_FUNCTIONS)
+def test_functions_that_would_lose_the_mask(rng, name):
+    with pytest.raises(TypeError):
+        REFUSING_FUNCTIONS[name](ragged(rng))
+
+
+def test_the_error_of_asarray_says_what_to_do_instead(rng):
+    remedy = r"its mask would be lost. Say what becomes of the padding: `x.fill\(0\)`, `x.unmasked\(\)`, or `jm.unpad"
+    with pytest.raises(TypeError, match=remedy):
+        np.asarray(ragged(rng))
+
+
+def test_a_table_is_not_indexed_by_a_masked(rng):
+    tokens = jm.masked(jnp.ones((2, 3), int), np.ones((2, 3), bool))
+    with pytest.raises((TypeError, IndexError, ValueError)):
+        jnp.ones(9)[tokens]
+    with pytest.raises(TypeError):
+        np.ones(9)[tokens]
+
+
+def test_truth_is_refused(rng):
+    x = ragged(rng)
+    with pytest.raises(TypeError, match=r"truth of a `Masked` is ambiguous; reduce it first, e.g. `jm.ops.any\(x\)`"):
+        bool(x == x)
+    with pytest.raises(TypeError, match="ambiguous"):
+        max(x[0, 0], x[0, 1])
+
+
+def test_iteration_yields_rows_and_ends(rng):
+    x = ragged(rng)
+    rows = list(x)
+    assert len(x) == len(rows) == 3
+    for i, row in enumerate(rows):
+        assert checked(row).padding_side == "right"
+        assert np.array_equal(row.mask, x.mask[i])
+        assert np.array_equal(row.fill(0), x.fill(0)[i])
+    first, *_ = x
+    assert [step.shape for step in first] == [(2,)] * 5
+    with pytest.raises(TypeError):
+        len(jm.masked(1.0, True))
+
+
+def test_a_masked_is_not_written_into(rng):
+    x = ragged(rng)
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        x[0] = 1
+    with pytest.raises(AttributeError):
+        x.values = x.values
