@@ -1,9 +1,10 @@
 """Rivals timed in one process, in turns, so that what slows the machine down slows down all of them."""
 
 import dataclasses
+import functools
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -36,23 +37,39 @@ class Timing:
     compile: float | None
 
 
-def jitted(name: str, function: Callable[..., Any], *args: Any) -> Rival:
-    """A rival that is compiled beforehand for these arguments, and runs on them."""
-    start = time.perf_counter()
-    lowered = jax.jit(function).lower(*args)
-    traced = time.perf_counter()
-    compiled = lowered.compile()
-    return Rival(name, lambda: compiled(*args), traced - start, time.perf_counter() - traced)
+def compiled(functions: Mapping[str, tuple[Any, ...]], *, repeats: int = 7) -> list[Rival]:
+    """Rivals that are compiled beforehand, given as `{name: (function, *args)}`.
+
+    They are traced and compiled `repeats` times in turns, from empty caches; the medians count.
+    """
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in functions}
+    programs: dict[str, Any] = {}
+    for turn in range(repeats):
+        for name in functions if turn % 2 else reversed(functions):
+            function, *args = functions[name]
+            jax.clear_caches()
+            start = time.perf_counter()
+            lowered = jax.jit(lambda *args, f=function: f(*args)).lower(*args)
+            traced = time.perf_counter()
+            programs[name] = lowered.compile()
+            seconds[name].append((traced - start, time.perf_counter() - traced))
+    medians = {name: list(map(statistics.median, zip(*times, strict=True))) for name, times in seconds.items()}
+    return [
+        Rival(name, functools.partial(programs[name], *args), *medians[name]) for name, (_, *args) in functions.items()
+    ]
 
 
-def race(rivals: Sequence[Rival], *, rounds: int = 11) -> list[Timing]:
-    """Runs all rivals once to warm up, then `rounds` times in turns, every other round in reverse order."""
+def race(rivals: Sequence[Rival], *, rounds: int = 11, clock: Callable[[], float] = time.perf_counter) -> list[Timing]:
+    """Runs all rivals once to warm up, then `rounds` times in turns, every other round in reverse order.
+
+    `clock=time.process_time` suits work that runs on one core and no device: other processes count for less.
+    """
     seconds: dict[str, list[float]] = {rival.name: [] for rival in rivals}
     for rival in rivals:
         jax.block_until_ready(rival.run())
     for turn in range(rounds):
         for rival in rivals if turn % 2 else reversed(rivals):
-            seconds[rival.name].append(_seconds(rival.run))
+            seconds[rival.name].append(_seconds(rival.run, clock))
     return [Timing(r.name, statistics.median(seconds[r.name]), r.trace, r.compile) for r in rivals]
 
 
@@ -66,10 +83,10 @@ def table(timings: Sequence[Timing]) -> str:
     return "\n".join(lines)
 
 
-def _seconds(run: Callable[[], Any]) -> float:
-    start = time.perf_counter()
+def _seconds(run: Callable[[], Any], clock: Callable[[], float]) -> float:
+    start = clock()
     result = jax.block_until_ready(run())
-    seconds = time.perf_counter() - start
+    seconds = clock() - start
     del result  # which may take long, and is not the rival's fault
     return seconds
 

@@ -16,6 +16,7 @@ import jaxtyping
 import numpy as np
 import pytest
 from beartype import beartype
+from hypothesis import settings
 
 
 def check_signature(function: Callable) -> Callable:
@@ -24,12 +25,16 @@ def check_signature(function: Callable) -> Callable:
     Out of each signature jaxtyping makes two functions to check: one that takes the arguments, called before, and one
     that takes the result as well, as `ret0`, called after. Only the second is checked: so a wrong argument meets the
     error message of jmask, which tests want to see, and not that of beartype. What jmask takes although its annotation
-    says no is still found.
+    says no is still found, and reported as an error "whilst checking the return value" that lists the arguments.
     """
     return beartype(function) if "ret0" in inspect.signature(function).parameters else function
 
 
 jaxtyping.install_import_hook("jmask", "conftest.check_signature")
+
+# The same examples in each run, and no time limit for one: the first may have to compile.
+settings.register_profile("jmask", deadline=None, derandomize=True, database=None)
+settings.load_profile("jmask")
 
 
 @pytest.fixture

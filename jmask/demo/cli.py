@@ -1,6 +1,7 @@
 """The commands: `python -m jmask` trains, shows and proves; `python -m jmask tag` uses what was saved."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0, or 1 if the proof fails, or 2 for bad input, or 130 when interrupted.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without Unicode is no reason to stop
     try:
         if arguments[:1] == ["tag"]:
             options = _tag_parser().parse_args(arguments[1:])

@@ -14,6 +14,7 @@ import jmask as jm
 from . import plot as picture
 from . import saving, show
 from .batches import Data, Example, encode, pad
+from .errors import DemoError
 from .lookup import confusions_of_baselines, majority_tag_of_words
 from .marks import mark
 from .proof import prove
@@ -25,7 +26,7 @@ from .training import Epoch, train
 from .vocabulary import Split, make_vocabulary, split
 
 NUM_EXAMPLES = 5
-EXAMPLE_LENGTHS = range(8, 41)
+EXAMPLE_LENGTHS = range(4, 41)
 
 
 class Trained(NamedTuple):
@@ -52,7 +53,7 @@ def demonstrate(*, data: str | None, save: str | None, plot: str | None, epochs:
     Raises:
         DemoError: a file or folder cannot be used; all but a full disk is found out before training.
     """
-    start, console = time.perf_counter(), Console(highlight=False)
+    start, console = time.perf_counter(), Console(highlight=False, emoji=False)
     sentences = sentences_of_topics() if data is None else read_conll(data)
     sides = split(sentences, seed)
     if save is not None:
@@ -105,6 +106,7 @@ def _show_results(console: Console, trained: Trained, sides: Split, data: Data, 
     show.results(console, confusions, vocabulary)
     show.heading(console, "Examples")
     telling = [row for row, truth in enumerate(truths) if len(truth) in EXAMPLE_LENGTHS and any(truth)]
+    telling = telling or list(range(len(truths)))
     rows = sorted(random.Random(seed).sample(telling, min(NUM_EXAMPLES, len(telling))))
     show.examples(console, [sides.test[row] for row in rows], [tags[row] for row in rows], vocabulary)
     return baseline
@@ -130,9 +132,9 @@ def tag(directory: str, texts: Sequence[str], *, conll: bool = False) -> int:
         The exit code 0.
 
     Raises:
-        DemoError: there is no tagger in the directory.
+        DemoError: there is no tagger in the directory, or the input is not text.
     """
-    tagger, console = saving.load(directory), Console(highlight=False, soft_wrap=True)
+    tagger, console = saving.load(directory), Console(highlight=False, emoji=False, soft_wrap=True)
     predictor = make_predict(tagger.model)
     for chunk in _chunks(texts):
         tokens = [split_gaps(text) for text in chunk]
@@ -148,8 +150,11 @@ def _chunks(texts: Sequence[str]) -> Iterator[list[str]]:
         print("one text a line; end with Ctrl-D", file=sys.stderr)
     lines = iter(texts) if texts else (line.rstrip("\n") for line in sys.stdin)
     size = 1 if not texts and sys.stdin.isatty() else NUM_ROWS
-    while chunk := list(islice(lines, size)):
-        yield chunk
+    try:
+        while chunk := list(islice(lines, size)):
+            yield chunk
+    except UnicodeDecodeError as error:
+        raise DemoError(f"the standard input is not {error.encoding} text") from error
 
 
 def _print_tagged(

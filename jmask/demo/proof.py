@@ -1,14 +1,14 @@
 """The proof that padding is invisible to a masked model, and that the same model without masks reads it.
 
-A handful of sentences is run alone, each by itself and without padding: this is the truth. Then they are run side by
-side in a batch, with more padding, with other words written into the padding, and with NaN written into the padded
-word vectors. Logits and the gradients of all parameters are compared, once with masks and once without.
+Some sentences are run alone, each by itself, without padding and without a mask: this is the truth. Then they are run
+side by side in a batch, with more padding, with other words written into the padding, and with NaN written into the
+padded word vectors. Logits and the gradients of all parameters are compared, once with masks and once without.
 """
 
 import dataclasses
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,8 @@ import jmask as jm
 from .batches import Batch, Example, pad, padded_time
 
 TOLERANCE = 1e-5
-NUM_LENGTHS = 4
+NUM_LENGTHS = 6
+NUM_OF_A_LENGTH = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Comparison:
         with_masks: whether the model was given the masks.
         tags_changed: number of words that got another tag; ties within the tolerance do not count.
         logits: largest difference of a logit, relative to the largest logit.
-        gradients: largest difference of an entry of a gradient, relative to the largest entry of the same parameter.
+        gradients: largest difference of an entry of a gradient, relative to the entries of the sentences' gradients.
     """
 
     case: str
@@ -65,6 +66,21 @@ class Proof:
     def holds(self) -> bool:
         """Whether every run with masks agrees with the truth, and every run without differs from it."""
         return all(comparison.same == comparison.with_masks for comparison in self.comparisons)
+
+
+class Truth(NamedTuple):
+    """What running each sentence alone gives.
+
+    Attributes:
+        logits: of all words, `(words, tags)`.
+        gradients: of the parameters, summed over the sentences.
+        scales: for each parameter, the largest entries of the gradients of the sentences, summed. The sum of the
+            gradients may be far smaller than its terms, and is as exact as these.
+    """
+
+    logits: np.ndarray
+    gradients: list[np.ndarray]
+    scales: list[float]
 
 
 def prove(model: jm.Sequential, params: Any, examples: Sequence[Example], *, num_words: int) -> Proof:
@@ -106,11 +122,13 @@ def choose(examples: Sequence[Example]) -> list[Example]:
         examples: any examples.
 
     Returns:
-        All examples of the `NUM_LENGTHS` most frequent lengths, the longest last.
+        Up to `NUM_OF_A_LENGTH` examples of each of the `NUM_LENGTHS` most frequent lengths, the longest last.
     """
-    counts = Counter(len(example.words) for example in examples)
-    lengths = {length for length, _ in counts.most_common(NUM_LENGTHS)}
-    return sorted((example for example in examples if len(example.words) in lengths), key=lambda e: len(e.words))
+    by_length = defaultdict(list)
+    for example in examples:
+        by_length[len(example.words)].append(example)
+    frequent = sorted(by_length, key=lambda length: len(by_length[length]), reverse=True)[:NUM_LENGTHS]
+    return [example for length in sorted(frequent) for example in by_length[length][:NUM_OF_A_LENGTH]]
 
 
 def _with_garbage(batch: Batch, num_words: int) -> Batch:
@@ -142,37 +160,36 @@ def _make_run(model: jm.Sequential) -> Callable[..., tuple[Any, Any]]:
     return jax.jit(run, static_argnames="with_masks")
 
 
-def _alone(run: Callable[..., Any], params: Any, examples: Sequence[Example]) -> tuple[list[Any], Any]:
-    """Logits of each example by itself, and the sum of the gradients."""
-    logits, total = [], None
-    for example in examples:
-        one, gradients = run(params, pad([example], time=len(example.words)), False, True)
-        logits.append(np.asarray(one[0]))
-        total = gradients if total is None else jax.tree.map(jnp.add, total, gradients)
-    return logits, total
+def _alone(run: Callable[..., Any], params: Any, examples: Sequence[Example]) -> Truth:
+    """Runs each example by itself, without padding and without a mask."""
+    outcomes = [run(params, pad([example], time=len(example.words)), False, False) for example in examples]
+    gradients = [[np.asarray(leaf) for leaf in jax.tree.leaves(outcome[1])] for outcome in outcomes]
+    return Truth(
+        np.concatenate([np.asarray(logits[0]) for logits, _ in outcomes]),
+        [np.sum(leaves, axis=0) for leaves in zip(*gradients, strict=True)],
+        [sum(float(np.abs(leaf).max()) for leaf in leaves) for leaves in zip(*gradients, strict=True)],
+    )
 
 
 def _compare(
-    case: str, with_masks: bool, truth: tuple[list[Any], Any], outcome: tuple[Any, Any], examples: Sequence[Example]
+    case: str, with_masks: bool, truth: Truth, outcome: tuple[Any, Any], examples: Sequence[Example]
 ) -> Comparison:
     """Measures how far an outcome is from the truth."""
-    expected = np.concatenate(truth[0])
-    logits = np.asarray(outcome[0])
-    received = np.concatenate([row[: len(example.words)] for row, example in zip(logits, examples, strict=True)])
-    pairs = zip(jax.tree.leaves(outcome[1]), jax.tree.leaves(truth[1]), strict=True)
-    gradients = [_relative(np.asarray(leaf), np.asarray(true)) for leaf, true in pairs]
-    scale = float(np.max(np.abs(expected)))
-    best, taken = expected.max(axis=-1), np.take_along_axis(expected, received.argmax(axis=-1)[:, None], axis=-1)[:, 0]
-    changed = ~np.isfinite(received).all(axis=-1) | (best - taken > TOLERANCE * scale)
+    rows = zip(np.asarray(outcome[0]), examples, strict=True)
+    logits = np.concatenate([row[: len(example.words)] for row, example in rows])
+    scale = float(np.abs(truth.logits).max())
+    taken = np.take_along_axis(truth.logits, logits.argmax(axis=-1)[:, None], axis=-1)[:, 0]
+    changed = ~np.isfinite(logits).all(axis=-1) | (truth.logits.max(axis=-1) - taken > TOLERANCE * scale)
+    leaves = zip(jax.tree.leaves(outcome[1]), truth.gradients, truth.scales, strict=True)
     return Comparison(
         case,
         with_masks,
         tags_changed=int(changed.sum()),
-        logits=_relative(received, expected),
-        gradients=float(np.max(gradients)),
+        logits=_distance(logits, truth.logits, scale),
+        gradients=float(np.max([_distance(np.asarray(leaf), true, size) for leaf, true, size in leaves])),
     )
 
 
-def _relative(received: np.ndarray, expected: np.ndarray) -> float:
-    """The largest difference, relative to the largest expected value."""
-    return float(np.max(np.abs(received - expected)) / max(float(np.max(np.abs(expected))), 1e-30))
+def _distance(received: np.ndarray, expected: np.ndarray, scale: float) -> float:
+    """The largest difference in units of `scale`; NaN if there is one."""
+    return float(np.abs(received - expected).max()) / max(scale, 1e-30)

@@ -99,7 +99,7 @@ def load(directory: str | Path) -> Tagger:
         vocabulary = Vocabulary(tuple(description["words"]), tuple(description["tags"]))
         with orbax.checkpoint.StandardCheckpointer() as checkpointer:
             params = checkpointer.restore(path / PARAMS, _expected(model))
-    except (KeyError, TypeError, ValueError, OSError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         raise DemoError(f"{directory}: is damaged ({type(error).__name__}: {_first_line(error)})") from error
     return Tagger(model, params, vocabulary)
 

@@ -162,8 +162,8 @@ def proof(console: Console, proof: Proof) -> None:
         proof: the proof.
     """
     console.print(
-        f"{proof.num_sentences} held-out sentences ({proof.num_words} words), each run alone and without padding: "
-        f"the truth. Below, the largest differences from it; float tolerance {TOLERANCE:.0e}."
+        f"{proof.num_sentences} held-out sentences ({proof.num_words} words), each run alone, without padding and "
+        f"without a mask: the truth. Below, the largest differences from it; float tolerance {TOLERANCE:.0e}."
     )
     table = _number_table("", "masks", "tags changed", "logits", "gradients")
     table.add_column()

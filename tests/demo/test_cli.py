@@ -4,9 +4,11 @@ import io
 import re
 import sys
 
+import jax
 import pytest
 
 from jmask.demo import cli, commands, proof
+from jmask.demo.batches import pad
 from jmask.demo.tagger import build_model
 
 CORPUS = "\n\n".join(
@@ -63,11 +65,16 @@ def test_train_save_plot_and_tag(corpus, tmp_path, capsys, monkeypatch):
     first, second = out.splitlines()
     assert re.sub(r"`|/\S+", "", first) == "the  if runs"
     assert re.sub(r"`|/\S+", "", second) == "the [end]"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the\xff"), encoding="utf-8"))
+    assert run(capsys, "tag", saved) == (2, "", "jmask: error: the standard input is not utf-8 text\n")
 
 
 def test_a_failed_proof_gives_exit_code_1(corpus, capsys, monkeypatch):
     failed = proof.Proof([proof.Comparison("in a batch", True, 0, 0.5, 0.0)], num_sentences=1, num_words=3)
     monkeypatch.setattr(commands, "prove", lambda *arguments, **options: failed)
+    monkeypatch.setattr(
+        commands, "train", lambda model, data, *_, **__: (model.init(jax.random.key(0), pad(data.test).words), [])
+    )
     code, out, _ = run(capsys, "--data", corpus, "--epochs", 1)
     assert code == 1
     assert "The proof fails" in out

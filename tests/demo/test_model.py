@@ -8,8 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-import jmask as jm
-from jmask.demo import plot, proof, saving
+from jmask.demo import plot, saving
 from jmask.demo.batches import Data, Example, batches, bucket, encode, pad
 from jmask.demo.errors import DemoError
 from jmask.demo.tagger import build_model, make_predict, predict
@@ -87,40 +86,6 @@ def test_predictions_come_in_the_order_of_the_examples(trained, data):
     assert together == [predict(predictor, params, [example])[0] for example in data.test]
     assert predict(predictor, params, [Example([], [])]) == [[]]
     assert predict(predictor, params, []) == []
-
-
-def test_the_proof_holds_for_the_masked_model_and_only_for_it(trained, data):
-    model, params, _ = trained
-    outcome = proof.prove(model, params, data.test, num_words=len(data.vocabulary))
-    assert outcome.holds
-    assert [comparison.same for comparison in outcome.comparisons] == [True, False] * 4
-    nan = outcome.comparisons[-1]
-    assert np.isnan(nan.logits)
-    assert np.isnan(nan.gradients)
-    assert nan.tags_changed == outcome.num_words
-
-
-class Forget(jm.Layer):
-    """Loses the mask on purpose."""
-
-    def call(self, params, inputs):
-        return inputs
-
-    def compute_mask(self, inputs, mask):
-        return None
-
-
-def test_the_proof_fails_where_masks_are_lost(trained, data):
-    model, params, _ = trained
-    forgetful = jm.Sequential([model.layers[0], Forget(), *model.layers[1:]])
-    outcome = proof.prove(forgetful, params, data.test[:1], num_words=len(data.vocabulary))
-    assert not outcome.holds
-    assert not any(comparison.same for comparison in outcome.comparisons)
-
-
-def test_the_proof_takes_sentences_of_few_lengths():
-    examples = [Example([0] * length, [0] * length) for length in [*range(20, 40), 7, 7, 9, 9, 9, 5, 5, 2, 2]]
-    assert [len(example.words) for example in proof.choose(examples)] == [2, 2, 5, 5, 7, 7, 9, 9, 9]
 
 
 def test_a_saved_tagger_comes_back(trained, data, tmp_path):

@@ -1,0 +1,66 @@
+"""The proof, on models that show what it sees: one that is right, and two that are wrong."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jmask as jm
+from jmask.demo import proof
+from jmask.demo.batches import Example
+
+NUM_WORDS = 11
+EXAMPLES = [Example([word, *range(5)], [word % 2, 0, 1, 0, 1, 1]) for word in (7, 8)] + [Example([9, 1, 10], [1, 0, 1])]
+
+
+class Centre(jm.Layer):
+    """Subtracts the mean of the real steps."""
+
+    supports_masking = True
+
+    def call(self, params, inputs, mask=None):
+        where = None if mask is None else mask[..., None]
+        return inputs - jnp.mean(inputs, axis=1, keepdims=True, where=where)
+
+
+class CentreOfAll(jm.Layer):
+    """Claims that it treats every step alone, and subtracts the mean of all."""
+
+    supports_masking = True
+
+    def call(self, params, inputs):
+        return inputs - jnp.mean(inputs, axis=1, keepdims=True)
+
+
+def prove(*layers, examples=EXAMPLES):
+    model = jm.Sequential([jm.layers.Embedding(NUM_WORDS, 2), *layers])
+    params = model.init(jax.random.key(0), jnp.zeros((1, 1), "int32"))
+    return proof.prove(model, params, examples, num_words=NUM_WORDS)
+
+
+@pytest.mark.parametrize("examples", [EXAMPLES, EXAMPLES[:1]])
+def test_the_proof_holds_for_a_model_that_uses_its_mask(examples):
+    outcome = prove(Centre(), examples=examples)
+    assert outcome.holds
+    assert [comparison.same for comparison in outcome.comparisons] == [True, False] * 4
+    assert outcome.num_words == sum(len(example.words) for example in examples)
+    nan = outcome.comparisons[-1]
+    assert np.isnan([nan.logits, nan.gradients]).all()
+    assert nan.tags_changed == outcome.num_words
+
+
+def test_the_proof_fails_for_a_model_that_reads_its_padding():
+    outcome = prove(CentreOfAll())
+    assert not outcome.holds
+    assert not any(comparison.same for comparison in outcome.comparisons)
+
+
+def test_the_proof_fails_for_a_model_that_no_padding_can_harm():
+    outcome = prove(jm.layers.Activation("tanh"))
+    assert not outcome.holds
+    assert all(comparison.same for comparison in outcome.comparisons)
+
+
+def test_the_proof_takes_sentences_of_few_lengths():
+    examples = [Example([0] * length, [0] * length) for length in [*range(20, 40), 7, 7, 9, 9, 9, 5, 5, 2, 2]]
+    assert [len(example.words) for example in proof.choose(examples)] == [2, 2, 5, 5, 7, 7, 9, 9, 9, 20, 21]
