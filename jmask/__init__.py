@@ -6,10 +6,12 @@ from . import rnn as rnn
 from .errors import MaskDroppedError as MaskDroppedError
 from .errors import MaskDroppedWarning as MaskDroppedWarning
 from .errors import strict as strict
+from .graph import Drawing as Drawing
 from .graph import Input as Input
 from .graph import Model as Model
 from .graph import Node as Node
 from .graph import Sequential as Sequential
+from .graph import draw as draw
 from .graph import summarize as summarize
 from .graph import trace as trace
 from .layers.arguments import NO_MASK as NO_MASK

@@ -141,8 +141,8 @@ def _intersect(x: Any, y: Any) -> tuple[Any, Any]:
 
 def _rebuild(x: Any, values: Any, mask: Any, side: Any) -> Any:
     leading = values.shape[: mask.ndim]
-    if tuple(leading) != tuple(mask.shape):  # a step of size 1 that was broadcast along time
-        mask, side = jnp.broadcast_to(mask, leading), None
+    if tuple(leading) != tuple(mask.shape):  # an axis of size 1 was broadcast: a row repeated, or one step along time
+        mask = jnp.broadcast_to(mask, leading)
     return dataclasses.replace(x, values=values, mask=mask, padding_side=side)
 
 

@@ -5,6 +5,10 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextvars import ContextVar
+from types import FrameType
+
+# Jmask itself, what traces through it, and what checks its signatures.
+_NOT_THE_USER = (__name__.partition(".")[0], "jax", "jaxtyping", "beartype")
 
 _strict: ContextVar[bool] = ContextVar("jmask_strict", default=False)
 _observed: ContextVar[list[str] | None] = ContextVar("jmask_observed", default=None)
@@ -80,13 +84,12 @@ def report_dropped_mask(message: str) -> None:
         observed.append(message)
     if _strict.get():
         raise MaskDroppedError(message)
-    warnings.warn(message, MaskDroppedWarning, stacklevel=_level_of_caller())
+    warnings.warn(message, MaskDroppedWarning, stacklevel=_level_of_user(sys._getframe()))
 
 
-def _level_of_caller() -> int:
-    """The stack level of the first frame outside the library: the line that a user can change."""
-    frame, level = sys._getframe(1), 1
-    package = __name__.rpartition(".")[0]
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in (package, "jax"):
+def _level_of_user(frame: FrameType) -> int:
+    """How far above `frame` the first one outside the library is: the line that a user can change."""
+    level = 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _NOT_THE_USER:
         frame, level = frame.f_back, level + 1
     return level

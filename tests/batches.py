@@ -92,7 +92,7 @@ def place(spec: Any, rows: Sequence[np.ndarray], layout: np.ndarray, garbage: An
         return np.stack(rows)
     steps = np.concatenate(rows)
     mask = layout.copy()
-    mask[layout] = ~np.isnan(steps).reshape(len(steps), -1).any(axis=-1)
+    mask[layout] = ~np.isnan(steps).any(axis=tuple(range(1, steps.ndim)))
     values = np.empty((*layout.shape, *steps.shape[1:]), steps.dtype)
     values[layout] = steps
     values[~mask] = garbage

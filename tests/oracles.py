@@ -81,7 +81,7 @@ def without_steps_of(value: float) -> Callable[[Params, Row], np.ndarray]:
 
 def is_there(x: Row) -> np.ndarray:
     """The steps of a common timeline that an input has."""
-    return ~np.isnan(x).reshape(len(x), -1).any(axis=-1)
+    return ~np.isnan(x).any(axis=tuple(range(1, x.ndim)))
 
 
 def intersection(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:

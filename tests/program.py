@@ -1,20 +1,23 @@
 """What a case gives and what it should give: its outputs and gradients, compiled once, and those of its oracle."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
-import batches
 import jax
 import jax.numpy as jnp
 import numpy as np
-from batches import BATCH, LONGER, TIME
+from batches import BATCH, LENGTHS, LONGER, TIME, draw_rows, place_all, real_steps, right
 from cases import Case
 
 import jmask as jm
 from jmask.testing import assert_close
 
-STEP = 1e-6  # of a central difference: its error is about the square of it
+STEP = 1e-6  # of a central difference, whose error is about its square
+QUICKLY = {"xla_backend_optimization_level": 0}  # programs that run only a few times
+
+Rows = list[list[np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,31 +25,102 @@ class Outcome:
     """What a case gives for a batch.
 
     Attributes:
+        inputs: the batch.
+        outputs: as they came.
         rows: for each leaf of the outputs its rows without padding.
         param_gradients: of the weighted sum of all outputs.
         input_gradients: the same, in the shape of the inputs.
-        inputs: the batch.
-        outputs: as they came.
     """
 
-    rows: list[list[np.ndarray]]
-    param_gradients: Any
-    input_gradients: list[Any]
     inputs: list[Any]
     outputs: Any
+    rows: Rows
+    param_gradients: Any
+    input_gradients: list[Any]
+
+    @property
+    def float_gradients(self) -> list[tuple[Any, Any]]:
+        """Each input of floats with its gradient."""
+        pairs = zip(self.inputs, self.input_gradients, strict=True)
+        return [(x, gradient) for x, gradient in pairs if jnp.issubdtype(x.dtype, jnp.floating)]
+
+    @property
+    def input_gradient_rows(self) -> Rows:
+        """The gradient of each input of floats at its real steps."""
+        return [
+            real_steps(jm.Masked(gradient.values, x.mask) if isinstance(x, jm.Masked) else gradient)
+            for x, gradient in self.float_gradients
+        ]
 
 
-class Program:
-    """A case as one compiled function; counts how often it was traced."""
+class Trial:
+    """A case with random parameters and rows, compiled once for each shape.
 
-    def __init__(self, case: Case) -> None:
-        self.case, self.num_traces = case, 0
-        self._compiled = jax.jit(self._trace)
+    Attributes:
+        case: the case.
+        rng: for more numbers.
+        params: arrays of NumPy, float64.
+        rows: unpadded rows of each input, of `LENGTHS`.
+        outputs: `case.run`, compiled.
+        num_traces: how often outputs and gradients have been traced.
+    """
 
-    def __call__(self, params: Any, inputs: Sequence[Any]) -> Outcome:
-        (param_gradients, input_gradients), outputs = self._compiled(params, list(inputs))
-        rows = rows_of(self.case, outputs)
-        return Outcome(rows, param_gradients, input_gradients, list(inputs), outputs)
+    def __init__(self, case: Case, rng: np.random.Generator) -> None:
+        self.case, self.rng, self.num_traces = case, rng, 0
+        self.params = jax.tree.map(lambda spec: rng.normal(scale=0.5, size=spec.shape), case.params())
+        self.rows = self.draw(LENGTHS)
+        self.outputs = jax.jit(case.run, compiler_options=QUICKLY)
+        self._compiled = jax.jit(self._trace, compiler_options=QUICKLY)
+
+    def draw(self, lengths: Sequence[int]) -> list[list[Any]]:
+        """Other rows, of other lengths."""
+        return draw_rows(self.rng, self.case.inputs, lengths, self.case.overlapping)
+
+    def batch(self, layout: np.ndarray, rows: Any = None, *, garbage: int = 1, side: Any = None) -> list[Any]:
+        """The rows as inputs; NaN in the padding of floats unless another kind of garbage is asked for."""
+        return place_all(self.case.inputs, self.rows if rows is None else rows, layout, garbage, side)
+
+    def outcome(self, layout: np.ndarray, rows: Any = None, **options: Any) -> Outcome:
+        """What the case gives; options as for `batch`."""
+        inputs = self.batch(layout, rows, **options)
+        (param_gradients, input_gradients), outputs = self._compiled(self.params, inputs)
+        return Outcome(inputs, outputs, rows_of(self.case, outputs), param_gradients, input_gradients)
+
+    @functools.cached_property
+    def base(self) -> Outcome:
+        """For right padding that holds ordinary numbers."""
+        return self.outcome(right(LENGTHS, TIME), garbage=0)
+
+    @functools.cached_property
+    def expected(self) -> Rows:
+        """What the case should give."""
+        return self.reference(self.params, self.rows)
+
+    def reference(self, params: Any, rows: Sequence[Sequence[np.ndarray]]) -> Rows:
+        """What the oracle gives for each row; without an oracle, what the case gives for padding on the right."""
+        case = self.case
+        if case.oracle is None:
+            layout = right([len(row) for row in rows[0]], TIME)
+            return rows_of(case, self.outputs(params, *self.batch(layout, rows)))
+        if "batch" in case.kinds:
+            return [[np.asarray(case.oracle(params, *rows))]]
+        outputs = [jax.tree.leaves(case.oracle(params, *row)) for row in zip(*rows, strict=True)]
+        return [list(map(np.asarray, leaf)) for leaf in zip(*outputs, strict=True)]
+
+    def difference(self, param_direction: Any, row_directions: Any) -> float:
+        """The central difference of the weighted sum of all outputs in a direction."""
+
+        def value(step: float) -> float:
+            directions = (param_direction, row_directions)
+            moved = jax.tree.map(lambda x, d: x + step * d if d.any() else x, (self.params, self.rows), directions)
+            return sum(
+                np.sum(row * (weight[: len(row)] if kind == "sequence" else weight))
+                for i, (kind, leaf) in enumerate(zip(self.case.kinds, self.reference(*moved), strict=True))
+                for row, weight in zip(leaf, _weights(i, kind, leaf[0].shape), strict=True)
+                if row.dtype == float
+            )
+
+        return (value(STEP) - value(-STEP)) / (2 * STEP)
 
     def _trace(self, params: Any, inputs: Any) -> Any:
         self.num_traces += 1
@@ -58,83 +132,45 @@ class Program:
         return jax.grad(loss, argnums=(0, 1), has_aux=True, allow_int=True)(params, inputs)
 
 
-class Reference:
-    """What a case should give: its oracle's outputs for every row; without one, its own with padding on the right."""
-
-    def __init__(self, case: Case) -> None:
-        self.case, self._compiled = case, jax.jit(case.run)
-
-    def __call__(self, params: Any, rows: Sequence[Sequence[np.ndarray]]) -> list[list[np.ndarray]]:
-        case = self.case
-        if case.oracle is None:
-            layout = batches.right([len(row) for row in rows[0]], TIME)
-            return rows_of(case, self._compiled(params, *batches.place_all(case.inputs, rows, layout)))
-        if "batch" in case.kinds:
-            return [[np.asarray(case.oracle(params, *rows))]]
-        outputs = [jax.tree.leaves(case.oracle(params, *row)) for row in zip(*rows, strict=True)]
-        return [list(leaf) for leaf in zip(*outputs, strict=True)]
-
-    def difference(self, params: Any, rows: Any, param_direction: Any, row_directions: Any) -> float:
-        """The central difference of the weighted sum of all outputs in a direction."""
-
-        def value(step: float) -> float:
-            moved = jax.tree.map(lambda x, d: x + step * d, (params, rows), (param_direction, row_directions))
-            leaves = enumerate(zip(self.case.kinds, self(*moved), strict=True))
-            return sum(
-                np.sum(row * weight[: len(row)] if kind == "sequence" else row * weight)
-                for j, (kind, leaf) in leaves
-                for row, weight in zip(leaf, _weights(j, kind, leaf[0].shape), strict=True)
-                if np.issubdtype(row.dtype, np.floating)
-            )
-
-        return (value(STEP) - value(-STEP)) / (2 * STEP)
-
-
-def rows_of(case: Case, outputs: Any) -> list[list[np.ndarray]]:
-    """The rows of every output, after a check that outputs of sequences have masks and others have none."""
-    leaves = leaves_of(outputs)
-    assert len(leaves) == len(case.kinds), f"{len(leaves)} outputs, not {len(case.kinds)}"
-    for kind, leaf in zip(case.kinds, leaves, strict=True):
-        assert isinstance(leaf, jm.Masked) == (kind == "sequence"), f"a {kind} output came as {leaf!r}"
-    return [
-        [np.asarray(leaf)] if kind == "batch" else batches.real_steps(leaf)
-        for kind, leaf in zip(case.kinds, leaves, strict=True)
-    ]
-
-
 def leaves_of(outputs: Any) -> list[Any]:
     return jax.tree.leaves(outputs, is_leaf=lambda leaf: isinstance(leaf, jm.Masked))
 
 
-def assert_rows_equal(actual: list[list[Any]], expected: list[list[Any]], precision: str | None = None) -> None:
+def rows_of(case: Case, outputs: Any) -> Rows:
+    """The rows of every output, after a check that outputs of sequences have masks and others have none."""
+    leaves = list(zip(case.kinds, leaves_of(outputs), strict=True))
+    for kind, leaf in leaves:
+        assert isinstance(leaf, jm.Masked) == (kind == "sequence"), f"a {kind} output came as {leaf!r}"
+    return [[np.asarray(leaf)] if kind == "batch" else real_steps(leaf) for kind, leaf in leaves]
+
+
+def assert_rows_equal(actual: Rows, expected: Rows, precision: str | None = None) -> None:
     """All rows of all outputs."""
-    assert len(actual) == len(expected), f"{len(actual)} outputs, not {len(expected)}"
-    for j, (leaf, expected_leaf) in enumerate(zip(actual, expected, strict=True)):
-        for i, (row, expected_row) in enumerate(zip(leaf, expected_leaf, strict=True)):
+    for i, (leaf, expected_leaf) in enumerate(zip(actual, expected, strict=True)):
+        for j, (row, expected_row) in enumerate(zip(leaf, expected_leaf, strict=True)):
             try:
                 assert_close(row, expected_row, precision=precision)
             except AssertionError as error:
-                raise AssertionError(f"output {j}, row {i}: {error}") from None
+                raise AssertionError(f"array {i}, row {j}: {error}") from None
 
 
 def weighted_sum(case: Case, outputs: Any) -> Any:
     """A sum of all outputs that knows which entry of which step of which row is which; padding has no part in it."""
     total = jnp.zeros(())
-    for j, (kind, leaf) in enumerate(zip(case.kinds, leaves_of(outputs), strict=True)):
+    for i, (kind, leaf) in enumerate(zip(case.kinds, leaves_of(outputs), strict=True)):
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             continue
-        if kind != "sequence":
-            shape = leaf.shape if kind == "batch" else leaf.shape[1:]
-            total += jnp.sum(leaf * _weights(j, kind, shape).reshape(leaf.shape))
-            continue
-        position = jnp.maximum(jnp.cumsum(leaf.mask, axis=1) - 1, 0)
-        weights = jnp.asarray(_weights(j, kind, leaf.shape[1:]))
-        weights = jnp.take_along_axis(weights, position.reshape(*position.shape, *(1,) * (leaf.ndim - 2)), axis=1)
-        total += jnp.sum(leaf.fill(0) * weights)
+        weights = _weights(i, kind, leaf.shape if kind == "batch" else leaf.shape[1:])
+        if kind == "sequence":
+            position = jnp.maximum(jnp.cumsum(leaf.mask, axis=1) - 1, 0)
+            position = position.reshape(*position.shape, *(1,) * (leaf.ndim - 2))
+            total += jnp.sum(leaf.fill(0) * jnp.take_along_axis(jnp.asarray(weights), position, axis=1))
+        else:
+            total += jnp.sum(leaf * weights.reshape(leaf.shape))
     return total
 
 
-def _weights(j: int, kind: str, row_shape: tuple[int, ...]) -> np.ndarray:
-    """For every row of an output: for a sequence, of more steps than any has."""
+def _weights(i: int, kind: str, row_shape: tuple[int, ...]) -> np.ndarray:
+    """For every row of an output; of sequences, for more steps than any has."""
     size = {"sequence": (BATCH, 2 * LONGER, *row_shape[1:]), "pooled": (BATCH, *row_shape), "batch": (1, *row_shape)}
-    return np.random.default_rng(j).normal(size=size[kind])
+    return np.random.default_rng(i).normal(size=size[kind])

@@ -7,7 +7,7 @@ import pytest
 
 import jmask as jm
 
-TOLERANCE = {np.dtype(np.float32): {"rtol": 1e-5, "atol": 1e-6}}
+TOLERANCE = {np.dtype(dtype): {"rtol": 1e-5, "atol": 1e-6} for dtype in (np.float32, np.complex64)}
 EXACT = {"rtol": 0, "atol": 0}
 
 GARBAGE = np.array([np.nan, np.inf, -np.inf, 1e30, 0.0, -7.0], np.float32)
@@ -46,9 +46,11 @@ def checked(x):
     return x
 
 
-def garbage_at(mask, values, rng):
-    """The values with NaN, inf, 0 and huge numbers where the mask, of full shape, is False."""
-    return np.where(mask, values, rng.choice(GARBAGE, values.shape)).astype(values.dtype)
+def garbage_at(mask, values):
+    """The values with NaN, inf, 0 and huge numbers, in turn, where the mask, which broadcasts, is False."""
+    values, padded = values.copy(), ~np.broadcast_to(mask, values.shape)
+    values[padded] = np.resize(GARBAGE, padded.sum())
+    return values
 
 
 def ragged(rng, lengths=(3, 0, 5), time=5, features=2, side="right"):
@@ -56,7 +58,7 @@ def ragged(rng, lengths=(3, 0, 5), time=5, features=2, side="right"):
     steps = np.arange(time) if side == "right" else np.arange(time)[::-1]
     mask = steps < np.array(lengths)[:, None]
     values = rng.uniform(0.5, 2.0, (len(lengths), time, features)).astype(np.float32)
-    return jm.masked(jnp.asarray(garbage_at(mask[..., None], values, rng)), jnp.asarray(mask), padding_side=side)
+    return jm.masked(jnp.asarray(garbage_at(mask[..., None], values)), jnp.asarray(mask), padding_side=side)
 
 
 @pytest.mark.parametrize("rank", [0, 1, 2, 3])

@@ -11,7 +11,6 @@ from test_masked import broadcast_mask, checked, ragged
 import jmask as jm
 
 ALL = st.just(slice(None))
-PROPERTY = settings(deadline=None, derandomize=True, database=None)
 
 
 def consumed(item):
@@ -97,13 +96,13 @@ def assert_indexed_as_numpy(values, mask, side, index, as_array):
 
 
 @given(indexed_arrays())
-@settings(PROPERTY, max_examples=800)
+@settings(max_examples=800)
 def test_indexing_is_that_of_numpy(case):
     assert_indexed_as_numpy(*case, as_array=np.asarray)
 
 
 @given(indexed_arrays())
-@settings(PROPERTY, max_examples=40)
+@settings(max_examples=40)
 def test_indexing_of_jax_arrays_is_that_of_numpy(case):
     assert_indexed_as_numpy(*case, as_array=jnp.asarray)
 

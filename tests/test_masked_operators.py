@@ -12,8 +12,6 @@ from test_masked import assert_close, broadcast_mask, checked, garbage_at, ragge
 
 import jmask as jm
 
-PROPERTY = settings(deadline=None, derandomize=True, database=None)
-
 ARITHMETIC = [
     operator.add,
     operator.sub,
@@ -49,7 +47,7 @@ def operands(draw):
         values = numbers(shape)
         mask = rng.random(shape[: draw(st.integers(0, ndim))]) < 0.6
         if dtype.kind == "f":
-            values = garbage_at(mask.reshape(mask.shape + (1,) * (ndim - mask.ndim)), values, rng)
+            values = garbage_at(mask.reshape(mask.shape + (1,) * (ndim - mask.ndim)), values)
         as_array = draw(st.sampled_from([np.asarray, jnp.asarray]))
         return jm.masked(as_array(values), draw(st.sampled_from([np.asarray, jnp.asarray]))(mask))
 
@@ -70,7 +68,7 @@ def operands(draw):
 
 
 @given(operands(), st.booleans())
-@settings(PROPERTY, max_examples=120)
+@settings(max_examples=120)
 def test_operators_are_those_of_numpy_on_real_steps(case, swap):
     function, x, other = case
     result = checked(function(other, x) if swap else function(x, other))
@@ -128,6 +126,8 @@ def test_a_size_of_1_is_broadcast_and_the_mask_with_it(rng):
     x = ragged(rng, (1, 0), time=1)
     y = checked(x + jnp.ones((2, 4, 2)))
     assert y.mask.tolist() == [[True] * 4, [False] * 4]
+    assert y.padding_side == "right"
+    assert checked(ragged(rng, (2,), side="left") + jnp.ones((3, 1, 1))).padding_side == "left"
     z = checked(x * ragged(rng, (1, 3), time=4))
     assert z.mask.tolist() == [[True, False, False, False], [False] * 4]
     words = jm.masked(jnp.ones((2, 3, 1)), np.array([True, False]))
@@ -181,11 +181,11 @@ def test_gradients_are_those_of_the_real_steps_alone(rng, function, kind, swap):
     both = mask & other_mask if kind == "masked" else mask
     values = rng.uniform(0.5, 2, (3, 4, 2)).astype(np.float32)
     values[mask & ~both] = 0.0
-    values = garbage_at(mask[..., None], values, rng)
+    values = garbage_at(mask[..., None], values)
     other = rng.uniform(0.5, 2, {"features": (2,), "per step": (4, 1), "scalar": ()}.get(kind, (3, 4, 2)))
     other = other.astype(np.float32)
     if other.ndim == 3:
-        other = garbage_at(both[..., None], other, rng)
+        other = garbage_at(both[..., None], other)
     weights = rng.normal(size=(3, 4, 2)).astype(np.float32)
 
     def loss(values, other):
@@ -218,6 +218,13 @@ def test_gradients_of_one_operand(rng, function):
     mask = np.asarray(x.mask)
     assert_close(np.asarray(gradient)[mask], jax.grad(lambda v: function(v).sum())(x.values[mask]))
     assert not np.asarray(gradient)[~mask].any()
+
+
+def test_the_gradient_of_abs_of_complex_padding():
+    values = jnp.array([3 + 4j, jnp.nan, 0, jnp.inf])
+    x = jm.masked(values, np.array([True, False, False, False]))
+    gradient = jax.grad(lambda v: abs(x.with_values(v)).fill(0).sum())(values)
+    assert_close(gradient, np.array([0.6 - 0.8j, 0, 0, 0], np.complex64))
 
 
 @pytest.mark.parametrize("shape", [(2, 7), (2,)])

@@ -11,7 +11,7 @@ import jax
 from jax import export
 
 _SCOPE = export.SymbolicScope()
-_STEP = 24  # sizes to probe with are multiples of it, so that halves, thirds and quarters are whole
+_STEP = 120  # sizes to probe with are multiples of it, so that halves, thirds, quarters and fifths are whole
 
 
 @functools.cache
@@ -88,7 +88,7 @@ def at_some_size(tree: Any) -> Any:
 
 
 def _base_sizes(names: list[str]) -> dict[str, int]:
-    return {name: _STEP * (5 + 2 * i) for i, name in enumerate(names)}
+    return {name: _STEP * (1 + 2 * i) for i, name in enumerate(names)}
 
 
 def _affine(axis: int, i: int, at_base: list[Any], nearby: dict[str, list[Any]], base: dict[str, int]) -> Any:

@@ -6,6 +6,7 @@ import pathlib
 from typing import Any
 
 from .drawing import Diagram, diagram, mermaid, svg
+from .nesting import graph_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +80,8 @@ def draw(model: Any, *inputs: Any, expand_nested: bool = False) -> Drawing:
     >>> x = jm.Input((None,), "int32", name="ids")
     >>> print(jm.draw(jm.Model(x, jm.layers.Embedding(9, 4, mask_zero=True)(x))))
     flowchart TD
-      n0(["ids · int32<br/>(batch, time)"])
-      n1("embedding · Embedding<br/>(batch, time, 4)<br/>mask made")
+      n0(["ids<br/>int32<br/>(batch, time)"])
+      n1("embedding<br/>Embedding<br/>(batch, time, 4)<br/>mask made")
       n2(["output"])
       n0 --> n1
       n1 --> n2
@@ -89,10 +90,3 @@ def draw(model: Any, *inputs: Any, expand_nested: bool = False) -> Drawing:
       linkStyle 2 stroke:#0e9384,stroke-width:2px
     """
     return Drawing(diagram(graph_of(model, *inputs), expand_nested=expand_nested))
-
-
-def graph_of(model: Any, *inputs: Any) -> Any:
-    """The graph of a model: itself, that of a `Sequential`, or a new one that follows from examples."""
-    if hasattr(model, "graph"):
-        return model.graph(*inputs)
-    return model.replay(*inputs) if inputs else model

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ..errors import MaskDroppedError, observe_drops
-from ..layers.arguments import is_masked
+from ..layers.arguments import is_masked, is_none, signature_of
 from ..layers.base import Layer, run, uses_mask
 from ..layers.initialise import Slot
 from ..masked import Masked
@@ -56,6 +56,7 @@ class _Trace:
         self.layer, self.tree = layer, (inputs, named)
         self.nodes = list({id(node): node for node in nodes_in(self.tree)}.values())
         self.in_edges = list({id(node.edge): node.edge for node in self.nodes if node.edge is not None}.values())
+        self.explicit = nodes_in(masks_by_name(layer, named))
         self.structure: Any = None
         self.edges: list[MaskEdge | None] = []
         self.sides: list[Any] = []
@@ -67,7 +68,8 @@ class _Trace:
         specs = [node.spec for node in self.nodes] + [edge.spec for edge in self.in_edges]
         found = self._infer_symbolic(specs)
         values, masks = found[: len(self.sides)], iter(found[len(self.sides) :])
-        made: dict[int, MaskEdge] = dict(enumerate(self.in_edges))
+        self.explicit_edges = [MaskEdge(node.spec) for node in self.explicit]
+        made: dict[int, MaskEdge] = dict(enumerate([*self.in_edges, *self.explicit_edges]))
         for same in self._same:
             if same is not None and same not in made:
                 made[same] = MaskEdge(next(masks))
@@ -113,7 +115,7 @@ class _Trace:
         slot = Slot(name, key)
         outputs = run(self.layer, name, slot, inputs, *split_options(named), key)
         leaves, self.structure = jax.tree.flatten(outputs, is_leaf=is_masked)
-        known = [masks[id(edge)] for edge in self.in_edges]
+        known = [*(masks[id(edge)] for edge in self.in_edges), *(made[id(node)] for node in self.explicit)]
         self.sides, self._same, new = [], [], []
         for leaf in leaves:
             self.sides.append(leaf.padding_side if is_masked(leaf) else None)
@@ -134,16 +136,37 @@ class _Trace:
 
 def _way(layer: Layer, trace: _Trace) -> tuple[str, ...]:
     """The words for the mask's way through one call."""
-    incoming = {id(edge) for edge in trace.in_edges}
+    unread = overridden(layer, *trace.tree)
+    incoming = {id(node.edge) for node in trace.nodes if node.edge is not None and node not in unread}
+    incoming |= {id(edge) for edge in trace.explicit_edges}
     outgoing = {id(edge) for edge in trace.edges if edge is not None}
     if not incoming:
-        return ("made",) if outgoing else ()
+        return ("made",) if outgoing else ("ended",) if trace.in_edges else ()
     used = ("used",) if uses_mask(layer) else ()
     if not outgoing:
         return used or ("ended",)
     if outgoing <= incoming:
         return (*used, "passed")
     return (*used, "merged" if len(incoming) > 1 else "changed")
+
+
+def masks_by_name(layer: Layer, named: dict[str, Any]) -> dict[str, Any]:
+    """The explicit masks among the keyword arguments of a call: `mask`, and `context_mask` for an input `context`."""
+    return {name: named[name] for name in ("mask", *signature_of(type(layer).call).masks) if name in named}
+
+
+def overridden(layer: Layer, inputs: tuple[Any, ...], named: dict[str, Any]) -> set[Node]:
+    """The nodes whose own masks a call does not read, because it is given others for them."""
+    masks = masks_by_name(layer, named)
+    values = {name: value for name, value in split_options(named)[0].items() if name not in masks}
+    arguments = signature_of(type(layer).call).inputs.bind(*inputs, **values).arguments
+    found: set[Node] = set()
+    for name, mask in masks.items():
+        of = arguments[name[:-5]] if name != "mask" else next(iter(arguments.values()))
+        leaves, given = jax.tree.leaves(of), jax.tree.leaves(mask, is_leaf=is_none)
+        given = given if len(given) == len(leaves) else given * len(leaves)
+        found |= {node for node, m in zip(leaves, given, strict=False) if m is not None and isinstance(node, Node)}
+    return found
 
 
 def split_options(named: dict[str, Any], training: bool = False) -> tuple[dict[str, Any], Any, bool]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from ..layers.base import Layer, run
+from ..layers.base import Layer, run, uses_mask
 from ..layers.config import register
 from ..layers.initialise import collect
 from .dimensions import at_some_size
@@ -100,7 +100,7 @@ class Model(Layer):
     @property
     def uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
         """Whether a layer does."""
-        return any("used" in call.way for call in self.calls)
+        return any(uses_mask(call.layer) for call in self.calls)
 
     def init(self, key: Any, *inputs: Any) -> dict[str, Any]:
         """Parameters of all layers, `{"embedding": {...}, "lstm": {...}}`; layers without any are left out.
@@ -157,18 +157,19 @@ class Model(Layer):
         for call in self.calls:
             args, named = jax.tree.map(lambda leaf: nodes.get(id(leaf), leaf), (call.inputs, call.named))
             made = call.layer(*args, **named)
-            nodes |= zip(map(id, nodes_in(call.outputs)), nodes_in(made), strict=True)
+            nodes.update(zip(map(id, nodes_in(call.outputs)), nodes_in(made), strict=True))
         return Model(new_inputs, jax.tree.map(lambda leaf: nodes[id(leaf)], self.outputs), name=self.name)
 
-    def summary(self, *inputs: Any) -> None:
+    def summary(self, *inputs: Any, expand_nested: bool = False) -> None:
         """Prints a table of the calls; its last column is the mask's way.
 
         Args:
             *inputs: examples, to see the shapes and masks that follow from these.
+            expand_nested: lists the calls inside nested models as well.
         """
         from .summary import summarize
 
-        print(summarize(self, *inputs))
+        summarize(self, *inputs, expand_nested=expand_nested).show()
 
     def encode_config(self, writer: Any) -> dict[str, Any]:
         """The graph for `to_config`."""

@@ -10,8 +10,15 @@ from ..errors import MaskDroppedWarning, strict
 from ..layers.arguments import NO_MASK
 from .inference import split_options
 from .model import Model
-from .node import Call, MaskEdge, Node, nodes_in
+from .node import Call, MaskEdge, Node
 from .sequential import Sequential
+
+
+def graph_of(model: Any, *inputs: Any) -> Model:
+    """The graph of a model: itself, that of a `Sequential`, or a new one that follows from examples."""
+    if isinstance(model, Sequential):
+        return model.graph(*inputs)
+    return model.replay(*inputs) if inputs else model
 
 
 def inside(call: Call) -> Model | None:
@@ -42,15 +49,3 @@ def inside(call: Call) -> Model | None:
         warnings.simplefilter("ignore", MaskDroppedWarning)  # it was said when the graph was built
         inputs = jax.tree.map(stand_in, given)
         return layer.replay(*inputs) if isinstance(layer, Model) else layer.graph(*inputs)
-
-
-def is_nested(call: Call) -> bool:
-    """Whether the layer of a call is a model."""
-    return isinstance(call.layer, (Model, Sequential))
-
-
-def parts(call: Call) -> tuple[list[Node], list[Node]]:
-    """The nodes that a call reads as values, and those it reads as masks (`mask=`, `context_mask=`)."""
-    masks = {name for name in call.named if name == "mask" or name.endswith("_mask")}
-    values = {name: value for name, value in call.named.items() if name not in masks}
-    return nodes_in((call.inputs, values)), nodes_in({name: call.named[name] for name in masks})

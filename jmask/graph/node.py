@@ -2,12 +2,14 @@
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..layers.arguments import is_array
 from ..layers.base import Layer
 from ..masked import Masked, PaddingSide
 from .dimensions import is_name, is_symbolic, shape_text, symbol
@@ -151,7 +153,7 @@ class Node(NodeOperators):
 
 
 def Input(
-    shape: tuple[int | str | None, ...],
+    shape: Sequence[Any],
     dtype: Any = "float32",
     *,
     batch_size: int | None = None,
@@ -165,23 +167,26 @@ def Input(
             several); a string names an unknown size, and inputs must agree in sizes of one name.
         dtype: dtype of the values.
         batch_size: the size of the batch axis if it is fixed.
-        masked: whether a mask is expected with the values, over the batch axis and the unknown axes after it. A
-            model takes `Masked` and arrays either way; this tells `summary` and `draw` about the mask.
+        masked: whether a mask is expected with the values, over the batch axis, the axis after it, and the unknown
+            axes after that. A model takes `Masked` and arrays either way; this tells `summary` and `draw` about the
+            mask.
         name: the input's name in messages and pictures.
 
     Returns:
         A node.
 
     Raises:
-        TypeError: a size that is not an int, a string or None.
+        TypeError: a size that is not an int, a string or None; a shape that is not a tuple.
         ValueError: a string that is not a word.
 
     >>> import jmask as jm
     >>> jm.Input((None, 8))
     Node(input: float32 (batch, time, 8))
     """
+    if not isinstance(shape, (tuple, list)):
+        raise TypeError(f"`shape` of an `Input` is a tuple such as `(None, 8)`; received {shape!r}.")
     unknown = itertools.count()
-    sizes = [symbol("batch") if batch_size is None else batch_size]
+    sizes: list[Any] = [symbol("batch") if batch_size is None else batch_size]
     for size in shape:
         if size is None:
             i = next(unknown)
@@ -190,12 +195,14 @@ def Input(
             if not is_name(size):
                 raise ValueError(f"`shape` of an `Input`: {size!r} is not a name for a size; use a word, `'words'`.")
             size = symbol(size)
-        elif not isinstance(size, (int, np.integer)) and not is_symbolic(size):
+        elif isinstance(size, (int, np.integer)):
+            size = int(size)
+        elif not is_symbolic(size):
             raise TypeError(f"`shape` of an `Input` takes ints, names and None; received {size!r} in {shape!r}.")
         sizes.append(size)
     edge = None
     if masked:
-        rank = 1 + next((i for i, size in enumerate(sizes[1:]) if not is_symbolic(size)), len(sizes) - 1)
+        rank = next((i for i, size in enumerate(sizes) if i > 1 and not is_symbolic(size)), len(sizes))
         edge = MaskEdge(jax.ShapeDtypeStruct(tuple(sizes[:rank]), jnp.bool_))
     return Node(jax.ShapeDtypeStruct(tuple(sizes), jnp.dtype(dtype)), edge, name=name)
 
@@ -212,15 +219,20 @@ def input_like(x: Any, name: str | None = None) -> Node:
 
     Returns:
         A node.
+
+    Raises:
+        TypeError: an example that is no array.
     """
     if isinstance(x, Node):
         return x
     is_masked = isinstance(x, Masked)
+    if not is_masked and not is_array(x):
+        raise TypeError(f"An example of an input is an array or a `Masked`; received {x!r}.")
     is_features = x.ndim == 2 and jnp.issubdtype(x.dtype, jnp.inexact)
     unknown = x.mask.ndim if is_masked else 1 if is_features else 2
     shape = [None if axis < unknown else size for axis, size in enumerate(x.shape)][1:]
     node = Input(tuple(shape), x.dtype, masked=is_masked, name=name)
-    if is_masked and tuple(node.edge.spec.shape) != tuple(node.shape[: x.mask.ndim]):  # type: ignore[union-attr]
+    if node.edge is not None and tuple(node.edge.spec.shape) != tuple(node.shape[: x.mask.ndim]):
         edge = MaskEdge(jax.ShapeDtypeStruct(node.shape[: x.mask.ndim], jnp.bool_))
         node = dataclasses.replace(node, edge=edge)
     return dataclasses.replace(node, padding_side=x.padding_side) if is_masked else node

@@ -100,13 +100,14 @@ class Sequential(Layer):
             x = layer(x)
         return Model(nodes, x, name=self.name)
 
-    def summary(self, *inputs: Any) -> None:
+    def summary(self, *inputs: Any, expand_nested: bool = False) -> None:
         """Prints a table of the layers; its last column is the mask's way.
 
         Args:
             *inputs: an example, unless the first layer is a `jm.Input`.
+            expand_nested: lists the calls inside nested models as well.
         """
-        self.graph(*inputs).summary()
+        self.graph(*inputs).summary(expand_nested=expand_nested)
 
     def _input(self) -> Node:
         if not isinstance(self.layers[0], Node):

@@ -10,9 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from .dimensions import shape_text
+from .nesting import graph_of, inside
 from .node import Call, nodes_in
+from .table import html, rich_table
 
-_WIDTH = 100
+_WIDEST = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,25 +22,27 @@ class Row:
     """One call of a layer.
 
     Attributes:
-        name: the layer's name.
+        name: the layer's name; its path for a layer inside a nested model.
         kind: the layer's class.
         shapes: shapes of the outputs.
         num_params: number of parameters; 0 for a layer that an earlier row counts.
         sources: names of the layers and inputs that the call reads.
         way: what happens to the mask, e.g. `("used", "passed")`.
+        depth: how many models the call is nested in.
     """
 
     name: str
     kind: str
     shapes: tuple[str, ...]
-    num_params: int
+    num_params: Any
     sources: tuple[str, ...]
     way: tuple[str, ...]
+    depth: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """The rows of a model, printed as a table.
+    """The rows of a model; a notebook shows it as a table, and so does `print`.
 
     Attributes:
         title: the model's name.
@@ -49,40 +53,39 @@ class Summary:
     rows: tuple[Row, ...]
 
     @property
-    def num_params(self) -> int:
+    def num_params(self) -> Any:
         """Number of parameters of the model."""
-        return sum(row.num_params for row in self.rows)
+        return sum(row.num_params for row in self.rows if row.depth == 0)
 
     def table(self) -> Table:
-        """A table for `rich`."""
-        table = Table(title=f"Model: {self.title}", caption=f"Parameters: {self.num_params:,}", title_justify="left")
-        for heading, justify in (
-            ("Layer", "left"),
-            ("Output", "left"),
-            ("Params", "right"),
-            ("From", "left"),
-            ("Mask", "left"),
-        ):
-            table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
-        for row in self.rows:
-            layer = row.name if row.kind == "Input" else f"{row.name} ({row.kind})"
-            way = ", ".join(row.way) or "–"
-            table.add_row(layer, "\n".join(row.shapes), f"{row.num_params:,}", ", ".join(row.sources), way)
-        return table
+        """A table for `rich`, which fits it to the terminal."""
+        return rich_table(self)
+
+    def show(self) -> None:
+        """Prints the table: to a terminal in colours and in its width, elsewhere as wide as it is."""
+        console = Console(force_jupyter=False)
+        if console.is_terminal:
+            fits = console.measure(self.table(), options=console.options.update(width=_WIDEST)).maximum <= console.width
+            console.print(rich_table(self, has_sources=fits))
+        else:
+            text = _plain(rich_table(self, is_ascii=console.options.ascii_only))
+            console.print(text, soft_wrap=True, markup=False, highlight=False, emoji=False)
 
     def __str__(self) -> str:
-        stream = io.StringIO()
-        Console(file=stream, width=_WIDTH, color_system=None).print(self.table())
-        return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
+        return _plain(self.table())
+
+    def _repr_html_(self) -> str:
+        return html(self)
 
 
-def summarize(model: Any, *inputs: Any) -> Summary:
+def summarize(model: Any, *inputs: Any, expand_nested: bool = False) -> Summary:
     """The table of a model.
 
     Args:
         model: a `jm.Model`, or a `jm.Sequential`.
         *inputs: examples, to see the shapes and masks that follow from these; needed for a `Sequential` that does
             not begin with an `Input`.
+        expand_nested: lists the calls inside nested models below these, as `inner/dense`.
 
     Returns:
         The rows; `str(...)` of it is the table that `model.summary()` prints.
@@ -93,30 +96,52 @@ def summarize(model: Any, *inputs: Any) -> Summary:
     >>> [(row.name, row.way) for row in rows]
     [('input', ()), ('embedding', ('made',))]
     """
-    if hasattr(model, "graph"):
-        model = model.graph(*inputs)
-    elif inputs:
-        model = model.replay(*inputs)
-    seen: set[int] = set()
-    rows = [_input_row(node) for node in nodes_in(model.inputs)]
-    rows += [_row(model, call, seen) for call in model.calls]
+    model = graph_of(model, *inputs)
+    rows = []
+    for node in nodes_in(model.inputs):
+        way = () if node.edge is None else ("given",)
+        rows.append(Row(model.input_names[id(node)], "Input", (shape_text(node.shape),), 0, (), way))
+    rows += _rows(model, dict(model.input_names), "", expand_nested)
     return Summary(model.name or "model", tuple(rows))
 
 
-def _input_row(node: Any) -> Row:
-    way = ("given",) if node.edge is not None else ()
-    return Row(node.label, "Input", (shape_text(node.shape),), 0, (), way)
+def _rows(model: Any, names: dict[int, str], prefix: str, expand_nested: bool, is_counted: bool = True) -> list[Row]:
+    """The rows of a model's calls, and of those inside.
+
+    Args:
+        model: the model.
+        names: names of its inputs, by the ids of the nodes.
+        prefix: the path of the model.
+        expand_nested: whether to list the calls inside nested models.
+        is_counted: whether the parameters have not been counted in an earlier row.
+
+    Returns:
+        The rows.
+    """
+    rows, seen = [], set()
+    for call in model.calls:
+        name = prefix + model.names[id(call.layer)]
+        is_shared = id(call.layer) in seen
+        num_params = sum(math.prod(p.shape) for p in jax.tree.leaves(call.params))
+        seen.add(id(call.layer))
+        sources = [names[id(node)] for node in call.sources]
+        names |= {id(node): name for node in nodes_in(call.outputs)}
+        rows.append(_row(call, name, 0 if is_shared or not is_counted else num_params, sources, prefix.count("/")))
+        inner = inside(call) if expand_nested else None
+        if inner is not None:
+            inner_names = dict(zip(map(id, nodes_in(inner.inputs)), sources, strict=False))
+            rows += _rows(inner, inner_names, f"{name}/", expand_nested, is_counted and not is_shared)
+    return rows
 
 
-def _row(model: Any, call: Call, seen: set[int]) -> Row:
-    inputs = {id(node) for node in nodes_in(model.inputs)}
-    sources = tuple(
-        dict.fromkeys(
-            node.label if id(node) in inputs or node.call is None else model.names[id(node.call.layer)]
-            for node in call.sources
-        )
-    )
+def _row(call: Call, name: str, num_params: Any, sources: list[str], depth: int) -> Row:
     shapes = tuple(shape_text(node.shape) for node in nodes_in(call.outputs))
-    num_params = 0 if id(call.layer) in seen else sum(math.prod(p.shape) for p in jax.tree.leaves(call.params))
-    seen.add(id(call.layer))
-    return Row(model.names[id(call.layer)], type(call.layer).__name__, shapes, num_params, sources, call.way)
+    return Row(name, type(call.layer).__name__, shapes, num_params, tuple(dict.fromkeys(sources)), call.way, depth)
+
+
+def _plain(table: Table) -> str:
+    """The table as text, as wide as it needs."""
+    stream = io.StringIO()
+    console = Console(file=stream, width=_WIDEST, color_system=None, force_jupyter=False)
+    console.print(table)
+    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())

@@ -20,6 +20,9 @@ class _NoMask:
     def __repr__(self) -> str:
         return "jm.NO_MASK"
 
+    def __reduce__(self) -> str:
+        return "NO_MASK"  # there is one; copies and pickles are that one
+
 
 NO_MASK = _NoMask()
 
@@ -66,12 +69,21 @@ class Signature:
 
 
 @functools.cache
-def signature_of(function: Callable) -> Signature:
-    """Parts the parameters of an unbound `call` or `compute_mask` (without `self` and `params`) by their names."""
+def signature_of(function: Callable, call: Callable | None = None) -> Signature:
+    """Parts the parameters of a method of a layer by their names, without `self` and `params`.
+
+    Args:
+        function: the unbound method, `call` or `compute_mask`.
+        call: for `compute_mask`, the `call` whose inputs it may ask for the masks of.
+
+    Returns:
+        The parts.
+    """
     parameters = dict(inspect.signature(function).parameters)
     parameters.pop("self", None)
     parameters.pop("params", None)
-    masks = tuple(name for name in parameters if name.endswith("_mask") and name[:-5] in parameters)
+    inputs = {*parameters, *(inspect.signature(call).parameters if call else ())}
+    masks = tuple(name for name in parameters if name.endswith("_mask") and name[:-5] in inputs)
     filled = tuple(name for name in FILLED if name in parameters)
     inputs = [p for name, p in parameters.items() if name not in (*masks, *FILLED)]
     return Signature(inspect.Signature(inputs), masks, filled)
@@ -120,7 +132,7 @@ class Arguments:
                 rest = []
             elif rest and parameter.kind is not parameter.VAR_KEYWORD:
                 given[name] = bound.arguments[rest.pop(0)]
-        return inspect.BoundArguments(signature.inputs, given)  # pyright: ignore[reportArgumentType]
+        return inspect.BoundArguments(signature.inputs, given)
 
     def guarded(self) -> "Arguments":
         """Plain arrays for every input, with zeros at padded positions."""
@@ -207,10 +219,13 @@ def _override_leaf(name: str, leaf: Any, mask: Any) -> Any:
         return leaf
     if mask is NO_MASK:
         return values_of(leaf)
-    if not is_array(mask) or not is_array(leaf):
+    if not is_array(mask):
         raise TypeError(
-            f"{path.current()}: a mask is a bool array, None or jm.NO_MASK, and belongs to an array; received {mask!r} "
-            f"for the {type(leaf).__name__} in `{name}`."
+            f"{path.current()}: the mask of `{name}` must be a bool array, None or jm.NO_MASK; received {mask!r}."
+        )
+    if not is_array(leaf):
+        raise TypeError(
+            f"{path.current()}: a mask belongs to an array; there is one for the {type(leaf).__name__} in `{name}`."
         )
     try:
         check_mask(values_of(leaf), mask)

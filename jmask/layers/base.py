@@ -141,7 +141,8 @@ class Layer:
         return to_config(self)
 
     def __repr__(self) -> str:
-        shown = (f.name for f in dataclasses.fields(self) if f.repr and not _is_default(self, f))
+        fields = sorted(dataclasses.fields(self), key=lambda field: bool(field.kw_only))
+        shown = (f.name for f in fields if f.repr and not _is_default(self, f))
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
 
@@ -167,9 +168,7 @@ def run(
         return outputs if layer.takes_masked else _with_masks(layer, arguments, passed, outputs, options)
 
 
-def _with_masks(
-    layer: Layer, arguments: Arguments, guarded: Arguments, outputs: Any, options: dict[str, Any]
-) -> Any:
+def _with_masks(layer: Layer, arguments: Arguments, guarded: Arguments, outputs: Any, options: dict[str, Any]) -> Any:
     """The outputs with the masks that the layer gives them."""
     if layer.changes_mask:
         out_masks, asked = _computed_masks(layer, arguments, guarded, options)
@@ -188,7 +187,7 @@ def _computed_masks(
     layer: Layer, arguments: Arguments, guarded: Arguments, options: dict[str, Any]
 ) -> tuple[Any, set[str]]:
     """What `compute_mask` returns, and the arguments whose masks it or `call` has asked for."""
-    signature = signature_of(type(layer).compute_mask)
+    signature = signature_of(type(layer).compute_mask, type(layer).call)
     bound = guarded.bound_to(signature)
     filled = fill_by_name(signature, arguments, options)
     asked = {

@@ -9,12 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .arguments import NO_MASK
 from .base import Layer
 
 T = TypeVar("T")
 
 _registered: dict[str, Any] = {}
 _LAMBDA = (lambda: None).__name__
+_CONSTANTS = {"...": Ellipsis, "NO_MASK": NO_MASK}
 
 
 def register(item: T, *, name: str | None = None) -> T:
@@ -39,7 +41,7 @@ def register(item: T, *, name: str | None = None) -> T:
     >>> jm.from_config(Double().to_config())
     Double()
     """
-    name = name or item.__name__  # type: ignore[attr-defined]
+    name = name or str(getattr(item, "__name__", item))
     if name == _LAMBDA:
         raise ValueError("A lambda has no name of its own; pass one, `jm.register(function, name=...)`.")
     known = _registered.get(name, item)
@@ -89,10 +91,8 @@ class Writer:
 
     def encode(self, value: Any) -> Any:
         """A JSON-able description of a hyperparameter or a layer."""
-        if type(value) in (bool, int, str, type(None)) or (type(value) is float and math.isfinite(value)):
+        if _is_json(value):
             return value
-        if type(value) is float:
-            return {"float": str(value)}  # strict JSON has no NaN
         if id(value) in self.seen:
             return {"shared": self.seen[id(value)]}
         if hasattr(value, "encode_config"):
@@ -101,20 +101,27 @@ class Writer:
             return self._new(value, self.fields(value))
         if hasattr(value, "_asdict"):
             return self._new(value, self._named_tuple(value))
+        return self._plain(value)
+
+    def _plain(self, value: Any) -> dict[str, Any]:
+        """What has no identity: containers, arrays and constants."""
         if isinstance(value, (list, tuple)):
             return {"tuple" if isinstance(value, tuple) else "list": [self.encode(item) for item in value]}
         if isinstance(value, dict):
             return {"dict": [[self.encode(k), self.encode(v)] for k, v in value.items()]}
         if isinstance(value, slice):
             return {"slice": [self.encode(item) for item in (value.start, value.stop, value.step)]}
-        if value is Ellipsis:
-            return {"ellipsis": True}
+        if type(value) is float:
+            return {"float": str(value)}
         if isinstance(value, (np.ndarray, np.generic, jax.Array)):
             array = np.asarray(value)
             items = [self.encode(item) for item in array.ravel().tolist()]
             return {"array": items, "dtype": array.dtype.name, "shape": list(array.shape)}
         if isinstance(value, (np.dtype, type)) and _is_dtype(value):
             return {"dtype": jnp.dtype(value).name}
+        for name, constant in _CONSTANTS.items():
+            if value is constant:
+                return {"constant": name}
         return {"function": _name_of(value)}
 
     def fields(self, value: Any) -> dict[str, Any]:
@@ -154,7 +161,7 @@ class Reader:
             self.seen[data["id"]] = made
             return made
         if "list" in data or "tuple" in data:
-            items = [self.decode(item) for item in data.get("list", data.get("tuple"))]
+            items = [self.decode(item) for item in data["list" if "list" in data else "tuple"]]
             return items if "list" in data else tuple(items)
         if "dict" in data:
             return {self.decode(k): self.decode(v) for k, v in data["dict"]}
@@ -162,8 +169,8 @@ class Reader:
             return float(data["float"])
         if "slice" in data:
             return slice(*(self.decode(item) for item in data["slice"]))
-        if "ellipsis" in data:
-            return Ellipsis
+        if "constant" in data:
+            return _CONSTANTS[data["constant"]]
         if "array" in data:
             items = [self.decode(item) for item in data["array"]]
             return np.array(items, data["dtype"]).reshape(data["shape"])[()]
@@ -202,6 +209,11 @@ def _name_of(item: Any) -> str:
 def _origin(item: Any) -> tuple[Any, Any]:
     """A class defined again (a notebook cell run twice) takes the place of the old one."""
     return getattr(item, "__module__", None), getattr(item, "__qualname__", None)
+
+
+def _is_json(value: Any) -> bool:
+    """Whether a value stands for itself in JSON, whose strict form has no NaN and no infinity."""
+    return type(value) in (bool, int, str, type(None)) or (type(value) is float and math.isfinite(value))
 
 
 def _is_dtype(value: Any) -> bool:

@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from .. import ops
+from ..arithmetic import intersect_masks
 from ..masked import Masked
-from ..ops.linear import check_feature_axis, mask_where
+from ..ops.linear import check_feature_axis
 from . import path
 from .base import Layer
 from .options import Activation as ActivationOption
@@ -56,7 +57,7 @@ class Embedding(Layer):
         """The mask of the ids, without ids 0 if `mask_zero`."""
         if not self.mask_zero:
             return mask
-        return mask_where(mask, jnp.asarray(inputs) != 0)
+        return intersect_masks(mask, jnp.asarray(inputs) != 0)
 
 
 class Masking(Layer):
@@ -84,7 +85,7 @@ class Masking(Layer):
         if inputs.ndim < 2:
             raise ValueError(f"`Masking` needs a feature axis behind the steps; received values {inputs.shape}.")
         is_value = jnp.isnan(inputs) if self.mask_value != self.mask_value else inputs == self.mask_value
-        return mask_where(mask, ~jnp.all(is_value, axis=-1))
+        return intersect_masks(mask, ~jnp.all(is_value, axis=-1))
 
 
 class Dense(Layer):
@@ -283,6 +284,11 @@ class Lambda(Layer):
     def call(self, params: Any, inputs: Any, mask: Any = None) -> Any:
         """What the function returns."""
         return self.function(inputs, mask=mask) if _asks_for_mask(self.function) else self.function(inputs)
+
+    @property
+    def uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
+        """Whether the function has a parameter `mask`."""
+        return _asks_for_mask(self.function)
 
     @property
     def changes_mask(self) -> bool:

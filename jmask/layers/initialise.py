@@ -111,7 +111,7 @@ def collect(call: Callable[..., Any], key: Any, inputs: tuple[Any, ...]) -> dict
     """The parameters of all sub-layers that `call(params, *inputs)` reaches.
 
     Args:
-        call: a function of `(params, *inputs)`; it runs abstractly, once.
+        call: a function of `(params, *inputs, key=key)`; it runs abstractly, once.
         key: a PRNG key; each sub-layer draws from the key folded with its name.
         inputs: arrays, `Masked` or `jax.ShapeDtypeStruct`, nested; only shapes and dtypes count.
 
@@ -125,7 +125,7 @@ def collect(call: Callable[..., Any], key: Any, inputs: tuple[Any, ...]) -> dict
 
     def trace(key: Any, *inputs: Any) -> None:
         slots = Slots(key)
-        call(slots, *inputs)
+        call(slots, *inputs, key=key)  # for layers that always draw; what they draw is thrown away
         found.update(slots.slots)
 
     eval_shape(trace, key, *inputs)

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from .. import ops
-from ..ops.merge import Merge
+from ..ops.merge import Merge, check_merge
 from .base import Layer
 
 
@@ -23,6 +23,10 @@ class Add(Layer):
 
     _: dataclasses.KW_ONLY
     merge: Merge = "intersection"
+
+    def __post_init__(self) -> None:
+        """Checks the word while the user's line is still on the stack."""
+        check_merge(self.merge)
 
     @property
     def uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends

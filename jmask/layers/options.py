@@ -10,6 +10,13 @@ import jax.numpy as jnp
 Initializer = str | Callable[..., Any]
 Activation = str | Callable[[Any], Any] | None
 
+
+def _orthogonal(key: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    """Drawn in float32 at least: there is no decomposition in half precision."""
+    wide = jnp.promote_types(dtype, jnp.float32)
+    return jax.nn.initializers.orthogonal()(key, shape, wide).astype(dtype)
+
+
 INITIALIZERS: dict[str, Callable[..., Any]] = {
     "zeros": jax.nn.initializers.zeros,
     "ones": jax.nn.initializers.ones,
@@ -19,7 +26,7 @@ INITIALIZERS: dict[str, Callable[..., Any]] = {
     "he_normal": jax.nn.initializers.he_normal(),
     "lecun_uniform": jax.nn.initializers.lecun_uniform(),
     "lecun_normal": jax.nn.initializers.lecun_normal(),
-    "orthogonal": jax.nn.initializers.orthogonal(),
+    "orthogonal": _orthogonal,
     "uniform": lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -0.05, 0.05),
     "normal": jax.nn.initializers.normal(0.05),
 }

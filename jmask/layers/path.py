@@ -16,7 +16,9 @@ _owner: ContextVar[Any] = ContextVar("jmask_owner", default=None)
 
 @contextlib.contextmanager
 def scope(name: str, owner: Any = None) -> Iterator[None]:
-    """Adds a layer's name to the path. An exception on its way out learns the innermost path it came from.
+    """Adds a layer's name to the path.
+
+    An exception on its way out learns the innermost path it came from, unless its text says so already.
 
     Args:
         name: the name.
@@ -34,7 +36,8 @@ def scope(name: str, owner: Any = None) -> Iterator[None]:
         with jax.named_scope(name):
             yield
     except Exception as error:
-        if not any(note.startswith(_NOTE) for note in getattr(error, "__notes__", ())):
+        is_known = str(error).startswith(("/".join(path) + ":", "/".join(path) + "/"))
+        if not is_known and not any(note.startswith(_NOTE) for note in getattr(error, "__notes__", ())):
             error.add_note(f"{_NOTE} `{'/'.join(path)}`.")
         raise
     finally:

@@ -171,6 +171,22 @@ class Bidirectional(Layer):
     merge_mode: Literal["concat", "sum", "mul", "ave"] | None = "concat"
     backward_layer: Recurrent | None = None
 
+    def __post_init__(self) -> None:
+        """Checks the options while the user's line is still on the stack."""
+        for layer in (self.layer, self.layer if self.backward_layer is None else self.backward_layer):
+            if not isinstance(layer, Recurrent) or layer.go_backwards:
+                raise ValueError(
+                    "`Bidirectional` runs a recurrent layer (LSTM, RNN) in both directions itself; received "
+                    f"{layer!r}. Leave out `go_backwards`."
+                )
+        forward, backward = self._directions()
+        if (forward.return_sequences, forward.return_state) != (backward.return_sequences, backward.return_state):
+            raise ValueError("`layer` and `backward_layer` must agree in `return_sequences` and `return_state`.")
+        if self.merge_mode not in (None, "concat", *_MERGES):
+            raise ValueError(
+                f"`merge_mode` must be 'concat', 'sum', 'mul', 'ave' or None; received {self.merge_mode!r}."
+            )
+
     def init(self, key: Any, inputs: Any, initial_state: Any = None) -> dict[str, Any]:
         """`{"forward": ..., "backward": ...}`."""
         forward, backward = self._directions()
@@ -194,16 +210,7 @@ class Bidirectional(Layer):
         return (merged, *jax.tree.leaves([state for _, state in results])) if self.layer.return_state else merged
 
     def _directions(self) -> tuple[Recurrent, Recurrent]:
-        backward = self.layer if self.backward_layer is None else self.backward_layer
-        for layer in (self.layer, backward):
-            if not isinstance(layer, Recurrent) or layer.go_backwards:
-                raise ValueError(
-                    "`Bidirectional` runs a recurrent layer (LSTM, RNN) in both directions itself; received "
-                    f"{layer!r}. Leave out `go_backwards`."
-                )
-        if (self.layer.return_sequences, self.layer.return_state) != (backward.return_sequences, backward.return_state):
-            raise ValueError("`layer` and `backward_layer` must agree in `return_sequences` and `return_state`.")
-        return self.layer, backward
+        return self.layer, self.layer if self.backward_layer is None else self.backward_layer
 
 
 def _state_like(state: Any, given: Any, inputs: Any) -> Any:
@@ -229,12 +236,10 @@ def _merge(outputs: list[Any], mode: str | None) -> Any:
         return tuple(outputs)
     if mode == "concat":
         return ops.concatenate(outputs, -1)
-    if mode in _MERGES:
-        forward, backward = outputs
-        if not isinstance(forward, Masked):
-            return _MERGES[mode](forward, backward)
-        return forward.with_values(_MERGES[mode](forward.values, backward.values))
-    raise ValueError(f"`merge_mode` must be 'concat', 'sum', 'mul', 'ave' or None; received {mode!r}.")
+    forward, backward = outputs
+    if not isinstance(forward, Masked):
+        return _MERGES[mode](forward, backward)
+    return forward.with_values(_MERGES[mode](forward.values, backward.values))
 
 
 def _last(outputs: Any, reverse: bool) -> Any:

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..masked import Masked, fill
-from .linear import check_float
+from .linear import AnyArray, check_float
 
 
-def dropout(x: Masked | Float[Array, "..."], rate: float, key: Any) -> Masked | Float[Array, "..."]:
+def dropout(x: Masked | Float[AnyArray, "..."], rate: float, key: Any) -> Masked | Float[Array, "..."]:
     """Sets entries to zero with probability `rate` and scales the rest by `1 / (1 - rate)`.
 
     The draw of an entry depends on the key, the row and the number of real steps before it, not on the padding: the
@@ -39,8 +39,8 @@ def dropout(x: Masked | Float[Array, "..."], rate: float, key: Any) -> Masked | 
         raise ValueError(f"`rate` is a probability in [0, 1]; received {rate}.")
     check_float(x, "dropout")
     if rate == 0:
-        return x
-    values = fill(x, 0)
+        return x if isinstance(x, Masked) else jnp.asarray(x)
+    values = jnp.asarray(fill(x, 0))
     if rate == 1:
         kept = jnp.zeros_like(values)
     else:

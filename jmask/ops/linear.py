@@ -3,16 +3,18 @@
 from typing import Any
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+import numpy as np
+from jaxtyping import Array, Float, Integer, Num
 
-from ..arithmetic import intersect_masks
-from ..masked import Masked, fill, mask_of
+from ..masked import Masked, fill
+
+AnyArray = Array | np.ndarray
 
 
 def dense(
-    x: Masked | Float[Array, "... features"],
-    kernel: Float[Array, "features units"],
-    bias: Float[Array, " units"] | None = None,
+    x: Masked | Num[AnyArray, "... features"],
+    kernel: Float[AnyArray, "features units"],
+    bias: Float[AnyArray, " units"] | None = None,
 ) -> Masked | Float[Array, "... units"]:
     """The affine map `x @ kernel + bias` of every step.
 
@@ -32,13 +34,13 @@ def dense(
     [[3.0]]
     """
     check_feature_axis(x, "dense")
-    y = fill(x, 0) @ kernel
+    y = jnp.asarray(fill(x, 0)) @ kernel
     y = y if bias is None else y + bias
     return x.with_values(y) if isinstance(x, Masked) else y
 
 
 def embed(
-    ids: Masked | Int[Array, "..."], table: Float[Array, "vocabulary features"]
+    ids: Masked | Integer[AnyArray, "..."], table: Float[AnyArray, "vocabulary features"]
 ) -> Masked | Float[Array, "... features"]:
     """The rows of a table.
 
@@ -65,11 +67,6 @@ def embed(
     index = jnp.where(index < 0, table.shape[0], index)
     rows = jnp.take(table, index, axis=0, mode="fill", fill_value=jnp.nan)
     return ids.with_values(rows) if isinstance(ids, Masked) else rows
-
-
-def mask_where(x: Any, real: Bool[Array, "..."]) -> Bool[Array, "..."]:
-    """The mask of steps that are `real` and were not padding before; its shape is that of `real`."""
-    return intersect_masks(mask_of(x), real)
 
 
 def check_float(x: Any, name: str) -> None:

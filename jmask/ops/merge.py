@@ -7,7 +7,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 
 from ..arithmetic import intersect_masks
-from ..masked import Masked, fill, mask_of, values_of
+from ..masked import Masked, PaddingSide, fill, mask_of, values_of
 
 Merge = Literal["intersection", "union"]
 
@@ -25,13 +25,18 @@ def merge_masks(masks: Sequence[Any], merge: Merge = "intersection") -> Any:
     Raises:
         ValueError: another word for `merge`.
     """
+    check_merge(merge)
     if merge == "intersection":
         return functools.reduce(intersect_masks, masks, None)
-    if merge != "union":
-        raise ValueError(f"`merge` must be 'intersection' or 'union'; received {merge!r}.")
     if any(mask is None for mask in masks):
         return None
     return functools.reduce(lambda a, b: a if a is b else a | b, masks)
+
+
+def check_merge(merge: str) -> None:
+    """Refuses another word."""
+    if merge not in ("intersection", "union"):
+        raise ValueError(f"`merge` must be 'intersection' or 'union'; received {merge!r}.")
 
 
 def add(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
@@ -103,7 +108,7 @@ def _common_side(xs: Sequence[Any]) -> Any:
 
 def _masked_like(xs: Sequence[Any], values: Any, mask: Any) -> Masked:
     """The merged values under their mask; if it is the mask of an input, the padding side is known too."""
-    side = next((x.padding_side for x in xs if isinstance(x, Masked) and x.mask is mask), None)
+    side: PaddingSide = next((x.padding_side for x in xs if isinstance(x, Masked) and x.mask is mask), None)
     return Masked(values, mask, side)
 
 

@@ -46,4 +46,4 @@ def _with_values(x: Any, values: Array) -> Any:
 
 
 def _root(x: Array) -> Array:
-    return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, 1)), 0)
+    return jnp.where(x == 0, 0, jnp.sqrt(jnp.where(x == 0, 1, x)))

@@ -6,13 +6,13 @@ from jaxtyping import Array, Float
 
 from ..arithmetic import expand
 from ..masked import Masked, fill
-from .linear import check_feature_axis, check_float
+from .linear import AnyArray, check_feature_axis, check_float
 
 
 def layer_norm(
-    x: Masked | Float[Array, "... features"],
-    scale: Float[Array, " features"] | None = None,
-    offset: Float[Array, " features"] | None = None,
+    x: Masked | Float[AnyArray, "... features"],
+    scale: Float[AnyArray, " features"] | None = None,
+    offset: Float[AnyArray, " features"] | None = None,
     *,
     epsilon: float = 1e-3,
 ) -> Masked | Float[Array, "... features"]:
@@ -42,7 +42,7 @@ def layer_norm(
     """
     check_float(x, "layer_norm")
     check_feature_axis(x, "layer_norm")
-    values = fill(x, 0)
+    values = jnp.asarray(fill(x, 0))
     wide = values.astype(jnp.promote_types(values.dtype, jnp.float32))
     centred = wide - wide.mean(axis=-1, keepdims=True)
     variance = jnp.square(centred).mean(axis=-1, keepdims=True) + epsilon

@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, SupportsIndex
 
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
@@ -10,7 +10,7 @@ from jaxtyping import Array, ArrayLike
 from ..arithmetic import expand
 from ..masked import Masked
 
-Axis = int | Sequence[int] | None
+Axis = SupportsIndex | Sequence[SupportsIndex] | None
 
 
 def sum(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
@@ -148,8 +148,8 @@ def _with_remaining_mask(x: Masked, values: Array, masked_axes: tuple[int, ...],
 
 
 def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
-    axes = range(ndim) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
-    axes = [operator.index(a) for a in axes]
+    named = range(ndim) if axis is None else axis if isinstance(axis, Sequence) else (axis,)
+    axes = [operator.index(a) for a in named]
     for a in axes:
         if not -ndim <= a < ndim:
             raise ValueError(f"`axis={axis}` is out of bounds for values of rank {ndim}.")

@@ -6,10 +6,10 @@ from jaxtyping import Array, Float
 
 from ..arithmetic import expand
 from ..masked import Masked, fill
-from .linear import check_float
+from .linear import AnyArray, check_float
 
 
-def softmax(x: Masked | Float[Array, "..."], axis: int = -1) -> Masked | Float[Array, "..."]:
+def softmax(x: Masked | Float[AnyArray, "..."], axis: int = -1) -> Masked | Float[Array, "..."]:
     """Softmax along one axis; along a masked axis it runs over the real steps of each sequence.
 
     A step that is -inf counts as a step of weight 0. Nothing is added to the values: a real value of any size keeps
@@ -31,7 +31,7 @@ def softmax(x: Masked | Float[Array, "..."], axis: int = -1) -> Masked | Float[A
     """
     check_float(x, "softmax")
     if not isinstance(x, Masked):
-        return _softmax(x, jnp.ones(x.shape, bool), axis)
+        return _softmax(jnp.asarray(x), jnp.ones(x.shape, bool), axis)
     where = jnp.broadcast_to(expand(x.mask, x.ndim), x.shape)
     return x.with_values(_softmax(fill(x, 0), where, axis))
 

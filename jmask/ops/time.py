@@ -11,7 +11,8 @@ def flip(x: Any) -> Any:
     """Reverses the time axis, padding and all: right padding becomes left padding.
 
     Args:
-        x: values `(batch, time, ...)` with a mask `(batch, time)`: its last axis is reversed; of an array, axis 1, or the only one.
+        x: values `(batch, time, ...)` with a mask `(batch, time)`: its last axis is reversed; of an array, axis 1,
+            or the only one.
 
     Returns:
         The same shape; a `Masked` stays one. An empty row stays empty.

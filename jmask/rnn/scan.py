@@ -51,8 +51,20 @@ def scan(
     if initial_state is None:
         step_spec = jax.ShapeDtypeStruct(values.shape[2:], values.dtype)
         initial_state = _batched(cell.initial_state(step_spec), values)
-    step = functools.partial(cell.step, params)
-    return _scan_batch(step, x, values, mask, initial_state, reverse)
+    if mask is None:
+        return _scan_batch(functools.partial(cell.step, params), values, mask, initial_state, reverse)
+
+    def step(carry: Any, inputs: Any) -> tuple[Any, Any]:
+        """At a padded step the cell sees the real step before it, or ones: so it stays in its domain."""
+        state, seen = carry
+        step_values, is_real = inputs
+        real = jnp.where(is_real, step_values, seen)
+        state, output = cell.step(params, state, real)
+        return (state, lax.stop_gradient(real)), output
+
+    seen = jnp.ones_like(values[:, 0] if values.shape[1] != 0 else values.sum(axis=1))
+    outputs, (state, _) = _scan_batch(step, (values, mask), mask, (initial_state, seen), reverse)
+    return _masked_as(x, outputs), state
 
 
 def lstm(
@@ -91,6 +103,21 @@ def lstm(
     values, mask = _split(x)
     if values.ndim != 3:
         raise ValueError(f"`lstm` takes values (batch, time, features); received {tuple(values.shape)}.")
+    outputs, state = _lstm(params, values, mask, initial_state, reverse, activation, recurrent_activation)
+    return _masked_as(x, outputs), state
+
+
+@functools.partial(jax.jit, static_argnums=(4, 5, 6), inline=True)
+def _lstm(
+    params: LSTMParams,
+    values: Any,
+    mask: Any,
+    initial_state: LSTMState | None,
+    reverse: bool,
+    activation: Callable,
+    recurrent_activation: Callable,
+) -> tuple[Any, LSTMState]:
+    """Compiled, because a scan that is called eagerly would be compiled again at each call."""
     projected = values @ params.kernel
     projected = projected if params.bias is None else projected + params.bias
     dtype = jnp.result_type(projected.dtype, params.recurrent_kernel.dtype)
@@ -105,7 +132,7 @@ def lstm(
         state = lstm_step(params.recurrent_kernel, state, inputs, activation, recurrent_activation)
         return state, state.hidden
 
-    return _scan_batch(step, x, projected, mask, initial_state, reverse)
+    return _scan_batch(step, projected, mask, initial_state, reverse)
 
 
 def _split(x: Any) -> tuple[Any, Any]:
@@ -131,13 +158,16 @@ def _batched(state: Any, values: Any) -> Any:
     return jax.tree.map(repeat, state)
 
 
-def _scan_batch(step: Callable, x: Any, inputs: Any, mask: Any, state: Any, reverse: bool) -> tuple[Any, Any]:
+def _masked_as(x: Any, outputs: Any) -> Any:
+    """The outputs of every step under the mask of `x`, if it has one."""
+    return jax.tree.map(x.with_values, outputs) if isinstance(x, Masked) else outputs
+
+
+def _scan_batch(step: Callable, inputs: Any, mask: Any, state: Any, reverse: bool) -> tuple[Any, Any]:
     """One scan per sequence, vmapped: the same program on every JAX, under Auto and Explicit meshes."""
     if mask is None:
-        outputs, state = jax.vmap(functools.partial(_scan_row, step, reverse))(inputs, state)
-        return outputs, state
-    outputs, state = jax.vmap(functools.partial(_scan_masked_row, step, reverse))(inputs, mask, state)
-    return jax.tree.map(x.with_values, outputs), state
+        return jax.vmap(functools.partial(_scan_row, step, reverse))(inputs, state)
+    return jax.vmap(functools.partial(_scan_masked_row, step, reverse))(inputs, mask, state)
 
 
 def _scan_row(step: Callable, reverse: bool, inputs: Any, state: Any) -> tuple[Any, Any]:

@@ -1,4 +1,9 @@
 """The laws as assertions, for layers and functions of one's own."""
 
+from .check import check_function as check_function
+from .check import check_layer as check_layer
+from .examples import random_masked as random_masked
+from .laws import LAWS as LAWS
+from .laws import LawBroken as LawBroken
 from .tolerance import TOLERANCES as TOLERANCES
 from .tolerance import assert_close as assert_close

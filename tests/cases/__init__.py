@@ -1,6 +1,5 @@
 """The table: every public function and layer, its oracle, and the few laws it skips, with the reason."""
 
-from .case import LAWS as LAWS
 from .case import Case as Case
 from .layers import CASES as LAYER_CASES
 from .masked import CASES as MASKED_CASES

@@ -11,27 +11,6 @@ import jmask as jm
 
 Kind = Literal["sequence", "pooled", "batch"]
 
-LAWS = (
-    "exact",  # the values are the oracle's, for every sequence, whatever the other rows are
-    "gradients",  # those of parameters and inputs are the oracle's differences
-    "padding gradient",  # exactly 0, and finite elsewhere
-    "invisible padding",  # NaN and inf there change no bit of a value or gradient
-    "left padding",
-    "holes",
-    "empty batch",  # all rows empty
-    "more padding",
-    "padding side",  # the static hint changes nothing, and the outputs' is true
-    "one compile",  # for other lengths
-    "eager",  # the same without jit
-    "vmap",
-    "ranks",  # masks of rank 1 and 3
-    "arrays",  # are sequences without padding
-    "pickle",
-    "float32",
-    "bfloat16",
-)
-
-
 @dataclasses.dataclass(frozen=True)
 class Case:
     """One row of the table.

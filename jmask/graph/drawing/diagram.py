@@ -6,8 +6,8 @@ from typing import Any
 import jax
 
 from ..dimensions import shape_text
-from ..inference import split_options
-from ..nesting import inside, parts
+from ..inference import masks_by_name, overridden
+from ..nesting import inside
 from ..node import Call, Node, nodes_in
 
 
@@ -115,22 +115,20 @@ def _call_box(model: Any, call: Call, is_shared: bool, expand_nested: bool) -> B
 
 def _links(call: Call, made: dict[int, tuple[int, int]], target: int) -> list[Link]:
     """The links into the box of a call."""
-    values, masks = parts(call)
-    _, mask, _ = split_options(call.named)
-    first = nodes_in(call.inputs[:1]) if mask is not None else []
-    overridden = {id(node) for node in first}  # their own masks are not read
+    masks = masks_by_name(call.layer, call.named)
+    values = {name: value for name, value in call.named.items() if name not in masks}
+    unread = overridden(call.layer, call.inputs, call.named)
     links = []
-    for node in values:
-        end = "dropped" if "dropped" in call.way else "ended" if "ended" in call.way else "enters"
-        end = "ended" if id(node) in overridden else end
+    for node in nodes_in((call.inputs, values)):
+        end = "dropped" if "dropped" in call.way else "ended" if "ended" in call.way or node in unread else "enters"
         links.append(Link(*made[id(node)], target, mask=None if node.edge is None else end))
-    return links + [Link(*made[id(node)], target, has_value=False, mask="enters") for node in masks]
+    return links + [Link(*made[id(node)], target, has_value=False, mask="enters") for node in nodes_in(masks)]
 
 
 def _output_names(outputs: Any) -> list[str]:
     """`output`, numbered where there are several; in a dict, the keys."""
-    if isinstance(outputs, Node):
+    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(outputs)]
+    names = ["_".join(str(jax.tree_util.keystr((key,))).strip("[].'") for key in path) for path in paths]
+    if len(names) == 1 and not any(isinstance(key, jax.tree_util.DictKey) for key in paths[0]):
         return ["output"]
-    keyed = jax.tree_util.tree_leaves_with_path(outputs)
-    names = ["_".join(str(getattr(key, "key", getattr(key, "idx", key))) for key in path) for path, _ in keyed]
     return [f"output {name}" if name[:1].isdigit() else name for name in names]

@@ -1,8 +1,8 @@
 """Places for the boxes of a directed graph, and ways for its links.
 
-Boxes stand in rows, each below those that it follows (longest path). A link over several rows holds a place in every row
-on its way, a waypoint, which all links from the same port share. Rows are ordered by barycentre (Sugiyama, Tagawa and
-Toda 1981), and placed from side to side in `places`.
+Boxes stand in rows, each below those that it follows (longest path). A link over several rows holds a place in every
+row on its way, a waypoint, which all links from the same port share. Rows are ordered by barycentre (Sugiyama, Tagawa
+and Toda 1981), and placed from side to side in `places`.
 """
 
 import dataclasses

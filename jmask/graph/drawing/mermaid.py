@@ -1,8 +1,8 @@
 """A diagram as Mermaid, which GitHub and notebooks draw in Markdown."""
 
+from ..ways import COLOURS
 from .diagram import Box, Diagram, Link
 from .style import CROSS, MASK
-from ..ways import COLOURS
 
 _ARROWS = {"enters": "-.->", "ended": "-.-o", "dropped": "-.-x"}
 
@@ -30,7 +30,8 @@ def _flowchart(diagram: Diagram, prefix: str) -> tuple[list[str], list[str], lis
         key = f"{prefix}{i}"
         if box.inside:
             inner, inner_styles, inner_colours = _flowchart(box.inside, f"{key}_")
-            lines += [f'subgraph {key}["{_label(box)}"]', *(f"  {line}" for line in inner), "end"]
+            title = _escape(f"{box.name} · {box.kind}")
+            lines += [f'subgraph {key}["{title}"]', *(f"  {line}" for line in inner), "end"]
             styles += inner_styles
             colours += inner_colours
         else:
@@ -54,9 +55,9 @@ def _arrows(link: Link) -> list[tuple[str, str]]:
 
 
 def _label(box: Box) -> str:
-    head = " · ".join([box.name, *[box.kind] * bool(box.kind), *["shared"] * box.is_shared])
+    kind = [f"{box.kind} · shared" if box.is_shared else box.kind] if box.kind else []
     way = [f"mask {', '.join(box.way)}"] if box.way else []
-    return "<br/>".join(map(_escape, [head, *box.shapes, *way]))
+    return "<br/>".join(map(_escape, [box.name, *kind, *box.shapes, *way]))
 
 
 def _escape(text: str) -> str:

@@ -151,4 +151,5 @@ def _stiffness(a: Vertex, b: Vertex) -> float:
 
 def _distances(row: list[Vertex]) -> list[float]:
     """The least distances between the centres of neighbours in a row."""
-    return [(a.width + b.width) / 2 + (_LANE_GAP if a.is_lane or b.is_lane else _GAP) for a, b in itertools.pairwise(row)]
+    gaps = [_LANE_GAP if a.is_lane or b.is_lane else _GAP for a, b in itertools.pairwise(row)]
+    return [(a.width + b.width) / 2 + gap for (a, b), gap in zip(itertools.pairwise(row), gaps, strict=True)]

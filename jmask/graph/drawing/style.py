@@ -2,7 +2,7 @@
 
 import unicodedata
 
-MASK = "#0e9384"  # of mask lines; a middle tone, for light and dark pages alike
+MASK = "#0e9384"  # of mask lines
 CROSS = "#dc4040"
 
 _SANS = "font-family:ui-sans-serif,system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif"
@@ -15,10 +15,11 @@ _ALWAYS = {
     ".shape": f"font-size:11.5px;{_MONO}",
     ".small": "font-size:11px",
     ".word": "font-size:10.5px;font-weight:600",
-    ".value,.mask,.sign": "fill:none;stroke-linecap:round;stroke-linejoin:round",
+    ".value,.mask,.bar,.cross": "fill:none;stroke-linecap:round;stroke-linejoin:round",
     ".value": "stroke-width:1.6",
-    ".mask": f"stroke:{MASK};stroke-width:2;stroke-dasharray:4.5 3.8",
-    ".sign": "stroke-width:2.4",
+    ".mask": "stroke-width:2;stroke-dasharray:4.5 3.8",
+    ".bar,.cross": "stroke-width:2.4",
+    ".cross": f"stroke:{CROSS}",
 }
 _LIGHT = {
     ".paper": "fill:#fbfbfd;stroke:#e3e6ec",
@@ -30,7 +31,9 @@ _LIGHT = {
     ".shape": "fill:#344054",
     ".value": "stroke:#39455a",
     ".head": "fill:#39455a",
-    ".word,.mask": "filter:none",
+    ".mask,.bar": f"stroke:{MASK}",
+    ".tip": f"fill:{MASK}",
+    ".word": "filter:none",
 }
 _DARK = {
     ".paper": "fill:#15181e;stroke:#2c323c",
@@ -42,7 +45,9 @@ _DARK = {
     ".shape": "fill:#cdd5e1",
     ".value": "stroke:#b9c3d1",
     ".head": "fill:#b9c3d1",
-    ".word,.mask": "filter:brightness(1.35)",
+    ".mask,.bar": "stroke:#2cc0ae",
+    ".tip": "fill:#2cc0ae",
+    ".word": "filter:brightness(1.35)",
 }
 # A notebook says by itself whether it is dark; elsewhere the system says it.
 _DARK_PAGES = ("[data-jp-theme-light=false]", "[theme=dark]", "[data-theme=dark]", ".vscode-dark")

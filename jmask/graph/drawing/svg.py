@@ -5,11 +5,11 @@ import html
 import itertools
 import math
 
+from ..ways import COLOURS, WAYS
 from .diagram import Box, Diagram, Link
 from .layout import arrange
 from .routes import Point, Route
-from .style import CROSS, MASK, css, shorten, text_width
-from ..ways import COLOURS, WAYS
+from .style import css, shorten, text_width
 
 _PADDING, _TITLE, _LEGEND_GAP, _LEAST_WIDTH = 20.0, 36.0, 22.0, 400.0
 _LINE, _INSET = 18.0, 12.0  # of text in a card
@@ -37,7 +37,7 @@ def svg(diagram: Diagram) -> str:
     """
     picture = _picture(diagram)
     title = shorten(diagram.title, 2 * _LONGEST)
-    least = max(picture.width, text_width(title, 15, is_bold=True), _LEAST_WIDTH)
+    least = max(picture.width, text_width(title, 15.0, is_bold=True), _LEAST_WIDTH)
     legend = _legend(diagram, least)
     width, top = max(least, legend.width) + 2 * _PADDING, _PADDING + _TITLE
     legend_top = top + picture.height + _LEGEND_GAP
@@ -72,23 +72,23 @@ def _card(box: Box) -> _Part:
     """A box with its text, drawn in full."""
     name, kind = shorten(box.name, _LONGEST), shorten(box.kind + (" · shared" if box.is_shared else ""), _LONGEST)
     if box.role == "output":
-        width = text_width(name, 12) + 2 * _INSET
-        return _Part(_rect("io", width, 26, 13) + _text(width / 2, 17, name, "kind", anchor="middle"), width, 26)
-    head = text_width(name, 13, is_bold=True)
+        width = text_width(name, 12.0) + 2 * _INSET
+        return _Part(_rect("io", width, 26.0, 13.0) + _text(width / 2, 17.0, name, "kind", anchor="middle"), width, 26.0)
+    head = text_width(name, 13.0, is_bold=True)
     pills = [_pill(word) for word in box.way]
     pills_width = sum(pill.width + 5 for pill in pills)
     shape_widths = [text_width(shape, 11.5, is_mono=True) for shape in box.shapes]
-    first_line = head + 8 + text_width(kind, 12)
+    first_line = head + 8 + text_width(kind, 12.0)
     second_line = max(shape_widths[:1], default=0.0) + (pills_width + 7 if pills else 0)
-    inner = _picture(box.inside) if box.inside else _Part("", 0, 0)
+    inner = _picture(box.inside) if box.inside else _Part("", 0.0, 0.0)
     width = max(first_line, second_line, inner.width, *shape_widths, 90.0) + 2 * _INSET
     text_height = _INSET + _LINE * (1 + len(box.shapes)) + 6
     height = text_height + (inner.height + _INSET if box.inside else 0)
     tooltip = "\n".join([f"{box.name} ({box.kind})", *box.shapes, *(f"mask {word}: {WAYS[word]}" for word in box.way)])
     parts = [f"<title>{_escape(tooltip)}</title>"]
     style = "inside" if box.inside else "io" if box.role == "input" else "card"
-    parts.append(_rect(style, width, height, 18 if box.role == "input" else 8))
-    parts.append(_text(_INSET, 23, name, "name") + _text(_INSET + head + 8, 23, kind, "kind"))
+    parts.append(_rect(style, width, height, 18.0 if box.role == "input" else 8.0))
+    parts.append(_text(_INSET, 23.0, name, "name") + _text(_INSET + head + 8, 23.0, kind, "kind"))
     parts += [_text(_INSET, 23 + _LINE * (i + 1), shape, "shape") for i, shape in enumerate(box.shapes)]
     x = width - _INSET - pills_width + 5
     for pill in pills:
@@ -102,7 +102,7 @@ def _pill(word: str) -> _Part:
     width, colour = text_width(word, 10.5, is_bold=True) + 13, COLOURS[word]
     body = f'<rect width="{_n(width)}" height="17" rx="8.5" fill="{colour}" fill-opacity="0.14"/>'
     text = f'<text class="word" x="{_n(width / 2)}" y="12.2" text-anchor="middle" fill="{colour}">{word}</text>'
-    return _Part(body + text, width, 17)
+    return _Part(body + text, width, 17.0)
 
 
 def _link(link: Link, route: Route, starts_mask: bool | set[str]) -> tuple[str, str]:
@@ -121,17 +121,17 @@ def _link(link: Link, route: Route, starts_mask: bool | set[str]) -> tuple[str, 
         lines += f'<path class="mask" d="{_path(route, offset, end)}"/>'
         signs += _mask_end(link.mask, x, y)
         if starts_mask:
-            signs += f'<circle cx="{_n(route[0][0][0] + offset)}" cy="{_n(route[0][0][1])}" r="3.4" fill="{MASK}"/>'
+            signs += f'<circle class="tip" cx="{_n(route[0][0][0] + offset)}" cy="{_n(route[0][0][1])}" r="3.4"/>'
     return lines, signs
 
 
 def _mask_end(how: str, x: float, y: float) -> str:
     """An arrow where the mask enters, a bar where it ends, a cross where it is lost."""
     if how == "enters":
-        return f'<path fill="{MASK}" d="M{_n(x)} {_n(y)}l-3.8 -7.2h7.6z"/>'
+        return f'<path class="tip" d="M{_n(x)} {_n(y)}l-3.8 -7.2h7.6z"/>'
     if how == "ended":
-        return f'<path class="sign" stroke="{MASK}" d="M{_n(x - 1)} {_n(y - 8)}h8"/>'
-    return f'<path class="sign" stroke="{CROSS}" d="M{_n(x - 1.5)} {_n(y - 14.5)}l8 8m0 -8l-8 8"/>'
+        return f'<path class="bar" d="M{_n(x - 4)} {_n(y - 8)}h9"/>'
+    return f'<path class="cross" d="M{_n(x - 2.5)} {_n(y - 14.5)}l8 8m0 -8l-8 8"/>'
 
 
 def _path(route: Route, offset: float, end: float) -> str:
@@ -164,13 +164,13 @@ def _bend(start: Point, end: Point, offset: float) -> str:
 def _legend(diagram: Diagram, width: float) -> _Part:
     """What the lines and words mean, in as many lines as the width asks for."""
     ends = {link.mask for link in _all_links(diagram)}
-    items = [_sample('<path class="value" d="M0 0H26"/>', 26, "values")]
+    items = [_sample('<path class="value" d="M0 0H26"/>', 26.0, "values")]
     if ends - {None}:
-        items.append(_sample('<path class="mask" d="M1 0H26"/>', 26, "mask"))
+        items.append(_sample('<path class="mask" d="M1 0H26"/>', 26.0, "mask"))
     for word in WAYS:
         if word in diagram.words:
             pill = _pill(word)
-            items.append(_sample(_at(0, -8.5, pill.body), pill.width, f"the mask {WAYS[word]}"))
+            items.append(_sample(_at(0.0, -8.5, pill.body), pill.width, f"the mask {WAYS[word]}"))
     body, x, y = "", 0.0, 0.0
     for item in items:
         if x and x + item.width > width:
@@ -181,7 +181,7 @@ def _legend(diagram: Diagram, width: float) -> _Part:
 
 
 def _sample(body: str, width: float, text: str) -> _Part:
-    return _Part(body + _text(width + 6, 3.8, text, "small"), width + 6 + text_width(text, 11), 20)
+    return _Part(body + _text(width + 6, 3.8, text, "small"), width + 6 + text_width(text, 11.0), 20.0)
 
 
 def _all_links(diagram: Diagram) -> list[Link]:

@@ -1,0 +1,95 @@
+"""The rows of a summary as a table for terminals, and as HTML for notebooks."""
+
+import html as html_escape
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from .ways import COLOURS, WAYS
+
+_HEADINGS = ("Layer", "Output", "Params", "From", "Mask")
+_CELL = "padding:3px 12px;border:0;border-bottom:1px solid #8884;vertical-align:top;white-space:nowrap;"
+_PILL = "display:inline-block;padding:0 7px;margin-right:4px;border-radius:8px;font-size:85%;font-weight:600;"
+
+
+def rich_table(summary: Any, *, has_sources: bool = True, is_ascii: bool = False) -> Table:
+    """A table for `rich`: one line a call, a line for the total, and the ways in colours.
+
+    Args:
+        summary: a `Summary`.
+        has_sources: whether there is a column for what a call reads; the first to go where room is short.
+        is_ascii: whether the frame is drawn in ASCII.
+
+    Returns:
+        The table.
+    """
+    table = Table(
+        title=Text(f"Model: {summary.title}"), title_justify="left", box=box.ASCII if is_ascii else box.HEAVY_HEAD
+    )
+    headings = [heading for heading in _HEADINGS if has_sources or heading != "From"]
+    for heading in headings:
+        justify = "right" if heading == "Params" else "left"
+        table.add_column(heading, justify=justify, overflow="fold", max_width=48 if heading == "From" else None)
+    for row in summary.rows:
+        way = Text(", ").join(Text(word, style=COLOURS[word]) for word in row.way) if row.way else Text("-")
+        name = Text("  " * row.depth + row.name)
+        layer = name if row.kind == "Input" else Text.assemble(name, (f" ({row.kind})", "dim"))
+        sources = [Text(", ".join(row.sources))] * has_sources
+        table.add_row(layer, Text("\n".join(row.shapes)), count(row.num_params), *sources, way)
+    table.add_section()
+    table.add_row("Total", "", count(summary.num_params), *[""] * has_sources, "", style="bold")
+    return table
+
+
+def html(summary: Any) -> str:
+    """The same as an HTML table; its colours stand out on light and on dark pages.
+
+    Args:
+        summary: a `Summary`.
+
+    Returns:
+        A `div`.
+    """
+    heads = "".join(f'<th style="{_CELL}{_align(i)}">{heading}</th>' for i, heading in enumerate(_HEADINGS))
+    rows = [_line(_cells(row)) for row in summary.rows]
+    total = _line(["<b>Total</b>", "", f"<b>{count(summary.num_params)}</b>", "", ""])
+    return (
+        f'<div class="jmask-summary" style="overflow-x:auto"><b>Model: {_escape(summary.title)}</b>'
+        '<table style="border-collapse:collapse;margin-top:4px;color:inherit;background:none">'
+        f"<thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}{total}</tbody></table></div>"
+    )
+
+
+def count(number: Any) -> str:
+    """A number of parameters; one that depends on an unknown size is an expression."""
+    return f"{number:,}" if isinstance(number, int) else str(number)
+
+
+def _cells(row: Any) -> list[str]:
+    kind = "" if row.kind == "Input" else f' <span style="opacity:0.65">({_escape(row.kind)})</span>'
+    return [
+        f'<span style="padding-left:{1.5 * row.depth}em">{_escape(row.name)}</span>{kind}',
+        "<br>".join(f"<code>{_escape(shape)}</code>" for shape in row.shapes),
+        count(row.num_params),
+        _escape(", ".join(row.sources)),
+        "".join(
+            f'<span title="the mask {WAYS[word]}" style="{_PILL}color:{COLOURS[word]};background:{COLOURS[word]}22">'
+            f"{word}</span>"
+            for word in row.way
+        ),
+    ]
+
+
+def _line(cells: list[str]) -> str:
+    line = "".join(f'<td style="{_CELL}{_align(i)}">{cell}</td>' for i, cell in enumerate(cells))
+    return f"<tr>{line}</tr>"
+
+
+def _align(column: int) -> str:
+    return f"text-align:{'right' if _HEADINGS[column] == 'Params' else 'left'}"
+
+
+def _escape(text: str) -> str:
+    return html_escape.escape(text)

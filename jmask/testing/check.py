@@ -1,0 +1,131 @@
+"""Holds a layer or a function of one's own to the laws."""
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..layers.base import Layer
+from ..layers.initialise import initialise
+from ..masked import Masked
+from .checks import CHECKS
+from .examples import Example
+from .inputs import read_specs
+from .laws import LAWS, LawBroken
+from .subject import Subject
+
+
+def check_layer(
+    layer: Layer, *specs: Any, key: Any = None, maximum: int | None = None, laws: Collection[int] | None = None
+) -> None:
+    """Asserts that a layer keeps the laws, at inference.
+
+    The layer itself, on each sequence alone and without padding, says what is right: a layer that is wrong there too
+    is not found. Its parameters are those of `init` with a little noise, so that no bias is 0.
+
+    Args:
+        layer: the layer, or a model.
+        *specs: the inputs of its `call`, nests of `jm.Input`, or examples: `jm.Input((None, 8))` is a sequence of
+            vectors, `jm.Input((4,))` a vector for each sequence.
+        key: a PRNG key for parameters and inputs; one of its own by default.
+        maximum: for inputs of integers, one more than the largest; an example need not say.
+        laws: the numbers of the laws to check, all by default (see `jm.testing.LAWS`).
+
+    Raises:
+        LawBroken: the first law found broken, with the smallest example found.
+        ValueError: integers without a `maximum`, no input with a time axis, or no law of this number.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.testing.check_layer(jm.layers.Dense(3), jm.Input((None, 2)))
+    >>> class Mean(jm.Layer):
+    ...     takes_masked = True
+    ...     def call(self, params, x):
+    ...         return x.fill(0).mean(axis=1)
+    >>> jm.testing.check_layer(Mean(), jm.Input((None, 2)))
+    Traceback (most recent call last):
+    jmask.testing.laws.LawBroken: `mean` breaks law 2, 'Exact': beside the sequence alone, output 0, row 0: ...
+    """
+    read = read_specs(specs, maximum)
+    key = jax.random.key(0) if key is None else key
+    subject = Subject("", lambda params, inputs: layer.apply(params, *inputs), {}, read, key)
+    params = _with_noise(initialise(layer, key, subject.inputs(Example((2, 1), 3))), key)
+    _check(layer.name or layer.default_name, subject.function, params, read, key, laws)
+
+
+def check_function(
+    function: Callable[..., Any],
+    *specs: Any,
+    params: Any = None,
+    key: Any = None,
+    maximum: int | None = None,
+    laws: Collection[int] | None = None,
+) -> None:
+    """Asserts that a function of `Masked` keeps the laws; what is right, and the options, are as in `check_layer`.
+
+    A result that is one number for the batch, such as a loss, is compared with that of an unpadded batch.
+
+    Args:
+        function: takes the inputs, after the parameters if there are some.
+        *specs: the inputs, nests of `jm.Input` or examples.
+        params: a nest of arrays, with respect to which gradients are checked too.
+        key: a PRNG key for inputs.
+        maximum: for inputs of integers, one more than the largest.
+        laws: the numbers of the laws to check.
+
+    Raises:
+        LawBroken: the first law found broken, with the smallest example found.
+        ValueError: as for `check_layer`.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.testing.check_function(lambda x: jm.ops.mean(x, axis=1), jm.Input((None, 2)))
+    >>> jm.testing.check_function(lambda x: x.values * 2, jm.Input((None, 2)))
+    Traceback (most recent call last):
+    jmask.testing.laws.LawBroken: `<lambda>` breaks law 5, 'Nothing is silent': output 0 has lost its mask: ...
+    """
+
+    def call(params: Any, inputs: tuple[Any, ...]) -> Any:
+        return function(*inputs) if params is None else function(params, *inputs)
+
+    key = jax.random.key(0) if key is None else key
+    _check(getattr(function, "__name__", repr(function)), call, params, read_specs(specs, maximum), key, laws)
+
+
+def _check(name: str, function: Callable, params: Any, specs: Any, key: Any, laws: Collection[int] | None) -> None:
+    chosen = set(LAWS if laws is None else laws)
+    if not chosen <= LAWS.keys():
+        raise ValueError(f"`laws` must be numbers in `jm.testing.LAWS`, {sorted(LAWS)}; received {sorted(chosen)}.")
+    subject = Subject(name, function, params, specs, key, is_strict=5 in chosen)
+    for law, check, examples in CHECKS:
+        if law in chosen:
+            _check_law(subject, check, examples)
+
+
+def _check_law(subject: Subject, check: Callable[[Subject, Example], None], examples: list[Example]) -> None:
+    """Tries the last example, and if it fails the smaller ones first."""
+    try:
+        check(subject, examples[-1])
+    except LawBroken:
+        for example in examples:
+            try:
+                check(subject, example)
+            except LawBroken as broken:
+                raise LawBroken(broken.law, broken.reason, subject.name, _describe(subject, example)) from broken.__cause__
+
+
+def _describe(subject: Subject, example: Example) -> str:
+    lines = [f"Smallest example: {example}", f"  mask: {example.mask.astype(int).tolist()}"]
+    for i, x in enumerate(jax.tree.leaves(subject.inputs(example), is_leaf=lambda leaf: isinstance(leaf, Masked))):
+        text = repr(x).replace("\n", "\n    ")
+        lines.append(f"  input {i}: {text}")
+    return "\n".join(lines)
+
+
+def _with_noise(params: Any, key: Any) -> Any:
+    leaves, structure = jax.tree.flatten(params)
+    keys = jax.random.split(key, len(leaves))
+    noisy = [
+        leaf + 0.1 * jax.random.normal(k, leaf.shape, leaf.dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+        for leaf, k in zip(leaves, keys, strict=True)
+    ]
+    return structure.unflatten(noisy)

@@ -1,0 +1,150 @@
+"""What is tested: a layer or a function with its parameters, and what comes out for a batch."""
+
+import contextlib
+import dataclasses
+import functools
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..errors import MaskDroppedWarning, strict
+from ..masked import Masked
+from .examples import Example
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What comes out for a batch: leaves of NumPy arrays and `Masked` of them.
+
+    Attributes:
+        inputs: the leaves of the inputs.
+        outputs: the leaves of the outputs.
+        param_gradients: of a weighted sum of the outputs at real steps.
+        input_gradients: the same for every leaf of the inputs.
+    """
+
+    inputs: list[Any]
+    outputs: list[Any]
+    param_gradients: Any
+    input_gradients: list[Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A function of parameters and inputs, under test.
+
+    Attributes:
+        name: for messages.
+        function: takes the parameters and a tuple of positional inputs.
+        params: its parameters.
+        specs: `InputSpec` in the structure of the inputs.
+        key: a PRNG key for the numbers.
+        is_strict: whether a dropped mask raises.
+    """
+
+    name: str
+    function: Callable[[Any, tuple[Any, ...]], Any]
+    params: Any
+    specs: tuple[Any, ...]
+    key: Any
+    is_strict: bool = True
+
+    def inputs(self, example: Example, *, kind: int = -1, alone: Sequence[int] | None = None) -> tuple[Any, ...]:
+        """The inputs of an example.
+
+        Args:
+            example: lengths and padding.
+            kind: which garbage stands at padded positions.
+            alone: these rows only, without padding; they have one length.
+        """
+        leaves, structure = jax.tree.flatten(self.specs)
+        batches = []
+        for i, spec in enumerate(leaves):
+            rows, mask = spec.rows(jax.random.fold_in(self.key, i), example.lengths), example.mask
+            if alone is not None:
+                rows = [rows[row] for row in alone]
+                mask = np.ones((len(alone), example.lengths[alone[0]]), bool)
+            batches.append(spec.batch(rows, mask, kind))
+        return structure.unflatten(batches)
+
+    def garbage(self, kind: int) -> str:
+        """What stands at padded positions, as text."""
+        return " and ".join({str(spec.garbage(kind)): spec for spec in jax.tree.leaves(self.specs) if spec.is_sequence})
+
+    def run(self, inputs: tuple[Any, ...]) -> Any:
+        """The outputs, step by step, without compilation."""
+        with self._rules():
+            return self.function(self.params, inputs)
+
+    def shapes(self, inputs: tuple[Any, ...]) -> list[Any]:
+        """The leaves of the outputs as `jax.ShapeDtypeStruct` and `Masked` of them, for any lengths."""
+        with self._rules():
+            return output_leaves(jax.eval_shape(self.function, self.params, inputs))
+
+    def outcome(self, example: Example, **options: Any) -> Outcome:
+        """What comes out for an example, compiled; options as for `inputs`."""
+        inputs = self.inputs(example, **options)
+        with self._rules():
+            (param_gradients, input_gradients), outputs = self._compiled(self.params, inputs)
+        leaves = functools.partial(jax.tree.leaves, is_leaf=_is_masked)
+        return Outcome(leaves(inputs), output_leaves(outputs), param_gradients, leaves(input_gradients))
+
+    def mapped(self, *examples: Example) -> list[list[Any]]:
+        """The leaves of the outputs for examples of one shape, with one call under `jax.vmap`."""
+        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *map(self.inputs, examples))
+        with self._rules():
+            outputs = jax.jit(jax.vmap(self.function, in_axes=(None, 0)))(self.params, stacked)
+        rows = [jax.tree.map(lambda leaf, i=i: leaf[i], outputs) for i in range(len(examples))]
+        return [output_leaves(row) for row in rows]
+
+    @functools.cached_property
+    def mixes_rows(self) -> bool:
+        """Whether a result, such as a loss, is one number for the batch."""
+        leaves = self.shapes(self.inputs(Example((1,), 2)))
+        return any(leaf.ndim == 0 for leaf in leaves)
+
+    @functools.cached_property
+    def _compiled(self) -> Callable[[Any, tuple[Any, ...]], Any]:
+        def loss(params: Any, inputs: tuple[Any, ...]) -> Any:
+            outputs = self.function(params, inputs)
+            return weighted_sum(output_leaves(outputs)), outputs
+
+        return jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True, allow_int=True))
+
+    @contextlib.contextmanager
+    def _rules(self) -> Iterator[None]:
+        """Dropped masks raise, or pass in silence if they are not the question; products are as exact as they can be."""
+        with strict(self.is_strict), warnings.catch_warnings(), jax.default_matmul_precision("highest"):
+            if not self.is_strict:
+                warnings.simplefilter("ignore", MaskDroppedWarning)
+            yield
+
+
+def output_leaves(outputs: Any) -> list[Any]:
+    """Arrays and `Masked`."""
+    return jax.tree.leaves(outputs, is_leaf=_is_masked)
+
+
+def weighted_sum(leaves: Sequence[Any]) -> Any:
+    """A sum of all floats at real steps, in which every step of a row and every feature has a weight of its own."""
+    total = jnp.zeros(())
+    for i, leaf in enumerate(leaves):
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            continue
+        rng = np.random.default_rng(i)
+        if isinstance(leaf, Masked):
+            axis = leaf.mask.ndim - 1
+            position = jnp.maximum(jnp.cumsum(leaf.mask, axis) - 1, 0)
+            weights = jnp.asarray(rng.normal(size=leaf.shape[axis:]), leaf.dtype)[position]
+            total += jnp.sum(leaf.fill(0) * weights)
+        else:
+            total += jnp.sum(leaf * jnp.asarray(rng.normal(size=leaf.shape[1:]), leaf.dtype))
+    return total
+
+
+def _is_masked(leaf: Any) -> bool:
+    return isinstance(leaf, Masked)

@@ -1,0 +1,264 @@
+"""Layers and models as JSON and back, in pickles and copies: the same program, the same parameters, shared as before."""
+
+import copy
+import dataclasses
+import json
+import pickle
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from graphs import BATCH, EXAMPLES, FEATURES, TIME, Block, Running, assert_same, double, ids, program, sequences, solved
+
+import jmask as jm
+from jmask import layers as L  # noqa: N812 - it stands in every line
+
+X = sequences()
+
+
+@jm.register
+def scaled_uniform(key, shape, dtype=jnp.float32):
+    return jax.random.uniform(key, shape, dtype) * 2
+
+
+@jm.register
+class Options(jm.Layer):
+    """A layer with hyperparameters of every kind."""
+
+    supports_masking = True
+
+    number: float = 1.0
+    flag: bool = False
+    text: str = "a"
+    nothing: Any = 3
+    items: Any = ()
+    _: dataclasses.KW_ONLY
+    made: Any = dataclasses.field(default_factory=lambda: [1])
+
+    def call(self, params, inputs):
+        return inputs * self.number
+
+
+@jm.register
+class Options2(NamedTuple):
+    first: Any
+    second: Any
+
+
+LAYERS = {
+    "Activation": (L.Activation(double), (X,)),
+    "Add": (L.Add(merge="union"), ([X, sequences(seed=1)],)),
+    "Bidirectional": (
+        L.Bidirectional(L.LSTM(2), merge_mode="sum", backward_layer=L.LSTM(2, activation="relu", use_bias=False)),
+        (X,),
+    ),
+    "Concatenate": (L.Concatenate(axis=1), ([X, sequences(seed=1)],)),
+    "Dense": (
+        L.Dense(3, activation=double, kernel_initializer=scaled_uniform, bias_initializer="ones", param_dtype=jnp.bfloat16),
+        (X,),
+    ),
+    "Dropout": (L.Dropout(0.25, name="drop"), (X,)),
+    "Embedding": (L.Embedding(7, 3, mask_zero=True, embeddings_initializer="normal"), (ids(),)),
+    "GlobalAveragePooling1D": (L.GlobalAveragePooling1D(keepdims=True), (X,)),
+    "LSTM": (L.LSTM(2, return_sequences=True, return_state=True, go_backwards=True, recurrent_activation=double), (X,)),
+    "Lambda": (L.Lambda(double, supports_masking=True), (X,)),
+    "LayerNormalization": (L.LayerNormalization(epsilon=0.5, center=False), (X,)),
+    "Masking": (L.Masking(mask_value=float("nan")), (X,)),
+    "RNN": (L.RNN(Running(), return_sequences=True), (X,)),
+    "Softmax": (L.Softmax(axis=1), (X,)),
+}
+
+
+def through_json(item, **kwargs):
+    return jm.from_config(json.loads(json.dumps(jm.to_config(item), allow_nan=False)), **kwargs)
+
+
+def test_every_layer_has_a_round_trip_here():
+    public = {name for name, item in vars(L).items() if isinstance(item, type) and issubclass(item, jm.Layer)}
+    assert public - {"Layer"} == set(LAYERS)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_comes_back_with_its_hyperparameters_and_program(name):
+    layer, inputs = LAYERS[name]
+    copied = through_json(layer)
+    assert copied is not layer
+    assert type(copied) is type(layer)
+    assert jm.to_config(copied) == jm.to_config(layer)
+    params = layer.init(jax.random.key(0), *inputs)
+    assert_same(copied.init(jax.random.key(0), *inputs), params)
+    assert program(copied, params, *inputs) == program(layer, params, *inputs)
+
+
+@pytest.mark.parametrize("copied", [through_json, copy.deepcopy, copy.copy, lambda m: pickle.loads(pickle.dumps(m))])
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_model_comes_back_with_its_parameters_and_program(name, copied):
+    found = solved(name)
+    model = copied(found.example.model)
+    assert type(model) is type(found.example.model)
+    assert repr(model) == repr(found.example.model)
+    assert jm.to_config(model) == jm.to_config(found.example.model)
+    specs = jax.eval_shape(model.init, jax.random.key(0), *found.example.inputs)
+    assert jax.tree.map(jnp.shape, specs) == jax.tree.map(jnp.shape, found.params)
+    inputs = found.example.inputs
+    assert program(model, found.params, *inputs) == program(found.example.model, found.params, *inputs)
+    assert str(jm.summarize(model)) == str(jm.summarize(found.example.model))
+
+
+@pytest.mark.parametrize("copied", [through_json, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_what_was_shared_is_shared_and_nothing_else(copied):
+    dense, block = L.Dense(FEATURES), Block()
+    x = jm.Input((None, FEATURES))
+    row = jm.Sequential([dense, dense, L.Dense(FEATURES)])
+    model = copied(jm.Model(x, [row(x), dense(block(x)), block(x), L.Dense(FEATURES)(x)]))
+    assert sorted(model.layers) == ["block", "dense", "dense_1", "sequential"]
+    first, second, third = model.layers["sequential"].layers
+    assert first is second is model.layers["dense"]
+    assert first is not third
+    calls = [type(call.layer).__name__ for call in model.calls]
+    assert calls == ["Sequential", "Block", "Dense", "Block", "Dense"]
+    assert model.calls[1].layer is model.calls[3].layer is not block
+
+
+def test_a_copy_can_be_built_on():
+    found = solved("chain")
+    copied = pickle.loads(pickle.dumps(found.example.model))
+    longer = jm.Model(copied.inputs, L.Dense(1, name="more")(copied.outputs))
+    params = longer.init(jax.random.key(0))
+    assert sorted(params) == ["dense", "embedding", "lstm", "more"]
+    x, outputs = ids(), jax.jit(copied.apply)(found.params, ids())
+    np.testing.assert_allclose(outputs, found.outputs, rtol=1e-6)
+    more = jax.jit(longer.apply)(params | found.params, x)
+    np.testing.assert_allclose(more, outputs @ params["more"]["kernel"], rtol=1e-5)
+
+
+def test_sizes_of_cut_models_come_back():
+    x = jm.Input((None,), "int32", batch_size=3)
+    left, _ = _halves(L.Embedding(7, 4, mask_zero=True)(x))
+    doubled = L.Concatenate(axis=0)([jm.Input((None, 4)), jm.Input((None, 4))])
+    model = through_json(jm.Model([left, doubled], [left * 2, doubled * 2]))
+    assert [str(node.shape) for node in model.inputs] == ["(3, floordiv(time, 2), 4)", "(2*batch, time, 4)"]
+    assert str(model.inputs[0].edge.spec.shape) == "(3, floordiv(time, 2))"
+    assert [row.name for row in jm.summarize(model).rows[:2]] == ["halve", "concatenate"]
+
+
+def _halves(node):
+    from graphs import Halve
+
+    return Halve()(node)
+
+
+OPTIONS = [
+    Options(2.0, True, "b", None, [1, (2, {"a": 3.5, 4: None})]),
+    Options(float("inf"), items=slice(1, None, -1), nothing=...),
+    Options(number=1),  # equal to the default, but another type
+    Options(nothing=True),
+    Options(items=np.arange(6, dtype=np.int8).reshape(2, 3)),
+    Options(items=[np.float32(0.1), np.float64(0.1), np.int64(3), np.bool_(True)]),
+    Options(items=jnp.array([[float("nan"), 1.0], [float("-inf"), 0.0]], jnp.bfloat16)),
+    Options(items=[np.zeros((0, 3)), np.array(7)]),
+    Options(items=(jnp.bfloat16, np.dtype("float16"), np.int32)),
+    Options(items=double, made={"x": [L.Dense(3), Options2(1, L.Dense(2))]}),
+    Options(items=jm.NO_MASK),
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=map(str, range(len(OPTIONS))))
+def test_hyperparameters_of_every_kind(options):
+    copied = through_json(options)
+    for field in dataclasses.fields(Options):
+        before, after = getattr(options, field.name), getattr(copied, field.name)
+        assert jm.to_config(Options(items=before)) == jm.to_config(Options(items=after))
+        if not isinstance(before, (np.ndarray, jax.Array, type, np.dtype, list)):
+            assert type(after) is type(before)
+    if isinstance(options.items, (np.ndarray, jax.Array)):
+        assert copied.items.dtype == options.items.dtype
+        np.testing.assert_array_equal(np.asarray(copied.items, np.float32), np.asarray(options.items, np.float32))
+
+
+class Unknown(jm.Layer):
+    pass
+
+
+@dataclasses.dataclass
+class Cell:
+    units: int = 1
+
+
+class Point(NamedTuple):
+    x: int
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        Unknown(),
+        L.Activation(jnp.tanh),
+        L.Lambda(lambda x: x),
+        L.Dense(3, kernel_initializer=jax.nn.initializers.he_normal()),
+        L.RNN(Cell()),
+        Options(items=Unknown),
+        Options(items=Point(1)),
+        Options(items={1, 2}),
+        Options(items=1j),
+        Options(items=sequences()),
+    ],
+    ids=lambda item: type(item).__name__,
+)
+def test_what_nothing_could_bring_back_is_refused(item):
+    with pytest.raises(ValueError, match=r"`to_config`: .* is not registered, so nothing could bring it back"):
+        jm.to_config(item)
+    x = jm.Input((None, FEATURES))
+    with pytest.raises(ValueError, match="is not registered"):
+        jm.to_config(jm.Model(x, L.Lambda(lambda v: v)(x)))
+
+
+def test_classes_and_functions_by_name_at_reading_time():
+    config = jm.to_config(L.Dense(3, activation=double))
+    config["config"]["activation"] = {"function": "triple"}
+    with pytest.raises(ValueError, match=r"'triple' is not registered. Decorate it with `@jm.register`, or pass `custom"):
+        jm.from_config(config)
+    copied = jm.from_config(config, custom={"triple": abs})
+    assert copied.activation is abs
+
+
+def test_data_of_another_origin_is_refused():
+    for data in ({"something": 1}, {}):
+        with pytest.raises(ValueError, match="this is not what `to_config` writes"):
+            jm.from_config(data)
+
+
+def test_a_name_is_registered_once_and_a_lambda_has_none():
+    def make():
+        def local_function(x):
+            return x
+
+        return local_function
+
+    jm.register(make())
+    jm.register(make())  # the cell of a notebook, run again
+    with pytest.raises(ValueError, match="The name 'double' is registered for"):
+        jm.register(make(), name="double")
+    with pytest.raises(ValueError, match="A lambda has no name of its own"):
+        jm.register(lambda x: x)
+    assert through_json(L.Activation(jm.register(lambda x: x + 1, name="plus_one"))).activation(1) == 2
+
+
+def test_a_node_in_a_layer_is_refused():
+    x = jm.Input((None, FEATURES))
+    h = L.Dense(2)(x)
+    for save in (lambda: jm.to_config(Options(items=h)), lambda: pickle.dumps(h), lambda: copy.deepcopy(h)):
+        with pytest.raises(ValueError, match="is the output of a layer and cannot be saved or copied alone"):
+            save()
+    assert repr(copy.deepcopy(x)) == repr(x) == repr(pickle.loads(pickle.dumps(x)))
+
+
+def test_parameters_survive_a_pickle_with_their_model():
+    found = solved("nested")
+    model, params = pickle.loads(pickle.dumps((found.example.model, found.params)))
+    assert_same(params, found.params)
+    x = sequences()
+    assert model.apply(params, x).shape == (BATCH, 2)
+    assert x.shape == (BATCH, TIME, FEATURES)

@@ -1,0 +1,385 @@
+"""`jm.testing` finds planted faults, names the law that they break, and shows the smallest example."""
+
+import inspect
+import itertools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jmask as jm
+from jmask.testing import LAWS, LawBroken, assert_close, check_function, check_layer, random_masked
+
+SEQUENCE, IDS, STATE = jm.Input((None, 3)), jm.Input((None,), "int32"), jm.Input((2,))
+
+
+def multiplies_by_the_mask(x: jm.Masked) -> Any:
+    return (x.values * x.mask[..., None]).sum(axis=1)
+
+
+def counts_padding_in_the_mean(x: jm.Masked) -> Any:
+    return x.fill(0).mean(axis=1)
+
+
+def counts_padding_in_the_loss(x: jm.Masked) -> Any:
+    return jnp.square(x.fill(0)).mean()
+
+
+def pools_all_rows(x: jm.Masked) -> Any:
+    return x.fill(0).sum(axis=(0, 1))
+
+
+def takes_the_last_column(x: jm.Masked) -> Any:
+    return x.fill(0)[:, -1]
+
+
+def counts_steps_from_the_padded_end(x: jm.Masked) -> Any:
+    return x + jnp.arange(x.shape[1])[::-1, None]
+
+
+def normalises_over_the_batch(x: jm.Masked) -> Any:
+    return x - jm.ops.mean(x, axis=(0, 1))
+
+
+def convolves_over_the_bias_of_padding(x: jm.Masked) -> Any:
+    def plus_next(v: Any) -> Any:
+        return v + jnp.pad(v[:, 1:], ((0, 0), (0, 1), (0, 0)))
+
+    return x.with_values(plus_next(plus_next(x.fill(0)) + 1))
+
+
+def guards_the_output_only(x: jm.Masked) -> Any:
+    return jnp.where(x.mask[..., None], jnp.exp(x.values), 0).sum(axis=1)
+
+
+def divides_by_a_count_of_zero(x: jm.Masked) -> Any:
+    return x.fill(0).sum(axis=1) / x.mask.sum(axis=1, keepdims=True)
+
+
+def adds_a_large_negative_number(x: jm.Masked) -> Any:
+    weights = jax.nn.softmax(jnp.where(x.mask, x.fill(0)[..., 0], -1e9), axis=1)
+    return jnp.square(weights).sum(axis=1)
+
+
+def takes_padding_for_the_end(x: jm.Masked) -> Any:
+    steps = jnp.arange(x.shape[1]) < x.lengths[:, None]
+    return x.with_mask(steps).fill(0).sum(axis=1)
+
+
+def takes_steps_for_neighbours(x: jm.Masked) -> Any:
+    first = jnp.argmax(x.mask, axis=1, keepdims=True)
+    steps = jnp.arange(x.shape[1])
+    return jm.ops.sum(x.with_mask((steps >= first) & (steps < first + x.lengths[:, None])), axis=1)
+
+
+def shortens_the_mask(x: jm.Masked) -> Any:
+    return jm.Masked(x.values, x.mask[:, 1:])
+
+
+def makes_a_mask_of_integers(x: jm.Masked) -> Any:
+    return jm.Masked(x.values, x.mask.astype(int))
+
+
+def returns_a_list(x: jm.Masked) -> Any:
+    return x.lengths.tolist()
+
+
+def knows_whether_it_is_traced(x: jm.Masked) -> Any:
+    return x * (2 if isinstance(x.values, jax.core.Tracer) else 1)
+
+
+def returns_a_local_type(x: jm.Masked) -> Any:
+    class Pair(NamedTuple):
+        first: Any
+        second: Any
+
+    return Pair(x, x)
+
+
+def loses_the_mask(x: jm.Masked) -> Any:
+    return x.fill(0) * 2
+
+
+def needs_to_know_the_lengths(x: jm.Masked) -> Any:
+    return x[:, : int(x.lengths.max())]
+
+
+def writes_into_its_input(x: jm.Masked) -> Any:
+    x.values[np.asarray(~x.mask)] = 0
+    return x
+
+
+calls = itertools.count()
+
+
+def counts_its_calls(x: jm.Masked) -> Any:
+    return x + next(calls)
+
+
+FAULTS = [
+    (shortens_the_mask, 1, [1], "must be a prefix"),
+    (makes_a_mask_of_integers, 1, [1], "must be bool"),
+    (returns_a_list, 1, [1], "neither an array"),
+    (knows_whether_it_is_traced, 1, [1], "under `jax.jit`"),
+    (returns_a_local_type, 1, [1], "pickle"),
+    (counts_padding_in_the_mean, 2, [1], "output 0, row 0"),
+    (counts_padding_in_the_loss, 2, [1], "output 0, row 0"),
+    (pools_all_rows, 2, [1, 2], "there are"),
+    (takes_the_last_column, 2, [1], "output 0, row 0"),
+    (counts_steps_from_the_padded_end, 2, [1], "output 0, row 0"),
+    (normalises_over_the_batch, 2, [1, 2], "output 0, row 0"),
+    (convolves_over_the_bias_of_padding, 2, [1], "output 0, row 0"),
+    (multiplies_by_the_mask, 3, [1], "with nan in the padding, output 0"),
+    (guards_the_output_only, 3, [1], "the gradient of input 0 at padding"),
+    (divides_by_a_count_of_zero, 4, [0], "output 0, row 0, is not finite"),
+    (adds_a_large_negative_number, 4, [0], "with an empty row and three more steps of padding"),
+    (takes_padding_for_the_end, 4, [1], "with the padding on the left"),
+    (takes_steps_for_neighbours, 4, [2], "with padding among the steps"),
+    (loses_the_mask, 5, [1], "output 0 has lost its mask"),
+    (needs_to_know_the_lengths, 6, [1], "before the lengths are known: ConcretizationTypeError"),
+    (writes_into_its_input, 7, [1], "in place"),
+    (counts_its_calls, 7, [1], "called again"),
+]
+
+
+@pytest.mark.parametrize(("fault", "law", "lengths", "text"), FAULTS, ids=lambda x: getattr(x, "__name__", None))
+def test_a_fault_is_found_and_its_law_is_named(fault, law, lengths, text):
+    with pytest.raises(LawBroken) as found:
+        check_function(fault, SEQUENCE)
+    assert found.value.law == law
+    assert text in found.value.reason
+    message = str(found.value)
+    assert message.startswith(f"`{fault.__name__}` breaks law {law}, {LAWS[law]!r}: ")
+    assert f"lengths {lengths}," in message
+
+
+class Unaware(jm.Layer):
+    """Says nothing about its mask."""
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        return inputs
+
+
+class WrongMask(jm.Layer):
+    """Halves the steps and forgets the mask's."""
+
+    supports_masking = True
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        return inputs[:, ::2]
+
+
+class ReadsItsBias(jm.Layer):
+    """Pools over values that padding has taken from the bias: only noise in the parameters shows it."""
+
+    takes_masked = True
+
+    def init(self, key: Any, inputs: Any) -> Any:
+        return {"bias": jnp.zeros(inputs.shape[-1])}
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        return (inputs.fill(0) + params["bias"]).sum(axis=1)
+
+
+class GuardsTheQuotientOnly(jm.Layer):
+    """Divides by a count of 0, and throws the quotient away, but not its gradient."""
+
+    takes_masked = True
+
+    def init(self, key: Any, inputs: Any) -> Any:
+        return {"scale": jnp.ones(inputs.shape[-1])}
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        total, count = (inputs.fill(0) * params["scale"]).sum(axis=1), inputs.mask.sum(axis=1, keepdims=True)
+        return jnp.where(count > 0, total / count, 0)
+
+
+@pytest.mark.parametrize(
+    ("layer", "law", "text"),
+    [
+        (Unaware(), 5, "unaware: the mask of `inputs` is dropped here"),
+        (WrongMask(), 1, "the mask does not fit the layer's output"),
+        (ReadsItsBias(), 2, "output 0, row 0"),
+        (GuardsTheQuotientOnly(), 4, "the gradient of the parameter ['scale'], row 0, is not finite"),
+    ],
+    ids=str,
+)
+def test_a_fault_of_a_layer_is_found(layer, law, text):
+    with pytest.raises(LawBroken) as found:
+        check_layer(layer, SEQUENCE)
+    assert (found.value.law, found.value.subject) == (law, layer.default_name)
+    assert text in found.value.reason
+
+
+def test_the_message_shows_the_example():
+    with pytest.raises(LawBroken) as found:
+        check_function(lambda x: jm.ops.sum(x * 0 + x.shape[1], axis=1), IDS, maximum=7)
+    assert str(found.value) == (
+        "`<lambda>` breaks law 2, 'Exact': beside the sequence alone, output 0, row 0: entries differ by up to 1, "
+        "where 0 is allowed\n  expected: 1.\n  received: 2.\n"
+        "Smallest example: lengths [1], time 2, padding on the right\n"
+        "  mask: [[1, 0]]\n"
+        "  input 0: Masked(int32[1, 2], lengths=[1])\n    [[3 ·]]"
+    )
+
+
+def test_gradients_are_compared(getkey):
+    @jax.custom_jvp
+    def total(x: Any) -> Any:
+        return x.sum(axis=1)
+
+    total.defjvp(lambda primals, tangents: (total(*primals), tangents[0].mean(axis=1)))  # the mean knows the padding
+    with pytest.raises(LawBroken, match="the gradient of input 0, row 0"):
+        check_function(lambda x: total(x.fill(0)), SEQUENCE, key=getkey())
+    with pytest.raises(LawBroken, match=r"the gradient of the parameter \['w'\]"):
+        check_function(lambda p, x: total(x.fill(0) * p["w"]), IDS, params={"w": jnp.ones(())}, maximum=5)
+
+
+class Decay(jm.Layer):
+    """A cell of one's own."""
+
+    def initial_state(self, inputs: Any) -> Any:
+        return jnp.ones(inputs.shape, inputs.dtype)
+
+    def step(self, params: Any, state: Any, inputs: Any) -> Any:
+        state = 0.5 * state + inputs
+        return state, jnp.tanh(state)
+
+
+LAYERS = {
+    "Activation": (jm.layers.Activation("gelu"), SEQUENCE),
+    "Add": (jm.layers.Add(), [SEQUENCE, SEQUENCE]),
+    "Bidirectional": (jm.layers.Bidirectional(jm.layers.LSTM(2, return_sequences=True)), SEQUENCE),
+    "Concatenate": (jm.layers.Concatenate(axis=1), [SEQUENCE, SEQUENCE]),
+    "Dense": (jm.layers.Dense(5, activation="tanh"), SEQUENCE),
+    "Dropout": (jm.layers.Dropout(0.5), SEQUENCE),
+    "Embedding": (jm.layers.Embedding(7, 5, mask_zero=True), IDS),
+    "GlobalAveragePooling1D": (jm.layers.GlobalAveragePooling1D(), SEQUENCE),
+    "LSTM": (jm.layers.LSTM(2, return_state=True), SEQUENCE, [STATE, STATE]),
+    "Lambda": (jm.layers.Lambda(jnp.square, supports_masking=True), SEQUENCE),
+    "LayerNormalization": (jm.layers.LayerNormalization(), SEQUENCE),
+    "Masking": (jm.layers.Masking(), SEQUENCE),
+    "RNN": (jm.layers.RNN(Decay(), return_sequences=True, go_backwards=True), SEQUENCE),
+    "Softmax": (jm.layers.Softmax(axis=1), SEQUENCE),
+}
+
+
+def test_every_layer_is_checked():
+    public = {name for name, member in vars(jm.layers).items() if inspect.isclass(member) and member is not jm.Layer}
+    assert LAYERS.keys() == public
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_keep_the_laws(name, getkey):
+    layer, *specs = LAYERS[name]
+    check_layer(layer, *specs, key=getkey(), maximum=7)
+
+
+class TemporalSoftmax(jm.Layer):
+    """The guide's example, which refuses inputs without a mask."""
+
+    supports_masking = True
+
+    def call(self, params: Any, inputs: Any, mask: Any = None) -> Any:
+        if mask is None:
+            raise ValueError("`TemporalSoftmax` needs a layer before it that makes or passes a mask.")
+        return jax.nn.softmax(inputs, axis=1, where=mask[..., None])
+
+
+def test_a_layer_of_ones_own_keeps_the_laws(getkey):
+    check_layer(TemporalSoftmax(), SEQUENCE, key=getkey())
+
+
+def test_a_model_is_a_layer(getkey):
+    layers = [jm.layers.Embedding(7, 3, mask_zero=True), jm.layers.Dense(2), jm.layers.GlobalAveragePooling1D()]
+    check_layer(jm.Sequential(layers), IDS, key=getkey(), maximum=7)
+
+
+def test_a_result_for_the_batch_is_compared_with_an_unpadded_batch(getkey):
+    check_function(lambda x: jm.ops.mean(x * x), SEQUENCE, key=getkey())
+
+
+def test_examples_serve_as_specs(getkey):
+    ids = random_masked(getkey(), [3, 2], dtype="int32", maximum=5)
+    table = jax.random.normal(getkey(), (5, 2))  # an id of 5 or more would give NaN
+    check_function(lambda p, x: jm.ops.embed(x, p), ids, params=table)
+    check_function(lambda x: jm.ops.sum(x, axis=1), random_masked(getkey(), [3, 2], 2, dtype="float16"))
+
+
+def test_only_the_laws_that_are_asked_for():
+    check_function(counts_padding_in_the_mean, SEQUENCE, laws=[1, 5, 6, 7])
+    check_layer(Unaware(), jm.Input((None,)), laws=[6])
+    with pytest.raises(LawBroken, match="breaks law 3"):
+        check_function(counts_padding_in_the_mean, SEQUENCE, laws=[3])
+
+
+def test_wrong_options_are_refused():
+    with pytest.raises(ValueError, match="`laws` must be numbers"):
+        check_function(lambda x: x, SEQUENCE, laws=[8])
+    with pytest.raises(ValueError, match="need `maximum=`"):
+        check_function(lambda x: x, IDS)
+    with pytest.raises(ValueError, match="No input has a time axis"):
+        check_function(lambda x: x, STATE)
+    with pytest.raises(ValueError, match="Only the sizes of the batch and of time"):
+        check_function(lambda x: x, jm.Input((None, None)))
+
+
+@pytest.mark.parametrize("padding", ["right", "left", "holes"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int32", "bool"])
+def test_random_sequences_do_not_depend_on_their_padding(dtype, padding, getkey):
+    key, options = getkey(), {"dtype": dtype, "maximum": 11}
+    x = random_masked(key, [3, 0, 5], (2,), time=7, padding=padding, **options)
+    assert x.shape == (3, 7, 2)
+    assert x.lengths.tolist() == [3, 0, 5]
+    assert x.dtype == dtype
+    for row, expected in zip(jm.unpad(x), jm.unpad(random_masked(key, [3, 0, 5], (2,), **options)), strict=True):
+        np.testing.assert_array_equal(row, expected)
+    if padding == "holes":
+        assert not x.mask[0, 1]
+
+
+def test_random_sequences_stand_in_nan(getkey):
+    x = random_masked(getkey(), [3, 1], 2)
+    assert np.isnan(x.values[~x.mask]).all()
+    assert np.isfinite(x.values[x.mask]).all()
+    assert (random_masked(getkey(), [1], padding_value=5).values[0, 1:] == 5).all()
+
+
+def test_random_sequences_take_old_keys():
+    old, new = (random_masked(key(3), [2]).values[0, 0] for key in (jax.random.PRNGKey, jax.random.key))
+    assert old == new
+
+
+def test_random_sequences_refuse_what_they_cannot_draw(getkey):
+    with pytest.raises(ValueError, match="need a `maximum`"):
+        random_masked(getkey(), [2], dtype="int32")
+    with pytest.raises(ValueError, match="at least the longest"):
+        random_masked(getkey(), [2], time=1)
+    with pytest.raises(ValueError, match="`padding` must be"):
+        random_masked(getkey(), [2], padding="post")
+
+
+@pytest.mark.parametrize(
+    ("actual", "expected", "text"),
+    [
+        (np.ones(2), np.ones((2, 1)), "shapes differ"),
+        (np.array([1.0, np.nan]), np.ones(2), "up to nan"),
+        (np.array([np.inf]), np.ones(1), "up to inf"),
+        (np.ones(2, "float32"), np.full(2, 1.001), "up to 0.001"),
+        (np.array([1000]), np.array([1001]), "where 0 is allowed"),
+        (np.ones(2, "complex64"), np.full(2, 1 + 1j), "up to 1"),
+    ],
+)
+def test_arrays_that_are_not_close(actual, expected, text):
+    with pytest.raises(AssertionError, match=text):
+        assert_close(actual, expected)
+
+
+def test_arrays_that_are_close():
+    assert_close(np.full(2, 1 + 1e-6, "float32"), np.ones(2))
+    assert_close(jnp.full(2, 1.01, "bfloat16"), np.ones(2))
+    assert_close(np.array([1e6, 1.5], "float32"), np.array([1e6, 1.0]))  # one place of the largest
+    assert_close(np.array([np.nan, np.inf]), np.array([np.nan, np.inf]))
+    assert_close(np.ones(2) + 1e-7, np.ones(2), precision="difference")
