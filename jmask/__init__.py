@@ -3,6 +3,7 @@
 from . import layers as layers
 from . import ops as ops
 from . import rnn as rnn
+from . import testing as testing
 from .errors import MaskDroppedError as MaskDroppedError
 from .errors import MaskDroppedWarning as MaskDroppedWarning
 from .errors import strict as strict

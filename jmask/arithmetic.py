@@ -16,6 +16,11 @@ _SCALARS = (bool, int, float, complex, np.generic)
 
 def expand(mask: Any, ndim: int) -> Any:
     """The mask with axes of size 1 behind, up to rank `ndim`, so that it broadcasts against values of that rank."""
+    if mask.dtype != bool:
+        raise TypeError(
+            f"A mask must be bool, and this one has become {mask.dtype}: a function over all leaves, such as "
+            "`jax.tree.map(jnp.sin, x)`, changes the mask too. Use `x.map(jnp.sin)`, or `x.values` of a gradient."
+        )
     return mask.reshape((*mask.shape, *(1,) * (ndim - mask.ndim)))
 
 

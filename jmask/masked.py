@@ -60,7 +60,7 @@ class Masked(Arithmetic):
         """Number of real steps along the last axis of the mask, int32: `(batch,)` for a `(batch, time)` mask."""
         if self.mask.ndim == 0:
             raise ValueError("`lengths` needs a mask with a time axis; this mask has rank 0 (one step).")
-        return self.mask.sum(axis=-1, dtype=np.int32)
+        return expand(self.mask, self.mask.ndim).sum(axis=-1, dtype=np.int32)
 
     def fill(self, value: Any = 0) -> Any:
         """The values as a plain array, with `value` at every padded position.

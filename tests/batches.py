@@ -25,7 +25,7 @@ class Steps:
     Attributes:
         features: shape of a step.
         maximum: for ids: one more than the largest.
-        with_zeros: of floats, every third step is zero.
+        with_zeros: of floats, every third step is zero, and the first feature of the steps after these.
     """
 
     features: tuple[int, ...] = ()
@@ -41,7 +41,7 @@ class Steps:
             return rng.integers(0, self.maximum, (length, *self.features), dtype=np.int32)
         row = rng.normal(size=(length, *self.features))
         if self.with_zeros:
-            row[::3] = 0
+            row[::3] = row[1::3, 0] = 0
         return row
 
 

@@ -7,7 +7,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from batches import FLOAT_GARBAGE, LENGTHS, LONGER, OTHER_LENGTHS, TIME, draw_rows, holes, left, place_all, real_steps, right
+from batches import (
+    FLOAT_GARBAGE,
+    LENGTHS,
+    LONGER,
+    OTHER_LENGTHS,
+    TIME,
+    draw_rows,
+    holes,
+    left,
+    real_steps,
+    right,
+)
 from program import QUICKLY, Outcome, Trial, assert_rows_equal, leaves_of, rows_of
 
 import jmask as jm
@@ -51,8 +62,19 @@ def invisible_padding(trial: Trial) -> None:
     for garbage in range(1, len(FLOAT_GARBAGE)):
         outcome = trial.outcome(right(LENGTHS, TIME), garbage=garbage)
         for what in ("rows", "param_gradients", "input_gradient_rows"):
-            for found, expected in zip(*(jax.tree.leaves(getattr(o, what)) for o in (outcome, trial.base)), strict=True):
+            for found, expected in zip(
+                *(jax.tree.leaves(getattr(o, what)) for o in (outcome, trial.base)), strict=True
+            ):
                 assert np.array_equal(found, expected), f"of {what}, {expected} becomes {found}"
+
+
+def zero_padding(trial: Trial) -> None:
+    """Outputs that are documented to be 0 at padded steps are."""
+    if trial.case.zero_padding:
+        for leaf in leaves_of(trial.outcome(holes(LENGTHS, TIME)).outputs):
+            if isinstance(leaf, jm.Masked):
+                padding = np.asarray(leaf.values)[~np.asarray(leaf.mask)]
+                assert (padding == 0).all(), f"the outputs at padding are {padding}"
 
 
 def left_padding(trial: Trial) -> None:
@@ -160,6 +182,7 @@ MASK_LAWS: Mapping[str, Law] = {
     "gradients": exact_gradients,
     "padding gradient": no_gradient_at_padding,
     "invisible padding": invisible_padding,
+    "zero padding": zero_padding,
     "left padding": left_padding,
     "holes": holes_in_the_middle,
     "empty batch": empty_batch,

@@ -1,8 +1,8 @@
 """What every function and layer should give, in NumPy, for one sequence at a time and without padding.
 
-An oracle takes parameters and the rows of its inputs, `(steps, ...)`, and gives the row of its output. For a row without
-steps it gives the documented value. Inputs that need not be real at the same steps share a timeline, on which NaN marks
-the steps that an input does not have.
+An oracle takes parameters and the rows of its inputs, `(steps, ...)`, and gives the row of its output. For a row
+without steps it gives the documented value. Inputs that need not be real at the same steps share a timeline, on which
+NaN marks the steps that an input does not have.
 """
 
 from collections.abc import Callable
@@ -50,7 +50,7 @@ def softmax(axis: int) -> Callable[[Params, Row], np.ndarray]:
     """Axis 0 is time; without steps there is nothing to weigh."""
 
     def weights(params: Params, x: Row) -> np.ndarray:
-        exponentials = np.exp(x)
+        exponentials = np.exp(x - x.max(axis=axis, keepdims=True, initial=-np.inf))
         return exponentials / exponentials.sum(axis=axis, keepdims=True)
 
     return weights

@@ -5,12 +5,16 @@ from collections.abc import Iterator, Mapping
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
+from batches import LENGTHS, TIME, Steps, draw_rows, place, right
 from cases import CASES
+from cases.reductions import REDUCTIONS
 from laws import DTYPE_LAWS, MASK_LAWS, TRANSFORM_LAWS, Law
 from program import Trial
 
 import jmask as jm
+from jmask.testing import assert_close
 
 EVERY_CASE = pytest.mark.parametrize("case", CASES, ids=str)
 NEED_NO_ROW = {
@@ -45,6 +49,22 @@ def test_dtypes(case, rng):
     if not any(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves((trial.params, trial.rows))):
         pytest.skip("no floats")
     judge(trial, DTYPE_LAWS)
+
+
+@pytest.mark.parametrize("name", REDUCTIONS)
+def test_reductions_of_documents(name, rng):
+    """Over words, of documents of sentences of words: what is left is a batch of sentences, which are real or not."""
+    lengths = (*LENGTHS, 2)
+    (words,) = draw_rows(rng, [Steps((3,), maximum=5)], lengths, overlapping=False)
+    x = place(Steps(maximum=5), words, right(lengths, TIME), garbage=9)
+    documents = jax.tree.map(lambda leaf: leaf.reshape(2, 3, *leaf.shape[1:]), x)
+    reduction, empty = REDUCTIONS[name]
+    sentences = getattr(jm.ops, name)(documents, axis=2)
+    assert sentences.mask.tolist() == (np.reshape(lengths, (2, 3)) > 0).tolist()
+    expected = [reduction(row, axis=0) if len(row) else np.full(3, empty) for row in words]
+    assert_close(np.reshape(sentences.values, (6, 3)), expected)
+    expected = [reduction(np.concatenate(rows), axis=0) for rows in (words[:3], words[3:])]
+    assert_close(getattr(jm.ops, name)(documents, axis=(1, 2)), expected)
 
 
 def judge(trial: Trial, laws: Mapping[str, Law]) -> None:

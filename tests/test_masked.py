@@ -7,17 +7,7 @@ import pytest
 
 import jmask as jm
 
-TOLERANCE = {np.dtype(dtype): {"rtol": 1e-5, "atol": 1e-6} for dtype in (np.float32, np.complex64)}
-EXACT = {"rtol": 0, "atol": 0}
-
 GARBAGE = np.array([np.nan, np.inf, -np.inf, 1e30, 0.0, -7.0], np.float32)
-
-
-def assert_close(actual, expected):
-    """Shapes and values agree, within the tolerance of the dtype."""
-    actual, expected = np.asarray(actual), np.asarray(expected)
-    assert actual.shape == expected.shape
-    np.testing.assert_allclose(actual, expected, **TOLERANCE.get(actual.dtype, EXACT))
 
 
 def broadcast_mask(x):

@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_masked import assert_close, broadcast_mask, checked, ragged
+from test_masked import broadcast_mask, checked, ragged
 
 import jmask as jm
+from jmask.testing import assert_close
 
 FITTING = [
     (np.bool_, 0, False),

@@ -89,7 +89,7 @@ def assert_indexed_as_numpy(values, mask, side, index, as_array):
         assert touches_features_with_an_array(index, values.shape, mask.ndim)
         return
     expected, real = values[index], broadcast_mask(x)[index]
-    checked(result)
+    assert isinstance(checked(result).values, type(x.values))
     assert result.shape == expected.shape
     assert np.array_equal(broadcast_mask(result), real)
     assert np.array_equal(np.asarray(result.values)[real], expected[real])

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_masked import assert_close, broadcast_mask, checked, garbage_at, ragged
+from test_masked import broadcast_mask, checked, garbage_at, ragged
 
 import jmask as jm
+from jmask.testing import assert_close
 
 ARITHMETIC = [
     operator.add,

@@ -13,9 +13,10 @@ import pytest
 from jax import export
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
-from test_masked import assert_close, checked, ragged
+from test_masked import checked, ragged
 
 import jmask as jm
+from jmask.testing import assert_close
 
 
 def assert_same(x, y):
@@ -53,6 +54,14 @@ def test_tree_map(rng):
     assert checked(both).mask.shape == (2, 3, 5)
     shapes = jax.tree.map(jnp.shape, x)
     assert (shapes.values, shapes.mask) == ((3, 5, 2), (3, 5))
+
+
+@pytest.mark.parametrize("use", [lambda x: x.fill(0), lambda x: x.lengths, lambda x: x * 2, lambda x: x.sum(-1)])
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_a_mask_that_tree_map_has_changed_is_not_used(rng, use, dtype):
+    x = jax.tree.map(lambda leaf: leaf.astype(dtype) * 2, ragged(rng))
+    with pytest.raises(TypeError, match=rf"has become {np.dtype(dtype)}: .* changes the mask too. Use `x.map\("):
+        use(x)
 
 
 def test_jit_traces_once_for_all_lengths(rng):
@@ -103,6 +112,8 @@ def test_grad_with_respect_to_a_masked_is_a_masked(rng):
     gradient = jax.grad(lambda x: (x.fill(0) ** 3).sum(), allow_int=True)(x)
     assert_close(gradient.values, 3 * x.fill(0) ** 2)
     assert gradient.mask.dtype == jax.dtypes.float0
+    with pytest.raises(TypeError, match=r"or `x.values` of a gradient"):
+        gradient.fill(0)
     assert "mask" in repr(gradient)
     _, pullback = jax.vjp(lambda x: (x * 2).fill(0), x)
     assert_close(pullback(jnp.ones(x.shape))[0].values, 2.0 * np.broadcast_to(x.mask[..., None], x.shape))

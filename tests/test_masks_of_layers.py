@@ -300,7 +300,7 @@ def test_using_a_mask_in_call_does_not_say_what_becomes_of_it(x):
         def call(self, params, inputs, mask=None):
             return inputs
 
-    with pytest.warns(jm.MaskDroppedWarning, match="`Uses` does not say what becomes of it"):
+    with pytest.warns(jm.MaskDroppedWarning, match="`Uses` uses it, but does not say what becomes of it"):
         Uses()(x)
 
 

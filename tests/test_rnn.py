@@ -219,11 +219,18 @@ def test_sharded_over_the_batch(name, params, x):
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_sharded_over_an_explicit_mesh(name, params, x):
-    function, parameters, expected = expected_and(name, params, x)
+    function, parameters = LOSSES[name][0], LOSSES[name][1](params)
+    # Before 0.10, JAX itself cannot differentiate `x @ w` for a weight where the batch axis of `x` is sharded.
+    argnums = (0, 1) if jax.__version_info__ >= (0, 10) else (1,)
+
+    def gradients(parameters, x):
+        return jax.value_and_grad(lambda p, v: function(p, x.with_values(v)), argnums)(parameters, x.values)
+
     mesh = jax.make_mesh((8,), ("batch",), axis_types=(jax.sharding.AxisType.Explicit,))
+    expected = gradients(parameters, x)
     with jax.set_mesh(mesh):
         sharded = jax.device_put(x, PartitionSpec("batch"))
-        assert_trees_close(jax.jit(jax.value_and_grad(function))(parameters, sharded), expected)
+        assert_trees_close(jax.jit(gradients)(parameters, sharded), expected)
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -1,8 +1,7 @@
 """`Model`: the part of a graph between its inputs and its outputs, as a layer."""
 
 import functools
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,6 +12,7 @@ from ..layers.initialise import collect
 from .dimensions import at_some_size
 from .inference import split_options
 from .matching import match, names_of, restructure
+from .names import assign_names
 from .node import Call, Node, input_like, inputs_like, nodes_in
 
 
@@ -96,6 +96,11 @@ class Model(Layer):
     def layers(self) -> dict[str, Layer]:
         """The layers by name, in order."""
         return {self.names[id(call.layer)]: call.layer for call in self.calls}
+
+    @property
+    def named_layers(self) -> dict[str, Layer]:
+        """The same, under the name that it has in a `Sequential` too."""
+        return self.layers
 
     @property
     def uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
@@ -214,21 +219,3 @@ def trace(function: Callable[..., Any], *inputs: Any, name: str | None = None) -
     default = getattr(function, "__name__", "model")
     name = name or (default if default.isidentifier() else None)
     return Model(nodes[0] if len(nodes) == 1 else nodes, function(*nodes), name=name)
-
-
-def assign_names(layers: Sequence[Layer]) -> dict[int, str]:
-    """A name for each layer, by its id: its own, or its class in snake case, numbered where it is taken.
-
-    Raises:
-        ValueError: two layers were given one name.
-    """
-    distinct = {id(layer): layer for layer in layers}
-    own = [layer.name for layer in distinct.values() if layer.name is not None]
-    names: dict[int, str] = {}
-    for key, layer in distinct.items():
-        if own.count(layer.name or "") > 1:
-            raise ValueError(f"Two layers of a model are called {layer.name!r}; their parameters need two names.")
-        numbered = (f"{layer.default_name}_{i}" if i else layer.default_name for i in itertools.count())
-        taken = {*own, *names.values()}
-        names[key] = layer.name or next(name for name in numbered if name not in taken)
-    return names

@@ -10,7 +10,8 @@ from ..layers.base import Layer, run, uses_mask
 from ..layers.config import register
 from ..layers.initialise import collect
 from .matching import match
-from .model import Model, assign_names
+from .model import Model
+from .names import assign_names
 from .node import Node, inputs_like
 
 
@@ -55,6 +56,11 @@ class Sequential(Layer):
         layers = [layer for layer in self.layers if isinstance(layer, Layer)]
         names = assign_names(layers)
         return [(names[id(layer)], layer) for layer in layers]
+
+    @property
+    def named_layers(self) -> dict[str, Layer]:
+        """The layers by name, in order; one that stands twice, once."""
+        return dict(self._steps)
 
     @property
     def uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, dataclass_transform
 
 import jax
 
+from ..masked import mask_of
 from . import masks, path
 from .arguments import Arguments, bind, fill_by_name, is_masked, is_none, signature_of
 from .initialise import Slot, collect
@@ -95,9 +96,14 @@ class Layer:
             **kwargs: the same by name.
 
         Returns:
-            One mask or None for each output; here: `mask` if the layer treats every step alone, else None.
+            One mask or None for each output; here: `mask` if the layer treats every step alone; with `takes_masked`,
+            the masks that `apply` gives its outputs; else None.
         """
+        inputs = kwargs.get("inputs", args[0] if args else None)
         mask = kwargs.get("mask", args[1] if len(args) > 1 else None)
+        if self.takes_masked:
+            return _masks_of_outputs(self, inputs, mask)
+        mask = mask_of(inputs) if mask is None else mask
         return mask if self.supports_masking else None
 
     def apply(
@@ -178,7 +184,8 @@ def _with_masks(layer: Layer, arguments: Arguments, guarded: Arguments, outputs:
     if layer.supports_masking:
         return masks.attach(outputs, masks.pass_masks(arguments, outputs), arguments)
     if not any(map(is_masked, jax.tree.leaves(outputs, is_leaf=is_masked))):
-        reason = f"`{type(layer).__name__}` does not say what becomes of it"
+        does = "uses it, but does not say what becomes of it" if uses_mask(layer) else "does not say what becomes of it"
+        reason = f"`{type(layer).__name__}` {does}"
         masks.report_loss(list(arguments.masked), reason, is_composite=bool(sublayers(layer)))
     return outputs
 
@@ -197,6 +204,18 @@ def _computed_masks(
         if s.asks_for_mask_of(name, first=name == arguments.first)
     }
     return layer.compute_mask(*bound.args, **bound.kwargs, **filled), asked
+
+
+def _masks_of_outputs(layer: Layer, inputs: Any, mask: Any) -> Any:
+    """The masks that `apply` would give the outputs; nothing else of the program survives its compilation."""
+    name = layer.name or layer.default_name
+
+    @jax.jit
+    def masks_of(key: Any, inputs: Any, mask: Any) -> Any:
+        outputs = run(layer, name, Slot(name, key), (inputs,), {}, mask)
+        return jax.tree.map(mask_of, outputs, is_leaf=is_masked)
+
+    return masks_of(jax.random.key(0), inputs, mask)
 
 
 def uses_mask(layer: Layer) -> bool:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from .. import ops
 from ..arithmetic import intersect_masks
-from ..masked import Masked
+from ..masked import Masked, mask_of, values_of
 from ..ops.linear import check_feature_axis
 from . import path
 from .base import Layer
@@ -55,9 +55,8 @@ class Embedding(Layer):
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The mask of the ids, without ids 0 if `mask_zero`."""
-        if not self.mask_zero:
-            return mask
-        return intersect_masks(mask, jnp.asarray(inputs) != 0)
+        mask = mask_of(inputs) if mask is None else mask
+        return intersect_masks(mask, values_of(inputs) != 0) if self.mask_zero else mask
 
 
 class Masking(Layer):
@@ -82,6 +81,7 @@ class Masking(Layer):
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """Steps with any feature that is not `mask_value`."""
+        inputs, mask = values_of(inputs), mask_of(inputs) if mask is None else mask
         if inputs.ndim < 2:
             raise ValueError(f"`Masking` needs a feature axis behind the steps; received values {inputs.shape}.")
         is_value = jnp.isnan(inputs) if self.mask_value != self.mask_value else inputs == self.mask_value

@@ -120,6 +120,8 @@ class LSTM(Recurrent):
 
     def init(self, key: Any, inputs: Any, initial_state: Any = None) -> dict[str, Any]:
         """`{"kernel": (features, 4 units), "recurrent_kernel": (units, 4 units), "bias": (4 units,)}`."""
+        if len(inputs.shape) != 3:
+            raise ValueError(f"`LSTM` takes values (batch, time, features); received {tuple(inputs.shape)}.")
         kernel_key, recurrent_key, bias_key = jax.random.split(key, 3)
         units, dtype = self.units, self.param_dtype
         params = {

@@ -110,7 +110,9 @@ def _check_law(subject: Subject, check: Callable[[Subject, Example], None], exam
             try:
                 check(subject, example)
             except LawBroken as broken:
-                raise LawBroken(broken.law, broken.reason, subject.name, _describe(subject, example)) from broken.__cause__
+                raise LawBroken(
+                    broken.law, broken.reason, subject.name, _describe(subject, example)
+                ) from broken.__cause__
 
 
 def _describe(subject: Subject, example: Example) -> str:

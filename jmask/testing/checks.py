@@ -5,7 +5,6 @@ import pickle
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ..errors import MaskDroppedError

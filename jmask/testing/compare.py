@@ -47,7 +47,12 @@ def compare_outcomes(
 
 
 def compare_outputs(
-    law: int, where: str, actual: Sequence[Any], expected: Sequence[Sequence[Any]], *, rows: Collection[int] | None = None
+    law: int,
+    where: str,
+    actual: Sequence[Any],
+    expected: Sequence[Sequence[Any]],
+    *,
+    rows: Collection[int] | None = None,
 ) -> None:
     """The leaves of outputs at real steps; arguments as in `compare_outcomes`."""
     for i, leaf in enumerate(actual):

@@ -115,7 +115,7 @@ def garbage(dtype: Any, maximum: int | None) -> tuple[Any, ...]:
     """What padding may hold: the first marks it, the last is harmless."""
     dtype = jnp.dtype(dtype)
     if jnp.issubdtype(dtype, jnp.inexact):
-        return np.nan, np.inf, -np.inf, float(min(1e30, jnp.finfo(dtype).max)), 0.5
+        return np.nan, np.inf, -np.inf, min(1e30, float(jnp.finfo(dtype).max)), 0.5
     if dtype == bool:
         return True, False
     return jnp.iinfo(dtype).max, jnp.iinfo(dtype).min, maximum, 0

@@ -117,7 +117,7 @@ class Subject:
 
     @contextlib.contextmanager
     def _rules(self) -> Iterator[None]:
-        """Dropped masks raise, or pass in silence if they are not the question; products are as exact as they can be."""
+        """Dropped masks raise, or are let pass if they are not the question; products are as exact as they can be."""
         with strict(self.is_strict), warnings.catch_warnings(), jax.default_matmul_precision("highest"):
             if not self.is_strict:
                 warnings.simplefilter("ignore", MaskDroppedWarning)

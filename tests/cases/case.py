@@ -11,6 +11,7 @@ import jmask as jm
 
 Kind = Literal["sequence", "pooled", "batch"]
 
+
 @dataclasses.dataclass(frozen=True)
 class Case:
     """One row of the table.
@@ -25,6 +26,7 @@ class Case:
         output: what each leaf of the result is: a sequence under a mask, one value a row, or one value a batch.
         overlapping: the inputs are not all real at the same steps.
         any_rank: `run` names no axis before the features, so that masks of rank 1 and 3 work, too.
+        zero_padding: outputs are documented to be 0 at padded steps.
         skips: law -> reason.
     """
 
@@ -36,6 +38,7 @@ class Case:
     output: Kind | tuple[Kind, ...] = "sequence"
     overlapping: bool = False
     any_rank: bool = False
+    zero_padding: bool = False
     skips: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
@@ -57,7 +60,13 @@ def case(name: str, run: Callable, oracle: Callable | None, *inputs: Any, params
 
 
 def layer_case(
-    layer: jm.Layer, note: str, oracle: Callable | None, *inputs: Any, arrange: Any = None, seed: Any = None, **options: Any
+    layer: jm.Layer,
+    note: str,
+    oracle: Callable | None,
+    *inputs: Any,
+    arrange: Any = None,
+    seed: Any = None,
+    **options: Any,
 ) -> Case:
     """A row for a layer.
 

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import oracles
 from batches import Vector, floats, ids
-from jmask.layers import LSTM, RNN, Bidirectional
 
 import jmask as jm
+from jmask.layers import LSTM, RNN, Bidirectional
 
-from .case import case, layer_case
+from .case import layer_case
 from .ops import RANDOM
 from .rnn import Leaky
 
@@ -38,16 +38,21 @@ STEPWISE = [
     layer_case(
         jm.layers.Embedding(11, 5, mask_zero=True), "mask_zero", oracles.embed_without_zeros, ids(11), any_rank=True
     ),
-    layer_case(jm.layers.Masking(), "", oracles.without_steps_of(0), floats(3, with_zeros=True), any_rank=True),
+    layer_case(
+        jm.layers.Masking(),
+        "",
+        oracles.without_steps_of(0),
+        floats(3, with_zeros=True),
+        any_rank=True,
+        zero_padding=True,
+    ),
     layer_case(jm.layers.Dense(5), "", oracles.dense, any_rank=True),
     layer_case(
         jm.layers.Dense(5, activation="tanh", use_bias=False), "activation", lambda p, x: np.tanh(oracles.dense(p, x))
     ),
-    layer_case(
-        jm.layers.Activation("sigmoid"), "", oracles.stepwise(oracles.sigmoid), any_rank=True
-    ),
+    layer_case(jm.layers.Activation("sigmoid"), "", oracles.stepwise(oracles.sigmoid), any_rank=True),
     layer_case(jm.layers.Softmax(), "features", oracles.softmax(-1), any_rank=True),
-    layer_case(jm.layers.Softmax(axis=1), "time", oracles.softmax(0)),
+    layer_case(jm.layers.Softmax(axis=1), "time", oracles.softmax(0), zero_padding=True),
     layer_case(jm.layers.Dropout(0.5), "at inference", oracles.stepwise(np.copy), any_rank=True),
     layer_case(jm.layers.Dropout(0.5), "in training", None, seed=3, skips=RANDOM),
     layer_case(jm.layers.LayerNormalization(), "", oracles.layer_norm, any_rank=True),
@@ -110,16 +115,20 @@ MERGING = [
 
 RECURRENT = [
     layer_case(LSTM(2), "", lambda p, x: last(lstm(p, x)[0]), output="pooled"),
-    layer_case(LSTM(2, return_sequences=True, use_bias=False), "return_sequences", lambda p, x: lstm(p, x)[0]),
     layer_case(
-        LSTM(2, return_sequences=True, return_state=True), "return_state", lstm, output=SEQUENCE_AND_STATE
+        LSTM(2, return_sequences=True, use_bias=False),
+        "return_sequences",
+        lambda p, x: lstm(p, x)[0],
+        zero_padding=True,
     ),
+    layer_case(LSTM(2, return_sequences=True, return_state=True), "return_state", lstm, output=SEQUENCE_AND_STATE),
     layer_case(LSTM(2, go_backwards=True), "go_backwards", lambda p, x: last(lstm(p, x[::-1])[0]), output="pooled"),
     layer_case(
         LSTM(2, go_backwards=True, return_sequences=True, return_state=True),
         "go_backwards, return_sequences",
         lambda p, x: lstm(p, x[::-1]),
         output=SEQUENCE_AND_STATE,
+        zero_padding=True,
     ),
     layer_case(
         LSTM(2),
@@ -140,14 +149,13 @@ RECURRENT = [
         Vector((2,)),
         arrange=with_state,
         output=SEQUENCE_AND_STATE,
+        zero_padding=True,
     ),
 ]
 
 MERGES = {"sum": np.add, "mul": np.multiply, "ave": lambda a, b: (a + b) / 2}
 DIRECTIONS = [
-    layer_case(
-        Bidirectional(LSTM(2)), "", oracles.bidirectional(lstm, concat, sequences=False), output="pooled"
-    ),
+    layer_case(Bidirectional(LSTM(2)), "", oracles.bidirectional(lstm, concat, sequences=False), output="pooled"),
     layer_case(
         Bidirectional(LSTM(2, return_sequences=True, return_state=True)),
         "initial_state",
@@ -207,9 +215,7 @@ def tagger_oracle(params: Any, tokens: np.ndarray, features: np.ndarray) -> dict
 
 MODELS = [
     layer_case(sequential, "", sequential_oracle, floats(3, with_zeros=True), output="pooled"),
-    layer_case(
-        tagger(), "", tagger_oracle, ids(11), floats(3), arrange=as_list, output=("sequence", "pooled")
-    ),
+    layer_case(tagger(), "", tagger_oracle, ids(11), floats(3), arrange=as_list, output=("sequence", "pooled")),
 ]
 
 CASES = [*STEPWISE, *MERGING, *RECURRENT, *DIRECTIONS, *MODELS]

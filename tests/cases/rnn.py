@@ -45,13 +45,14 @@ def lstm(params: Any, x: Any, *state: Any, **options: Any) -> Any:
 
 
 CASES = [
-    case("rnn.scan", scan, oracles.leaky, params=LEAKY_SHAPES, output=OUTPUT),
+    case("rnn.scan", scan, oracles.leaky, params=LEAKY_SHAPES, output=OUTPUT, zero_padding=True),
     case(
         "rnn.scan(reverse)",
         lambda p, x: scan(p, x, reverse=True),
         oracles.backward(oracles.leaky),
         params=LEAKY_SHAPES,
         output=OUTPUT,
+        zero_padding=True,
     ),
     case(
         "rnn.scan(initial state)",
@@ -62,14 +63,16 @@ CASES = [
         Vector((2,)),
         params=LEAKY_SHAPES,
         output=OUTPUT,
+        zero_padding=True,
     ),
-    case("rnn.lstm", lstm, oracles.lstm, params=LSTM_SHAPES, output=OUTPUT),
+    case("rnn.lstm", lstm, oracles.lstm, params=LSTM_SHAPES, output=OUTPUT, zero_padding=True),
     case(
         "rnn.lstm(reverse)",
         lambda p, x: lstm(p, x, reverse=True),
         oracles.backward(oracles.lstm),
         params=LSTM_SHAPES,
         output=OUTPUT,
+        zero_padding=True,
     ),
     case(
         "rnn.lstm(initial state, no bias)",
@@ -80,5 +83,6 @@ CASES = [
         Vector((2,)),
         params={"kernel": (3, 8), "recurrent_kernel": (2, 8)},
         output=OUTPUT,
+        zero_padding=True,
     ),
 ]

@@ -1,7 +1,8 @@
-"""Layers and models as JSON and back, in pickles and copies: the same program, the same parameters, shared as before."""
+"""Layers and models as JSON and back, pickled and copied: the same program, the same parameters, shared as before."""
 
 import copy
 import dataclasses
+import functools
 import json
 import pickle
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from graphs import BATCH, EXAMPLES, FEATURES, TIME, Block, Running, assert_same, double, ids, program, sequences, solved
+from graphs import BATCH, EXAMPLES, FEATURES, Block, Running, assert_same, double, ids, program, sequences, solved
 
 import jmask as jm
 from jmask import layers as L  # noqa: N812 - it stands in every line
@@ -56,7 +57,9 @@ LAYERS = {
     ),
     "Concatenate": (L.Concatenate(axis=1), ([X, sequences(seed=1)],)),
     "Dense": (
-        L.Dense(3, activation=double, kernel_initializer=scaled_uniform, bias_initializer="ones", param_dtype=jnp.bfloat16),
+        L.Dense(
+            3, activation=double, kernel_initializer=scaled_uniform, bias_initializer="ones", param_dtype=jnp.bfloat16
+        ),
         (X,),
     ),
     "Dropout": (L.Dropout(0.25, name="drop"), (X,)),
@@ -92,6 +95,14 @@ def test_a_layer_comes_back_with_its_hyperparameters_and_program(name):
     assert program(copied, params, *inputs) == program(layer, params, *inputs)
 
 
+@functools.cache
+def original(name):
+    """The program and the table of an example."""
+    found = solved(name)
+    model = found.example.model
+    return program(model, found.params, *found.example.inputs), str(jm.summarize(model))
+
+
 @pytest.mark.parametrize("copied", [through_json, copy.deepcopy, copy.copy, lambda m: pickle.loads(pickle.dumps(m))])
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_a_model_comes_back_with_its_parameters_and_program(name, copied):
@@ -102,9 +113,7 @@ def test_a_model_comes_back_with_its_parameters_and_program(name, copied):
     assert jm.to_config(model) == jm.to_config(found.example.model)
     specs = jax.eval_shape(model.init, jax.random.key(0), *found.example.inputs)
     assert jax.tree.map(jnp.shape, specs) == jax.tree.map(jnp.shape, found.params)
-    inputs = found.example.inputs
-    assert program(model, found.params, *inputs) == program(found.example.model, found.params, *inputs)
-    assert str(jm.summarize(model)) == str(jm.summarize(found.example.model))
+    assert (program(model, found.params, *found.example.inputs), str(jm.summarize(model))) == original(name)
 
 
 @pytest.mark.parametrize("copied", [through_json, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
@@ -112,26 +121,24 @@ def test_what_was_shared_is_shared_and_nothing_else(copied):
     dense, block = L.Dense(FEATURES), Block()
     x = jm.Input((None, FEATURES))
     row = jm.Sequential([dense, dense, L.Dense(FEATURES)])
-    model = copied(jm.Model(x, [row(x), dense(block(x)), block(x), L.Dense(FEATURES)(x)]))
-    assert sorted(model.layers) == ["block", "dense", "dense_1", "sequential"]
+    model = copied(jm.Model(x, [row(x), row(block(x)), block(x), L.Dense(FEATURES)(x)]))
+    assert sorted(model.layers) == ["block", "dense", "sequential"]
     first, second, third = model.layers["sequential"].layers
-    assert first is second is model.layers["dense"]
-    assert first is not third
+    assert first is second is not third
     calls = [type(call.layer).__name__ for call in model.calls]
-    assert calls == ["Sequential", "Block", "Dense", "Block", "Dense"]
+    assert calls == ["Sequential", "Block", "Sequential", "Block", "Dense"]
+    assert model.calls[0].layer is model.calls[2].layer
     assert model.calls[1].layer is model.calls[3].layer is not block
 
 
 def test_a_copy_can_be_built_on():
-    found = solved("chain")
-    copied = pickle.loads(pickle.dumps(found.example.model))
+    model = solved("chain").example.model
+    copied = pickle.loads(pickle.dumps(model))
     longer = jm.Model(copied.inputs, L.Dense(1, name="more")(copied.outputs))
-    params = longer.init(jax.random.key(0))
+    params = jax.eval_shape(longer.init, jax.random.key(0))
     assert sorted(params) == ["dense", "embedding", "lstm", "more"]
-    x, outputs = ids(), jax.jit(copied.apply)(found.params, ids())
-    np.testing.assert_allclose(outputs, found.outputs, rtol=1e-6)
-    more = jax.jit(longer.apply)(params | found.params, x)
-    np.testing.assert_allclose(more, outputs @ params["more"]["kernel"], rtol=1e-5)
+    with pytest.raises(ValueError, match="is not among its inputs"):  # the nodes are others
+        jm.Model(model.inputs, copied.outputs)
 
 
 def test_sizes_of_cut_models_come_back():
@@ -218,7 +225,9 @@ def test_what_nothing_could_bring_back_is_refused(item):
 def test_classes_and_functions_by_name_at_reading_time():
     config = jm.to_config(L.Dense(3, activation=double))
     config["config"]["activation"] = {"function": "triple"}
-    with pytest.raises(ValueError, match=r"'triple' is not registered. Decorate it with `@jm.register`, or pass `custom"):
+    with pytest.raises(
+        ValueError, match=r"'triple' is not registered. Decorate it with `@jm.register`, or pass `custom"
+    ):
         jm.from_config(config)
     copied = jm.from_config(config, custom={"triple": abs})
     assert copied.activation is abs
@@ -259,6 +268,4 @@ def test_parameters_survive_a_pickle_with_their_model():
     found = solved("nested")
     model, params = pickle.loads(pickle.dumps((found.example.model, found.params)))
     assert_same(params, found.params)
-    x = sequences()
-    assert model.apply(params, x).shape == (BATCH, 2)
-    assert x.shape == (BATCH, TIME, FEATURES)
+    assert jax.eval_shape(model.apply, params, X).shape == (BATCH, 2)

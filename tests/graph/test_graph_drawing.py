@@ -1,5 +1,6 @@
 """Pictures: every box and line is there, in its place, and the text is safe."""
 
+import itertools
 import re
 import warnings
 import xml.etree.ElementTree as ET
@@ -74,21 +75,24 @@ def test_nested_models_are_one_box_or_drawn_inside():
     assert elements(expanded)["inside"] == 3  # the inner model twice, and the head
     assert elements(expanded)["card"] == 1 + 2 * 2 + 2
     assert texts(expanded).count("inside") == 2  # the name of the inner input
-    assert "  subgraph n1[\"inner · Model\"]" in expanded.mermaid
+    assert '  subgraph n1["inner · Model"]' in expanded.mermaid
     assert expanded.mermaid.count("subgraph") == expanded.mermaid.count("\n  end") == 3
 
 
 def test_calls_of_a_shared_layer_are_marked():
     drawing = jm.draw(solved("dictionaries").example.model)
-    assert sorted(text for text in texts(drawing) if text.startswith("Embedding")) == ["Embedding", "Embedding · shared"]
+    assert sorted(text for text in texts(drawing) if text.startswith("Embedding")) == [
+        "Embedding",
+        "Embedding · shared",
+    ]
 
 
 def test_text_is_escaped_and_shortened():
-    name = '<script>&"\'' + "x" * 60 + "`\x00"
+    name = "<script>&\"'" + "x" * 60 + "`\x00"
     model = jm.Model(x := jm.Input((2,), name='in"put'), L.Dense(1, name=name)(x), name="a <b> & c")
     drawing = jm.draw(model)
     shown = [text for text in texts(drawing) if "script" in text]
-    assert shown == ['<script>&"\'' + "x" * 11 + "…" + "x" * 19 + "` "]
+    assert shown == ["<script>&\"'" + "x" * 11 + "…" + "x" * 19 + "` "]
     assert "a <b> & c" in texts(drawing)
     titles = [element.text for element in ET.fromstring(drawing.svg).iter(f"{SVG}title")]
     assert any(name.replace("\x00", " ") in title for title in titles)
@@ -140,7 +144,12 @@ def test_the_numbers_of_styled_links_count_those_of_nested_models():
 
 def test_outputs_and_inputs_have_names():
     x, y = jm.Input((2,)), jm.Input((2,))
-    assert [t for t in texts(jm.draw(jm.Model([x, y], [x + y, x]))) if "put" in t] == ["input", "input_1", "output 0", "output 1"]
+    assert [t for t in texts(jm.draw(jm.Model([x, y], [x + y, x]))) if "put" in t] == [
+        "input",
+        "input_1",
+        "output 0",
+        "output 1",
+    ]
     assert "output" in texts(jm.draw(jm.Model(x, [x * 2])))
     assert "score_0" in texts(jm.draw(jm.Model(x, {"score": (x * 2,)})))
 
@@ -212,7 +221,7 @@ def assert_route_is_clear(route, source, target, boxes):
     for (x, top), (also_x, bottom) in route:  # vertical pieces
         assert x == also_x
         assert not any(box[0] < x < box[2] and box[1] < bottom - 0.1 and top + 0.1 < box[3] for box in boxes)
-    for (_, (_, upper)), ((_, lower), _) in zip(route, route[1:], strict=False):  # bends, in a strip without boxes
+    for (_, (_, upper)), ((_, lower), _) in itertools.pairwise(route):  # bends, in a strip without boxes
         assert upper < lower
         assert not any(box[1] < lower - 0.1 and upper + 0.1 < box[3] for box in boxes)
 

@@ -20,10 +20,16 @@ from jmask import layers as L  # noqa: N812 - it stands in every line
         (lambda: jm.Input((None,), batch_size=3), "Node(input: float32 (3, time))"),
         (lambda: jm.Input((np.int64(4),), jnp.bfloat16), "Node(input: bfloat16 (batch, 4))"),
         (lambda: jm.Input((None, 8), masked=True), "Node(input: float32 (batch, time, 8), mask=(batch, time))"),
-        (lambda: jm.Input((None, "b", 8), masked=True), "Node(input: float32 (batch, time, b, 8), mask=(batch, time, b))"),
+        (
+            lambda: jm.Input((None, "b", 8), masked=True),
+            "Node(input: float32 (batch, time, b, 8), mask=(batch, time, b))",
+        ),
         (lambda: jm.Input([None, 8]), "Node(input: float32 (batch, time, 8))"),
         (lambda: jm.Input((5, 8), masked=True, batch_size=2), "Node(input: float32 (2, 5, 8), mask=(2, 5))"),
-        (lambda: jm.Input((5, None, 8), masked=True), "Node(input: float32 (batch, 5, time, 8), mask=(batch, 5, time))"),
+        (
+            lambda: jm.Input((5, None, 8), masked=True),
+            "Node(input: float32 (batch, 5, time, 8), mask=(batch, 5, time))",
+        ),
         (lambda: jm.Input((), masked=True), "Node(input: float32 (batch,), mask=(batch,))"),
     ],
 )
@@ -38,7 +44,10 @@ def test_an_input_has_the_sizes_that_it_was_given(node, text):
         ((jnp.ones(2),), TypeError, r"takes ints, names and None"),
         (8, TypeError, r"`shape` of an `Input` is a tuple such as `\(None, 8\)`; received 8"),
         ("words", TypeError, r"`shape` of an `Input` is a tuple"),
-        *(((name,), ValueError, "is not a name for a size") for name in ("n-words", "2x", "a b", "", "max", "mod", "é")),
+        *(
+            ((name,), ValueError, "is not a name for a size")
+            for name in ("n-words", "2x", "a b", "", "max", "mod", "é")
+        ),
         *(((name,), ValueError, "is not a name for a size") for name in ("floordiv", "min", "class", "None", "lambda")),
     ],
 )
@@ -92,7 +101,10 @@ def wrong(**changes):
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        (wrong(a=jnp.ones((3, 8))), r"typical: the input `floats` takes float32 \(batch, time, 8\); received float32 \(3, 8\)"),
+        (
+            wrong(a=jnp.ones((3, 8))),
+            r"typical: the input `floats` takes float32 \(batch, time, 8\); received float32 \(3, 8\)",
+        ),
         (wrong(a=jnp.ones((3, 5, 7))), r"the input `floats` .* received float32 \(3, 5, 7\)"),
         (wrong(a=jnp.ones((3, 5, 8), int)), r"the input `floats` .* received int"),
         (wrong(a=jnp.ones((3, 5, 8), bool)), r"the input `floats` .* received bool"),
@@ -100,7 +112,10 @@ def wrong(**changes):
         (wrong(b=jnp.ones((3, 4))), r"the input `ids` takes int32 \(batch, words\); received float32"),
         (wrong(c=jnp.ones((3, 4), int)), r"the input `c` takes bool"),
         (wrong(b=jnp.ones((3, 6), int)), r"the inputs `ids` and `c` have the size `words` in common; received 6 and 4"),
-        (wrong(a=jnp.ones((2, 5, 8))), r"the inputs `floats` and `ids` have the size `batch` in common; received 2 and 3"),
+        (
+            wrong(a=jnp.ones((2, 5, 8))),
+            r"the inputs `floats` and `ids` have the size `batch` in common; received 2 and 3",
+        ),
         ({"a": jnp.ones((3, 5, 8))}, r"the model takes inputs in the structure .*; received PyTreeDef\(\{'a': \*\}\)"),
         ([*wrong().values()], r"the model takes inputs in the structure"),
         (jnp.ones((3, 5, 8)), r"the model takes inputs in the structure"),
@@ -114,7 +129,9 @@ def test_inputs_that_do_not_fit_are_refused(inputs, message):
 
 @pytest.mark.parametrize("inputs", [wrong(a=[[1.0] * 8]), wrong(a=None), wrong(a=3.0), wrong(b="words")])
 def test_inputs_that_are_no_arrays_are_refused(inputs):
-    with pytest.raises(TypeError, match=r"the input `(floats|ids)` takes .*; received a .* Convert it with `jnp.asarray`"):
+    with pytest.raises(
+        TypeError, match=r"the input `(floats|ids)` takes .*; received a .* Convert it with `jnp.asarray`"
+    ):
         typical().apply({}, inputs)
 
 
@@ -134,7 +151,9 @@ def test_unknown_sizes_without_a_name_may_differ_and_named_ones_must_not():
 def test_a_sequential_checks_its_input_too():
     model = jm.Sequential([jm.Input((None, FEATURES), name="steps"), L.Dense(2)])
     params = model.init(jax.random.key(0))
-    with pytest.raises(ValueError, match=r"the input `steps` takes float32 \(batch, time, 2\); received float32 \(3, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"the input `steps` takes float32 \(batch, time, 2\); received float32 \(3, 2\)"
+    ):
         model.apply(params, jnp.ones((BATCH, FEATURES)))
 
 

@@ -6,7 +6,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from graphs import EXAMPLES, FEATURES, LENGTHS, SIZES, TIME, Attend, Halve, Mystery, Scale, assert_same, ids, sequences, solved
+from graphs import (
+    EXAMPLES,
+    FEATURES,
+    LENGTHS,
+    SIZES,
+    TIME,
+    Attend,
+    Halve,
+    Mystery,
+    Scale,
+    assert_same,
+    ids,
+    sequences,
+    solved,
+)
 
 import jmask as jm
 from jmask import layers as L  # noqa: N812 - it stands in every line
@@ -145,7 +159,7 @@ def test_masks_of_a_nest_of_inputs_and_by_name():
     attended = run(lambda a, b: Attend()(a, b, context_mask=a.mask), x, y.fill(0))
     expected = Attend().apply({}, x, y.fill(0), context_mask=x.mask)
     np.testing.assert_allclose(attended.fill(0), expected.fill(0), rtol=1e-6)
-    with pytest.raises(TypeError, match="must be a bool array, None or jm.NO_MASK"):
+    with pytest.raises(TypeError, match=r"must be a bool array, None or jm\.NO_MASK"):
         run(lambda a, b: L.Dense(1)(a, mask="yes"), x, y)
 
 

@@ -215,8 +215,25 @@ def test_two_layers_of_one_name_are_refused():
     x = jm.Input((None, FEATURES))
     h = L.Dense(2, name="a")(L.Dense(2, name="a")(x))
     for make in (lambda: jm.Model(x, h), lambda: jm.Sequential([L.Dense(2, name="a"), L.Dense(2, name="a")])):
-        with pytest.raises(ValueError, match=r"Two layers of a model are called 'a'; their parameters need two names\."):
+        with pytest.raises(
+            ValueError, match=r"Two layers of a model are called 'a'; their parameters need two names\."
+        ):
             make()
+
+
+def test_a_layer_in_two_models_of_one_is_refused_because_it_would_not_be_shared():
+    dense, x, i = L.Dense(FEATURES), jm.Input((None, FEATURES)), jm.Input((None, FEATURES))
+    inner = jm.Model(i, dense(i), name="inner")
+    row = jm.Sequential([jm.Sequential([dense], name="row"), Scale()], name="outer_row")
+    for make, paths in (
+        (lambda: jm.Model(x, dense(inner(x))), "`inner/dense` and `dense`"),
+        (lambda: jm.Model(x, row(inner(x))), "`inner/dense` and `outer_row/row/dense`"),
+        (lambda: jm.Sequential([row, dense]), "`outer_row/row/dense` and `dense`"),
+    ):
+        with pytest.raises(ValueError, match=f"{paths} are one layer, .* would not share them"):
+            make()
+    dropout = L.Dropout(0.5)  # has nothing to share
+    assert jm.Model(x, dropout(jm.Sequential([dropout])(inner(inner(x))))).calls
 
 
 def test_a_traced_function_is_named_after_it_and_takes_examples_or_nodes():

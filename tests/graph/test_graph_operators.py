@@ -30,7 +30,9 @@ def check(function, *inputs):
 @pytest.mark.parametrize("name", BINARY)
 def test_operators_between_nodes_constants_and_arrays(name):
     function = getattr(operator, name)
-    check(lambda x, y: [function(x, y), function(x, 2), function(2.0, x), function(x, OFFSET), function(OFFSET, x)], X, Y)
+    check(
+        lambda x, y: [function(x, y), function(x, 2), function(2.0, x), function(x, OFFSET), function(OFFSET, x)], X, Y
+    )
 
 
 @pytest.mark.parametrize("name", ON_BITS)
@@ -112,7 +114,15 @@ def test_masks_combine_by_and():
 
 
 def test_constants_keep_their_dtypes_in_a_config():
-    for constant in (np.float32(0.1), np.float64(0.1), np.array([1, 2], np.int8), jnp.bfloat16(3), 2, 2.0, float("inf")):
+    for constant in (
+        np.float32(0.1),
+        np.float64(0.1),
+        np.array([1, 2], np.int8),
+        jnp.bfloat16(3),
+        2,
+        2.0,
+        float("inf"),
+    ):
         check(lambda x, c=constant: x * c, jm.masked(jnp.ones((2, 3, 2), jnp.bfloat16), jnp.ones((2, 3), bool)))
 
 

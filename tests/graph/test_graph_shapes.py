@@ -134,7 +134,7 @@ def test_a_flattened_known_size_is_known_to_the_layer_behind_it():
     known, unknown = jm.Input((5, FEATURES)), jm.Input((None, FEATURES))
     params = jm.Model(known, L.Dense(3)(flatten(known))).init(jax.random.key(0))
     assert params["dense"]["kernel"].shape == (10, 3)
-    with pytest.raises(ValueError, match="dense: its parameters .* depend on a size that is unknown"):
+    with pytest.raises(ValueError, match=r"dense: its parameters .* depend on a size that is unknown"):
         jm.Model(unknown, L.Dense(3)(flatten(unknown))).init(jax.random.key(0))
 
 

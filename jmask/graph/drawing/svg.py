@@ -73,7 +73,9 @@ def _card(box: Box) -> _Part:
     name, kind = shorten(box.name, _LONGEST), shorten(box.kind + (" · shared" if box.is_shared else ""), _LONGEST)
     if box.role == "output":
         width = text_width(name, 12.0) + 2 * _INSET
-        return _Part(_rect("io", width, 26.0, 13.0) + _text(width / 2, 17.0, name, "kind", anchor="middle"), width, 26.0)
+        return _Part(
+            _rect("io", width, 26.0, 13.0) + _text(width / 2, 17.0, name, "kind", anchor="middle"), width, 26.0
+        )
     head = text_width(name, 13.0, is_bold=True)
     pills = [_pill(word) for word in box.way]
     pills_width = sum(pill.width + 5 for pill in pills)

@@ -1,0 +1,59 @@
+"""The names of a model's layers, under which their parameters stand."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..layers.base import Layer, sublayers
+
+
+def assign_names(layers: Sequence[Layer]) -> dict[int, str]:
+    """A name for each layer, by its id: its own, or its class in snake case, numbered where it is taken.
+
+    Args:
+        layers: the layers of a model; one that stands twice is one layer.
+
+    Returns:
+        The names.
+
+    Raises:
+        ValueError: two layers were given one name, or one layer is part of two models.
+    """
+    distinct = {id(layer): layer for layer in layers}
+    own = [layer.name for layer in distinct.values() if layer.name is not None]
+    names: dict[int, str] = {}
+    for key, layer in distinct.items():
+        if own.count(layer.name or "") > 1:
+            raise ValueError(f"Two layers of a model are called {layer.name!r}; their parameters need two names.")
+        numbered = (f"{layer.default_name}_{i}" if i else layer.default_name for i in itertools.count())
+        taken = {*own, *names.values()}
+        names[key] = layer.name or next(name for name in numbered if name not in taken)
+    _refuse_shared([(names[key], layer) for key, layer in distinct.items()])
+    return names
+
+
+def _refuse_shared(layers: list[tuple[str, Layer]]) -> None:
+    """Refuses a layer with parameters in two models of one: each would have parameters of its own for it."""
+    paths: dict[int, str] = {}
+    for name, layer in layers:
+        for path, inner in _with_inner(name, layer):
+            first = paths.setdefault(id(inner), path)
+            if first != path and _has_parameters(inner):
+                raise ValueError(
+                    f"`{first}` and `{path}` are one layer, but a model inside a model keeps its parameters to "
+                    "itself, so they would not share them. Call the layer in one of the models only, or make one "
+                    "model of both."
+                )
+
+
+def _with_inner(path: str, layer: Any) -> Iterator[tuple[str, Layer]]:
+    """A layer and, of a model, the layers in it, with their paths."""
+    yield path, layer
+    for name, inner in getattr(layer, "named_layers", {}).items():
+        yield from _with_inner(f"{path}/{name}", inner)
+
+
+def _has_parameters(layer: Any) -> bool:
+    if hasattr(layer, "named_layers"):
+        return any(map(_has_parameters, layer.named_layers.values()))
+    return type(layer).init is not Layer.init or bool(sublayers(layer))
