@@ -100,6 +100,16 @@ def test_training_and_key_may_be_given_to_a_layer_that_does_not_ask(x):
     assert isinstance(Plain()(x, training=True, key=jax.random.key(0)), jm.Masked)
 
 
+def test_training_is_static(x):
+    model = jm.Sequential([jm.layers.Dropout(1.0)])
+    key = jax.random.key(0)
+    with pytest.raises(TypeError, match=r"^sequential: `training` must be known .* static_argnames='training'"):
+        jax.jit(model.apply)({}, x, training=True, key=key)
+    compiled = jax.jit(model.apply, static_argnames="training")
+    assert not compiled({}, x, training=True, key=key).fill(0).any()
+    assert compiled({}, x, key=key).fill(0).any()
+
+
 def test_compute_mask_gets_what_it_asks_for(x, y, other_mask):
     seen = []
 

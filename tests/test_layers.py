@@ -62,6 +62,8 @@ def test_mask_zero_masks_zeros_besides_what_was_masked():
     output = layer.apply(params, jm.from_lengths(ids, [2, 3]))
     assert output.mask.tolist() == [[True, False, False], [False, False, True]]
     assert output.padding_side is None
+    by_hand = layer.compute_mask(ids, jnp.asarray([[True, True, False], [True, True, True]]))
+    assert by_hand.tolist() == [[True, False, False], [False, False, True]]
     assert isinstance(L.Embedding(11, 3).apply(params, ids), jax.Array)
 
 

@@ -5,6 +5,7 @@ import inspect
 from typing import Any, ClassVar, dataclass_transform
 
 import jax
+from jax.core import Tracer
 
 from ..masked import mask_of
 from . import masks, path
@@ -22,6 +23,8 @@ class Layer:
     - `call(self, params, inputs, ...)`: the values of the outputs. It receives plain arrays with zeros at padded
       positions. A parameter named `mask` receives the mask of the first input (None if it has none; for a list or
       dict of inputs a list or dict), `context_mask` that of the input `context`, `training` a bool, `key` a PRNG key.
+      Where parameters meet a function that is infinite at 0, fill in something else:
+      `params["w"] * jnp.log(jnp.where(mask[..., None], inputs, 1))`.
     - `init(self, key, *inputs)`: the parameters, a nested dict. Without it a layer has none of its own; a layer with
       layers in its fields, which calls them as `self.lstm.apply(params["lstm"], x)`, gets theirs under these names.
     - what becomes of the mask: nothing (it is dropped, with a warning), `supports_masking = True` (every step is
@@ -31,7 +34,9 @@ class Layer:
     Left at None, a layer uses it if its `call` sees it.
 
     With `takes_masked = True` the inputs arrive as they are, `Masked` or arrays, and `call` answers itself for the
-    masks of its outputs by returning `Masked`. The same may be done leaf by leaf in any `call`.
+    masks of its outputs by returning `Masked`. The same may be done leaf by leaf in any `call`. A layer made of layers
+    wants this, unless it hands the mask on by hand (`self.lstm.apply(params["lstm"], x, mask=mask)`): its layers see no
+    mask in a plain array.
 
     Two calls share parameters if they are calls of the same object: identity decides, not equality.
 
@@ -52,6 +57,11 @@ class Layer:
             raise TypeError(
                 f"`{cls.__name__}` defines `__init__`. A layer is a frozen dataclass: declare its hyperparameters as "
                 "fields (`units: int`), and make its parameters in `init(self, key, *inputs)`."
+            )
+        if cls.takes_masked and cls.compute_mask is not Layer.compute_mask:
+            raise TypeError(
+                f"`compute_mask` of `{cls.__name__}` would never be asked, because with `takes_masked = True` the `call` "
+                "answers for the masks itself, by returning `Masked`. Define one of the two."
             )
         if "previous_mask" in inspect.signature(cls.compute_mask).parameters:
             raise TypeError(
@@ -164,6 +174,11 @@ def run(
 ) -> Any:
     """`layer.apply` under a name given by a model."""
     with path.scope(name, layer):
+        if isinstance(training, Tracer):
+            raise TypeError(
+                f"{path.current()}: `training` must be known while the program is traced; make it static, "
+                "`jax.jit(model.apply, static_argnames='training')`."
+            )
         arguments = bind(type(layer).call, inputs, dict(named), mask)
         if isinstance(params, Slot):
             params = params.fill(layer, arguments.bound.args)

@@ -62,7 +62,7 @@ class Slot:
 
     def initialise(self, key: Any) -> Any:
         """The parameters themselves."""
-        with path.scope(self.name, self.layer), muted():
+        with muted():
             return initialise(self.layer, fold_in_name(key, self.name), self.specs)
 
     def _refuse(self, *_: Any) -> Any:

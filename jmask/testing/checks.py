@@ -3,6 +3,7 @@
 import dataclasses
 import pickle
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,8 +20,6 @@ def takes_masked(subject: Subject, example: Example) -> None:
     """Law 1: a `Masked` goes in; arrays, and `Masked` whose masks fit, come out."""
     try:
         leaves = output_leaves(subject.run(subject.inputs(example)))
-    except MaskDroppedError as error:
-        raise LawBroken(5, str(error)) from error
     except Exception as error:
         raise LawBroken(1, f"a `Masked` raises {_text(error)}") from error
     for i, leaf in enumerate(leaves):
@@ -43,21 +42,21 @@ def compiles_once(subject: Subject, example: Example) -> None:
 
 def keeps_masks(subject: Subject, example: Example) -> None:
     """Law 5: an output that grows with the padding has a mask."""
-    padded = subject.shapes(subject.inputs(example))
+    try:
+        padded = subject.shapes(subject.inputs(example), is_strict=True)
+    except MaskDroppedError as error:
+        raise LawBroken(5, str(error)) from error
     unpadded = subject.shapes(subject.inputs(example, alone=range(len(example.lengths))))
-    for i, (leaf, alone) in enumerate(zip(padded, unpadded, strict=True)):
+    for i, (leaf, alone) in enumerate(zip(padded, unpadded, strict=False)):
         if not isinstance(leaf, Masked) and (isinstance(alone, Masked) or leaf.shape != alone.shape):
             reason = f"output {i} has lost its mask: an array of shape {leaf.shape}, without padding {alone.shape}"
             raise LawBroken(5, reason)
 
 
 def is_pure(subject: Subject, example: Example) -> None:
-    """Law 7: the same in, the same out, and what went in stays as it was."""
+    """Law 7: the same in, the same out."""
     inputs = subject.inputs(example)
     first, second = (output_leaves(subject.run(inputs)) for _ in range(2))
-    for before, after in zip(*map(jax.tree.leaves, (subject.inputs(example), inputs)), strict=True):
-        if before.tobytes() != after.tobytes():
-            raise LawBroken(7, f"it changes an input in place:\n  before: {before.tolist()}\n  after: {after.tolist()}")
     compare_outputs(7, "called again", second, [first])
 
 
@@ -98,7 +97,7 @@ def takes_holes(subject: Subject, example: Example) -> None:
 def takes_empty_rows(subject: Subject, example: Example) -> None:
     """Law 4: an empty row is finite, hides its padding, passes no gradient to it, and leaves other rows alone."""
     outcome = subject.outcome(example)
-    check_finite(4, outcome)
+    check_finite(4, outcome, rows=[row for row, length in enumerate(example.lengths) if not length])
     _check_no_gradient_at_padding(4, "with an empty row, ", outcome)
     compare_outcomes(4, "with an empty row", subject.outcome(example, kind=0), [outcome])
     longer = dataclasses.replace(example, time=example.time + 3)
@@ -111,17 +110,21 @@ def takes_empty_rows(subject: Subject, example: Example) -> None:
 
 def survives_transforms(subject: Subject, example: Example) -> None:
     """Law 1: jit, vmap and pickle see a mask as data."""
-    outputs = subject.run(subject.inputs(example))
-    compare_outputs(1, "under `jax.jit`", subject.outcome(example).outputs, [output_leaves(outputs)])
-    examples = [example, dataclasses.replace(example, lengths=example.lengths[::-1])]
+    outcome, outputs = subject.outcome(example), subject.run(subject.inputs(example))
+    compare_outputs(1, "under `jax.jit`", outcome.outputs, [output_leaves(outputs)])
+    pickled = _attempt("`pickle`", lambda: pickle.loads(pickle.dumps(outputs)))
+    compare_outputs(1, "after `pickle`", output_leaves(pickled), [output_leaves(outputs)])
+    other = dataclasses.replace(example, lengths=example.lengths[::-1])
+    first, second = _attempt("`jax.vmap`", lambda: subject.mapped(example, other))
+    compare_outputs(1, "under `jax.vmap`", first, [outcome.outputs])
+    compare_outputs(1, "under `jax.vmap`", second, [subject.outcome(other).outputs])
+
+
+def _attempt(what: str, function: Callable[[], Any]) -> Any:
     try:
-        mapped = subject.mapped(*examples)
-        pickled = output_leaves(pickle.loads(pickle.dumps(outputs)))
+        return function()
     except Exception as error:
-        raise LawBroken(1, f"`jax.vmap` or `pickle` raises {_text(error)}") from error
-    for each, found in zip(examples, mapped, strict=True):
-        compare_outputs(1, "under `jax.vmap`", found, [subject.outcome(each).outputs])
-    compare_outputs(1, "after `pickle`", pickled, [output_leaves(outputs)])
+        raise LawBroken(1, f"{what} raises {_text(error)}") from error
 
 
 def _check_no_gradient_at_padding(law: int, where: str, outcome: Outcome) -> None:

@@ -1,13 +1,13 @@
 """Outcomes against outcomes, row by row and without padding."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..masked import Masked
+from ..masked import Masked, values_of
 from .laws import LawBroken
 from .subject import Outcome
 from .tolerance import assert_close
@@ -41,9 +41,8 @@ def compare_outcomes(
             )
     if rows is None:
         added = jax.tree.map(lambda *leaves: sum(map(np.asarray, leaves)), *[o.param_gradients for o in expected])
-        for path, gradient in named_leaves(actual.param_gradients):
-            what = f"{where}, the gradient of the parameter {path}"
-            _compare(law, what, [gradient], [dict(named_leaves(added))[path]], None)
+        for (path, gradient), total in zip(named_leaves(actual.param_gradients), jax.tree.leaves(added), strict=True):
+            _compare(law, f"{where}, the gradient of the parameter {path}", [gradient], [total], None)
 
 
 def compare_outputs(
@@ -55,6 +54,8 @@ def compare_outputs(
     rows: Collection[int] | None = None,
 ) -> None:
     """The leaves of outputs at real steps; arguments as in `compare_outcomes`."""
+    if any(len(leaves) != len(actual) for leaves in expected):
+        raise LawBroken(law, f"{where}: {len(actual)} outputs, not {[len(leaves) for leaves in expected]}")
     for i, leaf in enumerate(actual):
         found = [row for leaves in expected for row in rows_of(leaves[i])]
         _compare(law, f"{where}, output {i}", rows_of(leaf), found, rows)
@@ -68,16 +69,21 @@ def rows_of(leaf: Any) -> list[np.ndarray]:
     return [np.asarray(leaf)] if leaf.ndim == 0 else list(map(np.asarray, np.asarray(leaf)))
 
 
-def check_finite(law: int, outcome: Outcome) -> None:
-    """No NaN and no inf in an output or a gradient.
+def check_finite(law: int, outcome: Outcome, *, rows: Collection[int]) -> None:
+    """No NaN and no inf in these rows of an output or a gradient; of parameters, if they are all rows.
 
     Raises:
         LawBroken: there is one.
     """
-    for name, leaf in _named_floats(outcome):
+    leaves = [(f"output {i}", leaf) for i, leaf in enumerate(outcome.outputs)]
+    leaves += [(f"the gradient of input {i}", values_of(leaf)) for i, leaf in enumerate(outcome.input_gradients)]
+    for name, leaf in leaves:
         for i, row in enumerate(rows_of(leaf)):
-            if not np.isfinite(row).all():
-                raise LawBroken(law, f"{name}, row {i}, is not finite:\n  received: {row}")
+            if i in rows:
+                _check_finite(law, f"{name}, row {i}", row)
+    if len(rows) == len(outcome.inputs[0]):
+        for path, gradient in named_leaves(outcome.param_gradients):
+            _check_finite(law, f"the gradient of the parameter {path}", np.asarray(gradient))
 
 
 def named_leaves(tree: Any) -> list[tuple[str, Any]]:
@@ -90,15 +96,9 @@ def is_float(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jnp.floating)
 
 
-def _named_floats(outcome: Outcome) -> Iterator[tuple[str, Any]]:
-    leaves = [(f"output {i}", leaf) for i, leaf in enumerate(outcome.outputs)]
-    leaves += [(f"the gradient of input {i}", _values(leaf)) for i, leaf in enumerate(outcome.input_gradients)]
-    leaves += [(f"the gradient of the parameter {path}", leaf) for path, leaf in named_leaves(outcome.param_gradients)]
-    return ((name, leaf) for name, leaf in leaves if is_float(leaf))
-
-
-def _values(leaf: Any) -> Any:
-    return leaf.values if isinstance(leaf, Masked) else leaf
+def _check_finite(law: int, name: str, values: np.ndarray) -> None:
+    if is_float(values) and not np.isfinite(values).all():
+        raise LawBroken(law, f"{name}, is not finite:\n  received: {values}")
 
 
 def _under_mask(x: Any, gradient: Any) -> Any:
@@ -109,7 +109,8 @@ def _under_mask(x: Any, gradient: Any) -> Any:
 def _compare(law: int, what: str, actual: list[Any], expected: list[Any], rows: Collection[int] | None) -> None:
     actual = actual if rows is None else [row for i, row in enumerate(actual) if i in rows]
     if len(actual) != len(expected):
-        raise LawBroken(law, f"{what}: {len(actual)} rows, where there are {len(expected)} sequences")
+        rows_text = f"{len(actual)} rows of the batch, {len(expected)} of its sequences"
+        raise LawBroken(law, f"{what}: {rows_text}; an array must begin with the batch axis")
     for i, (row, expected_row) in enumerate(zip(actual, expected, strict=True)):
         try:
             assert_close(row, expected_row)

@@ -65,7 +65,7 @@ def random_masked(
         padding_value: what it holds, by default NaN, or the largest number that the dtype has.
 
     Returns:
-        A `Masked` of NumPy arrays, values `(rows, time, *features)`, without a hint of its padding side.
+        A `Masked`, values `(rows, time, *features)`, without a hint of its padding side.
 
     Raises:
         ValueError: integers without `maximum`, a `time` that is too short, or another word for `padding`.
@@ -126,4 +126,4 @@ def place(rows: Sequence[np.ndarray], mask: np.ndarray, padding_value: Any) -> M
     steps = np.concatenate(rows)
     values = np.full((*mask.shape, *steps.shape[1:]), padding_value, steps.dtype)
     values[mask] = steps
-    return Masked(values, mask)
+    return Masked(jnp.asarray(values), jnp.asarray(mask))

@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import MaskDroppedWarning, strict
-from ..masked import Masked
+from ..masked import Masked, fill
 from .examples import Example
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What comes out for a batch: leaves of NumPy arrays and `Masked` of them.
+    """What comes out for a batch: leaves that are arrays or `Masked`.
 
     Attributes:
         inputs: the leaves of the inputs.
@@ -43,7 +43,6 @@ class Subject:
         params: its parameters.
         specs: `InputSpec` in the structure of the inputs.
         key: a PRNG key for the numbers.
-        is_strict: whether a dropped mask raises.
     """
 
     name: str
@@ -51,7 +50,6 @@ class Subject:
     params: Any
     specs: tuple[Any, ...]
     key: Any
-    is_strict: bool = True
 
     def inputs(self, example: Example, *, kind: int = -1, alone: Sequence[int] | None = None) -> tuple[Any, ...]:
         """The inputs of an example.
@@ -77,18 +75,22 @@ class Subject:
 
     def run(self, inputs: tuple[Any, ...]) -> Any:
         """The outputs, step by step, without compilation."""
-        with self._rules():
+        with _rules():
             return self.function(self.params, inputs)
 
-    def shapes(self, inputs: tuple[Any, ...]) -> list[Any]:
-        """The leaves of the outputs as `jax.ShapeDtypeStruct` and `Masked` of them, for any lengths."""
-        with self._rules():
+    def shapes(self, inputs: tuple[Any, ...], *, is_strict: bool = False) -> list[Any]:
+        """The leaves of the outputs as `jax.ShapeDtypeStruct` and `Masked` of them, for any lengths.
+
+        Raises:
+            MaskDroppedError: a mask is dropped, and `is_strict`.
+        """
+        with _rules(is_strict):
             return output_leaves(jax.eval_shape(self.function, self.params, inputs))
 
     def outcome(self, example: Example, **options: Any) -> Outcome:
         """What comes out for an example, compiled; options as for `inputs`."""
         inputs = self.inputs(example, **options)
-        with self._rules():
+        with _rules():
             (param_gradients, input_gradients), outputs = self._compiled(self.params, inputs)
         leaves = functools.partial(jax.tree.leaves, is_leaf=_is_masked)
         return Outcome(leaves(inputs), output_leaves(outputs), param_gradients, leaves(input_gradients))
@@ -96,7 +98,7 @@ class Subject:
     def mapped(self, *examples: Example) -> list[list[Any]]:
         """The leaves of the outputs for examples of one shape, with one call under `jax.vmap`."""
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *map(self.inputs, examples))
-        with self._rules():
+        with _rules():
             outputs = jax.jit(jax.vmap(self.function, in_axes=(None, 0)))(self.params, stacked)
         rows = [jax.tree.map(lambda leaf, i=i: leaf[i], outputs) for i in range(len(examples))]
         return [output_leaves(row) for row in rows]
@@ -115,13 +117,13 @@ class Subject:
 
         return jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True, allow_int=True))
 
-    @contextlib.contextmanager
-    def _rules(self) -> Iterator[None]:
-        """Dropped masks raise, or are let pass if they are not the question; products are as exact as they can be."""
-        with strict(self.is_strict), warnings.catch_warnings(), jax.default_matmul_precision("highest"):
-            if not self.is_strict:
-                warnings.simplefilter("ignore", MaskDroppedWarning)
-            yield
+
+@contextlib.contextmanager
+def _rules(is_strict: bool = False) -> Iterator[None]:
+    """A dropped mask raises, or is let pass where it is not the question; products are as exact as they can be."""
+    with strict(is_strict), warnings.catch_warnings(), jax.default_matmul_precision("highest"):
+        warnings.simplefilter("ignore", MaskDroppedWarning)
+        yield
 
 
 def output_leaves(outputs: Any) -> list[Any]:
@@ -136,13 +138,13 @@ def weighted_sum(leaves: Sequence[Any]) -> Any:
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             continue
         rng = np.random.default_rng(i)
-        if isinstance(leaf, Masked):
+        if isinstance(leaf, Masked) and leaf.mask.ndim > 1:
             axis = leaf.mask.ndim - 1
             position = jnp.maximum(jnp.cumsum(leaf.mask, axis) - 1, 0)
             weights = jnp.asarray(rng.normal(size=leaf.shape[axis:]), leaf.dtype)[position]
             total += jnp.sum(leaf.fill(0) * weights)
         else:
-            total += jnp.sum(leaf * jnp.asarray(rng.normal(size=leaf.shape[1:]), leaf.dtype))
+            total += jnp.sum(fill(leaf, 0) * jnp.asarray(rng.normal(size=leaf.shape[1:]), leaf.dtype))
     return total
 
 

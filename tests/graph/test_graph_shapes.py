@@ -51,6 +51,16 @@ def test_sizes_follow_from_unknown_ones(function, expected):
     assert shapes(function) == [expected]
 
 
+def test_a_graph_can_be_cut_where_sizes_are_products_and_powers():
+    x = jm.Input((None,))
+    square = layer(lambda x: x[:, :, None] * x[:, None])(x)
+    flatten = layer(lambda x: x.reshape(x.shape[0], -1))
+    flat = flatten(square)
+    assert str(flat.shape) == "(batch, time^2)"
+    total = L.Dense(2)(layer(lambda x: x.sum(1, keepdims=True))(flatten(square) + flat))
+    assert jm.Model([square, flat], total).init(jax.random.key(0))["dense"]["kernel"].shape == (1, 2)
+
+
 @pytest.mark.parametrize(("step", "start"), [(2, 0), (3, 1), (-1, None), (-2, None), (4, -8)])
 def test_a_strided_slice_has_the_size_that_it_has(step, start):
     function = lambda x: x[:, start::step]  # noqa: E731

@@ -60,8 +60,9 @@ def css(scope: str = ".jmask-drawing") -> str:
     """The style sheet: light, or dark where the page or else the system is dark."""
     dark_pages = "".join(_rules(_DARK, f"{page} {scope}") for page in _DARK_PAGES)
     light_pages = "".join(_rules(_LIGHT, f"{page} {scope}") for page in _LIGHT_PAGES)
+    size = f"@media all{{{scope}{{max-width:100%;height:auto}}}}"  # not for programs that take `auto` for 0
     dark_system = f"@media(prefers-color-scheme:dark){{{_rules(_DARK, scope)}}}"
-    return _rules(_ALWAYS, scope) + _rules(_LIGHT, scope) + dark_system + dark_pages + light_pages
+    return size + _rules(_ALWAYS, scope) + _rules(_LIGHT, scope) + dark_system + dark_pages + light_pages
 
 
 def text_width(text: str, size: float, *, is_bold: bool = False, is_mono: bool = False) -> float:

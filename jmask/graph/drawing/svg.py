@@ -44,7 +44,7 @@ def svg(diagram: Diagram) -> str:
     height = legend_top + legend.height + _PADDING * 0.8
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="jmask-drawing" role="img" width="{_n(width)}" '
-        f'height="{_n(height)}" viewBox="0 0 {_n(width)} {_n(height)}" style="max-width:100%;height:auto">'
+        f'height="{_n(height)}" viewBox="0 0 {_n(width)} {_n(height)}">'
         f"<title>{_escape(diagram.title)}</title><style>{css()}</style>"
         f'<rect class="paper" x="0.5" y="0.5" width="{_n(width - 1)}" height="{_n(height - 1)}" rx="12"/>'
         + _text(_PADDING, _PADDING + 13, title, "title")
