@@ -16,12 +16,17 @@ _SCALARS = (bool, int, float, complex, np.generic)
 
 def expand(mask: Any, ndim: int) -> Any:
     """The mask with axes of size 1 behind, up to rank `ndim`, so that it broadcasts against values of that rank."""
+    return mask.reshape((*mask.shape, *(1,) * (ndim - mask.ndim)))
+
+
+def still_bool(mask: Any) -> Any:
+    """The mask, which anything that rebuilds pytrees may have changed unseen."""
     if mask.dtype != bool:
         raise TypeError(
             f"A mask must be bool, and this one has become {mask.dtype}: a function over all leaves, such as "
             "`jax.tree.map(jnp.sin, x)`, changes the mask too. Use `x.map(jnp.sin)`, or `x.values` of a gradient."
         )
-    return mask.reshape((*mask.shape, *(1,) * (ndim - mask.ndim)))
+    return mask
 
 
 def is_host_only(values: Any) -> bool:
@@ -68,7 +73,7 @@ def guard(values: Any, mask: Any) -> Any:
 
     Strings and objects get a copy of a real one instead, so that a host function meets nothing that it does not know.
     """
-    mask = expand(mask, max(mask.ndim, values.ndim))
+    mask = expand(still_bool(mask), max(mask.ndim, values.ndim))
     if is_host_only(values):
         mask, values = np.broadcast_arrays(mask, values)
         return np.where(mask, values, values[mask][0]) if mask.any() else values

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import ArrayLike, Int
 
 from . import display
-from .arithmetic import Arithmetic, convert, expand, fits, guard, is_host_only
+from .arithmetic import Arithmetic, convert, expand, fits, guard, is_host_only, still_bool
 from .indexing import side_after, split_index, take
 
 PaddingSide = Literal["right", "left"] | None
@@ -60,7 +60,7 @@ class Masked(Arithmetic):
         """Number of real steps along the last axis of the mask, int32: `(batch,)` for a `(batch, time)` mask."""
         if self.mask.ndim == 0:
             raise ValueError("`lengths` needs a mask with a time axis; this mask has rank 0 (one step).")
-        return expand(self.mask, self.mask.ndim).sum(axis=-1, dtype=np.int32)
+        return still_bool(self.mask).sum(axis=-1, dtype=np.int32)
 
     def fill(self, value: Any = 0) -> Any:
         """The values as a plain array, with `value` at every padded position.
@@ -81,7 +81,7 @@ class Masked(Arithmetic):
         if not fits(value, self.values):
             rule = f"`fill`: the value {value!r} does not fit values of dtype {self.dtype}"
             raise TypeError(f"{rule}; give another one, or convert the values first with `x.astype(...)`.")
-        mask = expand(self.mask, self.ndim)
+        mask = expand(still_bool(self.mask), self.ndim)
         if is_host_only(self.values):
             return np.where(mask, self.values, value)
         values = jnp.asarray(self.values)

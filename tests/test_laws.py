@@ -4,7 +4,6 @@ import inspect
 from collections.abc import Iterator, Mapping
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from batches import LENGTHS, TIME, Steps, draw_rows, place, right
@@ -43,12 +42,9 @@ def test_transforms(case, rng, x64):
     judge(Trial(case, rng), TRANSFORM_LAWS)
 
 
-@EVERY_CASE
+@pytest.mark.parametrize("case", [case for case in CASES if case.has_floats], ids=str)
 def test_dtypes(case, rng):
-    trial = Trial(case, rng)
-    if not any(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves((trial.params, trial.rows))):
-        pytest.skip("no floats")
-    judge(trial, DTYPE_LAWS)
+    judge(Trial(case, rng), DTYPE_LAWS)
 
 
 @pytest.mark.parametrize("name", REDUCTIONS)

@@ -60,7 +60,7 @@ class Layer:
             )
         if cls.takes_masked and cls.compute_mask is not Layer.compute_mask:
             raise TypeError(
-                f"`compute_mask` of `{cls.__name__}` would never be asked, because with `takes_masked = True` the `call` "
+                f"`compute_mask` of `{cls.__name__}` would never be asked: with `takes_masked = True` its `call` "
                 "answers for the masks itself, by returning `Masked`. Define one of the two."
             )
         if "previous_mask" in inspect.signature(cls.compute_mask).parameters:

@@ -49,6 +49,12 @@ class Case:
     def kinds(self) -> tuple[Kind, ...]:
         return (self.output,) if isinstance(self.output, str) else self.output
 
+    @property
+    def has_floats(self) -> bool:
+        """Whether the dtype of the parameters or of an input can be another one."""
+        is_float = (isinstance(spec, Vector) or spec.maximum is None for spec in self.inputs)
+        return any(is_float) or bool(jax.tree.leaves(self.params()))
+
     def __str__(self) -> str:
         return self.name
 
