@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 import jmask as jm
 
@@ -42,6 +43,10 @@ def convolves_over_the_bias_of_padding(x: jm.Masked) -> Any:
         return v + jnp.pad(v[:, 1:], ((0, 0), (0, 1), (0, 0)))
 
     return x.with_values(plus_next(plus_next(x.fill(0)) + 1))
+
+
+def removes_nan_only(x: jm.Masked) -> Any:
+    return (jnp.where(jnp.isnan(x.values), 0, x.values) * x.mask[..., None]).sum(axis=1)
 
 
 def guards_the_output_only(x: jm.Masked) -> Any:
@@ -90,6 +95,11 @@ def returns_a_local_type(x: jm.Masked) -> Any:
         second: Any
 
     return Pair(x, x)
+
+
+def calls_the_host(x: jm.Masked) -> Any:
+    values = jax.lax.stop_gradient(x.fill(0))
+    return x * jax.pure_callback(np.abs, values, values)
 
 
 def loses_the_mask(x: jm.Masked) -> Any:
@@ -154,6 +164,7 @@ FAULTS = [
     (returns_a_list, 1, [1], "neither an array"),
     (knows_whether_it_is_traced, 1, [1], "under `jax.jit`"),
     (returns_a_local_type, 1, [1], "pickle"),
+    (calls_the_host, 1, [1], "`jax.vmap` raises NotImplementedError"),
     (counts_padding_in_the_mean, 2, [1], "output 0, row 0"),
     (counts_padding_in_the_loss, 2, [1], "output 0, row 0"),
     (pools_all_rows, 2, [1, 2], "must begin with the batch axis"),
@@ -162,6 +173,7 @@ FAULTS = [
     (normalises_over_the_batch, 2, [1, 2], "output 0, row 0"),
     (convolves_over_the_bias_of_padding, 2, [1], "output 0, row 0"),
     (multiplies_by_the_mask, 3, [1], "with nan in the padding, output 0"),
+    (removes_nan_only, 3, [1], "with inf in the padding, output 0"),
     (guards_the_output_only, 3, [1], "the gradient of input 0 at padding"),
     (divides_by_a_count_of_zero, 4, [0], "output 0, row 0, is not finite"),
     (adds_a_large_negative_number, 4, [0], "with an empty row and three more steps of padding"),

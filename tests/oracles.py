@@ -46,6 +46,10 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-x))
 
 
+def away_from_zero(params: Params, x: Row) -> np.ndarray:
+    return x + np.sign(x)
+
+
 def softmax(axis: int) -> Callable[[Params, Row], np.ndarray]:
     """Axis 0 is time; without steps there is nothing to weigh."""
 

@@ -136,11 +136,17 @@ def leaves_of(outputs: Any) -> list[Any]:
     return jax.tree.leaves(outputs, is_leaf=lambda leaf: isinstance(leaf, jm.Masked))
 
 
-def rows_of(case: Case, outputs: Any) -> Rows:
-    """The rows of every output, after a check that outputs of sequences have masks and others have none."""
+def with_kinds(case: Case, outputs: Any) -> list[tuple[str, Any]]:
+    """The leaves, after a check that outputs of sequences have masks and others have none."""
     leaves = list(zip(case.kinds, leaves_of(outputs), strict=True))
     for kind, leaf in leaves:
         assert isinstance(leaf, jm.Masked) == (kind == "sequence"), f"a {kind} output came as {leaf!r}"
+    return leaves
+
+
+def rows_of(case: Case, outputs: Any) -> Rows:
+    """The rows of every output."""
+    leaves = with_kinds(case, outputs)
     return [[np.asarray(leaf)] if kind == "batch" else real_steps(leaf) for kind, leaf in leaves]
 
 
@@ -157,7 +163,7 @@ def assert_rows_equal(actual: Rows, expected: Rows, precision: str | None = None
 def weighted_sum(case: Case, outputs: Any) -> Any:
     """A sum of all outputs that knows which entry of which step of which row is which; padding has no part in it."""
     total = jnp.zeros(())
-    for i, (kind, leaf) in enumerate(zip(case.kinds, leaves_of(outputs), strict=True)):
+    for i, (kind, leaf) in enumerate(with_kinds(case, outputs)):
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             continue
         weights = _weights(i, kind, leaf.shape if kind == "batch" else leaf.shape[1:])

@@ -154,6 +154,9 @@ def test_narrow_dtypes_are_those_of_jax(name, dtype):
 def test_a_mean_in_half_precision_does_not_overflow_on_the_way(name, value):
     x = jm.from_lengths(jnp.full((1, 3000), 100, "float16"), [2000])
     assert_close(getattr(jm.ops, name)(x, 1), [value])
+    peak = jm.from_lengths(jnp.asarray([[300] + 11 * [0]], "float16"), [10])
+    assert_close(jm.ops.var(peak, 1), [300**2 / 10 * 9 / 10])
+    assert_close(jm.ops.std(peak, 1), [90.0])
     large = jm.masked(jnp.asarray([[2**30, 2**30, 2**30, 5]]), jnp.asarray([[True, True, True, False]]))
     assert_close(jm.ops.mean(large), 2.0**30)
 

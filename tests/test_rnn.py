@@ -115,6 +115,14 @@ def test_it_is_a_loop_over_the_steps_of_each_row(reverse, params, x):
         assert_close(state.cell[row], cell)
 
 
+def test_an_initial_state_of_another_dtype_is_converted(params, x):
+    ones = jnp.ones((BATCH, UNITS))
+    expected = lstm(params, x, initial_state=jm.rnn.LSTMState(ones, ones))
+    for dtype in ("int32", "bfloat16"):
+        given = jm.rnn.LSTMState(ones.astype(dtype), np.ones((BATCH, UNITS), "float32"))
+        assert_trees_close(lstm(params, x, initial_state=given)[1], expected[1])
+
+
 # Under the transforms of JAX
 
 

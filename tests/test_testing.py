@@ -46,6 +46,11 @@ def test_the_message_shows_the_example():
     )
 
 
+def test_garbage_among_ids_is_found(getkey):
+    with pytest.raises(LawBroken, match=r"breaks law 3.* with 2147483647 in the padding"):
+        check_function(lambda x: x.values.max(axis=1), IDS, key=getkey(), maximum=7)
+
+
 def test_gradients_are_compared(getkey):
     @jax.custom_jvp
     def total(x: Any) -> Any:

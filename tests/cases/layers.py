@@ -12,6 +12,7 @@ import jmask as jm
 from jmask.layers import LSTM, RNN, Bidirectional
 
 from .case import layer_case
+from .masked import away_from_zero
 from .ops import RANDOM
 from .rnn import Leaky
 
@@ -48,7 +49,9 @@ STEPWISE = [
     ),
     layer_case(jm.layers.Dense(5), "", oracles.dense, any_rank=True),
     layer_case(
-        jm.layers.Dense(5, activation="tanh", use_bias=False), "activation", lambda p, x: np.tanh(oracles.dense(p, x))
+        jm.layers.Dense(5, activation=away_from_zero, use_bias=False),
+        "activation",
+        lambda p, x: oracles.away_from_zero(p, oracles.dense(p, x)),
     ),
     layer_case(jm.layers.Activation("sigmoid"), "", oracles.stepwise(oracles.sigmoid), any_rank=True),
     layer_case(jm.layers.Softmax(), "features", oracles.softmax(-1), any_rank=True),
