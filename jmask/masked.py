@@ -62,6 +62,14 @@ class Masked(Arithmetic):
             raise ValueError("`lengths` needs a mask with a time axis; this mask has rank 0 (one step).")
         return still_bool(self.mask).sum(axis=-1, dtype=np.int32)
 
+    @property
+    def is_right_padded(self) -> bool:
+        """Whether a fast path may take every row for real steps and then padding.
+
+        A mask of rank 1 never counts: `jax.vmap(f, in_axes=1)` hands `f` the rows of one step under the hint of a batch.
+        """
+        return self.padding_side == "right" and self.mask.ndim > 1
+
     def fill(self, value: Any = 0) -> Any:
         """The values as a plain array, with `value` at every padded position.
 

@@ -42,7 +42,7 @@ def compact(x: Masked | ArrayLike) -> tuple[Masked, "StepOrder"]:
     x = as_masked(x)
     if x.mask.ndim == 0:
         raise ValueError(f"`compact` needs a time axis; received values {x.shape} with a mask of rank 0.")
-    if x.padding_side == "right":
+    if x.is_right_padded:
         return x, StepOrder(None, x.mask, x.padding_side)
     time = x.mask.shape[-1]
     steps = jnp.arange(time, dtype=jnp.int32)

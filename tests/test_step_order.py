@@ -143,3 +143,9 @@ def test_errors_of_compact():
     y, restore = jm.compact(jm.pad_sequences(RAGGED, padding="pre"))
     with pytest.raises(ValueError, match=r"`restore` puts values back under a mask of shape \(4, 5\).*received \(4, 4"):
         restore(y[:, :4])
+
+
+def test_the_hint_of_a_batch_means_nothing_to_a_function_mapped_over_time():
+    x = jm.from_lengths(jnp.arange(12.0).reshape(3, 4), [0, 4, 2])  # at the last step only the middle row is real
+    hinted = jax.vmap(lambda step: jm.compact(step)[0].fill(-1), in_axes=1)(x)
+    np.testing.assert_array_equal(hinted[-1], [7, -1, -1])

@@ -55,7 +55,7 @@ def _draw(x: Any, keep: float, key: Any) -> Array:
         return jax.random.bernoulli(key, keep, x.shape)
     time_major = (x.shape[axis], *x.shape[:axis], *x.shape[axis + 1 :])
     drawn = jnp.moveaxis(jax.random.bernoulli(key, keep, time_major), 0, axis)
-    if not isinstance(x, Masked) or x.padding_side == "right":
+    if not isinstance(x, Masked) or x.is_right_padded:
         return drawn
     position = jnp.maximum(jnp.cumsum(x.mask, axis, dtype=jnp.int32) - 1, 0)
     position = position.reshape(*position.shape, *(1,) * (x.ndim - position.ndim))
