@@ -66,7 +66,7 @@ class Masked(Arithmetic):
     def is_right_padded(self) -> bool:
         """Whether a fast path may take every row for real steps and then padding.
 
-        A mask of rank 1 never counts: `jax.vmap(f, in_axes=1)` hands `f` the rows of one step under the hint of a batch.
+        A mask of rank 1 never counts: `jax.vmap(f, in_axes=1)` hands `f` one step of all rows under a batch's hint.
         """
         return self.padding_side == "right" and self.mask.ndim > 1
 
