@@ -158,7 +158,7 @@ def _heading(arguments: list[str]) -> str:
     )
 
 
-SECTIONS = [graph, padding]
+SECTIONS = [padding, graph]
 
 if __name__ == "__main__":
     main(sys.argv[1:])
