@@ -111,8 +111,10 @@ class Subject:
 
     @functools.cached_property
     def _compiled(self) -> Callable[[Any, tuple[Any, ...]], Any]:
+        function = self.function  # not `self`, so that its programs are freed with it
+
         def loss(params: Any, inputs: tuple[Any, ...]) -> Any:
-            outputs = self.function(params, inputs)
+            outputs = function(params, inputs)
             return weighted_sum(output_leaves(outputs)), outputs
 
         return jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True, allow_int=True))
