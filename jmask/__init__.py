@@ -22,9 +22,13 @@ from .layers.config import register as register
 from .layers.config import to_config as to_config
 from .masked import Masked as Masked
 from .masked import as_masked as as_masked
-from .masked import from_lengths as from_lengths
+from .masked import from_segments as from_segments
 from .masked import masked as masked
+from .packing import pack as pack
+from .packing import unpack as unpack
+from .packing import unpack_batch as unpack_batch
 from .padding import from_attention_mask as from_attention_mask
+from .padding import from_lengths as from_lengths
 from .padding import pad_sequences as pad_sequences
 from .padding import to_attention_mask as to_attention_mask
 from .padding import unpad as unpad

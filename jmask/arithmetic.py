@@ -68,6 +68,30 @@ def intersect_masks(first: Any, second: Any) -> Any:
     return expand(first, ndim) & expand(second, ndim)
 
 
+def join(first: Any, second: Any) -> tuple[Any, Any]:
+    """AND of two pairs of a mask and segments, each None where there are none; see `intersect_masks` for the masks.
+
+    Of packed rows a step is real where it belongs to the same sequence on both sides. Segments that are the same
+    object are not compared; where one side has none, its rows are sequences that hold any other's.
+    """
+    (mask, ids), (other_mask, other_ids) = first, second
+    if ids is other_ids:
+        return (intersect_masks(mask, other_mask), None) if ids is None else first
+    if ids is None:
+        return join(second, first)
+    joint = intersect_masks(mask, other_mask)
+    if joint is mask and other_ids is None:
+        return first
+    if joint.ndim > min(x.ndim for x in (ids, other_ids) if x is not None):
+        raise ValueError(
+            f"The segments of packed rows, of shape {tuple(ids.shape)}, say nothing of the axes behind them, which a "
+            f"mask of shape {tuple(joint.shape)} covers; give both masks one rank."
+        )
+    if other_ids is not None:
+        joint = joint & (ids == expand(other_ids, ids.ndim))
+    return joint, ids * joint  # ids are integers, so unlike values they may be multiplied by a mask
+
+
 def guard(values: Any, mask: Any) -> Any:
     """Ones at padded positions: in the domain of most functions, with finite derivatives.
 
@@ -133,27 +157,33 @@ def _binary(function: Callable, *, guarded: bool, swap: bool = False) -> Callabl
             elif not host:
                 return NotImplemented
         _check_shapes(name, self, other)
-        mask, side = _intersect(self, other) if isinstance(other, Arithmetic) else (self.mask, self.padding_side)
+        mask, ids, side = _intersect(self, other) if isinstance(other, Arithmetic) else _marks(self)
         # The mask of the result: a real step of one operand may stand against padding of the other.
         left, right = (_operand(x, mask if guarded or host else None, self.ndim) for x in (self, other))
         values = function(right, left) if swap else function(left, right)
-        return _rebuild(self, np.asarray(values) if host else values, mask, side)
+        return _rebuild(self, np.asarray(values) if host else values, mask, ids, side)
 
     return method
 
 
-def _intersect(x: Any, y: Any) -> tuple[Any, Any]:
-    if x.mask is y.mask:
-        return x.mask, x.padding_side
-    same_axes = x.mask.shape == y.mask.shape and x.padding_side == y.padding_side
-    return intersect_masks(x.mask, y.mask), x.padding_side if same_axes else None
+def _marks(x: Any) -> tuple[Any, Any, Any]:
+    return x.mask, x.segments, x.padding_side
 
 
-def _rebuild(x: Any, values: Any, mask: Any, side: Any) -> Any:
+def _intersect(x: Any, y: Any) -> tuple[Any, Any, Any]:
+    mask, ids = join((x.mask, x.segments), (y.mask, y.segments))
+    if mask is x.mask:
+        return mask, ids, x.padding_side
+    # Where two sequences meet, steps of a right-padded row are lost in the middle.
+    same_axes = x.mask.shape == y.mask.shape and (x.segments is None or y.segments is None)
+    return mask, ids, x.padding_side if same_axes and x.padding_side == y.padding_side else None
+
+
+def _rebuild(x: Any, values: Any, mask: Any, ids: Any, side: Any) -> Any:
     leading = values.shape[: mask.ndim]
     if tuple(leading) != tuple(mask.shape):  # an axis of size 1 was broadcast: a row repeated, or one step along time
-        mask = jnp.broadcast_to(mask, leading)
-    return dataclasses.replace(x, values=values, mask=mask, padding_side=side)
+        mask, ids = (None if array is None else jnp.broadcast_to(array, leading) for array in (mask, ids))
+    return dataclasses.replace(x, values=values, mask=mask, segments=ids, padding_side=side)
 
 
 def _unary(function: Callable) -> Callable:
@@ -197,6 +227,7 @@ class Arithmetic:
 
     values: Any
     mask: Any
+    segments: Any
     padding_side: Any
     ndim: Any
     shape: Any

@@ -13,7 +13,7 @@ _NOT_IN_JAX = "gGmMV"  # longdouble, its complex kin, times and structured types
 
 def requested_dtype(dtype: Any) -> np.dtype:
     """The dtype that a caller asked for. Python's `int` and `float` mean what they mean to JAX: int32 and float32."""
-    if dtype in (int, float, complex):
+    if any(dtype is kind for kind in (int, float, complex)):  # `np.dtype("int64") == int`, but says what it means
         return jax.dtypes.canonicalize_dtype(dtype)
     dtype = np.dtype(dtype)
     if dtype.kind in "UST" or dtype.char in _NOT_IN_JAX:

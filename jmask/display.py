@@ -1,7 +1,8 @@
 """How a `Masked` looks: as text, as HTML and in treescope, with the padding drawn apart."""
 
 import html as html_escape
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,16 +16,19 @@ _MAX_FEATURES = 4
 
 
 def text(x: Any) -> str:
-    """A head line, then one line a row: real steps as numbers, padding as `·`, long axes shortened by `…`."""
+    """A head line, then one line a row: real steps as numbers, padding as `·`, long axes shortened by `…`.
+
+    In packed rows a `|` stands before each sequence but the first of a row.
+    """
     if not _is_readable(x):
-        return f"Masked({_kind(x.values)}, mask={_kind_of_mask(x.mask)}{_side(x)})"
-    values, mask = np.asarray(x.values), np.asarray(x.mask)
-    head = f"Masked({_kind(x.values)}{_lengths(mask)}{_side(x)})"
+        segments = "" if x.segments is None else f", segments={_kind(x.segments)}"
+        return f"Masked({_kind(x.values)}, mask={_kind_of_mask(x.mask)}{_side(x)}{segments})"
+    head, mask = _head(x), np.asarray(x.mask)
     if mask.ndim not in (1, 2) or mask.size == 0:
         return head
-    rows = [[_PADDING if cell is None else cell for cell in _cells(v, m)] for v, m in _rows(values, mask)]
-    width = max((len(cell) for row in rows for cell in row), default=1)
-    lines = ["[" + " ".join(cell.rjust(width) for cell in row) + "]" for row in rows]
+    rows = _rows(x)
+    width = max((len(cell.text) for row in rows for cell in row), default=1)
+    lines = [f"[{''.join(('|' if c.begins else ' ') + c.text.rjust(width) for c in row)[1:]}]" for row in rows]
     if mask.ndim == 1:
         return head + "\n" + lines[0]
     if len(mask) > _MAX_ROWS:
@@ -33,12 +37,11 @@ def text(x: Any) -> str:
 
 
 def html(x: Any) -> str:
-    """A table, one row a sequence; padded steps are hatched and empty."""
+    """A table of the rows; padded steps are hatched and empty, and a line parts the sequences of packed rows."""
     if not _is_readable(x) or np.ndim(x.mask) not in (1, 2):
         return f"<pre>{html_escape.escape(text(x))}</pre>"
-    values, mask = np.asarray(x.values), np.asarray(x.mask)
-    head = f"Masked({_kind(x.values)}{_lengths(mask)}{_side(x)})"
-    body = "".join(_html_row(v, m) for v, m in _rows(values, mask))
+    head, mask = _head(x), np.asarray(x.mask)
+    body = "".join(map(_html_row, _rows(x)))
     more = "" if mask.ndim == 1 or len(mask) <= _MAX_ROWS else f"<div>… {len(mask) - _MAX_ROWS} more rows</div>"
     return (
         f'<div class="jmask"><code>{html_escape.escape(head)}</code>'
@@ -60,7 +63,8 @@ def treescope(x: Any, path: Any, subtree_renderer: Any) -> Any:
 
     return ts.repr_lib.render_object_constructor(
         object_type=type(x),
-        attributes={"values": x.values, "mask": x.mask, "padding_side": x.padding_side},
+        attributes={"values": x.values, "mask": x.mask, "padding_side": x.padding_side}
+        | ({} if x.segments is None else {"segments": x.segments}),
         path=path,
         subtree_renderer=render,
         roundtrippable=False,
@@ -90,7 +94,11 @@ def _is_readable(x: Any) -> bool:
     """Whether there are values and a mask to show; transforms and `jax.tree.map` put anything in their places."""
     if not (is_concrete(x.values) and is_concrete(x.mask)) or jnp.issubdtype(x.dtype, jax.dtypes.extended):
         return False
-    return x.mask.dtype == bool and x.mask.shape == x.shape[: x.mask.ndim]
+    if x.mask.dtype != bool or x.mask.shape != x.shape[: x.mask.ndim]:
+        return False
+    return x.segments is None or (
+        is_concrete(x.segments) and x.segments.dtype.kind in "iu" and x.segments.shape == x.mask.shape
+    )
 
 
 def _is_drawable(x: Any) -> bool:
@@ -109,27 +117,66 @@ def _kind_of_mask(mask: Any) -> str:
     return _kind(mask).removeprefix("bool")
 
 
-def _lengths(mask: np.ndarray) -> str:
+def _head(x: Any) -> str:
+    segments = "" if x.segments is None else f", segments={_begins(x).sum()}"
+    return f"Masked({_kind(x.values)}{_lengths(x)}{_side(x)}{segments})"
+
+
+def _lengths(x: Any) -> str:
+    mask = np.asarray(x.mask)
     if mask.ndim == 0:
         return f", real={bool(mask)}"
+    if x.segments is not None:
+        return ""
     lengths = np.array2string(mask.sum(-1), threshold=16, edgeitems=6, separator=" ")
     return f", lengths={' '.join(lengths.split())}"
+
+
+def _begins(x: Any) -> np.ndarray:
+    """Where a sequence of packed rows begins; nowhere if they are not packed."""
+    mask = np.asarray(x.mask)
+    begins = np.zeros(mask.shape, bool)
+    if x.segments is not None and mask.ndim == 0:
+        return mask
+    if x.segments is not None:
+        ids = np.asarray(x.segments)[mask]
+        row = np.arange(math.prod(mask.shape[:-1])).reshape(*mask.shape[:-1], 1)
+        row = np.broadcast_to(row, mask.shape)[mask]
+        begins[mask] = np.append(True, (ids[1:] != ids[:-1]) | (row[1:] != row[:-1]))[: len(ids)]
+    return begins
 
 
 def _side(x: Any) -> str:
     return f", padding_side={x.padding_side!r}" if x.padding_side else ""
 
 
-def _rows(values: np.ndarray, mask: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    return [(values, mask)] if mask.ndim == 1 else list(zip(values[:_MAX_ROWS], mask[:_MAX_ROWS], strict=True))
+class _Cell(NamedTuple):
+    """A step as text; `begins` where a sequence does that is not the first of its row."""
+
+    text: str
+    is_padding: bool = False
+    begins: bool = False
 
 
-def _cells(row: np.ndarray, real: np.ndarray) -> list[str | None]:
-    """The steps of a row as texts, None for padding; a long row is cut short before its steps are formatted."""
+def _rows(x: Any) -> list[list[_Cell]]:
+    values, mask, begins = np.asarray(x.values), np.asarray(x.mask), _begins(x)
+    if mask.ndim == 1:
+        values, mask, begins = values[None], mask[None], begins[None]
+    begins = begins & (np.cumsum(begins, axis=-1) > 1)
+    rows = zip(values[:_MAX_ROWS], mask[:_MAX_ROWS], begins[:_MAX_ROWS], strict=True)
+    return [_cells(*row) for row in rows]
+
+
+def _cells(row: np.ndarray, real: np.ndarray, begins: np.ndarray) -> list[_Cell]:
+    """The steps of a row as texts; a long row is cut short before its steps are formatted."""
     if len(row) <= _MAX_STEPS:
-        return [_cell(value) if is_real else None for value, is_real in zip(row, real, strict=True)]
+        steps = zip(row, real.tolist(), begins.tolist(), strict=True)
+        return [
+            _Cell(_cell(value), begins=first) if r else _Cell(_PADDING, is_padding=True) for value, r, first in steps
+        ]
     half = _MAX_STEPS // 2
-    return [*_cells(row[:half], real[:half]), "…", *_cells(row[-half:], real[-half:])]
+    front, back = ([part[where] for part in (row, real, begins)] for where in (slice(half), slice(-half, None)))
+    return [*_cells(*front), _Cell("…"), *_cells(*back)]
 
 
 def _cell(value: Any) -> str:
@@ -145,14 +192,16 @@ def _cell(value: Any) -> str:
 
 
 _CELL = "border:1px solid #8886;padding:1px 6px;text-align:right;"
+_BEGINS = "border-left:3px solid #888;"
 _HATCHED = "background:repeating-linear-gradient(45deg,#8882,#8882 3px,#8884 3px,#8884 6px);"
 
 
-def _html_row(row: np.ndarray, real: np.ndarray) -> str:
+def _html_row(row: list[_Cell]) -> str:
     cells = []
-    for cell in _cells(row, real):
-        if cell is None:
+    for cell in row:
+        if cell.is_padding:
             cells.append(f'<td style="{_CELL}{_HATCHED}" title="padding"></td>')
         else:
-            cells.append(f'<td style="{_CELL}">{html_escape.escape(cell)}</td>')
+            style = _CELL + (_BEGINS if cell.begins else "")
+            cells.append(f'<td style="{style}">{html_escape.escape(cell.text)}</td>')
     return f"<tr>{''.join(cells)}</tr>"

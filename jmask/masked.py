@@ -8,16 +8,20 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike, Int
+from jaxtyping import Array, ArrayLike, Int
 
 from . import display
 from .arithmetic import Arithmetic, convert, expand, fits, guard, is_host_only, still_bool
+from .checks import as_array, check_mask, check_padding_side, check_segments
 from .indexing import side_after, split_index, take
+from .segments import positions, refuse_segments
 
 PaddingSide = Literal["right", "left"] | None
 
 
-@functools.partial(jax.tree_util.register_dataclass, data_fields=("values", "mask"), meta_fields=("padding_side",))
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=("values", "mask", "segments"), meta_fields=("padding_side",)
+)
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Masked(Arithmetic):
     """A batch of sequences: `values`, and a `mask` that is True at real steps.
@@ -28,17 +32,27 @@ class Masked(Arithmetic):
     Arithmetic, comparison and indexing keep the mask; two masks combine by AND. Padded positions of a result hold
     anything; read them through `fill`. Reductions over masked axes are refused in favour of `jm.ops`.
 
+    Packed rows (`jm.pack`, `jm.from_segments`) hold several sequences each, told apart by `segments`. What keeps a mask
+    keeps them too, and what cannot keep the sequences of a row apart refuses them. Of two packed operands a step is
+    real where both have it in the same sequence: that is, under the same id.
+
     Attributes:
         values: `(batch, time, ...)`; anything at padded positions, NaN included.
         mask: bool, its shape a prefix of the values' shape, usually `(batch, time)`.
         padding_side: a static hint, `"right"` if every row is real steps and then padding, `"left"` for the mirror
             image, None where nothing is known. Results never depend on it; fast paths may. `jax.tree.map`, `jax.vmap`
-            and `jax.lax.scan` carry it along: before they move the time axis, drop it with `x.with_mask(x.mask)`.
+            and `jax.lax.scan` carry it along: before they move the time axis, drop it with `x.with_mask(x.mask)`, of
+            packed rows with `x.with_segments(x.segments)`.
+        segments: None, and each row is one sequence, as usual; or of packed rows an int32 of the mask's shape, the id
+            of the sequence that each step belongs to and 0 at padding, so that the mask is `segments > 0`. A sequence
+            is a run of real steps with one id; padding among its steps does not end it. In a `Masked` of axes, such as
+            `in_axes` of `jax.vmap`, packed rows need an axis for the segments too: `Masked(0, 0, segments=0)`, or 0.
     """
 
     values: Any
     mask: Any
     padding_side: PaddingSide = None
+    segments: Any = None
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -57,10 +71,26 @@ class Masked(Arithmetic):
 
     @property
     def lengths(self) -> Int[ArrayLike, "..."]:
-        """Number of real steps along the last axis of the mask, int32: `(batch,)` for a `(batch, time)` mask."""
+        """Number of real steps along the last axis of the mask, int32: `(batch,)` for a `(batch, time)` mask.
+
+        Packed rows are refused: a row has several lengths. `x.mask.sum(-1)` counts the real steps of a row.
+        """
+        refuse_segments(self, "`lengths`", "Use `x.mask.sum(-1)`, or `jm.unpack_batch(x, ...).lengths`.")
         if self.mask.ndim == 0:
             raise ValueError("`lengths` needs a mask with a time axis; this mask has rank 0 (one step).")
         return still_bool(self.mask).sum(axis=-1, dtype=np.int32)
+
+    @property
+    def positions(self) -> Int[Array, "..."]:
+        """Index of each real step within its sequence, int32 of the mask's shape; 0 at padded steps.
+
+        It counts real steps only, and from 0 again where a sequence of packed rows begins. An empty row has zeros.
+
+        >>> import jax.numpy as jnp, jmask as jm
+        >>> jm.from_segments(jnp.ones((1, 6)), [[1, 1, 2, 0, 2, 2]]).positions.tolist()
+        [[0, 1, 0, 0, 1, 2]]
+        """
+        return positions(self)
 
     @property
     def is_right_padded(self) -> bool:
@@ -96,14 +126,30 @@ class Masked(Arithmetic):
         return jnp.where(mask, values, jnp.asarray(value, values.dtype))
 
     def with_mask(self, mask: Any, *, padding_side: PaddingSide = None) -> "Masked":
-        """The same values under another mask (bool, a prefix of the values' shape)."""
+        """The same values under another mask (bool, a prefix of the values' shape); packed rows are refused."""
+        remedy = "Use `x.with_segments(ids)`, with 0 at padding, or first `x.with_segments(None)`: a sequence a row."
+        refuse_segments(self, "`with_mask`", remedy)
         return masked(self.values, mask, padding_side=padding_side)
 
+    def with_segments(self, segments: Any, *, padding_side: PaddingSide = None) -> "Masked":
+        """The same values as packed rows: `jm.from_segments` of the values; the mask becomes `segments > 0`.
+
+        None takes each row for one sequence again, under the mask that it has.
+
+        >>> import jax.numpy as jnp, jmask as jm
+        >>> x = jm.from_segments(jnp.ones((1, 3)), [[1, 1, 2]])
+        >>> x.with_segments(None).lengths.tolist()
+        [3]
+        """
+        if segments is None:
+            return masked(self.values, self.mask, padding_side=padding_side or self.padding_side)
+        return from_segments(self.values, segments, padding_side=padding_side)
+
     def with_values(self, values: Any) -> "Masked":
-        """Other values under the same mask; their leading shape must be the mask's."""
-        values = _as_array(values)
+        """Other values under the same mask and segments; their leading shape must be the mask's."""
+        values = as_array(values)
         check_mask(values, self.mask)
-        return Masked(values, self.mask, self.padding_side)
+        return Masked(values, self.mask, self.padding_side, self.segments)
 
     def unmasked(self) -> Any:
         """The values as a plain array, padding and all: from here on every position counts as real."""
@@ -135,7 +181,8 @@ class Masked(Arithmetic):
         values, mask = take(self.values, front), take(self.mask, front)
         if back:
             values = take(values, (slice(None),) * mask.ndim + back)
-        return Masked(values, mask, side_after(self.padding_side, front))
+        segments = None if self.segments is None else take(self.segments, front)
+        return Masked(values, mask, side_after(self.padding_side, front), segments)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -185,47 +232,43 @@ def masked(values: Any, mask: Any, *, padding_side: PaddingSide = None) -> Maske
     """
     if isinstance(values, Masked):
         raise TypeError("`masked`: the values are a `Masked` already; use `x.with_mask(mask)` to change its mask.")
-    values, mask = _as_array(values), _as_array(mask)
+    values, mask = as_array(values), as_array(mask)
     check_mask(values, mask)
-    _check_padding_side(mask, padding_side)
+    check_padding_side(mask, padding_side)
     return Masked(values, mask, padding_side)
 
 
-def from_lengths(values: Any, lengths: Any, *, padding_side: Literal["right", "left"] = "right") -> Masked:
-    """Pairs padded values with the number of real steps of each row.
+def from_segments(values: Any, segments: Any, *, padding_side: PaddingSide = None) -> Masked:
+    """Pairs the values of packed rows with the ids of the sequences that share the rows.
 
     Args:
-        values: `(*rows, time, ...)`.
-        lengths: integers `(*rows,)`; `(batch,)` for a batch. One beyond `time` counts as `time`, a negative one as 0.
-        padding_side: where the padding stands.
+        values: `(batch, time, ...)`, an array or what turns into one.
+        segments: integers, their shape a prefix of the values' shape: `(batch, time)`. Steps of one sequence have one
+            id, 1 or more, and 0 is padding (so is a traced number below). Ids need be neither consecutive nor
+            increasing. An id that comes again in a row stands for another sequence only while there is a step of a
+            third one between; without it the two are one. So better number them all differently, as `jm.pack` does;
+            `jm.unpack` wants it.
+        padding_side: `"right"` or `"left"` if every row is known to be padded on that side only.
 
     Returns:
-        A `Masked` with a mask `(*rows, time)`. A length of 0 makes an empty row.
+        A `Masked` with the mask `segments > 0`. A row of zeros is an empty row.
 
     Raises:
-        TypeError: the lengths are not integers.
-        ValueError: their shape is not a prefix of the values' shape.
+        TypeError: the ids are not integers, or the values are a `Masked` already.
+        ValueError: the shapes do not fit, a concrete id is negative, or concrete ids contradict `padding_side`.
 
     >>> import jax.numpy as jnp, jmask as jm
-    >>> jm.from_lengths(jnp.ones((2, 3)), [1, 3]).mask.tolist()
-    [[True, False, False], [True, True, True]]
+    >>> jm.from_segments(jnp.array([[3, 4, 5, 9]]), [[1, 1, 2, 0]])
+    Masked(int32[1, 4], segments=2)
+    [[3 4|5 ·]]
     """
-    if padding_side not in ("right", "left"):
-        raise ValueError(f"`padding_side` must be 'right' or 'left'; received {padding_side!r}.")
-    values, lengths = _as_array(values), _as_array(lengths)
-    if not jnp.issubdtype(lengths.dtype, jnp.integer):
-        raise TypeError(f"`lengths` must be integers; received dtype {lengths.dtype}.")
-    if lengths.shape != values.shape[: lengths.ndim] or lengths.ndim >= values.ndim:
-        raise ValueError(
-            f"`lengths` must have one entry per row, a shape that is a prefix of the values' shape {values.shape} "
-            f"and leaves a time axis; received {lengths.shape}."
-        )
-    time = values.shape[lengths.ndim]
-    array_module = np if isinstance(lengths, np.ndarray) else jnp
-    steps = array_module.arange(time)
-    if padding_side == "left":
-        steps = time - 1 - steps
-    return Masked(values, steps < lengths[..., None], padding_side)
+    if isinstance(values, Masked):
+        raise TypeError("`from_segments`: the values are a `Masked` already; use `x.with_segments(segments)`.")
+    values = as_array(values)
+    segments = check_segments(values, as_array(segments))
+    mask = segments > 0
+    check_padding_side(mask, padding_side)
+    return Masked(values, mask, padding_side, segments)
 
 
 def as_masked(x: Any, mask: Any = None) -> Masked:
@@ -246,7 +289,7 @@ def as_masked(x: Any, mask: Any = None) -> Masked:
         return x if mask is None else x.with_mask(mask)
     if mask is not None:
         return masked(x, mask)
-    values = _as_array(x)
+    values = as_array(x)
     leading = values.shape[: min(2, values.ndim)]
     return Masked(values, jnp.ones(leading, bool), "right" if leading else None)
 
@@ -261,48 +304,11 @@ def mask_of(x: Any) -> Any:
     return x.mask if isinstance(x, Masked) else None
 
 
+def segments_of(x: Any) -> Any:
+    """The segments of a `Masked` of packed rows, or None for any other and for an array."""
+    return x.segments if isinstance(x, Masked) else None
+
+
 def fill(x: Any, value: Any = 0) -> Any:
     """`x.fill(value)` of a `Masked`; an array, which has no padding, comes back as it is."""
     return x.fill(value) if isinstance(x, Masked) else x
-
-
-def check_mask(values: Any, mask: Any) -> None:
-    """Refuses a mask that is not bool, or whose shape is not a prefix of the values' shape."""
-    if mask.dtype != bool:
-        raise TypeError(
-            f"A mask must be bool, True at real steps; received dtype {mask.dtype}. For 0/1 integers use "
-            "`mask.astype(bool)` or `jm.from_attention_mask`; for lengths use `jm.from_lengths`."
-        )
-    if mask.ndim > values.ndim or tuple(mask.shape) != tuple(values.shape[: mask.ndim]):
-        raise ValueError(
-            "The shape of a mask must be a prefix of the values' shape, e.g. (batch, time) for values "
-            f"(batch, time, features); received mask {_shape(mask)} for values {_shape(values)}."
-        )
-
-
-def _check_padding_side(mask: Any, padding_side: PaddingSide) -> None:
-    """Refuses a hint that a concrete mask contradicts; a traced mask is taken at its word."""
-    if padding_side not in ("right", "left", None):
-        raise ValueError(f"`padding_side` must be 'right', 'left' or None; received {padding_side!r}.")
-    if padding_side is None or mask.ndim == 0 or not display.is_concrete(mask):
-        return
-    steps = np.asarray(mask) if padding_side == "right" else np.asarray(mask)[..., ::-1]
-    if (~steps[..., :-1] & steps[..., 1:]).any():
-        raise ValueError(f"The mask is not padded on the {padding_side} only; leave `padding_side` out.")
-
-
-def _as_array(x: Any) -> Any:
-    """Arrays, tracers and abstract values as they are; lists and numbers as JAX arrays, lists of strings as NumPy's."""
-    if isinstance(x, (jax.Array, np.ndarray, jax.ShapeDtypeStruct)):
-        return x
-    if isinstance(x, Masked):
-        raise TypeError("Expected an array, received a `Masked`; pass on its `x.values`, `x.mask` or `x.fill(...)`.")
-    if x is None:
-        raise TypeError("Expected an array, received None; `jm.as_masked(values)` marks all steps of an array as real.")
-    if any(isinstance(leaf, (str, bytes)) for leaf in jax.tree.leaves(x)):
-        return np.asarray(x)
-    return jnp.asarray(x)
-
-
-def _shape(x: Any) -> str:
-    return "(" + ", ".join(map(str, x.shape)) + ("," if x.ndim == 1 else "") + ")"

@@ -1,4 +1,4 @@
-"""From ragged data, and from other libraries' masks, to `Masked` and back."""
+"""From ragged data, lengths and other libraries' masks to `Masked`, and back."""
 
 import operator
 from typing import Any, Literal, SupportsIndex
@@ -10,9 +10,11 @@ from jax.core import Tracer
 from jax.typing import DTypeLike
 from jaxtyping import ArrayLike
 
+from .checks import as_array
 from .conversion import OBJECT, convert, default_dtype, requested_dtype
 from .masked import Masked, PaddingSide, as_masked, masked, values_of
-from .ragged import Steps, read, split
+from .ragged import Ragged, Steps, read, split
+from .segments import refuse_segments
 
 End = Literal["post", "pre"]
 
@@ -63,23 +65,18 @@ def pad_sequences(
     """
     _check_end("padding", padding)
     _check_end("truncating", truncating)
-    maxlen = _checked_size("maxlen", maxlen, minimum=0)
-    multiple = _checked_size("pad_to_multiple_of", pad_to_multiple_of, minimum=1)
-    dtype = None if dtype is None else requested_dtype(dtype)
+    maxlen = checked_option("maxlen", maxlen, minimum=0)
+    multiple = checked_option("pad_to_multiple_of", pad_to_multiple_of, minimum=1)
     ragged = read(sequences)
     width = ragged.longest if maxlen is None else maxlen
     ragged = ragged.truncated(width, truncating)
-    steps = ragged.load(dtype)
-    if steps is None:
-        steps = Steps(np.empty(0, default_dtype(np.asarray(value).dtype) if dtype is None else dtype))
+    steps = load_steps(ragged, dtype, value)
     if multiple is not None:
         width = max(-(-width // multiple), 1) * multiple
     side = "right" if padding == "post" else "left"
-    mask = _mask(ragged.lengths, width, side)
-    values = _padded(value, steps.flat, mask.shape)
-    if ragged.longest > 0:
-        steps.write(values, mask)
-    return Masked(values, mask, side)
+    mask = mask_of_lengths(ragged.lengths, width, side)
+    starts = np.arange(len(mask)) * width + (0 if side == "right" else width - ragged.lengths)
+    return Masked(arrange(steps, mask, starts[ragged.lengths > 0], value), mask, side)
 
 
 def unpad(x: Masked | ArrayLike) -> Any:
@@ -95,22 +92,56 @@ def unpad(x: Masked | ArrayLike) -> Any:
 
     Raises:
         TypeError: `x` is traced; the shapes of the result depend on data.
-        ValueError: there is no time axis.
+        ValueError: there is no time axis, or the rows are packed.
 
     >>> import jmask as jm
     >>> [row.tolist() for row in jm.unpad(jm.pad_sequences([[3, 4, 5], [6]]))]
     [[3, 4, 5], [6]]
     """
-    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(x)):
-        raise TypeError(
-            "`unpad` makes arrays whose shapes depend on data, so it cannot be traced by `jax.jit`, `jax.vmap` or "
-            "`jax.grad`. Call it outside of them; inside, `jm.compact` moves the real steps to the front."
-        )
+    refuse_tracers(x, "unpad", "`jm.compact` moves the real steps to the front")
+    refuse_segments(x, "`unpad`", "Use `jm.unpack(x)`, or `x.with_segments(None)` to take each row for one sequence.")
     values = np.asarray(values_of(x))
     mask = np.asarray(x.mask) if isinstance(x, Masked) else np.ones(values.shape[:2], bool)
     if mask.ndim == 0:
         raise ValueError(f"`unpad` needs a time axis; received values {values.shape} with a mask of rank 0.")
     return _real_steps(values, mask)
+
+
+def from_lengths(values: Any, lengths: Any, *, padding_side: Literal["right", "left"] = "right") -> Masked:
+    """Pairs padded values with the number of real steps of each row.
+
+    Args:
+        values: `(*rows, time, ...)`.
+        lengths: integers `(*rows,)`; `(batch,)` for a batch. One beyond `time` counts as `time`, a negative one as 0.
+        padding_side: where the padding stands.
+
+    Returns:
+        A `Masked` with a mask `(*rows, time)`. A length of 0 makes an empty row.
+
+    Raises:
+        TypeError: the lengths are not integers.
+        ValueError: their shape is not a prefix of the values' shape.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.from_lengths(jnp.ones((2, 3)), [1, 3]).mask.tolist()
+    [[True, False, False], [True, True, True]]
+    """
+    if padding_side not in ("right", "left"):
+        raise ValueError(f"`padding_side` must be 'right' or 'left'; received {padding_side!r}.")
+    values, lengths = as_array(values), as_array(lengths)
+    if not jnp.issubdtype(lengths.dtype, jnp.integer):
+        raise TypeError(f"`lengths` must be integers; received dtype {lengths.dtype}.")
+    if lengths.shape != values.shape[: lengths.ndim] or lengths.ndim >= values.ndim:
+        raise ValueError(
+            f"`lengths` must have one entry per row, a shape that is a prefix of the values' shape {values.shape} "
+            f"and leaves a time axis; received {lengths.shape}."
+        )
+    time = values.shape[lengths.ndim]
+    array_module = np if isinstance(lengths, np.ndarray) else jnp
+    steps = array_module.arange(time)
+    if padding_side == "left":
+        steps = time - 1 - steps
+    return Masked(values, steps < lengths[..., None], padding_side)
 
 
 def from_attention_mask(values: Any, attention_mask: Any, *, padding_side: PaddingSide = None) -> Masked:
@@ -146,7 +177,7 @@ def from_attention_mask(values: Any, attention_mask: Any, *, padding_side: Paddi
         if wrong.size:
             raise ValueError(
                 f"`attention_mask` must hold 1 (real) and 0 (padding) only; received {wrong[0]}. "
-                "Ids of packed sequences are not a mask; for one of them use `ids == k`."
+                "Ids of packed sequences are not a mask; pair them with the values by `jm.from_segments(values, ids)`."
             )
     return masked(values, attention_mask != 0, padding_side=padding_side)
 
@@ -161,18 +192,49 @@ def to_attention_mask(x: Masked | ArrayLike, dtype: DTypeLike = jnp.int32) -> An
     Returns:
         `(batch, time)` of `dtype`. An empty row gives zeros.
 
+    Raises:
+        ValueError: the rows are packed; a model that takes the ids themselves takes `x.segments`.
+
     >>> import jmask as jm
     >>> jm.to_attention_mask(jm.pad_sequences([[3, 4, 5], [6]])).tolist()
     [[1, 1, 1], [1, 0, 0]]
     """
+    refuse_segments(x, "`to_attention_mask`", "A model that takes the ids of packed sequences takes `x.segments`.")
     return as_masked(x).mask.astype(dtype)
 
 
-def _mask(lengths: np.ndarray, width: int, side: PaddingSide) -> np.ndarray:
+def load_steps(ragged: Ragged, dtype: DTypeLike | None, value: Any = 0) -> Steps:
+    """All steps in the dtype that is asked for, or in their own; where nothing says what a step is, like `value`."""
+    dtype = None if dtype is None else requested_dtype(dtype)
+    steps = ragged.load(dtype)
+    if steps is None:
+        return Steps(np.empty(0, default_dtype(np.asarray(value).dtype) if dtype is None else dtype))
+    return steps
+
+
+def arrange(steps: Steps, mask: np.ndarray, starts: np.ndarray, value: Any = 0) -> np.ndarray:
+    """The steps where the mask is True, and `value` elsewhere; `starts` as in `Steps.write`."""
+    values = _padded(value, steps.flat, mask.shape)
+    if len(starts):
+        steps.write(values, mask, starts)
+    return values
+
+
+def mask_of_lengths(lengths: np.ndarray, width: int, side: PaddingSide = "right") -> np.ndarray:
+    """The mask `(rows, width)` of rows with this many real steps and padding on one side."""
     # The narrowest integers that can count the steps: the comparison is bound by memory.
     dtype = np.min_scalar_type(width)
     steps = np.arange(width, dtype=dtype)
     return (steps if side == "right" else steps[::-1]) < lengths.astype(dtype)[:, None]
+
+
+def refuse_tracers(x: Any, name: str, inside: str) -> None:
+    """Refuses a traced `x` on behalf of what makes arrays whose shapes depend on data."""
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(x)):
+        raise TypeError(
+            f"`{name}` makes arrays whose shapes depend on data, so it cannot be traced by `jax.jit`, `jax.vmap` or "
+            f"`jax.grad`. Call it outside of them; inside, {inside}."
+        )
 
 
 def _padded(value: Any, flat: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -209,14 +271,18 @@ def _check_end(name: str, end: Any) -> None:
         raise ValueError(f"`{name}` must be 'post' or 'pre'; received {end!r}.")
 
 
-def _checked_size(name: str, size: Any, minimum: int) -> int | None:
-    if size is None:
-        return None
+def checked_size(name: str, size: Any, minimum: int, kind: str = "an integer") -> int:
+    """An argument that is a size; refuses what is no integer, or too small."""
     if isinstance(size, bool) or not isinstance(size, SupportsIndex):
-        raise TypeError(f"`{name}` must be an integer or None; received {size!r}.")
+        raise TypeError(f"`{name}` must be {kind}; received {size!r}.")
     if operator.index(size) < minimum:
         raise ValueError(f"`{name}` must be at least {minimum}; received {size}.")
     return operator.index(size)
+
+
+def checked_option(name: str, size: Any, minimum: int) -> int | None:
+    """An option that is a size or None."""
+    return None if size is None else checked_size(name, size, minimum, "an integer or None")
 
 
 def _real_steps(values: np.ndarray, mask: np.ndarray) -> Any:

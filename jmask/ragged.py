@@ -24,11 +24,13 @@ class Ragged:
         rows: lists, tuples and NumPy arrays.
         lengths: number of steps of each row that count, int64.
         part: which steps of a row these are; None for all.
+        places: where each row stands in the list of its owner; None for the same place.
     """
 
     rows: list[Any]
     lengths: np.ndarray
     part: slice | None = None
+    places: np.ndarray | None = None
 
     @property
     def longest(self) -> int:
@@ -41,7 +43,11 @@ class Ragged:
             return self
         size = max(maxlen, 1)  # one step is read even for `maxlen=0`: it tells the dtype and the shape of a step
         part = slice(size) if end == "post" else slice(-size, None)
-        return Ragged(self.rows, np.minimum(self.lengths, maxlen), part)
+        return Ragged(self.rows, np.minimum(self.lengths, maxlen), part, self.places)
+
+    def reordered(self, order: np.ndarray) -> "Ragged":
+        """The same sequences in another order."""
+        return Ragged([self.rows[i] for i in order.tolist()], self.lengths[order], self.part, order)
 
     def load(self, dtype: np.dtype | None) -> "Steps | None":
         """The steps in one dtype.
@@ -72,6 +78,8 @@ class Ragged:
         shapes = ((i, shape) for i, row in rows for shape in _step_shapes(row if self.part is None else row[self.part]))
         first, expected = next(shapes)
         position, shape = next((found for found in shapes if found[1] != expected), (first, expected))
+        if self.places is not None:
+            first, position = self.places[first], self.places[position]
         return (
             f"All steps of `sequences` must have the same shape; sequence {position} has steps of shape {shape}, "
             f"sequence {first} of shape {expected}."
@@ -90,15 +98,20 @@ class Steps:
     flat: np.ndarray
     rows: Iterable[np.ndarray] | None = None
 
-    def write(self, values: np.ndarray, mask: np.ndarray) -> None:
-        """Puts the steps where the mask is True, in order."""
+    def write(self, values: np.ndarray, mask: np.ndarray, starts: np.ndarray) -> None:
+        """Puts the steps where the mask is True, in order.
+
+        Args:
+            values: `(rows, width, ...)`, C-contiguous; changed in place.
+            mask: `(rows, width)`.
+            starts: of each sequence that has steps, where the first one stands, counted over all rows.
+        """
         if self.rows is None:
             values[mask] = self.flat
             return
-        filled = np.flatnonzero(mask.any(axis=1))
-        starts = mask.argmax(axis=1)[filled]
-        for row, start, steps in zip(filled.tolist(), starts.tolist(), self.rows, strict=True):
-            values[row, start : start + len(steps)] = steps
+        slots = values.reshape(-1, *values.shape[2:])
+        for start, steps in zip(starts.tolist(), self.rows, strict=True):
+            slots[start : start + len(steps)] = steps
 
 
 def read(sequences: Any) -> Ragged:

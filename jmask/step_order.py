@@ -11,6 +11,7 @@ from jaxtyping import ArrayLike
 
 from .arithmetic import expand, is_host_only
 from .masked import Masked, PaddingSide, as_masked, values_of
+from .segments import ids_of
 
 
 def compact(x: Masked | ArrayLike) -> tuple[Masked, "StepOrder"]:
@@ -25,7 +26,8 @@ def compact(x: Masked | ArrayLike) -> tuple[Masked, "StepOrder"]:
     Returns:
         The compacted `Masked`, with `padding_side="right"`, and a function that takes values `(batch, time, ...)` in
         the new order, as an array or a `Masked`, and returns a `Masked` in the old order under the mask of `x`. An
-        empty row stays one. Gradients follow the steps, whatever padding holds.
+        empty row stays one. Gradients follow the steps, whatever padding holds. Of packed rows the segments move with
+        the steps.
 
     Raises:
         ValueError: there is no time axis.
@@ -43,7 +45,7 @@ def compact(x: Masked | ArrayLike) -> tuple[Masked, "StepOrder"]:
     if x.mask.ndim == 0:
         raise ValueError(f"`compact` needs a time axis; received values {x.shape} with a mask of rank 0.")
     if x.is_right_padded:
-        return x, StepOrder(None, x.mask, x.padding_side)
+        return x, StepOrder(None, x.mask, x.padding_side, x.segments)
     time = x.mask.shape[-1]
     steps = jnp.arange(time, dtype=jnp.int32)
     order = jnp.sort(jnp.where(x.mask, steps, steps + time), axis=-1)  # one key a step: faster than a stable argsort
@@ -51,11 +53,14 @@ def compact(x: Masked | ArrayLike) -> tuple[Masked, "StepOrder"]:
     num_real = jnp.cumsum(x.mask, axis=-1, dtype=jnp.int32)
     total = num_real[..., -1:]
     positions = jnp.where(x.mask, num_real - 1, total + steps - num_real)
-    compacted = Masked(_take_steps(x.values, order), steps < total, "right")
-    return compacted, StepOrder(positions, x.mask, x.padding_side)
+    ids = None if x.segments is None else _take_steps(ids_of(x), order)
+    compacted = Masked(_take_steps(x.values, order), steps < total, "right", ids)
+    return compacted, StepOrder(positions, x.mask, x.padding_side, x.segments)
 
 
-@functools.partial(jax.tree_util.register_dataclass, data_fields=("positions", "mask"), meta_fields=("padding_side",))
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=("positions", "mask", "segments"), meta_fields=("padding_side",)
+)
 @dataclasses.dataclass(frozen=True, eq=False)
 class StepOrder:
     """Moves the steps that `compact` has moved back to where they stood; a pytree, so it passes through `jax.jit`.
@@ -64,11 +69,13 @@ class StepOrder:
         positions: int32, of the mask's shape: where each step stands after `compact`; None if it moved nothing.
         mask: the mask before `compact`.
         padding_side: the hint before `compact`.
+        segments: those of packed rows, before `compact`.
     """
 
     positions: Any
     mask: Any
     padding_side: PaddingSide = None
+    segments: Any = None
 
     def __call__(self, y: Masked | ArrayLike) -> Masked:
         """`y` in the old order, under the old mask; its leading axes are those of that mask."""
@@ -80,7 +87,7 @@ class StepOrder:
             )
         if self.positions is not None:
             values = _take_steps(values, self.positions)
-        return Masked(values, self.mask, self.padding_side)
+        return Masked(values, self.mask, self.padding_side, self.segments)
 
 
 def _take_steps(values: Any, order: Any) -> Any:

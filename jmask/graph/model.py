@@ -41,6 +41,7 @@ class Model(Layer):
     """
 
     takes_masked = True
+    supports_segments = True  # each layer answers for itself
 
     inputs: Any
     outputs: Any

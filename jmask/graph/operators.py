@@ -23,6 +23,7 @@ class Operator(Layer):
     """
 
     takes_masked = True
+    supports_segments = True
 
     function: str
     _: dataclasses.KW_ONLY

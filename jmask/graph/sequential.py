@@ -35,6 +35,7 @@ class Sequential(Layer):
     """
 
     takes_masked = True
+    supports_segments = True  # each layer answers for itself
 
     layers: Sequence[Any]
 

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from ..masked import Masked, check_mask, fill, mask_of, values_of
+from ..segments import refuse_segments
 from . import path
 
 FILLED = ("mask", "training", "key")
@@ -223,6 +224,10 @@ def _override_leaf(name: str, leaf: Any, mask: Any) -> Any:
         raise TypeError(
             f"{path.current()}: the mask of `{name}` must be a bool array, None or jm.NO_MASK; received {mask!r}."
         )
+    if is_masked(leaf) and leaf.segments is not None and mask is leaf.mask:
+        return leaf
+    remedy = "Set the segments instead, `x.with_segments(ids)`; `mask=jm.NO_MASK` removes mask and segments."
+    refuse_segments(leaf, f"{path.current()}: another mask for `{name}`", remedy)
     if not is_array(leaf):
         raise TypeError(
             f"{path.current()}: a mask belongs to an array; there is one for the {type(leaf).__name__} in `{name}`."

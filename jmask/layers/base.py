@@ -38,6 +38,12 @@ class Layer:
     wants this, unless it hands the mask on by hand (`self.lstm.apply(params["lstm"], x, mask=mask)`): its layers see no
     mask in a plain array.
 
+    Packed rows, in which several sequences share a row, are refused unless `supports_segments = True` says that the
+    layer keeps these sequences apart: because it treats every step alone, or with `takes_masked` by honouring
+    `inputs.segments`. Outputs that take the mask of an input take its segments with it. A `compute_mask` may take steps
+    away from packed rows, which keep their ids elsewhere; a layer that moves steps wants `takes_masked`, and a layer
+    that hands the mask on by hand loses the segments.
+
     Two calls share parameters if they are calls of the same object: identity decides, not equality.
 
     Attributes:
@@ -45,6 +51,7 @@ class Layer:
     """
 
     supports_masking: ClassVar[bool] = False
+    supports_segments: ClassVar[bool] = False
     takes_masked: ClassVar[bool] = False
     uses_mask: ClassVar[Any] = None
 
@@ -134,7 +141,7 @@ class Layer:
 
         Raises:
             TypeError: arguments that `call` does not have.
-            ValueError: a mask that does not fit.
+            ValueError: a mask that does not fit, or packed rows that the layer does not support.
         """
         return run(self, self.name or self.default_name, params, inputs, named, mask, training, key)
 
@@ -180,6 +187,8 @@ def run(
                 "`jax.jit(model.apply, static_argnames='training')`."
             )
         arguments = bind(type(layer).call, inputs, dict(named), mask)
+        if not layer.supports_segments:
+            masks.refuse_packed(arguments, type(layer).__name__)
         if isinstance(params, Slot):
             params = params.fill(layer, arguments.bound.args)
         passed = arguments if layer.takes_masked else arguments.guarded()

@@ -37,6 +37,8 @@ class Embedding(Layer):
     [[True, False]]
     """
 
+    supports_segments = True
+
     input_dim: int
     output_dim: int
     _: dataclasses.KW_ONLY
@@ -72,6 +74,8 @@ class Masking(Layer):
     >>> jm.layers.Masking()(jnp.array([[[3.0], [0.0]]])).mask.tolist()
     [[True, False]]
     """
+
+    supports_segments = True
 
     mask_value: float = 0.0
 
@@ -109,6 +113,7 @@ class Dense(Layer):
     (2, 3, 4)
     """
 
+    supports_segments = True
     takes_masked = True
     uses_mask = False
 
@@ -151,6 +156,7 @@ class Activation(Layer):
     """
 
     supports_masking = True
+    supports_segments = True
 
     activation: ActivationOption
 
@@ -170,6 +176,7 @@ class Softmax(Layer):
     [[0.5, 0.5, 0.0]]
     """
 
+    supports_segments = True
     takes_masked = True
 
     axis: int = -1
@@ -190,6 +197,7 @@ class Dropout(Layer):
     [1.0, 1.0, 1.0]
     """
 
+    supports_segments = True
     takes_masked = True
     uses_mask = False
 
@@ -227,6 +235,7 @@ class LayerNormalization(Layer):
     [[-1.0, 1.0]]
     """
 
+    supports_segments = True
     takes_masked = True
     uses_mask = False
 
@@ -261,6 +270,7 @@ class Lambda(Layer):
         function: a function of the values; if it has a parameter `mask`, it receives the mask.
         mask: a function `(inputs, mask) -> mask` for the masks of the outputs.
         supports_masking: whether the function treats every step alone.
+        supports_segments: whether it may be given packed rows, of which it sees the values (see `jm.Layer`).
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.layers.Lambda(jnp.square, supports_masking=True)(jm.from_lengths(jnp.array([[3.0, 4.0]]), [1]))
@@ -272,6 +282,7 @@ class Lambda(Layer):
     _: dataclasses.KW_ONLY
     mask: Callable[..., Any] | None = None
     supports_masking: bool = False  # pyright: ignore[reportIncompatibleVariableOverride] - a hyperparameter here
+    supports_segments: bool = False  # pyright: ignore[reportIncompatibleVariableOverride] - a hyperparameter here
 
     def __post_init__(self) -> None:
         """Checks the functions while the user's line is still on the stack."""

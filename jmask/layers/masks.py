@@ -5,9 +5,10 @@ from typing import Any
 
 import jax
 
-from ..arithmetic import intersect_masks
+from ..arithmetic import intersect_masks, join
 from ..errors import report_dropped_mask
 from ..masked import Masked, check_mask
+from ..segments import refuse_segments
 from . import path
 from .arguments import Arguments, as_kind_of, is_array, is_masked, is_masked_or_none, is_none
 
@@ -48,13 +49,14 @@ def attach(outputs: Any, masks: Any, arguments: Arguments) -> Any:
     Args:
         outputs: arrays and `Masked`, nested.
         masks: masks and Nones in the same structure, or None for no mask at all.
-        arguments: the inputs: a mask that is one of theirs keeps its padding side.
+        arguments: the inputs: a mask that is one of theirs keeps its padding side and its segments, and another mask
+            has the segments that are common to them, so far as they are real.
 
     Returns:
         The outputs, masked where there is a mask.
 
     Raises:
-        ValueError: masks in another structure, or of a shape that does not fit their output.
+        ValueError: masks in another structure, or of a shape that does not fit their output or its segments.
     """
     if masks is None:
         return outputs
@@ -65,8 +67,18 @@ def attach(outputs: Any, masks: Any, arguments: Arguments) -> Any:
             f"{path.current()}: `compute_mask` must return one mask or None for each output, in their structure "
             f"{structure}; received {mask_structure}."
         )
-    sides = {id(leaf.mask): leaf.padding_side for group in arguments.masked.values() for leaf in group}
-    return structure.unflatten(_attach(leaf, mask, sides) for leaf, mask in zip(leaves, flat_masks, strict=True))
+    return structure.unflatten(_attach(leaf, mask, arguments) for leaf, mask in zip(leaves, flat_masks, strict=True))
+
+
+def refuse_packed(arguments: Arguments, layer: str) -> None:
+    """Refuses packed rows on behalf of a layer that does not say that it keeps their sequences apart."""
+    remedy = (
+        "Give each sequence a row of its own first, `jm.unpack_batch(x, num_sequences, length)`; a layer of your own "
+        "that treats every step alone, or honours the segments, says so by `supports_segments = True`."
+    )
+    for group in arguments.masked.values():
+        for leaf in group:
+            refuse_segments(leaf, f"{path.current()}: `{layer}`", remedy)
 
 
 def report_loss(lost: list[str], reason: str, *, is_composite: bool = False) -> None:
@@ -87,7 +99,7 @@ def report_loss(lost: list[str], reason: str, *, is_composite: bool = False) -> 
         )
 
 
-def _attach(output: Any, mask: Any, sides: dict[int, Any]) -> Any:
+def _attach(output: Any, mask: Any, arguments: Arguments) -> Any:
     if mask is None or is_masked(output):
         return output
     if not is_array(output):
@@ -101,4 +113,22 @@ def _attach(output: Any, mask: Any, sides: dict[int, Any]) -> Any:
         ) from None
     except TypeError as error:
         raise TypeError(f"{path.current()}: `compute_mask` must return masks. {error}") from None
-    return Masked(output, mask, sides.get(id(mask)))
+    inputs = [leaf for group in arguments.masked.values() for leaf in group]
+    inputs.sort(key=lambda leaf: leaf.segments is None)  # packed ones first
+    same = next((leaf for leaf in inputs if leaf.mask is mask), None)
+    if same is not None:
+        return Masked(output, mask, same.padding_side, same.segments)
+    mask, segments = functools.reduce(join, _marks_of_packed(inputs, mask), (mask, None))
+    return Masked(output, mask, None, segments)
+
+
+def _marks_of_packed(inputs: list[Masked], mask: Any) -> list[tuple[Any, Any]]:
+    packed = [leaf for leaf in inputs if leaf.segments is not None]
+    for leaf in packed:
+        if tuple(leaf.mask.shape) != tuple(mask.shape):
+            raise ValueError(
+                f"{path.current()}: on packed rows `compute_mask` may take steps away, so the mask of an output has "
+                f"the shape of the segments, {tuple(leaf.mask.shape)}; received {tuple(mask.shape)}. A layer that "
+                "moves steps takes `Masked` itself (`takes_masked = True`) and returns one with segments."
+            )
+    return [(leaf.mask, leaf.segments) for leaf in packed]

@@ -19,6 +19,7 @@ class Add(Layer):
     [2.0, 2.0]
     """
 
+    supports_segments = True
     takes_masked = True
 
     _: dataclasses.KW_ONLY
@@ -49,6 +50,7 @@ class Concatenate(Layer):
     [[1.0, 1.0, 0.0]]
     """
 
+    supports_segments = True
     takes_masked = True
     uses_mask = False
 

@@ -14,7 +14,8 @@ def dropout(x: Masked | Float[AnyArray, "..."], rate: float, key: Any) -> Masked
     """Sets entries to zero with probability `rate` and scales the rest by `1 / (1 - rate)`.
 
     The draw of an entry depends on the key, the row and the number of real steps before it, not on the padding: the
-    draws are made time-major, where more right padding only appends, and follow the real steps elsewhere.
+    draws are made time-major, where more right padding only appends, and follow the real steps elsewhere. In packed
+    rows that is the row's own order, so a sequence packed elsewhere has other draws.
 
     Args:
         x: values `(batch, time, ...)` with a mask, or an array.

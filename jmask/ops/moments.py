@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 
 from ..masked import Masked, fill, values_of
-from .reduce import Axis, mean
+from .reduce import Axis, mean, refuse_crossing
 
 
 def var(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
@@ -18,6 +18,7 @@ def var(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
     >>> jm.ops.var(jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2]), axis=1).tolist()
     [1.0]
     """
+    refuse_crossing(x, axis, "var")
     values = jnp.asarray(fill(x, 0))
     dtype = jnp.result_type(values.dtype, float)
     wide = values.astype(jnp.promote_types(dtype, jnp.float32))  # squares may be beyond the range of the dtype
@@ -35,6 +36,7 @@ def std(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
     >>> jm.ops.std(jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2]), axis=1).tolist()
     [1.0]
     """
+    refuse_crossing(x, axis, "std")
     variance = var(x, axis, keepdims=keepdims)
     if isinstance(variance, Masked):
         return variance.with_values(_root(variance.fill(0)))

@@ -9,6 +9,7 @@ from jaxtyping import Array, ArrayLike
 
 from ..arithmetic import expand
 from ..masked import Masked
+from ..segments import UNPACK, refuse_segments
 
 Axis = SupportsIndex | Sequence[SupportsIndex] | None
 
@@ -26,11 +27,14 @@ def sum(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
         words leaves a `Masked` in which a sentence is real if it has a real word. Over feature axes alone, a `Masked`
         with the mask of `x`. An empty row gives 0 and passes no gradient.
 
+    Raises:
+        ValueError: packed rows, over some of the masked axes; a result over batch and time merges all sequences.
+
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.sum(jm.from_lengths(jnp.ones((2, 3)), [2, 0]), axis=1).tolist()
     [2.0, 0.0]
     """
-    return _reduce(x, axis, keepdims, lambda v, where, axes: jnp.sum(v, axes, keepdims=True), neutral=0)
+    return _reduce(x, axis, keepdims, lambda v, where, axes: jnp.sum(v, axes, keepdims=True), "sum", neutral=0)
 
 
 def mean(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
@@ -50,7 +54,7 @@ def mean(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) ->
         count = jnp.sum(where, axes, keepdims=True, dtype=jnp.int32)
         return (total / jnp.maximum(count, 1).astype(wide)).astype(dtype)
 
-    return _reduce(x, axis, keepdims, mean_of, neutral=0)
+    return _reduce(x, axis, keepdims, mean_of, "mean", neutral=0)
 
 
 def max(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
@@ -62,7 +66,7 @@ def max(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
     >>> jm.ops.max(jm.from_lengths(jnp.array([[-2, -5, 9]]), [2]), axis=1).tolist()
     [-2]
     """
-    return _reduce(x, axis, keepdims, _unless_empty(jnp.max), neutral=_lowest)
+    return _reduce(x, axis, keepdims, _unless_empty(jnp.max), "max", neutral=_lowest)
 
 
 def min(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
@@ -74,7 +78,7 @@ def min(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
     >>> jm.ops.min(jm.from_lengths(jnp.array([[2, 5, -9]]), [2]), axis=1).tolist()
     [2]
     """
-    return _reduce(x, axis, keepdims, _unless_empty(jnp.min), neutral=_highest)
+    return _reduce(x, axis, keepdims, _unless_empty(jnp.min), "min", neutral=_highest)
 
 
 def any(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
@@ -84,7 +88,7 @@ def any(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
     >>> jm.ops.any(jm.from_lengths(jnp.array([[0, 1]]), [1]), axis=1).tolist()
     [False]
     """
-    return _reduce(x, axis, keepdims, lambda v, where, axes: jnp.any(v, axes, keepdims=True), neutral=0)
+    return _reduce(x, axis, keepdims, lambda v, where, axes: jnp.any(v, axes, keepdims=True), "any", neutral=0)
 
 
 def all(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
@@ -94,7 +98,7 @@ def all(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
     >>> jm.ops.all(jm.from_lengths(jnp.array([[1, 0]]), [1]), axis=1).tolist()
     [True]
     """
-    return _reduce(x, axis, keepdims, lambda v, where, axes: jnp.all(v, axes, keepdims=True), neutral=1)
+    return _reduce(x, axis, keepdims, lambda v, where, axes: jnp.all(v, axes, keepdims=True), "all", neutral=1)
 
 
 def prod(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
@@ -104,7 +108,7 @@ def prod(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) ->
     >>> jm.ops.prod(jm.from_lengths(jnp.array([[2, 3, 9]]), [2]), axis=1).tolist()
     [6]
     """
-    return _reduce(x, axis, keepdims, lambda v, where, axes: jnp.prod(v, axes, keepdims=True), neutral=1)
+    return _reduce(x, axis, keepdims, lambda v, where, axes: jnp.prod(v, axes, keepdims=True), "prod", neutral=1)
 
 
 def mean_pool(x: Masked | ArrayLike, *, keepdims: bool = False) -> Masked | Array:
@@ -117,20 +121,38 @@ def mean_pool(x: Masked | ArrayLike, *, keepdims: bool = False) -> Masked | Arra
     Returns:
         The means, `(batch, features)`. An empty row gives zeros and passes no gradient.
 
+    Raises:
+        ValueError: packed rows, which have several means each.
+
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.mean_pool(jm.from_lengths(jnp.ones((1, 3, 2)), [2])).tolist()
     [[1.0, 1.0]]
     """
+    refuse_segments(x, "`mean_pool` over time", f"{UNPACK} The first makes one vector for each sequence.")
     return mean(x, x.mask.ndim - 1 if isinstance(x, Masked) else -2, keepdims=keepdims)
 
 
-def _reduce(x: Any, axis: Axis, keepdims: bool, reduction: Callable, neutral: Any) -> Any:
+def refuse_crossing(x: Any, axis: Axis, name: str) -> None:
+    """Refuses packed rows where a reduction would cross from one sequence to another, unless it is to merge them all.
+
+    That is over every masked axis, batch and time; in one row alone the time axis is all there is, and still refused,
+    because under `jax.vmap` every row is one alone.
+    """
+    if isinstance(x, Masked) and x.segments is not None:
+        masked_axes = [a for a in _axes(axis, x.ndim) if a < x.mask.ndim]
+        if masked_axes and (len(masked_axes) < x.mask.ndim or x.mask.ndim == 1):
+            merge = "To merge all sequences of the batch, reduce batch and time at once, `axis=(0, 1)`."
+            refuse_segments(x, f"`{name}` over the masked axis {masked_axes[-1]}", f"{UNPACK} {merge}")
+
+
+def _reduce(x: Any, axis: Axis, keepdims: bool, reduction: Callable, name: str, neutral: Any) -> Any:
     """Fills padding with the reduction's neutral element, reduces, and finds the mask of what is left."""
     if not isinstance(x, Masked):
         values = jnp.asarray(x)
         axes = _axes(axis, values.ndim)
         reduced = reduction(values, jnp.ones(values.shape, bool), axes)
         return reduced if keepdims else jnp.squeeze(reduced, axes)
+    refuse_crossing(x, axis, name)
     axes = _axes(axis, x.ndim)
     value = neutral(x.dtype) if callable(neutral) else jnp.asarray(neutral, x.dtype)
     where = jnp.broadcast_to(expand(x.mask, x.ndim), x.shape)

@@ -6,6 +6,7 @@ from jaxtyping import Array, Float
 
 from ..arithmetic import expand
 from ..masked import Masked, fill
+from ..segments import refuse_segments
 from .linear import AnyArray, check_float
 
 
@@ -24,6 +25,7 @@ def softmax(x: Masked | Float[AnyArray, "..."], axis: int = -1) -> Masked | Floa
 
     Raises:
         TypeError: the values are not floats.
+        ValueError: packed rows, along a masked axis.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.softmax(jm.from_lengths(jnp.zeros((1, 3)), [2]), axis=1).values.tolist()
@@ -32,6 +34,8 @@ def softmax(x: Masked | Float[AnyArray, "..."], axis: int = -1) -> Masked | Floa
     check_float(x, "softmax")
     if not isinstance(x, Masked):
         return _softmax(jnp.asarray(x), jnp.ones(x.shape, bool), axis)
+    if axis % x.ndim < x.mask.ndim:
+        refuse_segments(x, f"`softmax` along the masked axis {axis}")
     where = jnp.broadcast_to(expand(x.mask, x.ndim), x.shape)
     return x.with_values(_softmax(fill(x, 0), where, axis))
 

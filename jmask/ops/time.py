@@ -10,6 +10,9 @@ from ..masked import Masked
 def flip(x: Any) -> Any:
     """Reverses the time axis, padding and all: right padding becomes left padding.
 
+    Of packed rows the segments are reversed with the steps: each sequence is reversed, and the last one of a row stands
+    first.
+
     Args:
         x: values `(batch, time, ...)` with a mask `(batch, time)`: its last axis is reversed; of an array, axis 1,
             or the only one.
@@ -26,4 +29,5 @@ def flip(x: Any) -> Any:
         return jnp.flip(x, min(1, x.ndim - 1))
     axis = x.mask.ndim - 1
     side = {"right": "left", "left": "right", None: None}[x.padding_side]
-    return Masked(jnp.flip(x.values, axis), jnp.flip(x.mask, axis), side)  # type: ignore[arg-type]
+    segments = None if x.segments is None else jnp.flip(x.segments, axis)
+    return Masked(jnp.flip(x.values, axis), jnp.flip(x.mask, axis), side, segments)  # type: ignore[arg-type]

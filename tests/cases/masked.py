@@ -57,6 +57,13 @@ CASES = [
         any_rank=True,
         skips={"arrays": "they have no such method"},
     ),
+    case(
+        "Masked(x.positions)",
+        lambda p, x: x.map(jnp.sin).with_values(x.positions),
+        oracles.stepwise(lambda x: np.arange(len(x))),
+        any_rank=True,
+        skips={"arrays": "they have no such property"},
+    ),
     case("compact", lambda p, x: jm.compact(x)[0], oracles.stepwise(np.copy), any_rank=True),
     case("compact(and back)", lambda p, x: back_and_forth(x), oracles.stepwise(lambda x: x * 2), any_rank=True),
 ]

@@ -1,0 +1,77 @@
+"""What the constructors of `Masked` ask of their input: masks, ids and hints that fit the values."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .arithmetic import Arithmetic
+from .display import is_concrete
+
+
+def as_array(x: Any) -> Any:
+    """Arrays, tracers and abstract values as they are; lists and numbers as JAX arrays, lists of strings as NumPy's."""
+    if isinstance(x, (jax.Array, np.ndarray, jax.ShapeDtypeStruct)):
+        return x
+    if isinstance(x, Arithmetic):
+        raise TypeError("Expected an array, received a `Masked`; pass on its `x.values`, `x.mask` or `x.fill(...)`.")
+    if x is None:
+        raise TypeError("Expected an array, received None; `jm.as_masked(values)` marks all steps of an array as real.")
+    if any(isinstance(leaf, (str, bytes)) for leaf in jax.tree.leaves(x)):
+        return np.asarray(x)
+    return jnp.asarray(x)
+
+
+def check_mask(values: Any, mask: Any) -> None:
+    """Refuses a mask that is not bool, or whose shape is not a prefix of the values' shape."""
+    if mask.dtype != bool:
+        raise TypeError(
+            f"A mask must be bool, True at real steps; received dtype {mask.dtype}. For 0/1 integers use "
+            "`mask.astype(bool)` or `jm.from_attention_mask`; for lengths use `jm.from_lengths`."
+        )
+    if not _is_prefix(mask, values):
+        raise ValueError(
+            "The shape of a mask must be a prefix of the values' shape, e.g. (batch, time) for values "
+            f"(batch, time, features); received mask {_shape(mask)} for values {_shape(values)}."
+        )
+
+
+def check_segments(values: Any, segments: Any) -> Any:
+    """The ids of packed rows as int32; refuses what is no such id, or does not fit the values."""
+    if not jnp.issubdtype(segments.dtype, jnp.integer):
+        raise TypeError(
+            f"`segments` must be integers, 0 at padding; received dtype {segments.dtype}. For a mask use `jm.masked`."
+        )
+    if segments.ndim == 0 or not _is_prefix(segments, values):
+        raise ValueError(
+            "The shape of `segments` must be a prefix of the values' shape that ends with time, e.g. (batch, time) "
+            f"for values (batch, time, features); received {_shape(segments)} for values {_shape(values)}."
+        )
+    if is_concrete(segments) and segments.size:
+        low, high = int(segments.min()), int(segments.max())
+        if low < 0 or high > np.iinfo(np.int32).max:
+            raise ValueError(
+                "`segments` must hold 0 at padding and ids from 1 to 2147483647 elsewhere; received "
+                f"{low if low < 0 else high}. Number the sequences from 1."
+            )
+    return segments.astype(np.int32)
+
+
+def check_padding_side(mask: Any, padding_side: Any) -> None:
+    """Refuses a hint that a concrete mask contradicts; a traced mask is taken at its word."""
+    if padding_side not in ("right", "left", None):
+        raise ValueError(f"`padding_side` must be 'right', 'left' or None; received {padding_side!r}.")
+    if padding_side is None or mask.ndim == 0 or not is_concrete(mask):
+        return
+    steps = np.asarray(mask) if padding_side == "right" else np.asarray(mask)[..., ::-1]
+    if (~steps[..., :-1] & steps[..., 1:]).any():
+        raise ValueError(f"The mask is not padded on the {padding_side} only; leave `padding_side` out.")
+
+
+def _is_prefix(mask: Any, values: Any) -> bool:
+    return mask.ndim <= values.ndim and tuple(mask.shape) == tuple(values.shape[: mask.ndim])
+
+
+def _shape(x: Any) -> str:
+    return "(" + ", ".join(map(str, x.shape)) + ("," if x.ndim == 1 else "") + ")"

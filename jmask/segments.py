@@ -1,0 +1,75 @@
+"""Packed rows: several sequences share a row, and an id at each step says which one it belongs to.
+
+A sequence is a maximal run of real steps with one id; padding among its steps does not end it. Ids need be neither
+consecutive nor increasing, 0 is padding, and no ids at all (None) means that each row is one sequence.
+"""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+
+from .arithmetic import still_bool
+
+UNPACK = (
+    "Give each sequence a row of its own, `jm.unpack_batch(x, num_sequences, length)`, or take each row for one "
+    "sequence, `x.with_segments(None)`."
+)
+
+
+def refuse_segments(x: Any, name: str, remedy: str = UNPACK) -> None:
+    """Refuses packed rows on behalf of what would cross from one sequence of a row to the next.
+
+    Args:
+        x: a `Masked`, or an array, which is never refused.
+        name: what refuses, e.g. "`sum` over time".
+        remedy: what the caller can do.
+
+    Raises:
+        ValueError: `x` is packed.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> refuse_segments(jm.from_segments(jnp.ones((1, 3)), [[1, 2, 2]]), "`sum` over time")
+    Traceback (most recent call last):
+    ValueError: `sum` over time does not keep the sequences of a row apart, and ... packed: float32 of shape (1, 3). ...
+    """
+    if getattr(x, "segments", None) is not None:
+        raise ValueError(
+            f"{name} does not keep the sequences of a row apart, and the rows of this `Masked` are packed: {x.dtype} "
+            f"of shape {tuple(x.shape)}. {remedy}"
+        )
+
+
+def ids_of(x: Any) -> Any:
+    """The segments of a `Masked` or None, which anything that rebuilds pytrees may have changed unseen."""
+    ids = x.segments
+    if ids is None:
+        return None
+    if not jnp.issubdtype(ids.dtype, jnp.integer) or tuple(ids.shape) != tuple(x.mask.shape):
+        raise TypeError(
+            f"The segments of packed rows are integers in the shape of the mask, {tuple(x.mask.shape)}, and these have "
+            f"become {ids.dtype} of shape {tuple(ids.shape)}: a function over all leaves changes the segments too, and "
+            "a `Masked` of axes (`in_axes`) must name theirs. Use `x.map(...)`, or one axis for all, `in_axes=0`."
+        )
+    return ids
+
+
+def starts(mask: Any, ids: Any) -> Any:
+    """Where a sequence begins: the real steps whose last real step before them has another id, or that have none."""
+    axis = mask.ndim - 1
+    steps = jnp.arange(mask.shape[-1], dtype=jnp.int32)
+    seen = lax.cummax(jnp.where(mask, steps, -1), axis)
+    before = jnp.pad(seen, [(0, 0)] * axis + [(1, 0)], constant_values=-1)[..., :-1]
+    previous = jnp.take_along_axis(jnp.asarray(ids), jnp.maximum(before, 0), axis, mode="promise_in_bounds")
+    return mask & ((before < 0) | (previous != ids))
+
+
+def positions(x: Any) -> Any:
+    """The index of each real step within its sequence, int32 of the mask's shape; 0 at padded steps."""
+    mask, ids = jnp.asarray(still_bool(x.mask)), ids_of(x)
+    if mask.ndim == 0:
+        raise ValueError("`positions` needs a mask with a time axis; this mask has rank 0 (one step).")
+    index = jnp.cumsum(mask, axis=-1, dtype=jnp.int32) - 1
+    if ids is not None:
+        index -= lax.cummax(jnp.where(starts(mask, ids), index, 0), mask.ndim - 1)
+    return jnp.where(mask, index, 0)
