@@ -45,7 +45,7 @@ def compiled(functions: Mapping[str, tuple[Any, ...]], *, repeats: int = 7) -> l
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in functions}
     programs: dict[str, Any] = {}
     for turn in range(repeats):
-        for name in functions if turn % 2 else reversed(functions):
+        for name in functions if turn % 2 else reversed(list(functions)):
             function, *args = functions[name]
             jax.clear_caches()
             start = time.perf_counter()
@@ -59,9 +59,16 @@ def compiled(functions: Mapping[str, tuple[Any, ...]], *, repeats: int = 7) -> l
     ]
 
 
-def race(rivals: Sequence[Rival], *, rounds: int = 11, clock: Callable[[], float] = time.perf_counter) -> list[Timing]:
+def race(
+    rivals: Sequence[Rival],
+    *,
+    rounds: int = 11,
+    clock: Callable[[], float] = time.perf_counter,
+    seconds_a_turn: float = 0.0,
+) -> list[Timing]:
     """Runs all rivals once to warm up, then `rounds` times in turns, every other round in reverse order.
 
+    A turn is one run, or as many as fill `seconds_a_turn`, of which the median counts.
     `clock=time.process_time` suits work that runs on one core and no device: other processes count for less.
     """
     seconds: dict[str, list[float]] = {rival.name: [] for rival in rivals}
@@ -69,7 +76,7 @@ def race(rivals: Sequence[Rival], *, rounds: int = 11, clock: Callable[[], float
         jax.block_until_ready(rival.run())
     for turn in range(rounds):
         for rival in rivals if turn % 2 else reversed(rivals):
-            seconds[rival.name].append(_seconds(rival.run, clock))
+            seconds[rival.name].append(_turn(rival.run, clock, seconds_a_turn))
     return [Timing(r.name, statistics.median(seconds[r.name]), r.trace, r.compile) for r in rivals]
 
 
@@ -81,6 +88,13 @@ def table(timings: Sequence[Timing]) -> str:
         cells = (_cell(getattr(timing, c), getattr(timings[0], c)) for c in columns)
         lines.append(f"| {timing.name} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _turn(run: Callable[[], Any], clock: Callable[[], float], seconds_a_turn: float) -> float:
+    times = [_seconds(run, clock)]
+    while sum(times) < seconds_a_turn:
+        times.append(_seconds(run, clock))
+    return statistics.median(times)
 
 
 def _seconds(run: Callable[[], Any], clock: Callable[[], float]) -> float:

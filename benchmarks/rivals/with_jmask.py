@@ -1,0 +1,53 @@
+"""jmask: a plain batch under its mask, rows packed beforehand, and a batch known to have no padding."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+import jmask as jm
+
+from .in_jax import Batch, JaxRival, contestant, plain_batch
+from .task import Contestant, Task, Weights
+
+
+def contestants(task: Task) -> Iterator[Contestant]:
+    run, params = (jm.rnn.lstm, jm.rnn.LSTMParams) if task.cell == "lstm" else (jm.rnn.gru, jm.rnn.GRUParams)
+
+    def convert(weights: Weights) -> Any:
+        return params(*weights)
+
+    def masked(params: Any, x: Any, marks: Any) -> Any:
+        return run(params, jm.masked(x, marks, padding_side="right"))[0].values
+
+    def packed(params: Any, x: Any, marks: Any) -> Any:
+        return run(params, jm.from_segments(x, marks, padding_side="right"))[0].values
+
+    def plain(params: Any, x: Any, marks: Any) -> Any:
+        return run(params, x)[0]
+
+    yield contestant(JaxRival("jmask", convert, masked), task, plain_batch(task, with_mask=True))
+    if hasattr(jm, "pack"):
+        yield contestant(JaxRival("jmask packed", convert, packed), task, _packed_batch(task))
+    if task.is_full:
+        yield contestant(JaxRival("jmask, no mask", convert, plain), task)
+
+
+def _packed_batch(task: Task) -> Batch:
+    """Inputs and targets packed on the host; the same lengths put both into the same places."""
+    time = task.workload.time
+    x, targets = (
+        jm.pack([row[:length] for row, length in zip(rows, task.lengths, strict=True)], row_length=time)
+        for rows in (task.x, task.targets)
+    )
+    segments = np.asarray(x.segments)
+    np.testing.assert_array_equal(segments, targets.segments)
+
+    def restore(rows: np.ndarray) -> np.ndarray:
+        batch = np.zeros((len(task.lengths), time, *rows.shape[2:]), rows.dtype)
+        for row, length in enumerate(task.lengths):
+            batch[row, :length] = rows[segments == 1 + row]
+        return batch
+
+    return Batch(jnp.asarray(x.values), jnp.asarray(segments), jnp.asarray(targets.fill(0)), restore)
