@@ -142,6 +142,54 @@ def lstm(params: Params, x: Row, *state: Row) -> tuple[np.ndarray, Row, Row]:
     return outputs, hidden, cell
 
 
+def simple_rnn(params: Params, x: Row, *state: Row) -> tuple[np.ndarray, Row]:
+    """All hidden states, and the last; zeros before the first step unless a state is given."""
+    recurrent_kernel, bias = params["recurrent_kernel"], params.get("bias", 0.0)
+    hidden = state[0] if state else np.zeros(len(recurrent_kernel))
+
+    def step(hidden: Row, inputs: Row) -> tuple[Row, Row]:
+        hidden = np.tanh(inputs @ params["kernel"] + hidden @ recurrent_kernel + bias)
+        return hidden, hidden
+
+    return scan(step, hidden, x, hidden)
+
+
+def gru(params: Params, x: Row, *state: Row, reset_after: bool = True) -> tuple[np.ndarray, Row]:
+    """All hidden states, and the last; the reset gate after the recurrent product, or before it."""
+    kernel, recurrent_kernel = params["kernel"], params["recurrent_kernel"]
+    units = len(recurrent_kernel)
+    bias = np.broadcast_to(params.get("bias", 0.0), (2, 3 * units) if reset_after else 3 * units)
+    input_bias, recurrent_bias = bias if reset_after else (bias, np.zeros(3 * units))
+    hidden = state[0] if state else np.zeros(units)
+    z, r, g = (slice(i * units, (i + 1) * units) for i in range(3))
+
+    def step(hidden: Row, inputs: Row) -> tuple[Row, Row]:
+        x_part, h_part = inputs @ kernel + input_bias, hidden @ recurrent_kernel + recurrent_bias
+        update, reset = sigmoid(x_part[z] + h_part[z]), sigmoid(x_part[r] + h_part[r])
+        inner = reset * h_part[g] if reset_after else (reset * hidden) @ recurrent_kernel[:, g]
+        hidden = update * hidden + (1 - update) * np.tanh(x_part[g] + inner)
+        return hidden, hidden
+
+    return scan(step, hidden, x, hidden)
+
+
+def gru_reset_before(params: Params, x: Row, *state: Row) -> tuple[np.ndarray, Row]:
+    return gru(params, x, *state, reset_after=False)
+
+
+def stacked(**recurrences: Callable) -> Callable:
+    """One oracle on the outputs of the other, each with the parameters of its name; then the parts of all states."""
+
+    def all_layers(params: Params, x: Row) -> tuple[np.ndarray, ...]:
+        states: list[Row] = []
+        for name, recurrence in recurrences.items():
+            x, *state = recurrence(params[name], x)
+            states += state
+        return x, *states
+
+    return all_layers
+
+
 def leaky(params: Params, x: Row, *state: Row) -> tuple[np.ndarray, Row, Row]:
     """The cell `Leaky` of `cases.py`: all outputs, and the parts of the last state, `count` and `level`."""
     count, level = state or (np.zeros(()), np.full(params["kernel"].shape[1], 0.25))

@@ -326,4 +326,4 @@ def test_replace(rng):
     x = ragged(rng)
     y = dataclasses.replace(x, values=x.values * 2)
     assert_same(y, x * 2)
-    assert [field.name for field in dataclasses.fields(x)] == ["values", "mask", "padding_side"]
+    assert [field.name for field in dataclasses.fields(x)] == ["values", "mask", "padding_side", "segments"]

@@ -1,6 +1,10 @@
 """Layers: hyperparameters, parameters, and a call of `jmask.ops` or `jmask.rnn`."""
 
 from .base import Layer as Layer
+from .bidirectional import Bidirectional as Bidirectional
+from .cells import GRUCell as GRUCell
+from .cells import LSTMCell as LSTMCell
+from .cells import SimpleRNNCell as SimpleRNNCell
 from .config import register_all as _register_all
 from .core import Activation as Activation
 from .core import Dense as Dense
@@ -13,8 +17,10 @@ from .core import Softmax as Softmax
 from .merge import Add as Add
 from .merge import Concatenate as Concatenate
 from .merge import GlobalAveragePooling1D as GlobalAveragePooling1D
-from .recurrent import LSTM as LSTM
 from .recurrent import RNN as RNN
-from .recurrent import Bidirectional as Bidirectional
+from .rnn_layers import GRU as GRU
+from .rnn_layers import LSTM as LSTM
+from .rnn_layers import SimpleRNN as SimpleRNN
+from .stacked import StackedRNNCells as StackedRNNCells
 
 _register_all(globals())

@@ -1,8 +1,15 @@
-"""Recurrent networks over masked sequences: cells, and the scan that runs them."""
+"""Recurrent networks over masked sequences: the cells, the scan that runs any of them, and the field's three."""
 
+from .bidirectional import bidirectional as bidirectional
 from .cells import Cell as Cell
+from .cells import GRUParams as GRUParams
 from .cells import LSTMParams as LSTMParams
 from .cells import LSTMState as LSTMState
+from .cells import SimpleRNNParams as SimpleRNNParams
+from .cells import gru_step as gru_step
 from .cells import lstm_step as lstm_step
-from .scan import lstm as lstm
+from .cells import simple_rnn_step as simple_rnn_step
+from .recurrences import gru as gru
+from .recurrences import lstm as lstm
+from .recurrences import simple_rnn as simple_rnn
 from .scan import scan as scan

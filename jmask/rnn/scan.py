@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ..masked import Masked
-from .cells import Cell, LSTMParams, LSTMState, lstm_step
+from .cells import Cell
 
 
 def scan(
@@ -19,8 +19,12 @@ def scan(
     *,
     initial_state: Any = None,
     reverse: bool = False,
-) -> tuple[Any, Any]:
+    return_state: bool = True,
+    unroll: int = 1,
+) -> Any:
     """Runs a cell over every sequence of a batch; a padded step leaves the state as it is.
+
+    In packed rows every sequence begins with the cell's initial state, in both directions.
 
     Args:
         cell: anything with `step` and `initial_state` as in `jm.rnn.Cell`.
@@ -28,14 +32,17 @@ def scan(
         x: values `(batch, time, ...)` with a mask `(batch, time)`, or an array, which has no padding.
         initial_state: a pytree with a leading batch axis; the cell's own if None.
         reverse: from the last real step to the first; outputs stay at the steps they belong to.
+        return_state: whether the final state is returned besides.
+        unroll: how many steps of the loop are written out in the program; it changes no result.
 
     Returns:
         `(outputs, state)`: the outputs `(batch, time, ...)`, a `Masked` with the mask of `x` (an array for an array),
-        zero at padded steps, and the state after the last real step of each sequence, `(batch, ...)`. An empty row
-        has outputs 0 and keeps its initial state, to which alone it passes gradient.
+        zero at padded steps, and the state after the last real step of each row, `(batch, ...)`; of packed rows, that
+        of the sequence that comes last in the direction of the scan. Without `return_state`, the outputs alone. An
+        empty row has outputs 0 and keeps its initial state, to which alone it passes gradient.
 
     Raises:
-        ValueError: values without batch and time axes, or a mask of another rank.
+        ValueError: values without batch and time axes, a mask of another rank, or an initial state of packed rows.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> class Count:
@@ -47,96 +54,43 @@ def scan(
     >>> outputs.fill(0).tolist(), state.tolist()
     ([[1.0, 2.0, 3.0], [1.0, 0.0, 0.0]], [3.0, 1.0])
     """
-    values, mask = _split(x)
-    if initial_state is None:
-        step_spec = jax.ShapeDtypeStruct(values.shape[2:], values.dtype)
-        initial_state = _batched(cell.initial_state(step_spec), values)
-    if mask is None:
-        return _scan_batch(functools.partial(cell.step, params), values, mask, initial_state, reverse)
+    refuse_state_of_packed_rows(x, initial_state)
+    outputs, state = scan_cell(cell, params, x, initial_state, reverse=reverse, unroll=unroll)
+    return (outputs, state) if return_state else outputs
 
-    def step(carry: Any, inputs: Any) -> tuple[Any, Any]:
+
+def scan_cell(
+    cell: Any, params: Any, x: Any, initial_state: Any, *, reverse: bool, unroll: int = 1, draws: Any = None
+) -> tuple[Any, Any]:
+    """`jm.rnn.scan`; of `draws`, a pytree of `(batch, ...)`, each row's own is the last argument of its steps."""
+    values, mask, segments = split(x)
+    if initial_state is None:
+        initial_state = cell.initial_state(jax.ShapeDtypeStruct(values.shape[2:], values.dtype))
+        initial_state = over_rows(initial_state, values)
+
+    def step(draw: Any, state: Any, inputs: Any) -> tuple[Any, Any]:
+        return cell.step(params, state, inputs, *(() if draws is None else (draw,)))
+
+    def guarded_step(draw: Any, carry: Any, inputs: Any) -> tuple[Any, Any]:
         """At a padded step the cell sees the real step before it, or ones: so it stays in its domain."""
         state, seen = carry
         step_values, is_real = inputs
         real = jnp.where(is_real, step_values, seen)
-        state, output = cell.step(params, state, real)
+        state, output = step(draw, state, real)
         return (state, lax.stop_gradient(real)), output
 
+    if mask is None:
+        return scan_rows(step, values, None, None, initial_state, draws, reverse=reverse, unroll=unroll)
     seen = jnp.ones_like(values[:, 0] if values.shape[1] != 0 else values.sum(axis=1))
-    outputs, (state, _) = _scan_batch(step, (values, mask), mask, (initial_state, seen), reverse)
-    return _masked_as(x, outputs), state
+    carry = (initial_state, seen)
+    outputs, (state, _) = scan_rows(
+        guarded_step, (values, mask), mask, segments, carry, draws, reverse=reverse, unroll=unroll
+    )
+    return masked_as(x, outputs), state
 
 
-def lstm(
-    params: LSTMParams,
-    x: Any,
-    *,
-    initial_state: LSTMState | None = None,
-    reverse: bool = False,
-    activation: Callable = jnp.tanh,
-    recurrent_activation: Callable = jax.nn.sigmoid,
-) -> tuple[Any, LSTMState]:
-    """An LSTM over every sequence of a batch; arguments, masks and empty rows as in `jm.rnn.scan`.
-
-    The inputs of all steps are projected in one matrix product before the scan.
-
-    Args:
-        params: kernel `(features, 4 units)`, recurrent kernel `(units, 4 units)`, bias `(4 units,)` or None.
-        x: values `(batch, time, features)` with a mask `(batch, time)`, or an array.
-        initial_state: hidden and cell state, `(batch, units)` each; zeros if None.
-        reverse: from the last real step to the first.
-        activation: in the place of tanh.
-        recurrent_activation: in the place of sigmoid.
-
-    Returns:
-        The hidden states `(batch, time, units)`, masked as `x`, and the final `LSTMState`.
-
-    Raises:
-        ValueError: as in `jm.rnn.scan`.
-
-    >>> import jax.numpy as jnp, jmask as jm
-    >>> params = jm.rnn.LSTMParams(jnp.ones((3, 8)), jnp.ones((2, 8)), jnp.zeros(8))
-    >>> outputs, state = jm.rnn.lstm(params, jm.from_lengths(jnp.ones((4, 5, 3)), [5, 2, 0, 1]))
-    >>> outputs.shape, state.cell.shape
-    ((4, 5, 2), (4, 2))
-    """
-    values, mask = _split(x)
-    if values.ndim != 3:
-        raise ValueError(f"`lstm` takes values (batch, time, features); received {tuple(values.shape)}.")
-    outputs, state = _lstm(params, values, mask, initial_state, reverse, activation, recurrent_activation)
-    return _masked_as(x, outputs), state
-
-
-@functools.partial(jax.jit, static_argnums=(4, 5, 6), inline=True)
-def _lstm(
-    params: LSTMParams,
-    values: Any,
-    mask: Any,
-    initial_state: LSTMState | None,
-    reverse: bool,
-    activation: Callable,
-    recurrent_activation: Callable,
-) -> tuple[Any, LSTMState]:
-    """Compiled, because a scan that is called eagerly would be compiled again at each call."""
-    projected = values @ params.kernel
-    projected = projected if params.bias is None else projected + params.bias
-    dtype = jnp.result_type(projected.dtype, params.recurrent_kernel.dtype)
-    if initial_state is None:
-        units = params.recurrent_kernel.shape[0]
-        no_steps = projected.shape[1] == 0
-        zeros = _batched(jnp.zeros(units), projected) if no_steps else jnp.zeros_like(projected[:, 0, :units])
-        initial_state = LSTMState(zeros, zeros)
-    initial_state = LSTMState(*(jnp.asarray(part).astype(dtype) for part in initial_state))
-
-    def step(state: LSTMState, inputs: Any) -> tuple[LSTMState, Any]:
-        state = lstm_step(params.recurrent_kernel, state, inputs, activation, recurrent_activation)
-        return state, state.hidden
-
-    return _scan_batch(step, projected, mask, initial_state, reverse)
-
-
-def _split(x: Any) -> tuple[Any, Any]:
-    """Zero-filled values and the mask, or None, of a batch of sequences."""
+def split(x: Any) -> tuple[Any, Any, Any]:
+    """Zero-filled values, the mask or None, and the ids of packed rows or None, of a batch of sequences."""
     is_masked = isinstance(x, Masked)
     values = x.fill(0) if is_masked else x
     if values.ndim < 2 or (is_masked and x.mask.ndim != 2):
@@ -144,11 +98,26 @@ def _split(x: Any) -> tuple[Any, Any]:
             "A recurrent layer runs over values (batch, time, ...) with a mask (batch, time); received values "
             f"{tuple(x.shape)}" + (f" with mask {tuple(x.mask.shape)}." if is_masked else ".")
         )
-    return values, x.mask if is_masked else None
+    return values, x.mask if is_masked else None, segments_of(x)
 
 
-def _batched(state: Any, values: Any) -> Any:
-    """One state for every sequence, derived from the values so that it is sharded as they are."""
+def segments_of(x: Any) -> Any:
+    """The ids of packed rows, or None."""
+    return x.segments if isinstance(x, Masked) else None
+
+
+def refuse_state_of_packed_rows(x: Any, initial_state: Any) -> None:
+    """Refuses one state for a row of several sequences."""
+    if initial_state is not None and segments_of(x) is not None:
+        raise ValueError(
+            "`initial_state` is one state a row, but these rows are packed: each holds several sequences, and every "
+            "sequence begins with the cell's own initial state. Leave `initial_state` out, or give each sequence a row "
+            "of its own with `jm.unpack_batch`."
+        )
+
+
+def over_rows(state: Any, values: Any) -> Any:
+    """One state for every row, derived from the values so that it is sharded as they are."""
     zero = jnp.zeros_like(values).sum(axis=tuple(range(1, values.ndim)))  # (batch,)
 
     def repeat(leaf: Any) -> Any:
@@ -158,31 +127,71 @@ def _batched(state: Any, values: Any) -> Any:
     return jax.tree.map(repeat, state)
 
 
-def _masked_as(x: Any, outputs: Any) -> Any:
+def masked_as(x: Any, outputs: Any) -> Any:
     """The outputs of every step under the mask of `x`, if it has one."""
     return jax.tree.map(x.with_values, outputs) if isinstance(x, Masked) else outputs
 
 
-def _scan_batch(step: Callable, inputs: Any, mask: Any, state: Any, reverse: bool) -> tuple[Any, Any]:
-    """One scan per sequence, vmapped: the same program on every JAX, under Auto and Explicit meshes."""
-    if mask is None:
-        return jax.vmap(functools.partial(_scan_row, step, reverse))(inputs, state)
-    return jax.vmap(functools.partial(_scan_masked_row, step, reverse))(inputs, mask, state)
+def scan_rows(
+    step: Callable[..., tuple[Any, Any]],
+    inputs: Any,
+    mask: Any,
+    segments: Any,
+    initial_state: Any,
+    draws: Any = None,
+    *,
+    reverse: bool = False,
+    unroll: int = 1,
+) -> tuple[Any, Any]:
+    """One scan a row, vmapped: the same program on every JAX, under Auto and Explicit meshes.
+
+    Args:
+        step: `(draw, state, inputs) -> (state, output)`.
+        inputs: a pytree of `(batch, time, ...)`, with ordinary numbers at padded steps.
+        mask: `(batch, time)`, or None.
+        segments: the ids `(batch, time)` of packed rows, or None.
+        initial_state: a pytree of `(batch, ...)`.
+        draws: a pytree of `(batch, ...)`, what all steps of a row share, or None.
+        reverse: from the last step to the first.
+        unroll: as in `jax.lax.scan`.
+
+    Returns:
+        The outputs, and the state after the last real step.
+    """
+
+    def scan_row(inputs: Any, mask: Any, segments: Any, initial: Any, draw: Any) -> tuple[Any, Any]:
+        row_step, carry = functools.partial(step, draw), initial
+        if segments is not None:
+            row_step, inputs = _from_initial_state(row_step, initial), (inputs, segments)
+            carry = (initial, jnp.zeros_like(segments).sum(dtype=segments.dtype))  # the id of no sequence
+        if mask is not None:
+            row_step, inputs = _at_real_steps(row_step), (inputs, mask)
+        carry, outputs = lax.scan(row_step, carry, inputs, reverse=reverse, unroll=unroll)
+        return outputs, carry if segments is None else carry[0]
+
+    return jax.vmap(scan_row)(inputs, mask, segments, initial_state, draws)
 
 
-def _scan_row(step: Callable, reverse: bool, inputs: Any, state: Any) -> tuple[Any, Any]:
-    state, outputs = lax.scan(step, state, inputs, reverse=reverse)
-    return outputs, state
-
-
-def _scan_masked_row(step: Callable, reverse: bool, inputs: Any, mask: Any, state: Any) -> tuple[Any, Any]:
+def _at_real_steps(step: Callable) -> Callable:
     """At a padded step the new state and the output are thrown away, and with them their gradients."""
 
-    def masked_step(state: Any, step_inputs: tuple[Any, Any]) -> tuple[Any, Any]:
-        values, is_real = step_inputs
+    def masked_step(state: Any, inputs: tuple[Any, Any]) -> tuple[Any, Any]:
+        values, is_real = inputs
         new_state, output = step(state, values)
         new_state = jax.tree.map(lambda new, old: jnp.where(is_real, new, old), new_state, state)
         return new_state, jax.tree.map(lambda y: jnp.where(is_real, y, jnp.zeros((), y.dtype)), output)
 
-    state, outputs = lax.scan(masked_step, state, (inputs, mask), reverse=reverse)
-    return outputs, state
+    return masked_step
+
+
+def _from_initial_state(step: Callable, initial: Any) -> Callable:
+    """Where the id is not that of the real step before, in the direction of the scan, another sequence begins."""
+
+    def packed_step(carry: tuple[Any, Any], inputs: tuple[Any, Any]) -> tuple[Any, Any]:
+        (state, last_segment), (values, segment) = carry, inputs
+        continues = segment == last_segment
+        state = jax.tree.map(lambda old, first: jnp.where(continues, old, first), state, initial)
+        state, output = step(state, values)
+        return (state, segment), output
+
+    return packed_step

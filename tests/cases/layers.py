@@ -1,5 +1,6 @@
 """Layers, and small models of them."""
 
+import functools
 from typing import Any
 
 import jax
@@ -9,15 +10,17 @@ import oracles
 from batches import Vector, floats, ids
 
 import jmask as jm
-from jmask.layers import LSTM, RNN, Bidirectional
+from jmask.layers import GRU, LSTM, RNN, Bidirectional, GRUCell, LSTMCell, SimpleRNN, SimpleRNNCell, StackedRNNCells
 
-from .case import layer_case
+from .case import Case, case, layer_case
 from .masked import away_from_zero
 from .ops import RANDOM
 from .rnn import Leaky
 
 LSTM_STATE = (Vector((2,)), Vector((2,)))
+WIDE_STATES = {"bfloat16": "states are float32 at least; `test_recurrences.py` looks at dtypes"}
 SEQUENCE_AND_STATE = ("sequence", "pooled", "pooled")
+STACK = StackedRNNCells([LSTMCell(2), LSTMCell(5)])
 concat, last, lstm = oracles.concatenate_features, oracles.last, oracles.lstm
 
 
@@ -124,7 +127,13 @@ RECURRENT = [
         lambda p, x: lstm(p, x)[0],
         zero_padding=True,
     ),
-    layer_case(LSTM(2, return_sequences=True, return_state=True), "return_state", lstm, output=SEQUENCE_AND_STATE),
+    layer_case(
+        LSTM(2, return_sequences=True, return_state=True),
+        "return_state",
+        lstm,
+        output=SEQUENCE_AND_STATE,
+        skips=WIDE_STATES,
+    ),
     layer_case(LSTM(2, go_backwards=True), "go_backwards", lambda p, x: last(lstm(p, x[::-1])[0]), output="pooled"),
     layer_case(
         LSTM(2, go_backwards=True, return_sequences=True, return_state=True),
@@ -132,6 +141,7 @@ RECURRENT = [
         lambda p, x: lstm(p, x[::-1]),
         output=SEQUENCE_AND_STATE,
         zero_padding=True,
+        skips=WIDE_STATES,
     ),
     layer_case(
         LSTM(2),
@@ -154,6 +164,51 @@ RECURRENT = [
         output=SEQUENCE_AND_STATE,
         zero_padding=True,
     ),
+    layer_case(LSTM(2, return_sequences=True, unroll=True), "unroll", lambda p, x: lstm(p, x)[0], zero_padding=True),
+    layer_case(LSTM(2, return_sequences=True, zero_output_for_mask=False), "held outputs", lambda p, x: lstm(p, x)[0]),
+    layer_case(SimpleRNN(2), "", lambda p, x: last(oracles.simple_rnn(p, x)[0]), output="pooled"),
+    layer_case(GRU(2, return_sequences=True), "", lambda p, x: oracles.gru(p, x)[0], zero_padding=True),
+    layer_case(
+        GRU(2, return_sequences=True, reset_after=False, go_backwards=True),
+        "reset before, go_backwards",
+        lambda p, x: oracles.gru_reset_before(p, x[::-1])[0],
+    ),
+    layer_case(GRU(2, dropout=0.5), "dropout in training", None, seed=3, output="pooled", skips=RANDOM),
+    layer_case(
+        LSTM(2, return_sequences=True, dropout=0.5, recurrent_dropout=0.25),
+        "recurrent dropout in training",
+        None,
+        seed=3,
+        skips=RANDOM,
+    ),
+    layer_case(
+        RNN([GRUCell(2), SimpleRNNCell(5)], return_sequences=True, return_state=True),
+        "list of cells",
+        oracles.stacked(gru_cell=oracles.gru, simple_rnn_cell=oracles.simple_rnn),
+        output=SEQUENCE_AND_STATE,
+        skips=WIDE_STATES,
+    ),
+    *(
+        case(
+            f"layers.{type(cell).__name__}",
+            functools.partial(jm.rnn.scan, cell, return_state=False),
+            lambda p, x, oracle=oracle: oracle(p, x)[0],
+            params={name: p.shape for name, p in cell.init(jax.random.key(0), jnp.ones(3)).items()},
+            zero_padding=True,
+        )
+        for cell, oracle in (
+            (SimpleRNNCell(2), oracles.simple_rnn),
+            (GRUCell(2, reset_after=False), oracles.gru_reset_before),
+            (LSTMCell(2), lstm),
+        )
+    ),
+    Case(
+        "layers.StackedRNNCells",
+        lambda p, x: jm.rnn.scan(STACK, p, x, reverse=True, return_state=False),
+        lambda p, x: oracles.stacked(lstm_cell=lstm, lstm_cell_1=lstm)(p, x[::-1])[0][::-1],
+        params=lambda: jax.eval_shape(STACK.init, jax.random.key(0), jnp.ones(3)),
+        zero_padding=True,
+    ),
 ]
 
 MERGES = {"sum": np.add, "mul": np.multiply, "ave": lambda a, b: (a + b) / 2}
@@ -168,12 +223,19 @@ DIRECTIONS = [
         *LSTM_STATE,
         arrange=with_state,
         output=("sequence", *["pooled"] * 4),
+        skips=WIDE_STATES,
     ),
     *(
         layer_case(
             Bidirectional(LSTM(2, return_sequences=True), merge_mode=mode), mode, oracles.bidirectional(lstm, merge)
         )
         for mode, merge in MERGES.items()
+    ),
+    layer_case(
+        Bidirectional(RNN([LSTMCell(2), GRUCell(5)])),
+        "stacked",
+        oracles.bidirectional(oracles.stacked(lstm_cell=lstm, gru_cell=oracles.gru), concat, sequences=False),
+        output="pooled",
     ),
     layer_case(
         Bidirectional(RNN(Leaky(2)), backward_layer=RNN(Leaky(5)), merge_mode=None),

@@ -1,5 +1,7 @@
-"""The scan over cells of one's own, and the LSTM."""
+"""The scan over cells of one's own, and the recurrent networks of the field."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,10 +11,13 @@ from batches import Vector, floats
 
 import jmask as jm
 
-from .case import Kind, case
+from .case import Case, Kind, case
 
 LEAKY_SHAPES = {"kernel": (3, 2)}
+SIMPLE_SHAPES = {"kernel": (3, 2), "recurrent_kernel": (2, 2), "bias": (2,)}
+GRU_SHAPES = {"kernel": (3, 6), "recurrent_kernel": (2, 6), "bias": (2, 6)}
 LSTM_SHAPES = {"kernel": (3, 8), "recurrent_kernel": (2, 8), "bias": (8,)}
+ONE_STATE: tuple[Kind, ...] = ("sequence", "pooled")
 OUTPUT: tuple[Kind, ...] = ("sequence", "pooled", "pooled")
 
 
@@ -38,10 +43,58 @@ def scan(params: Any, x: Any, *state: Any, **options: Any) -> Any:
     return jm.rnn.scan(Leaky(2), params, x, initial_state=given, **options)
 
 
+def without_bias(shapes: dict[str, Any]) -> dict[str, Any]:
+    return {name: shape for name, shape in shapes.items() if name != "bias"}
+
+
+def specs(shapes: dict[str, Any]) -> dict[str, Any]:
+    return {name: jax.ShapeDtypeStruct(shape, "float32") for name, shape in shapes.items()}
+
+
+def in_one_dtype(outputs: Any, state: Any) -> tuple[Any, Any]:
+    """States are float32 at least; the law of dtypes wants to see what the outputs are in."""
+    return outputs, jax.tree.map(lambda leaf: leaf.astype(outputs.dtype), state)
+
+
 def lstm(params: Any, x: Any, *state: Any, **options: Any) -> Any:
     weights = jm.rnn.LSTMParams(params["kernel"], params["recurrent_kernel"], params.get("bias"))
     given = jm.rnn.LSTMState(*state) if state else None
-    return jm.rnn.lstm(weights, x, initial_state=given, **options)
+    return in_one_dtype(*jm.rnn.lstm(weights, x, initial_state=given, **options))
+
+
+def gru(params: Any, x: Any, *state: Any, **options: Any) -> Any:
+    weights = jm.rnn.GRUParams(params["kernel"], params["recurrent_kernel"], params.get("bias"))
+    return in_one_dtype(*jm.rnn.gru(weights, x, initial_state=state[0] if state else None, **options))
+
+
+def simple_rnn(params: Any, x: Any, *state: Any, **options: Any) -> Any:
+    weights = jm.rnn.SimpleRNNParams(params["kernel"], params["recurrent_kernel"], params.get("bias"))
+    return in_one_dtype(*jm.rnn.simple_rnn(weights, x, initial_state=state[0] if state else None, **options))
+
+
+class Stepping:
+    """A cell made of one of the steps."""
+
+    def __init__(self, step: Callable) -> None:
+        self.advance = step
+
+    def initial_state(self, inputs: Any) -> Any:
+        return jnp.zeros(2, inputs.dtype)
+
+    def step(self, params: Any, state: Any, inputs: Any) -> Any:
+        projected = inputs @ params["kernel"] + params["bias"]
+        state = self.advance(params["recurrent_kernel"], state, projected)
+        return state, state
+
+
+def both_directions(params: Any, x: Any) -> Any:
+    pair = tuple(jm.rnn.LSTMParams(**params[name]) for name in ("forward", "backward"))
+    return in_one_dtype(*jm.rnn.bidirectional(jm.rnn.lstm, pair, x))
+
+
+def both_scans(params: Any, x: Any) -> Any:
+    run = functools.partial(jm.rnn.scan, Leaky(2))
+    return jm.rnn.bidirectional(run, (params, params), x, merge_mode=None, return_state=False)
 
 
 CASES = [
@@ -84,5 +137,57 @@ CASES = [
         params={"kernel": (3, 8), "recurrent_kernel": (2, 8)},
         output=OUTPUT,
         zero_padding=True,
+    ),
+    case("rnn.simple_rnn", simple_rnn, oracles.simple_rnn, params=SIMPLE_SHAPES, output=ONE_STATE, zero_padding=True),
+    case(
+        "rnn.SimpleRNNParams(no bias, initial state, reverse)",
+        functools.partial(simple_rnn, reverse=True),
+        oracles.backward(oracles.simple_rnn),
+        floats(3),
+        Vector((2,)),
+        params=without_bias(SIMPLE_SHAPES),
+        output=ONE_STATE,
+        zero_padding=True,
+    ),
+    case("rnn.gru", gru, oracles.gru, params=GRU_SHAPES, output=ONE_STATE, zero_padding=True),
+    case(
+        "rnn.gru(reset before, initial state, reverse)",
+        functools.partial(gru, reset_after=False, reverse=True),
+        oracles.backward(oracles.gru_reset_before),
+        floats(3),
+        Vector((2,)),
+        params={**GRU_SHAPES, "bias": (6,)},
+        output=ONE_STATE,
+        zero_padding=True,
+    ),
+    case("rnn.GRUParams(no bias)", gru, oracles.gru, params=without_bias(GRU_SHAPES), output=ONE_STATE),
+    case(
+        "rnn.simple_rnn_step",
+        functools.partial(jm.rnn.scan, Stepping(jm.rnn.simple_rnn_step)),
+        oracles.simple_rnn,
+        params=SIMPLE_SHAPES,
+        output=ONE_STATE,
+    ),
+    case(
+        "rnn.gru_step",
+        functools.partial(jm.rnn.scan, Stepping(functools.partial(jm.rnn.gru_step, reset_after=False))),
+        oracles.gru_reset_before,
+        params={**GRU_SHAPES, "bias": (6,)},
+        output=ONE_STATE,
+    ),
+    Case(
+        "rnn.bidirectional",
+        both_directions,
+        oracles.bidirectional(oracles.lstm, oracles.concatenate_features, with_state=True),
+        params=lambda: {name: specs(LSTM_SHAPES) for name in ("forward", "backward")},
+        output=("sequence", *["pooled"] * 4),
+        zero_padding=True,
+    ),
+    case(
+        "rnn.bidirectional(scan)",
+        both_scans,
+        lambda p, x: (oracles.leaky(p, x)[0], oracles.backward(oracles.leaky)(p, x)[0]),
+        params=LEAKY_SHAPES,
+        output=("sequence", "sequence"),
     ),
 ]

@@ -1,0 +1,84 @@
+"""A recurrent layer in both directions."""
+
+import dataclasses
+from typing import Any, Literal
+
+import jax
+
+from ..rnn.bidirectional import check_merge_mode, merge
+from . import path
+from .base import Layer
+from .recurrent import Recurrent
+
+
+class Bidirectional(Layer):
+    """A recurrent layer in both directions, each over the real steps only (see `jm.rnn.bidirectional`).
+
+    Inputs as of the layer; `initial_state` is the list of the forward state's parts and then the backward state's.
+    The outputs of both directions stand at the steps they belong to; with `return_state` they are followed by the
+    parts of the forward and of the backward state. An empty row has outputs 0. In training each direction draws its
+    own dropout.
+
+    Attributes:
+        layer: the layer of the forward direction, and of the backward one with parameters of its own.
+        merge_mode: `"concat"`, `"sum"`, `"mul"`, `"ave"`, or None for a tuple of both outputs.
+        backward_layer: another layer for the backward direction.
+
+    >>> import jax, jax.numpy as jnp, jmask as jm
+    >>> x, layer = jm.from_lengths(jnp.ones((2, 3, 5)), [3, 1]), jm.layers.Bidirectional(jm.layers.LSTM(4))
+    >>> layer.apply(layer.init(jax.random.key(0), x), x).shape
+    (2, 8)
+    """
+
+    takes_masked = True
+    supports_segments = True
+
+    layer: Recurrent
+    _: dataclasses.KW_ONLY
+    merge_mode: Literal["concat", "sum", "mul", "ave"] | None = "concat"
+    backward_layer: Recurrent | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the options while the user's line is still on the stack."""
+        for layer in (self.layer, self.layer if self.backward_layer is None else self.backward_layer):
+            if not isinstance(layer, Recurrent) or layer.go_backwards:
+                raise ValueError(
+                    "`Bidirectional` runs a recurrent layer (LSTM, GRU, RNN) in both directions itself; received "
+                    f"{layer!r}. Leave out `go_backwards`."
+                )
+        forward, backward = self._directions()
+        if (forward.return_sequences, forward.return_state) != (backward.return_sequences, backward.return_state):
+            raise ValueError("`layer` and `backward_layer` must agree in `return_sequences` and `return_state`.")
+        check_merge_mode(self.merge_mode)
+
+    def init(self, key: Any, inputs: Any, initial_state: Any = None) -> dict[str, Any]:
+        """`{"forward": ..., "backward": ...}`."""
+        forward, backward = self._directions()
+        forward_key, backward_key = jax.random.split(key)
+        return {"forward": forward.init(forward_key, inputs), "backward": backward.init(backward_key, inputs)}
+
+    def call(self, params: Any, inputs: Any, initial_state: Any = None, training: bool = False, key: Any = None) -> Any:
+        """`(batch, time, features)` -> merged outputs, or these and the parts of both states."""
+        self.layer.refuse_pooling_of_packed_rows(inputs)
+        given = self._split_state(initial_state, inputs)
+        keys = (None, None) if key is None else jax.random.split(key)
+        results, states = [], []
+        for i, (name, layer) in enumerate(zip(("forward", "backward"), self._directions(), strict=True)):
+            with path.scope(name):
+                draws = layer.draws(keys[i], inputs) if training else None
+                outputs, state = layer.scan(params[name], inputs, given[i], reverse=i == 1, draws=draws)
+                results.append(layer.select(outputs, reverse=i == 1))
+                states.append(state)
+        forward, backward = results
+        merged = merge(forward, backward, self.merge_mode)
+        return (merged, *jax.tree.leaves(states)) if self.layer.return_state else merged
+
+    def _split_state(self, initial_state: Any, inputs: Any) -> tuple[Any, Any]:
+        """The parts for either direction."""
+        if initial_state is None:
+            return None, None
+        parts, num_forward = jax.tree.leaves(initial_state), self._directions()[0].num_states(inputs)
+        return parts[:num_forward], parts[num_forward:]
+
+    def _directions(self) -> tuple[Recurrent, Recurrent]:
+        return self.layer, self.layer if self.backward_layer is None else self.backward_layer

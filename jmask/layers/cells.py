@@ -1,0 +1,231 @@
+"""Cells as layers: hyperparameters and parameters for one step of `jmask.rnn`, for `jm.layers.RNN`."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ..rnn import GRUParams, LSTMParams, LSTMState, SimpleRNNParams
+from ..rnn.recurrences import GATES, prepare
+from .base import Layer
+from .options import Activation, Initializer, activation, initializer
+
+
+class Draw(NamedTuple):
+    """What one sequence drops at all its steps: factors on the inputs and on the hidden state, None for nothing."""
+
+    inputs: Any = None
+    hidden: Any = None
+
+
+class RecurrentCell(Layer):
+    """What the cells share, and the layers made of them.
+
+    Attributes:
+        units: length of the state and of an output.
+        activation: of the candidate, `"tanh"` by default.
+        use_bias: whether there is a bias.
+        kernel_initializer: by name or as `(key, shape, dtype)`.
+        recurrent_initializer: the same for the recurrent kernel.
+        bias_initializer: the same for the bias.
+        dropout: probability of dropping a feature of the inputs in training, at all steps of a sequence or at none.
+        recurrent_dropout: the same for the hidden state, before its product with the recurrent kernel.
+        dtype: inputs and kernels are cast to it, and outputs have it; None: their common dtype. States and sums are
+            float32 at least.
+        param_dtype: dtype of the parameters.
+
+    References:
+        Gal and Ghahramani: A Theoretically Grounded Application of Dropout in Recurrent Neural Networks, NIPS 2016.
+    """
+
+    supports_segments = True
+
+    units: int
+    _: dataclasses.KW_ONLY
+    activation: Activation = "tanh"
+    use_bias: bool = True
+    kernel_initializer: Initializer = "glorot_uniform"
+    recurrent_initializer: Initializer = "orthogonal"
+    bias_initializer: Initializer = "zeros"
+    dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    dtype: Any = None
+    param_dtype: Any = "float32"
+
+    def __post_init__(self) -> None:
+        """Checks the rates while the user's line is still on the stack."""
+        check_rates(self)
+
+    @property
+    def kind(self) -> str:
+        """Which recurrence of `jmask.rnn.recurrences` it is."""
+        raise TypeError(f"`{type(self).__name__}` is what cells share; use one of them, such as `LSTMCell`.")
+
+    @property
+    def activations(self) -> tuple[Any, ...]:
+        """The functions of a step."""
+        return (activation(self.activation),)
+
+    def weights(self, params: Any) -> Any:
+        """The parameters as `jmask.rnn` takes them, in the dtype of the products."""
+        container = {"simple_rnn": SimpleRNNParams, "lstm": LSTMParams}.get(self.kind, GRUParams)
+        kernels = (jnp.asarray(params[name]) for name in ("kernel", "recurrent_kernel"))
+        return container(*map(self.cast, kernels), params.get("bias"))
+
+    def cast(self, x: Any) -> Any:
+        """Inputs or a kernel in the dtype of the products."""
+        return x if self.dtype is None else x.astype(jnp.dtype(self.dtype))
+
+    def init(self, key: Any, inputs: Any) -> dict[str, Any]:
+        """`{"kernel": ..., "recurrent_kernel": ..., "bias": ...}` for inputs `(features,)` of one step."""
+        kernel_key, recurrent_key, bias_key = jax.random.split(key, 3)
+        width, dtype = GATES[self.kind] * self.units, self.param_dtype
+        params = {
+            "kernel": initializer(self.kernel_initializer)(kernel_key, (inputs.shape[-1], width), dtype),
+            "recurrent_kernel": initializer(self.recurrent_initializer)(recurrent_key, (self.units, width), dtype),
+        }
+        if self.use_bias:
+            shape = (2, width) if self.kind == "gru" else (width,)
+            params["bias"] = initializer(self.bias_initializer)(bias_key, shape, dtype)
+        return params
+
+    def initial_state(self, inputs: Any) -> Any:
+        """Zeros, `(units,)`, in float32 at least."""
+        return jnp.zeros(self.units, jnp.promote_types(self._product_dtype(inputs), jnp.float32))
+
+    def step(self, params: Any, state: Any, inputs: Any, draw: Draw | None = None) -> tuple[Any, Any]:
+        """The next state and the output `(units,)`, from inputs `(features,)`."""
+        if inputs.ndim != 1:
+            raise ValueError(
+                f"`{type(self).__name__}` takes values (batch, time, features), one step (features,) at a time; "
+                f"received a step of shape {tuple(inputs.shape)}."
+            )
+        draw = Draw() if draw is None else draw
+        inputs = self.cast(inputs if draw.inputs is None else inputs * draw.inputs)
+        projected, step = prepare(self.kind, self.weights(params), inputs, self.activations)
+        return step(draw.hidden, state, projected)
+
+    def draw(self, key: Any, inputs: Any) -> Draw:
+        """What one sequence drops in training, for inputs `(features,)` of one step."""
+        inputs_key, hidden_key = jax.random.split(key)
+        dtype = self._product_dtype(inputs)
+        inputs_dtype = inputs.dtype if jnp.issubdtype(inputs.dtype, jnp.inexact) else dtype
+        return Draw(
+            keep(inputs_key, self.dropout, inputs.shape, inputs_dtype),
+            keep(hidden_key, self.recurrent_dropout, (self.units,), jnp.promote_types(dtype, jnp.float32)),
+        )
+
+    def _product_dtype(self, inputs: Any) -> Any:
+        return jnp.dtype(self.dtype or jnp.result_type(inputs.dtype, jnp.dtype(self.param_dtype)))
+
+
+class SimpleRNNCell(RecurrentCell):
+    """One step of a simple recurrent network, for `jm.layers.RNN` (see `jm.rnn.simple_rnn_step` for the equation).
+
+    Attributes:
+        units: length of the state and of an output.
+
+    The other attributes are those of `jm.layers.SimpleRNN`.
+
+    >>> import jax, jax.numpy as jnp, jmask as jm
+    >>> x, layer = jm.from_lengths(jnp.ones((2, 3, 5)), [3, 1]), jm.layers.RNN(jm.layers.SimpleRNNCell(4))
+    >>> layer.apply(layer.init(jax.random.key(0), x), x).shape
+    (2, 4)
+    """
+
+    @property
+    def kind(self) -> str:
+        """The simple one."""
+        return "simple_rnn"
+
+
+class GRUCell(RecurrentCell):
+    """One step of a gated recurrent unit, for `jm.layers.RNN` (see `jm.rnn.gru_step` for the equations).
+
+    Attributes:
+        units: length of the state and of an output.
+        recurrent_activation: of the gates.
+        reset_after: whether the reset gate comes after the recurrent product or before it.
+
+    The other attributes are those of `jm.layers.GRU`.
+
+    >>> import jax, jax.numpy as jnp, jmask as jm
+    >>> x, layer = jm.from_lengths(jnp.ones((2, 3, 5)), [3, 1]), jm.layers.RNN(jm.layers.GRUCell(4))
+    >>> layer.apply(layer.init(jax.random.key(0), x), x).shape
+    (2, 4)
+    """
+
+    _: dataclasses.KW_ONLY
+    recurrent_activation: Activation = "sigmoid"
+    reset_after: bool = True
+
+    @property
+    def kind(self) -> str:
+        """Where the reset gate is."""
+        return "gru" if self.reset_after else "gru_reset_before"
+
+    @property
+    def activations(self) -> tuple[Any, ...]:
+        """Of the candidate and of the gates."""
+        return activation(self.activation), activation(self.recurrent_activation)
+
+
+class LSTMCell(RecurrentCell):
+    """One step of an LSTM, for `jm.layers.RNN` (see `jm.rnn.lstm_step` for the equations).
+
+    Attributes:
+        units: length of the state and of an output.
+        recurrent_activation: of the gates.
+        unit_forget_bias: whether the bias of the forget gate starts at 1.
+
+    The other attributes are those of `jm.layers.LSTM`.
+
+    >>> import jax, jax.numpy as jnp, jmask as jm
+    >>> x, layer = jm.from_lengths(jnp.ones((2, 3, 5)), [3, 1]), jm.layers.RNN(jm.layers.LSTMCell(4))
+    >>> layer.apply(layer.init(jax.random.key(0), x), x).shape
+    (2, 4)
+    """
+
+    _: dataclasses.KW_ONLY
+    recurrent_activation: Activation = "sigmoid"
+    unit_forget_bias: bool = True
+
+    @property
+    def kind(self) -> str:
+        """The one with a memory cell."""
+        return "lstm"
+
+    @property
+    def activations(self) -> tuple[Any, ...]:
+        """Of the candidate and the cell, and of the gates."""
+        return activation(self.activation), activation(self.recurrent_activation)
+
+    def init(self, key: Any, inputs: Any) -> dict[str, Any]:
+        """As of every cell; the forget gate begins open."""
+        params = super().init(key, inputs)
+        if self.use_bias and self.unit_forget_bias:
+            params["bias"] = params["bias"].at[self.units : 2 * self.units].set(1)
+        return params
+
+    def initial_state(self, inputs: Any) -> LSTMState:
+        """Zeros for the hidden state and for the cell, `(units,)` each, in float32 at least."""
+        zeros = super().initial_state(inputs)
+        return LSTMState(zeros, zeros)
+
+
+def check_rates(layer: RecurrentCell) -> None:
+    """Refuses a rate that is no probability."""
+    for name in ("dropout", "recurrent_dropout"):
+        rate = getattr(layer, name)
+        if not 0 <= rate <= 1:
+            raise ValueError(f"`{name}` of `{type(layer).__name__}` is a probability in [0, 1]; received {rate}.")
+
+
+def keep(key: Any, rate: float, shape: tuple[int, ...], dtype: Any) -> Any:
+    """Factors that drop with probability `rate` and scale the rest up; None for a rate of 0."""
+    if rate == 0:
+        return None
+    if rate == 1:
+        return jnp.zeros(shape, dtype)
+    return (jax.random.bernoulli(key, 1 - rate, shape) / (1 - rate)).astype(dtype)

@@ -1,0 +1,113 @@
+"""Several cells as one: the output of each is the input of the next, at the same step."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from . import path
+from .base import Layer
+
+
+class StackedRNNCells(Layer):
+    """A cell of several cells, for `jm.layers.RNN`: deep in each step, one scan over time.
+
+    Its state is the tuple of theirs; its output is that of the last. Its parameters are a dict of theirs, under the
+    cells' names or their classes in snake case; a cell that stands twice shares its parameters with itself.
+
+    Attributes:
+        cells: the cells in order, layers of jmask or others with `initial_state` and `step` as in `jm.rnn.Cell`.
+
+    >>> import jax, jax.numpy as jnp, jmask as jm
+    >>> cell = jm.layers.StackedRNNCells([jm.layers.GRUCell(4), jm.layers.LSTMCell(2)])
+    >>> x, layer = jm.from_lengths(jnp.ones((2, 3, 5)), [3, 1]), jm.layers.RNN(cell)
+    >>> params = layer.init(jax.random.key(0), x)
+    >>> list(params), layer.apply(params, x).shape
+    (['gru_cell', 'lstm_cell'], (2, 2))
+    """
+
+    supports_segments = True
+
+    cells: Any
+
+    def __post_init__(self) -> None:
+        """Checks the cells while the user's line is still on the stack."""
+        if not isinstance(self.cells, (list, tuple)) or not self.cells:
+            raise ValueError(
+                "`StackedRNNCells` takes a list of cells, the first for the inputs; received "
+                f"{self.cells if isinstance(self.cells, (list, tuple)) else type(self.cells).__name__}."
+            )
+        for cell in self.cells:
+            check_cell(cell, "StackedRNNCells")
+        own = [cell.name for cell in {id(cell): cell for cell in self.cells}.values() if getattr(cell, "name", None)]
+        if len(set(own)) < len(own):
+            raise ValueError(f"Two cells of `StackedRNNCells` have one name, of {own}; their parameters need two.")
+
+    def init(self, key: Any, inputs: Any) -> dict[str, Any]:
+        """The parameters of each cell under its name, for inputs `(features,)` of one step."""
+        params = {}
+        for name, cell, spec, cell_key in zip(
+            self._names(), self.cells, self._specs(inputs), jax.random.split(key, len(self.cells)), strict=True
+        ):
+            if name not in params:
+                params[name] = cell.init(cell_key, spec) if hasattr(cell, "init") else {}
+        return params
+
+    def initial_state(self, inputs: Any) -> tuple[Any, ...]:
+        """Those of the cells."""
+        return tuple(cell.initial_state(spec) for cell, spec in zip(self.cells, self._specs(inputs), strict=True))
+
+    def step(self, params: Any, state: Any, inputs: Any, draw: Any = None) -> tuple[Any, Any]:
+        """One step of each cell in turn."""
+        new_states = []
+        for i, (name, cell) in enumerate(zip(self._names(), self.cells, strict=True)):
+            cell_draw = () if draw is None or draw[i] is None else (draw[i],)
+            new_state, inputs = cell.step(params[name], state[i], inputs, *cell_draw)
+            new_states.append(new_state)
+        return tuple(new_states), inputs
+
+    def draw(self, key: Any, inputs: Any) -> Any:
+        """What the cells drop in training, for those that do."""
+        keys, specs = jax.random.split(key, len(self.cells)), self._specs(inputs)
+        return tuple(
+            cell.draw(k, spec) if hasattr(cell, "draw") else None
+            for cell, k, spec in zip(self.cells, keys, specs, strict=True)
+        )
+
+    def _specs(self, inputs: Any) -> Iterator[Any]:
+        """What enters each cell at one step."""
+        spec = jax.ShapeDtypeStruct(inputs.shape, inputs.dtype)
+        for i, cell in enumerate(self.cells):
+            yield spec
+            if i + 1 < len(self.cells):
+                spec = jax.eval_shape(lambda cell=cell, spec=spec: _output(cell, spec))
+
+    def _names(self) -> list[str]:
+        """The name of each cell: its own, or its class in snake case, numbered where it is taken."""
+        names: dict[int, str] = {}
+        taken = {cell.name for cell in self.cells if getattr(cell, "name", None)}
+        for cell in self.cells:
+            name = getattr(cell, "name", None) or path.snake_case(type(cell).__name__)
+            if id(cell) not in names and not getattr(cell, "name", None):
+                number, stem = 0, name
+                while name in taken:
+                    number += 1
+                    name = f"{stem}_{number}"
+                taken.add(name)
+            names.setdefault(id(cell), name)
+        return [names[id(cell)] for cell in self.cells]
+
+
+def check_cell(cell: Any, where: str) -> None:
+    """Refuses layers that are no cells: those over sequences, and those without steps."""
+    if isinstance(cell, Layer) and (hasattr(cell, "make_cell") or not hasattr(cell, "step")):
+        raise ValueError(
+            f"`{where}` takes cells, with `initial_state(inputs)` and `step(params, state, inputs)` for one step, such "
+            f"as `jm.layers.LSTMCell`; received {cell!r}."
+        )
+
+
+def _output(cell: Any, spec: Any) -> Any:
+    params = cell.init(jax.random.key(0), spec) if hasattr(cell, "init") else {}
+    return cell.step(params, cell.initial_state(spec), jnp.zeros(spec.shape, spec.dtype))[1]
