@@ -16,12 +16,14 @@ class BuiltIn(Recurrent, RecurrentCell):
     Attributes:
         implementation: which of the ways of `jm.rnn.lstm`, `"auto"`, `"xla"` or `"scan"`. With `unroll`, and in
             training with `recurrent_dropout`, the layer scans its cell.
+        remat: whether the gates are computed again in the backward pass, as in `jm.rnn.lstm`.
     """
 
     cell_class: ClassVar[type[RecurrentCell]]
 
     _: dataclasses.KW_ONLY
     implementation: str = "auto"
+    remat: bool | None = None
 
     def __post_init__(self) -> None:
         """Checks the options while the user's line is still on the stack."""
@@ -60,6 +62,7 @@ class BuiltIn(Recurrent, RecurrentCell):
             initial_state=initial_state,
             reverse=reverse,
             implementation=self.implementation,
+            remat=self.remat,
         )
 
 
@@ -138,6 +141,7 @@ class LSTM(BuiltIn, LSTMCell):
         zero_output_for_mask: False repeats the last real output at padded steps, as Keras does by default.
         unroll: whether the loop is written out step by step in the program; it changes no result.
         implementation: `"auto"`, `"xla"` or `"scan"`, as in `jm.rnn.lstm`.
+        remat: whether the gates are computed again in the backward pass, as there.
 
     >>> import jax, jax.numpy as jnp, jmask as jm
     >>> x, layer = jm.from_lengths(jnp.ones((2, 3, 5)), [3, 1]), jm.layers.LSTM(4, return_sequences=True)

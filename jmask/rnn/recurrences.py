@@ -7,11 +7,21 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ..arithmetic import expand
+from ..masked import values_of
+from . import fused
 from .cells import GRUParams, LSTMParams, LSTMState, SimpleRNNParams, gru_step, lstm_step, simple_rnn_step
 from .scan import masked_as, over_rows, refuse_state_of_packed_rows, scan_rows, split
 
 IMPLEMENTATIONS = ("auto", "xla", "scan")
 GATES = {"simple_rnn": 1, "gru": 3, "gru_reset_before": 3, "lstm": 4}
+_FUSED_CELLS = {
+    "simple_rnn": fused.SimpleRNN(),
+    "gru": fused.GRU(),
+    "gru_reset_before": fused.GRUResetBefore(),
+    "lstm": fused.LSTM(),
+}
+_STANDARD = ({jnp.tanh, jax.nn.tanh, jax.lax.tanh}, {jax.nn.sigmoid, jax.lax.logistic})
 
 
 def simple_rnn(
@@ -23,6 +33,7 @@ def simple_rnn(
     return_state: bool = True,
     activation: Callable = jnp.tanh,
     implementation: str = "auto",
+    remat: bool | None = None,
 ) -> Any:
     """A simple recurrent network over every sequence of a batch (see `jm.rnn.simple_rnn_step`).
 
@@ -36,6 +47,7 @@ def simple_rnn(
         return_state: whether the final state is returned besides.
         activation: in the place of tanh.
         implementation: as in `jm.rnn.lstm`.
+        remat: as in `jm.rnn.lstm`.
 
     Returns:
         The hidden states `(batch, time, units)`, masked as `x`, and the final state `(batch, units)`.
@@ -49,7 +61,8 @@ def simple_rnn(
     >>> outputs.shape, state.shape
     ((4, 5, 2), (4, 2))
     """
-    return _recur("simple_rnn", params, x, initial_state, reverse, return_state, (activation,), implementation)
+    activations = (activation,)
+    return _recur("simple_rnn", params, x, initial_state, reverse, return_state, activations, implementation, remat)
 
 
 def gru(
@@ -63,6 +76,7 @@ def gru(
     recurrent_activation: Callable = jax.nn.sigmoid,
     reset_after: bool = True,
     implementation: str = "auto",
+    remat: bool | None = None,
 ) -> Any:
     """A gated recurrent unit over every sequence of a batch (see `jm.rnn.gru_step`).
 
@@ -79,6 +93,7 @@ def gru(
         recurrent_activation: in the place of sigmoid.
         reset_after: whether the reset gate comes after the recurrent product or before it.
         implementation: as in `jm.rnn.lstm`.
+        remat: as in `jm.rnn.lstm`.
 
     Returns:
         The hidden states `(batch, time, units)`, masked as `x`, and the final state `(batch, units)`.
@@ -94,7 +109,7 @@ def gru(
     """
     activations = (activation, recurrent_activation)
     kind = "gru" if reset_after else "gru_reset_before"
-    return _recur(kind, params, x, initial_state, reverse, return_state, activations, implementation)
+    return _recur(kind, params, x, initial_state, reverse, return_state, activations, implementation, remat)
 
 
 def lstm(
@@ -107,6 +122,7 @@ def lstm(
     activation: Callable = jnp.tanh,
     recurrent_activation: Callable = jax.nn.sigmoid,
     implementation: str = "auto",
+    remat: bool | None = None,
 ) -> Any:
     """An LSTM over every sequence of a batch (see `jm.rnn.lstm_step`); masks and empty rows as in `jm.rnn.scan`.
 
@@ -121,7 +137,12 @@ def lstm(
         return_state: whether the final state is returned besides.
         activation: in the place of tanh.
         recurrent_activation: in the place of sigmoid.
-        implementation: `"auto"` chooses; `"scan"` is the plain loop over the steps, `"xla"` the fastest portable one.
+        implementation: `"xla"` takes time for the real steps only: it packs the rows into lanes inside the program, and
+            has a gradient of its own. `"scan"` is a plain `jax.lax.scan` over all steps, for forward-mode derivatives
+            (`jax.jvp`, `jax.jacfwd`, `jax.hessian`), which the other one refuses; also used for other activations.
+            `"auto"` is `"xla"`, the only fast one in this version.
+        remat: whether the gates are computed again in the backward pass, instead of being saved; None: if they take
+            more than 16 MiB.
 
     Returns:
         The hidden states `(batch, time, units)`, masked as `x` and zero at padded steps, and the final `LSTMState`,
@@ -139,7 +160,7 @@ def lstm(
     ((4, 5, 2), (4, 2))
     """
     activations = (activation, recurrent_activation)
-    return _recur("lstm", params, x, initial_state, reverse, return_state, activations, implementation)
+    return _recur("lstm", params, x, initial_state, reverse, return_state, activations, implementation, remat)
 
 
 def prepare(kind: str, params: Any, inputs: Any, activations: tuple[Callable, ...]) -> tuple[Any, Callable]:
@@ -200,8 +221,9 @@ def _recur(
     return_state: bool,
     activations: tuple[Callable, ...],
     implementation: str,
+    remat: bool | None,
 ) -> Any:
-    values, mask, segments = split(x)
+    values, mask, segments = values_of(x), *split(x)[1:]
     if values.ndim != 3:
         raise ValueError(f"`{_name(kind)}` takes values (batch, time, features); received {tuple(values.shape)}.")
     refuse_state_of_packed_rows(x, initial_state)
@@ -209,48 +231,107 @@ def _recur(
     if initial_state is not None:
         initial_state = _checked_state(kind, initial_state, (values.shape[0], params.recurrent_kernel.shape[0]))
     check_implementation(implementation)
-    outputs, state = _run(kind, params, values, mask, segments, initial_state, reverse, activations, implementation)
+    is_standard = all(own in standard for own, standard in zip(activations, _STANDARD, strict=False))
+    rows = fused.Rows(values, mask, segments, None if initial_state is None else tuple(jax.tree.leaves(initial_state)))
+    how = {"kind": kind, "reverse": reverse, "wants_state": return_state, "remat": remat}
+    if implementation == "scan" or not is_standard or values.size == 0 or not fused.is_laid_out(rows, params):
+        outputs, state = _run_scan(rows, params, activations=activations, **how)
+    else:
+        outputs, state = _run_fused(rows, params, **how)
     outputs = masked_as(x, outputs)
-    return (outputs, state) if return_state else outputs
+    if not return_state:
+        return outputs
+    return outputs, LSTMState(*state) if kind == "lstm" else state[0]
 
 
-@functools.partial(jax.jit, static_argnames=("kind", "reverse", "activations", "implementation"), inline=True)
-def _run(
-    kind: str,
-    params: Any,
-    values: Any,
-    mask: Any,
-    segments: Any,
-    initial_state: Any,
-    reverse: bool,
-    activations: tuple[Callable, ...],
-    implementation: str,
+@functools.partial(jax.jit, static_argnames=("kind", "reverse", "wants_state", "remat"), inline=True)
+def _run_fused(
+    rows: fused.Rows, params: Any, *, kind: str, reverse: bool, wants_state: bool, remat: bool | None
 ) -> tuple[Any, Any]:
-    """The seam between what is computed and how: outputs, zero at padded steps, and final states.
+    """Outputs, zero at padded steps, and the final state, by the fused engine; the same as `_run_scan`."""
+    dtype = jnp.result_type(rows.inputs.dtype, params.kernel.dtype)
+    wide = jnp.promote_types(dtype, jnp.float32)
+    initial = None if rows.initial is None else tuple(part.astype(wide) for part in rows.initial)
+    rows = rows._replace(inputs=rows.inputs.astype(dtype), initial=initial)
+    recur = functools.partial(fused.recur, _options(kind, reverse, wants_state, remat))
+    outputs, state = fused.over_devices(recur, rows, _weights(kind, params, dtype))
+    if rows.mask is not None and wants_state:
+        is_real = rows.mask.any(axis=1)
+        initial = initial or (0,) * len(state)
+        state = tuple(jnp.where(expand(is_real, 2), s, i) for s, i in zip(state, initial, strict=True))
+    return outputs.astype(dtype), state
+
+
+@functools.cache
+def _options(kind: str, reverse: bool, wants_state: bool, remat: bool | None) -> fused.Options:
+    """Equal options are one object, so that what the engine makes of them is made once."""
+
+    def reference(rows: fused.Rows, weights: fused.Weights) -> tuple[Any, Any]:
+        """`_run_scan` on the engine's arguments, with outputs as wide as the state."""
+        params = _params(kind, weights)
+        standard = (jnp.tanh, jax.nn.sigmoid)[: 1 if kind == "simple_rnn" else 2]
+        how = {"reverse": reverse, "wants_state": True, "remat": remat}
+        outputs, state = _run_scan(rows, params, kind=kind, activations=standard, **how)
+        return outputs.astype(state[0].dtype), state
+
+    return fused.Options(_FUSED_CELLS[kind], reference, reverse, wants_state, remat)
+
+
+def _weights(kind: str, params: Any, dtype: Any) -> fused.Weights:
+    """Parameters as the engine takes them: kernels in the dtype of the products, biases in that of the sums."""
+    wide = jnp.promote_types(dtype, jnp.float32)
+    bias = None if params.bias is None else params.bias.astype(wide)
+    biases = (bias[0], bias[1]) if kind == "gru" and bias is not None else (bias, None)
+    kernel, recurrent_kernel = params.kernel.astype(dtype), params.recurrent_kernel.astype(dtype)
+    return fused.Weights(kernel, biases[0], recurrent_kernel, biases[1])
+
+
+def _params(kind: str, weights: fused.Weights) -> Any:
+    """The inverse of `_weights`."""
+    bias = weights.bias
+    if kind == "gru" and bias is not None:
+        bias = jnp.stack([bias, weights.recurrent_bias])
+    structure = {"lstm": LSTMParams, "simple_rnn": SimpleRNNParams}.get(kind, GRUParams)
+    return structure(weights.kernel, weights.recurrent_kernel, bias)
+
+
+@functools.partial(jax.jit, static_argnames=("kind", "reverse", "wants_state", "remat", "activations"), inline=True)
+def _run_scan(
+    rows: fused.Rows,
+    params: Any,
+    *,
+    kind: str,
+    reverse: bool,
+    wants_state: bool,
+    remat: bool | None,
+    activations: tuple[Callable, ...],
+) -> tuple[Any, Any]:
+    """Outputs, zero at padded steps, and the final state, by `jax.lax.scan`.
 
     Args:
-        kind: a key of `GATES`.
+        rows: inputs, masks and the initial state, of any dtype.
         params: weights of the kind.
-        values: `(batch, time, features)`, zero at padded steps.
-        mask: `(batch, time)`, or None.
-        segments: ids `(batch, time)` of packed rows, or None.
-        initial_state: leaves `(batch, units)` in the structure of the state, of any dtype, or None.
+        kind: a key of `GATES`.
         reverse: the direction.
+        wants_state: whether the final state is asked for.
+        remat: whether the backward pass computes each step again.
         activations: of the candidate, and of the gates where there are any.
-        implementation: one of `IMPLEMENTATIONS`.
 
     Returns:
-        `(batch, time, units)` in the common dtype of values and kernel, and the state, in float32 at least.
+        `(batch, time, units)` in the common dtype of inputs and kernel, and the parts of the state, in float32 at
+        least, or None.
     """
-    check_implementation(implementation)
-    projected, step = prepare(kind, params, values, activations)
+    inputs = rows.inputs if rows.mask is None else jnp.where(rows.mask[..., None], rows.inputs, 0)
+    projected, step = prepare(kind, params, inputs, activations)
     zeros = jnp.zeros(params.recurrent_kernel.shape[0], projected.dtype)
-    zero_state = LSTMState(zeros, zeros) if kind == "lstm" else zeros
-    if initial_state is None:
-        initial_state = over_rows(zero_state, values)
+    state = LSTMState(zeros, zeros) if kind == "lstm" else zeros
+    if rows.initial is None:
+        state = over_rows(state, inputs)
     else:
-        initial_state = jax.tree.map(lambda s: s.astype(projected.dtype), initial_state)
-    return scan_rows(step, projected, mask, segments, initial_state, reverse=reverse)
+        state = jax.tree.structure(state).unflatten([part.astype(projected.dtype) for part in rows.initial])
+    step = jax.checkpoint(step) if remat else step
+    outputs, state = scan_rows(step, projected, rows.mask, rows.segments, state, reverse=reverse)
+    return outputs, tuple(jax.tree.leaves(state)) if wants_state else None
 
 
 def _checked_state(kind: str, state: Any, shape: tuple[int, int]) -> Any:

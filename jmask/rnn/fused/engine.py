@@ -1,0 +1,263 @@
+"""The fused engine: standard cells over the rows of a batch, with a derivative of their own.
+
+`recur` is what the rest of jmask calls. Here it is said how it is differentiated: once by the backward pass, any
+further time through a reference that JAX differentiates; and how it is vmapped: the rows of all examples become the
+rows of one batch.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.custom_batching import custom_vmap
+
+from .backward import Backward, Cotangents, Gradients, sum_terms
+from .batching import all_batched, fold, folds_rows, is_any, map_examples, unfold
+from .cells import FusedCell, Weights
+from .forward import Forward, Result, Saved
+from .layout import Layout, State
+from .plan import Plan, make_plan
+from .view import View
+
+_MOST_SAVED_BYTES = 2**24  # larger gates are computed again, which takes less time than to write and read them
+
+
+class Options(NamedTuple):
+    """What is known while the program is traced.
+
+    Attributes:
+        cell: the recurrence.
+        reference: `(rows, weights) -> (outputs, state)`, the same function, which JAX can differentiate any number of
+            times.
+        reverse: from the last step to the first.
+        wants_state: whether the final state is asked for.
+        remat: whether the backward pass computes the gates again; None: if they are large.
+    """
+
+    cell: FusedCell
+    reference: Callable[["Rows", Weights], Any]
+    reverse: bool = False
+    wants_state: bool = True
+    remat: bool | None = None
+
+
+class Rows(NamedTuple):
+    """What belongs to rows; every array begins with their axis.
+
+    Attributes:
+        inputs: `(rows, time, features)`, anything at padded steps.
+        mask: bool `(rows, time)`, or None: all steps are real.
+        segments: ids `(rows, time)` of sequences that share a row, or None.
+        initial: the state before the first step, arrays `(rows, units)`, or None: zeros.
+    """
+
+    inputs: Any
+    mask: Any
+    segments: Any
+    initial: State | None
+
+
+class Residuals(NamedTuple):
+    """What the forward pass keeps for the backward pass.
+
+    Attributes:
+        plan: of the lanes; None without a mask.
+        saved: states and gates.
+        poison: 0; NaN if a vmapped run has left nothing here, because a vmapped run back needs nothing.
+    """
+
+    plan: Plan | None
+    saved: Saved
+    poison: Any
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def recur(options: Options, rows: Rows, weights: Weights) -> tuple[Any, State | None]:
+    """Runs a standard cell over every row.
+
+    Args:
+        options: what is known while the program is traced.
+        rows: one or more rows of one or more steps.
+        weights: the parameters, of one dtype.
+
+    Returns:
+        Outputs `(rows, time, units)`, 0 at padded steps, and the state after each row's last step, arrays
+        `(rows, units)`, if asked for; where a row is empty, it is no state of anything. Both are float32 at least.
+    """
+    return _run(options)(rows, weights)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _recur_saving(options: Options, rows: Rows, weights: Weights) -> tuple[Any, State | None, Residuals]:
+    """`recur` and residuals."""
+    return _run_saving(options)(rows, weights)
+
+
+def _recur_forward(options: Options, rows: Rows, weights: Weights) -> tuple[Any, Any]:
+    outputs, state, residuals = _recur_saving(options, rows, weights)  # pyright: ignore[reportGeneralTypeIssues]  (custom_vjp)
+    return (outputs, state), (rows, weights, outputs, residuals)
+
+
+def _recur_saving_forward(options: Options, rows: Rows, weights: Weights) -> tuple[Any, Any]:
+    outputs, state, residuals = _recur_saving(options, rows, weights)  # pyright: ignore[reportGeneralTypeIssues]  (custom_vjp)
+    return (outputs, state, residuals), (rows, weights, outputs, residuals)
+
+
+def _recur_backward(options: Options, kept: Any, cotangents: Any) -> tuple[Rows, Weights]:
+    """Of `recur`, and of `_recur_saving`, whose residuals follow from the rest and pass nothing on."""
+    inputs, initial, weights = _pull_back(options, *kept, cotangents[:2])
+    return Rows(inputs, None, None, initial), weights
+
+
+recur.defvjp(_recur_forward, _recur_backward)
+_recur_saving.defvjp(_recur_saving_forward, _recur_backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _pull_back(
+    options: Options, rows: Rows, weights: Weights, outputs: Any, residuals: Residuals, cotangents: Any
+) -> tuple[Any, State | None, Weights]:
+    """Gradients of inputs, initial state and weights."""
+    return _run_back(options)((rows, outputs, residuals, cotangents), weights)
+
+
+def _pull_back_forward(
+    options: Options, rows: Rows, weights: Weights, outputs: Any, residuals: Residuals, cotangents: Any
+) -> tuple[Any, Any]:
+    return _pull_back(options, rows, weights, outputs, residuals, cotangents), (rows, weights, cotangents)
+
+
+def _pull_back_backward(options: Options, kept: Any, tangents: Any) -> tuple[Any, ...]:
+    """The derivative of the derivative. Outputs and residuals follow from rows and weights, and pass nothing on."""
+    rows, weights, cotangents = kept
+
+    def gradients(inputs: Any, initial: Any, weights: Weights, cotangents: Any) -> Any:
+        def function(inputs: Any, initial: Any, weights: Weights) -> Any:
+            outputs, state = options.reference(rows._replace(inputs=inputs, initial=initial), weights)
+            return outputs, state if options.wants_state else None
+
+        return jax.vjp(function, inputs, initial, weights)[1](cotangents)
+
+    _, pull_back = jax.vjp(gradients, rows.inputs, rows.initial, weights, cotangents)
+    inputs, initial, weights, cotangents = pull_back(tangents)
+    return Rows(inputs, None, None, initial), weights, None, None, cotangents
+
+
+_pull_back.defvjp(_pull_back_forward, _pull_back_backward)
+
+
+@functools.cache
+def _run(options: Options) -> Callable:
+    """`(rows, weights) -> (outputs, state)`."""
+    return folds_rows(lambda rows, weights: _forward(options, rows, weights)[:2])
+
+
+@functools.cache
+def _run_saving(options: Options) -> Callable:
+    """`(rows, weights) -> (outputs, state, residuals)`; vmapped, without residuals."""
+    run = custom_vmap(lambda rows, weights: _forward(options, rows, weights, saves=True))
+
+    @run.def_vmap
+    def rule(size: int, in_batched: Any, rows: Rows, weights: Weights) -> tuple[Any, Any]:
+        if is_any(in_batched[1]):
+            return map_examples(run, in_batched, rows, weights)
+        outputs, state = unfold(size, _run(options)(fold(size, in_batched[0], rows), weights))
+        one = jax.tree.map(lambda is_batched, leaf: leaf[0] if is_batched else leaf, in_batched[0], rows)
+        residuals = jax.eval_shape(functools.partial(_forward, options, saves=True), one, weights)[2]
+        residuals = jax.tree.map(lambda spec: jnp.zeros(spec.shape, spec.dtype), residuals)
+        residuals = residuals._replace(poison=residuals.poison + jnp.nan)
+        outputs, are_batched = all_batched((outputs, state))
+        return (*outputs, residuals), (*are_batched, jax.tree.map(lambda _: False, residuals))
+
+    return run
+
+
+@functools.cache
+def _run_back(options: Options) -> Callable:
+    """`((rows, outputs, residuals, cotangents), weights) -> (inputs, initial, weights)`: gradients.
+
+    Vmapped, it runs forwards again over all rows, and every example gets gradients of the weights of its own.
+    """
+    run = custom_vmap(lambda kept, weights: tuple(_backward(options, *kept, weights)))
+
+    @run.def_vmap
+    def rule(size: int, in_batched: Any, kept: Any, weights: Weights) -> tuple[Any, Any]:
+        if is_any(in_batched[1]):
+            return map_examples(run, in_batched, kept, weights)
+        rows, _, _, cotangents = kept
+        folded = fold(size, (in_batched[0][0], in_batched[0][3]), (rows, cotangents))
+        inputs, initial, x, terms = unfold(size, _run_terms(options)(folded, weights))
+        return all_batched((inputs, initial, jax.vmap(functools.partial(sum_terms, weights))(x, terms)))
+
+    return run
+
+
+@functools.cache
+def _run_terms(options: Options) -> Callable:
+    """`((rows, cotangents), weights) -> (inputs, initial, x, terms)`: gradients, the weights' by their terms."""
+
+    def run(kept: tuple[Rows, Any], weights: Weights) -> Any:
+        rows, cotangents = kept
+        outputs, _, residuals = _forward(options, rows, weights, saves=True)
+        assert residuals is not None  # for the type checker: it has saved them
+        gradients = _backward(options, rows, outputs, residuals, cotangents, weights, by_step=True)
+        x = rows.inputs if rows.mask is None else jnp.where(rows.mask[..., None], rows.inputs, 0)
+        return gradients.inputs, gradients.initial, x, gradients.weights
+
+    return folds_rows(run)
+
+
+def _forward(
+    options: Options, rows: Rows, weights: Weights, *, saves: bool = False
+) -> tuple[Any, State | None, Residuals | None]:
+    """Outputs, the final state and residuals."""
+    count, time, _ = rows.inputs.shape
+    plan = None if rows.mask is None else make_plan(rows.mask, rows.segments, options.reverse)
+    view = View(count, time, plan, options.reverse)
+    inputs = view.flat(rows.inputs)
+
+    def run(layout: Layout) -> Result:
+        saves_gates = saves and not _remat(options, layout, weights)
+        keep = {"wants_memory": options.wants_state, "saves": saves, "saves_gates": saves_gates}
+        return Forward(options.cell, layout, weights, inputs, rows.initial, **keep).run()
+
+    result = view.run(run)
+    outputs = view.rows_of(result.outputs)
+    state = (view.last(outputs), *result.memory) if options.wants_state else None
+    residuals = Residuals(plan, result.saved, jnp.zeros((), outputs.dtype)) if saves else None
+    return outputs, state, residuals
+
+
+def _backward(
+    options: Options,
+    rows: Rows,
+    outputs: Any,
+    residuals: Residuals,
+    cotangents: tuple[Any, State | None],
+    weights: Weights,
+    *,
+    by_step: bool = False,
+) -> Gradients:
+    """Gradients, `(rows, ...)` but for those of the weights, unless these are given `by_step`."""
+    count, time, _ = rows.inputs.shape
+    view = View(count, time, residuals.plan, options.reverse)
+    inputs, flat_outputs, incoming = map(view.flat, (rows.inputs, outputs, cotangents[0]))
+
+    def run(layout: Layout) -> Gradients:
+        given = Cotangents(incoming, cotangents[1])
+        known = {"outputs": flat_outputs, "saved": residuals.saved, "cotangents": given}
+        return Backward(options.cell, layout, weights, inputs, rows.initial, by_step=by_step, **known).run()
+
+    gradients = view.run(run)
+    by_weight = jax.tree.map(view.rows_of, gradients.weights) if by_step else gradients.weights
+    inputs = view.rows_of(gradients.inputs) + residuals.poison
+    by_weight = jax.tree.map(lambda g, w: g.astype(w.dtype), by_weight, weights) if not by_step else by_weight
+    return Gradients(inputs.astype(rows.inputs.dtype), gradients.initial, by_weight)
+
+
+def _remat(options: Options, layout: Layout, weights: Weights) -> bool:
+    units = weights.recurrent_kernel.shape[0]
+    num_bytes = 4 * layout.slots * options.cell.saved * units
+    return num_bytes > _MOST_SAVED_BYTES if options.remat is None else options.remat

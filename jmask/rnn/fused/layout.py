@@ -1,0 +1,182 @@
+"""Where the steps of a block stand: gathered by a plan, or, without padding, in order.
+
+Both layouts say the same things about a block of `steps` steps of `width` lanes side by side, its slots flattened to
+`(steps * width, ...)`. So the forward and the backward pass are written once.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from .arrays import at, cut, gather, write
+from .plan import IDLE, Plan, block_steps, num_slots
+
+State = tuple[Any, ...]
+
+
+class Dense:
+    """Every row is real from end to end: lanes are rows, and nothing is gathered or selected.
+
+    Arrays are time-major, `(steps * rows, ...)`, with time in whole blocks.
+    """
+
+    num_groups = 1
+
+    def __init__(self, rows: int, time: int) -> None:
+        self.rows = self.width = rows
+        self.time = time
+        self.steps = block_steps(rows, time)
+        self.slots = num_slots(rows, time)
+
+    def num_blocks(self, group: Any) -> int:
+        """How many blocks a group of lanes runs."""
+        return -(-self.time // self.steps)
+
+    def block(self, group: Any, index: Any) -> "DenseBlock":
+        """A block of it."""
+        return DenseBlock(self, index)
+
+
+class DenseBlock:
+    """Consecutive steps of all rows."""
+
+    def __init__(self, layout: Dense, index: Any) -> None:
+        self.layout, self.index = layout, index
+        self.slot = index * layout.steps * layout.width
+        whole = layout.time % layout.steps == 0
+        self.count = layout.steps if whole else jnp.minimum(layout.steps, layout.time - index * layout.steps)
+        self.is_end = index == layout.num_blocks(0) - 1
+
+    def take(self, array: Any) -> Any:
+        """The steps of the block."""
+        return cut(array, self.slot, self.layout.steps * self.layout.width)
+
+    def take_real(self, array: Any) -> Any:
+        """The steps of the block, zero where there are none."""
+        return self.take(array)
+
+    def put(self, array: Any, values: Any) -> Any:
+        """Writes the steps of the block."""
+        return write(array, values, self.slot)
+
+    def previous(self, outputs: Any, initial: Any) -> Any:
+        """Outputs of the steps before those of the block."""
+        width = self.layout.width
+        before = cut(outputs, jnp.maximum(self.slot - width, 0), width)
+        before = jnp.where(self.index == 0, 0 if initial is None else initial, before)
+        return jnp.concatenate([before, cut(outputs, self.slot, (self.layout.steps - 1) * width)])
+
+    def restarts(self, initial: State | None) -> None:
+        """No sequence begins in the middle of a lane."""
+        return None
+
+    def put_last(self, last: Any, values: Any) -> Any:
+        """Of the last block, the values of the last step."""
+        width = self.layout.width
+        return jnp.where(self.is_end, cut(values, (self.count - 1) * width, width), last)
+
+    def take_last(self, last: Any) -> Any:
+        """The gradient of the state after the last step comes in with the loop's first state."""
+        return None
+
+    def add_initial(self, total: Any, values: Any) -> Any:
+        """The gradient of the initial state goes out with the loop's last state."""
+        return total
+
+
+class Lanes:
+    """Rows packed into lanes by a plan. Arrays are `(rows * time, ...)`, steps where the user has them."""
+
+    def __init__(self, plan: Plan, rows: int, time: int, width: int) -> None:
+        self.plan, self.rows, self.time, self.width = plan, rows, time, width
+        self.steps = block_steps(width, time)
+        self.slots = num_slots(rows, time)
+        self.num_groups = plan.num_groups
+
+    def num_blocks(self, group: Any) -> Any:
+        """How many blocks a group of lanes runs."""
+        return -(-self.plan.length[group] // self.steps)
+
+    def block(self, group: Any, index: Any) -> "LanesBlock":
+        """A block of it."""
+        return LanesBlock(self, group, index)
+
+
+class LanesBlock:
+    """Consecutive steps of a group of lanes."""
+
+    def __init__(self, layout: Lanes, group: Any, index: Any) -> None:
+        self.layout = layout
+        done = index * layout.steps
+        self.count = jnp.minimum(layout.steps, layout.plan.length[group] - done)
+        self.slot = (group * layout.plan.stride + done) * layout.width
+        code = self._codes(self.slot)
+        is_real = code != IDLE
+        self.is_real = is_real[:, None]
+        self.step = jnp.where(is_real, code >> 1, layout.plan.spare)
+        self.target = jnp.where(is_real, code >> 1, layout.rows * layout.time)
+        self.begins = (is_real & (code & 1 == 1))[:, None]
+        self.row = self.step // layout.time
+        self.is_last = self.is_real & (layout.plan.last[self.row] == self.step)[:, None]
+
+    def take(self, array: Any) -> Any:
+        """The steps of the block; in an idle slot some real step, so that nothing is ever NaN."""
+        return gather(array, self.step)
+
+    def take_real(self, array: Any) -> Any:
+        """The steps of the block, zero where there are none."""
+        return jnp.where(self.is_real, self.take(array), 0)
+
+    def put(self, array: Any, values: Any) -> Any:
+        """Writes the steps of the block to where they stand."""
+        return array.at[self.target].set(values.astype(array.dtype), mode="drop", unique_indices=True)
+
+    def previous(self, outputs: Any, initial: Any) -> Any:
+        """Outputs of the steps before those of the block, and the initial state where a sequence begins."""
+        before = gather(outputs, jnp.maximum(self._codes(self.slot - self.layout.width), 0) >> 1)
+        return jnp.where(self.begins, 0 if initial is None else gather(initial, self.row), before)
+
+    def restarts(self, initial: State | None) -> tuple[Any, State | None]:
+        """For each step, the lanes in which a sequence begins, and its initial state."""
+        shape = (self.layout.steps, self.layout.width, -1)
+        start = jax.tree.map(lambda state: gather(state, self.row).reshape(shape), initial)
+        return self.begins.reshape(shape), start
+
+    def put_last(self, last: Any, values: Any) -> Any:
+        """Writes the values of the last steps of rows."""
+        target = jnp.where(self.is_last[:, 0], self.row, self.layout.rows)
+        return last.at[target].set(values, mode="drop", unique_indices=True)
+
+    def take_last(self, last: Any) -> Any:
+        """The values of the last steps of rows, zero at other steps."""
+        return jnp.where(self.is_last, gather(last, self.row), 0)
+
+    def add_initial(self, total: Any, values: Any) -> Any:
+        """Adds up values by row where a sequence begins."""
+        target = jnp.where(self.begins[:, 0], self.row, self.layout.rows)
+        return total.at[target].add(values, mode="drop")
+
+    def _codes(self, slot: Any) -> Any:
+        return cut(self.layout.plan.code, self.layout.rows + slot, self.layout.steps * self.layout.width)
+
+
+Layout = Dense | Lanes
+Block = DenseBlock | LanesBlock
+
+
+def restart(restarts: tuple[Any, State | None] | None, step: Any, state: State) -> State:
+    """The state with which a step begins: a new one where a sequence begins."""
+    if restarts is None:
+        return state
+    begins, start = restarts
+    fresh = (0,) * len(state) if start is None else tuple(at(s, step) for s in start)
+    return tuple(jnp.where(at(begins, step), new, old) for new, old in zip(fresh, state, strict=True))
+
+
+def for_each_group(layout: Layout, body: Any, carry: Any) -> Any:
+    """Runs `body(group, carry) -> carry` for every group of lanes."""
+    if isinstance(layout, Dense):
+        return body(0, carry)
+    return lax.fori_loop(0, layout.num_groups, body, carry)

@@ -1,0 +1,155 @@
+"""Which lane runs which steps: the rows of a batch packed into lanes, inside the program.
+
+A recurrence is sequential over time and parallel over rows, so its cost is the number of lanes times the number of
+steps that each of them runs. Padding makes lanes idle. Here a lane that has finished one row goes on with another one
+(the state starts anew in between), so that few lanes, all busy, do the work of the batch. Nothing but integers is
+moved: the steps themselves stay where they are and are gathered block by block.
+"""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+
+IDLE = -1  # the code of a slot in which nothing runs
+_STEP_OVERHEAD = 4  # what a step costs besides its lanes, in lanes: measured on CPUs, where choices depend on it
+_BLOCK_SLOTS = 512  # slots of a block: enough for a large matrix product, few enough for the cache
+
+
+class Plan(NamedTuple):
+    """Lanes of a batch `(rows, time)`. A slot is one step of one lane, numbered lane by lane within a step.
+
+    Lanes stand side by side in groups, which run one after another. A step is known by `row * time + t`.
+
+    Attributes:
+        code: int32 `(rows + slots,)`: twice the step that runs in a slot, plus 1 where a sequence begins, or `IDLE`.
+            The first `rows` entries are idle, so that the slot before a group's first exists.
+        spare: int32: some real step, which idle slots read.
+        last: int32 `(rows,)`: the last real step of each row in the direction of the scan; 0 for an empty row.
+        length: int32 `(rows,)`: how many steps each group runs.
+        stride: int32, steps from one group's slots to the next's.
+        num_groups: int32.
+        choice: int32, index into `widths(rows)`: how many lanes a group has.
+    """
+
+    code: Any
+    spare: Any
+    last: Any
+    length: Any
+    stride: Any
+    num_groups: Any
+    choice: Any
+
+
+def widths(rows: int) -> tuple[int, ...]:
+    """Numbers of lanes to choose from, for much padding, for some, and for little (every row a lane)."""
+    if rows < 8:
+        return (rows,)
+    if rows < 16:
+        return (_even(rows * 3 / 8), rows)
+    return (_even(rows / 8), _even(rows * 3 / 8), rows)
+
+
+def block_steps(width: int, time: int) -> int:
+    """Steps of a block: a power of two, so that it has about `_BLOCK_SLOTS` slots and no more steps than there are."""
+    steps = 1
+    while 2 * steps * width <= _BLOCK_SLOTS and 2 * steps <= time:
+        steps *= 2
+    return steps
+
+
+def num_slots(rows: int, time: int) -> int:
+    """Slots for every row in a lane of its own, in whole blocks; no plan needs more."""
+    steps = block_steps(rows, time)
+    return rows * -(-time // steps) * steps
+
+
+def make_plan(mask: Any, segments: Any, reverse: bool) -> Plan:
+    """Packs the real steps of a batch into lanes.
+
+    Args:
+        mask: bool `(rows, time)`.
+        segments: integers `(rows, time)`, ids of the sequences that share a row, or None: each row is one sequence.
+        reverse: whether the rows run from their last real step to the first.
+
+    Returns:
+        The plan with the least estimated cost. All rows of a group together take no more steps than the longest row.
+    """
+    rows, time = mask.shape
+    rank = jnp.cumsum(mask, axis=1, dtype=jnp.int32) - 1  # of a real step within its row
+    count = rank[:, -1] + 1
+    rank = count[:, None] - 1 - rank if reverse else rank
+    longest = count.max()
+    lane, start, used = lax.platform_dependent(count, cpu=first_fit, default=_row_by_row)
+
+    width = jnp.asarray(widths(rows), jnp.int32)
+    steps = jnp.asarray([block_steps(w, time) for w in widths(rows)], jnp.int32)
+    num_groups = -(-used // width)
+    stride = -(-longest // steps) * steps
+    fits = num_groups * width * stride <= num_slots(rows, time)  # true of the last: every row a lane
+    cost = jnp.where(fits, num_groups * (width + _STEP_OVERHEAD), rows + _STEP_OVERHEAD + 1)
+    choice = jnp.argmin(cost.at[-1].set(rows + _STEP_OVERHEAD)).astype(jnp.int32)
+    width, stride, num_groups = width[choice], stride[choice], num_groups[choice]
+
+    own_lane = choice == len(widths(rows)) - 1
+    row = jnp.arange(rows, dtype=jnp.int32)
+    lane, start = jnp.where(own_lane, row, lane), jnp.where(own_lane, 0, start)
+    slot = ((lane // width)[:, None] * stride + start[:, None] + rank) * width + (lane % width)[:, None]
+    step = row[:, None] * time + jnp.arange(time, dtype=jnp.int32)
+    begins = rank == 0 if segments is None else _begins(mask, segments, reverse)
+    slots = rows + num_slots(rows, time)
+    code = jnp.full(slots, IDLE, jnp.int32)
+    code = code.at[jnp.where(mask, rows + slot, slots)].set(2 * step + begins, mode="drop", unique_indices=True)
+    length = jnp.zeros(rows, jnp.int32).at[lane // width].max(start + count)
+    last = jnp.max(jnp.where(mask & (rank == count[:, None] - 1), step, 0), axis=1)
+    spare = jnp.argmax(mask.reshape(-1)).astype(jnp.int32)
+    return Plan(code, spare, last, length, stride, jnp.where(own_lane, 1, num_groups), choice)
+
+
+def first_fit(count: Any) -> tuple[Any, Any, Any]:
+    """First-fit decreasing: each row, the longest first, goes to the first lane that has room for it.
+
+    Args:
+        count: int32 `(rows,)`, real steps of each row; a lane has room for the largest.
+
+    Returns:
+        The lane of each row, the step of that lane at which it starts, and the number of lanes in use.
+
+    References:
+        Johnson: Near-optimal bin packing algorithms, 1973: at most 11/9 of the fewest lanes, and two thirds of one.
+    """
+    rows = count.shape[0]
+    order = jnp.argsort(-count)
+    lanes = jnp.arange(rows, dtype=jnp.int32)
+
+    def place(i: Any, state: Any) -> Any:
+        free, lane, start = state
+        row = order[i]
+        found = jnp.min(jnp.where(free >= count[row], lanes, rows - 1))
+        start = start.at[row].set(count.max() - free[found])
+        return free.at[found].add(-count[row]), lane.at[row].set(found), start
+
+    zeros = jnp.zeros_like(count)
+    _, lane, start = lax.fori_loop(0, rows, place, (zeros + count.max(), zeros, zeros))
+    return lane, start, jnp.max(jnp.where(count > 0, lane + 1, 0))
+
+
+def _row_by_row(count: Any) -> tuple[Any, Any, Any]:
+    """Every row in a lane of its own: on an accelerator lanes are free, and steps are not."""
+    lane = jnp.cumsum(jnp.ones_like(count)) - 1
+    return lane.astype(jnp.int32), jnp.zeros_like(count), jnp.max(lane).astype(jnp.int32) + 1
+
+
+def _begins(mask: Any, segments: Any, reverse: bool) -> Any:
+    """Whether a real step has another id than the real step before it, in the direction of the scan."""
+    if reverse:
+        return jnp.flip(_begins(jnp.flip(mask, 1), jnp.flip(segments, 1), reverse=False), 1)
+    steps = jnp.arange(mask.shape[1], dtype=jnp.int32)
+    seen = lax.cummax(jnp.where(mask, steps, -1), axis=1)
+    before = jnp.concatenate([jnp.full_like(seen[:, :1], -1), seen[:, :-1]], axis=1)
+    id_before = jnp.take_along_axis(segments, jnp.maximum(before, 0), axis=1)
+    return mask & ((before < 0) | (id_before != segments))
+
+
+def _even(number: float) -> int:
+    return max(2, 2 * round(number / 2))
