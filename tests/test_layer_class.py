@@ -58,11 +58,17 @@ def test_options_are_keyword_only_in_every_layer():
         "Dense": ["units"],
         "Dropout": ["rate"],
         "Embedding": ["input_dim", "output_dim"],
+        "GRU": ["units"],
+        "GRUCell": ["units"],
         "LSTM": ["units"],
+        "LSTMCell": ["units"],
         "Lambda": ["function"],
         "Masking": ["mask_value"],
         "RNN": ["cell"],
+        "SimpleRNN": ["units"],
+        "SimpleRNNCell": ["units"],
         "Softmax": ["axis"],
+        "StackedRNNCells": ["cells"],
     }
     for name, layer in vars(jm.layers).items():
         if isinstance(layer, type):

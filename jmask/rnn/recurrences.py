@@ -139,8 +139,10 @@ def lstm(
         recurrent_activation: in the place of sigmoid.
         implementation: `"xla"` takes time for the real steps only: it packs the rows into lanes inside the program, and
             has a gradient of its own. `"scan"` is a plain `jax.lax.scan` over all steps, for forward-mode derivatives
-            (`jax.jvp`, `jax.jacfwd`, `jax.hessian`), which the other one refuses; also used for other activations.
-            `"auto"` is `"xla"`, the only fast one in this version.
+            (`jax.jvp`, `jax.jacfwd`, `jax.hessian`), which the other one refuses; it also serves other activations,
+            and weights that are spread over explicit mesh axes. `"auto"` is `"xla"`, or `"scan"` where there are
+            several devices and the batch may be spread over them unseen, on automatic mesh axes: inside
+            `jax.shard_map` and on explicit axes it is not.
         remat: whether the gates are computed again in the backward pass, instead of being saved; None: if they take
             more than 16 MiB.
 
@@ -231,17 +233,23 @@ def _recur(
     if initial_state is not None:
         initial_state = _checked_state(kind, initial_state, (values.shape[0], params.recurrent_kernel.shape[0]))
     check_implementation(implementation)
-    is_standard = all(own in standard for own, standard in zip(activations, _STANDARD, strict=False))
     rows = fused.Rows(values, mask, segments, None if initial_state is None else tuple(jax.tree.leaves(initial_state)))
     how = {"kind": kind, "reverse": reverse, "wants_state": return_state, "remat": remat}
-    if implementation == "scan" or not is_standard or values.size == 0 or not fused.is_laid_out(rows, params):
-        outputs, state = _run_scan(rows, params, activations=activations, **how)
-    else:
+    if _is_fused(rows, params, activations, implementation):
         outputs, state = _run_fused(rows, params, **how)
+    else:
+        outputs, state = _run_scan(rows, params, activations=activations, **how)
     outputs = masked_as(x, outputs)
     if not return_state:
         return outputs
     return outputs, LSTMState(*state) if kind == "lstm" else state[0]
+
+
+def _is_fused(rows: fused.Rows, params: Any, activations: tuple[Callable, ...], implementation: str) -> bool:
+    """The seam between what is computed and how: whether the fused engine runs it, or a plain scan."""
+    is_standard = all(own in standard for own, standard in zip(activations, _STANDARD, strict=False))
+    is_possible = is_standard and rows.inputs.size > 0 and fused.is_laid_out(rows, params)
+    return is_possible and (implementation == "xla" or (implementation == "auto" and fused.is_known(rows)))
 
 
 @functools.partial(jax.jit, static_argnames=("kind", "reverse", "wants_state", "remat"), inline=True)

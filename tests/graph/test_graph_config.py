@@ -65,12 +65,18 @@ LAYERS = {
     "Dropout": (L.Dropout(0.25, name="drop"), (X,)),
     "Embedding": (L.Embedding(7, 3, mask_zero=True, embeddings_initializer="normal"), (ids(),)),
     "GlobalAveragePooling1D": (L.GlobalAveragePooling1D(keepdims=True), (X,)),
+    "GRU": (L.GRU(2, reset_after=False, go_backwards=True, zero_output_for_mask=False), (X,)),
+    "GRUCell": (L.RNN(L.GRUCell(2, reset_after=False)), (X,)),
     "LSTM": (L.LSTM(2, return_sequences=True, return_state=True, go_backwards=True, recurrent_activation=double), (X,)),
+    "LSTMCell": (L.RNN(L.LSTMCell(2, unit_forget_bias=False), return_sequences=True), (X,)),
     "Lambda": (L.Lambda(double, supports_masking=True), (X,)),
     "LayerNormalization": (L.LayerNormalization(epsilon=0.5, center=False), (X,)),
     "Masking": (L.Masking(mask_value=float("nan")), (X,)),
     "RNN": (L.RNN(Running(), return_sequences=True), (X,)),
+    "SimpleRNN": (L.SimpleRNN(2, activation=double, unroll=True), (X,)),
+    "SimpleRNNCell": (L.RNN(L.SimpleRNNCell(2, use_bias=False)), (X,)),
     "Softmax": (L.Softmax(axis=1), (X,)),
+    "StackedRNNCells": (L.RNN(L.StackedRNNCells([L.GRUCell(2), L.LSTMCell(3)]), return_sequences=True), (X,)),
 }
 
 

@@ -9,5 +9,6 @@ from .cells import Weights as Weights
 from .engine import Options as Options
 from .engine import Rows as Rows
 from .engine import recur as recur
+from .sharding import is_known as is_known
 from .sharding import is_laid_out as is_laid_out
 from .sharding import over_devices as over_devices

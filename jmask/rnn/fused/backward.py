@@ -70,6 +70,7 @@ class Backward:
         outputs: `(steps, units)`.
         saved: what the forward pass has saved.
         cotangents: what comes in.
+        transposed: the kernels transposed, once and not in the loop.
         by_step: whether the weights' gradients are given by their terms, instead of as sums.
     """
 
@@ -81,6 +82,7 @@ class Backward:
     outputs: Any
     saved: Saved
     cotangents: Cotangents
+    transposed: Weights
     by_step: bool = False
 
     def run(self) -> Gradients:
@@ -124,7 +126,7 @@ class Backward:
         partials = self.cell.partials(gates, h, self._memory(block, gates))
         dstate, stack = self._steps_back(block, partials, dstate)
         dz, terms = self.cell.gradients(partials, h, stack["kept"])
-        dx = block.put(gradients.inputs, dot(dz, self.weights.kernel.T, dz.dtype))
+        dx = block.put(gradients.inputs, dot(dz, self.transposed.kernel, dz.dtype))
         initial = gradients.initial
         if "restarted" in stack:
             initial = tuple(map(block.add_initial, initial or (), stack["restarted"]))
@@ -176,7 +178,7 @@ class Backward:
             step = block.count - 1 - done
             dstate = (*(d + at(new, step) for d, new in zip(dstate, incoming, strict=False)), *dstate[len(incoming) :])
             now = tuple(at(partial, step) for partial in partials)
-            dh, dmemory, kept = self.cell.step_back(self.weights, now, dstate[0], dstate[1:])
+            dh, dmemory, kept = self.cell.step_back(self.transposed, now, dstate[0], dstate[1:])
             new = {"kept": kept, "restarted": (dh, *dmemory)}
             return restart(restarts, step, (dh, *dmemory)), write_all(stack, new, step * width)
 

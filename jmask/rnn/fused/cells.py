@@ -66,7 +66,7 @@ class FusedCell(Protocol):
         """Partial derivatives of steps, all that `step_back` needs."""
         ...
 
-    def step_back(self, weights: Weights, partials: tuple[Any, ...], dh: Any, dmemory: Any) -> tuple[Any, Any, Any]:
+    def step_back(self, transposed: Weights, partials: tuple[Any, ...], dh: Any, dmemory: Any) -> tuple[Any, Any, Any]:
         """Gradients of `h` and memory before a step, and what is kept for `gradients`, from those after it."""
         ...
 
@@ -114,11 +114,11 @@ class LSTM:
         p = slope * jnp.concatenate([g, c, i, tanh_c], -1)
         return fence((p, o * (1 - tanh_c * tanh_c), f))
 
-    def step_back(self, weights: Weights, partials: tuple[Any, ...], dh: Any, dmemory: Any) -> tuple[Any, Any, Any]:
+    def step_back(self, transposed: Weights, partials: tuple[Any, ...], dh: Any, dmemory: Any) -> tuple[Any, Any, Any]:
         p, q, f = partials
         dh, dc = fence((dh, dmemory[0] + dh * q))
         dz = fence(p * fence(jnp.concatenate([dc, dc, dc, dh], -1)))
-        return dot(dz, weights.recurrent_kernel.T, dh.dtype), (dc * f,), dz
+        return dot(dz, transposed.recurrent_kernel, dh.dtype), (dc * f,), dz
 
     def gradients(self, partials: tuple[Any, ...], h: Any, kept: Any) -> tuple[Any, list[tuple[Any, Any]]]:
         return kept, [(h, kept)]
@@ -154,10 +154,10 @@ class GRU:
         by_r = by_g * v * r * (1 - r)
         return fence((jnp.concatenate([by_u, by_r, by_g], -1), jnp.concatenate([by_u, by_r, by_g * r], -1), u))
 
-    def step_back(self, weights: Weights, partials: tuple[Any, ...], dh: Any, dmemory: Any) -> tuple[Any, Any, Any]:
+    def step_back(self, transposed: Weights, partials: tuple[Any, ...], dh: Any, dmemory: Any) -> tuple[Any, Any, Any]:
         _, by_v, u = partials
         dv = fence(by_v * jnp.concatenate([dh, dh, dh], -1))
-        return dh * u + dot(dv, weights.recurrent_kernel.T, dh.dtype), (), dh
+        return dh * u + dot(dv, transposed.recurrent_kernel, dh.dtype), (), dh
 
     def gradients(self, partials: tuple[Any, ...], h: Any, kept: Any) -> tuple[Any, list[tuple[Any, Any]]]:
         by_z, by_v, _ = partials
@@ -176,9 +176,9 @@ class GRUResetBefore:
         return fence(g + u * (h - g)), (), saved
 
     def rebuild(self, weights: Weights, z: Any, h: Any) -> Any:
-        gates_kernel, kernel = self._kernels(weights)
-        gates = fence(_sigmoid(_part(z, 0, 3, 2) + dot(h, gates_kernel, z.dtype)))
-        g = jnp.tanh(_part(z, 2, 3) + dot(fence(_part(gates, 1, 2) * h), kernel, z.dtype))
+        kernel = weights.recurrent_kernel
+        gates = fence(_sigmoid(_part(z, 0, 3, 2) + dot(h, _part(kernel, 0, 3, 2), z.dtype)))
+        g = jnp.tanh(_part(z, 2, 3) + dot(fence(_part(gates, 1, 2) * h), _part(kernel, 2, 3), z.dtype))
         return jnp.concatenate([gates, g], -1)
 
     def remember(self, saved: Any, memory: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -189,21 +189,18 @@ class GRUResetBefore:
         u, r, g = jnp.split(saved, 3, -1)
         return fence(((h - g) * u * (1 - u), (1 - u) * (1 - g * g), h * r * (1 - r), r, u))
 
-    def step_back(self, weights: Weights, partials: tuple[Any, ...], dh: Any, dmemory: Any) -> tuple[Any, Any, Any]:
+    def step_back(self, transposed: Weights, partials: tuple[Any, ...], dh: Any, dmemory: Any) -> tuple[Any, Any, Any]:
         by_u, by_g, by_r, r, u = partials
-        gates_kernel, kernel = self._kernels(weights)
+        units = dh.shape[-1]
         dg = fence(by_g * dh)
-        drh = dot(dg, kernel.T, dh.dtype)
+        drh = dot(dg, transposed.recurrent_kernel[2 * units :], dh.dtype)
         dgates = fence(jnp.concatenate([by_u * dh, by_r * drh], -1))
-        dh = dh * u + drh * r + dot(dgates, gates_kernel.T, dh.dtype)
+        dh = dh * u + drh * r + dot(dgates, transposed.recurrent_kernel[: 2 * units], dh.dtype)
         return dh, (), jnp.concatenate([dgates, dg], -1)
 
     def gradients(self, partials: tuple[Any, ...], h: Any, kept: Any) -> tuple[Any, list[tuple[Any, Any]]]:
         r = partials[3]
         return kept, [(h, _part(kept, 0, 3, 2)), (fence(r * h), _part(kept, 2, 3))]
-
-    def _kernels(self, weights: Weights) -> tuple[Any, Any]:
-        return _part(weights.recurrent_kernel, 0, 3, 2), _part(weights.recurrent_kernel, 2, 3)
 
 
 class SimpleRNN:
@@ -224,9 +221,9 @@ class SimpleRNN:
     def partials(self, saved: Any, h: Any, memory: tuple[Any, ...]) -> tuple[Any, ...]:
         return (fence(1 - saved * saved),)
 
-    def step_back(self, weights: Weights, partials: tuple[Any, ...], dh: Any, dmemory: Any) -> tuple[Any, Any, Any]:
+    def step_back(self, transposed: Weights, partials: tuple[Any, ...], dh: Any, dmemory: Any) -> tuple[Any, Any, Any]:
         dz = fence(partials[0] * dh)
-        return dot(dz, weights.recurrent_kernel.T, dh.dtype), (), dz
+        return dot(dz, transposed.recurrent_kernel, dh.dtype), (), dz
 
     def gradients(self, partials: tuple[Any, ...], h: Any, kept: Any) -> tuple[Any, list[tuple[Any, Any]]]:
         return kept, [(h, kept)]

@@ -90,24 +90,27 @@ def recur(options: Options, rows: Rows, weights: Weights) -> tuple[Any, State | 
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _recur_saving(options: Options, rows: Rows, weights: Weights) -> tuple[Any, State | None, Residuals]:
-    """`recur` and residuals."""
+def _recur_saving(options: Options, rows: Rows, weights: Weights) -> Any:
+    """Outputs, the final state or None, and `Residuals`."""
     return _run_saving(options)(rows, weights)
 
 
 def _recur_forward(options: Options, rows: Rows, weights: Weights) -> tuple[Any, Any]:
-    outputs, state, residuals = _recur_saving(options, rows, weights)  # pyright: ignore[reportGeneralTypeIssues]  (custom_vjp)
+    saving: Any = _recur_saving
+    outputs, state, residuals = saving(options, rows, weights)
     return (outputs, state), (rows, weights, outputs, residuals)
 
 
 def _recur_saving_forward(options: Options, rows: Rows, weights: Weights) -> tuple[Any, Any]:
-    outputs, state, residuals = _recur_saving(options, rows, weights)  # pyright: ignore[reportGeneralTypeIssues]  (custom_vjp)
+    saving: Any = _recur_saving
+    outputs, state, residuals = saving(options, rows, weights)
     return (outputs, state, residuals), (rows, weights, outputs, residuals)
 
 
 def _recur_backward(options: Options, kept: Any, cotangents: Any) -> tuple[Rows, Weights]:
     """Of `recur`, and of `_recur_saving`, whose residuals follow from the rest and pass nothing on."""
-    inputs, initial, weights = _pull_back(options, *kept, cotangents[:2])
+    pull_back: Any = _pull_back
+    inputs, initial, weights = pull_back(options, *kept, cotangents[:2])
     return Rows(inputs, None, None, initial), weights
 
 
@@ -180,7 +183,11 @@ def _run_back(options: Options) -> Callable:
 
     Vmapped, it runs forwards again over all rows, and every example gets gradients of the weights of its own.
     """
-    run = custom_vmap(lambda kept, weights: tuple(_backward(options, *kept, weights)))
+
+    @custom_vmap
+    def run(kept: Any, weights: Weights) -> Any:
+        rows, outputs, residuals, cotangents = kept
+        return tuple(_backward(options, rows, outputs, residuals, cotangents, weights))
 
     @run.def_vmap
     def rule(size: int, in_batched: Any, kept: Any, weights: Weights) -> tuple[Any, Any]:
@@ -201,7 +208,6 @@ def _run_terms(options: Options) -> Callable:
     def run(kept: tuple[Rows, Any], weights: Weights) -> Any:
         rows, cotangents = kept
         outputs, _, residuals = _forward(options, rows, weights, saves=True)
-        assert residuals is not None  # for the type checker: it has saved them
         gradients = _backward(options, rows, outputs, residuals, cotangents, weights, by_step=True)
         x = rows.inputs if rows.mask is None else jnp.where(rows.mask[..., None], rows.inputs, 0)
         return gradients.inputs, gradients.initial, x, gradients.weights
@@ -209,10 +215,8 @@ def _run_terms(options: Options) -> Callable:
     return folds_rows(run)
 
 
-def _forward(
-    options: Options, rows: Rows, weights: Weights, *, saves: bool = False
-) -> tuple[Any, State | None, Residuals | None]:
-    """Outputs, the final state and residuals."""
+def _forward(options: Options, rows: Rows, weights: Weights, *, saves: bool = False) -> tuple[Any, State | None, Any]:
+    """Outputs, the final state or None, and `Residuals` or None."""
     count, time, _ = rows.inputs.shape
     plan = None if rows.mask is None else make_plan(rows.mask, rows.segments, options.reverse)
     view = View(count, time, plan, options.reverse)
@@ -245,9 +249,11 @@ def _backward(
     view = View(count, time, residuals.plan, options.reverse)
     inputs, flat_outputs, incoming = map(view.flat, (rows.inputs, outputs, cotangents[0]))
 
+    transposed = jax.tree.map(jnp.transpose, weights)
+
     def run(layout: Layout) -> Gradients:
         given = Cotangents(incoming, cotangents[1])
-        known = {"outputs": flat_outputs, "saved": residuals.saved, "cotangents": given}
+        known = {"outputs": flat_outputs, "saved": residuals.saved, "cotangents": given, "transposed": transposed}
         return Backward(options.cell, layout, weights, inputs, rows.initial, by_step=by_step, **known).run()
 
     gradients = view.run(run)

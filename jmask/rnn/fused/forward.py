@@ -7,7 +7,6 @@ and the gates are done step by step.
 import dataclasses
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 

@@ -1,9 +1,9 @@
 """The engine on several devices: each runs its own rows.
 
 Inside `jax.shard_map` that is so already. On a mesh with explicit axes the types of the arrays say how the batch is
-laid out, and the engine enters a `jax.shard_map` by itself. On a mesh with automatic axes nothing can be known while the
-program is traced: results are the same, but XLA gathers the batch first, so a `jax.shard_map` around the model is
-faster.
+laid out, and the engine enters a `jax.shard_map` by itself. On a mesh with automatic axes nothing is known while the
+program is traced, and XLA would gather the whole batch on every device, because it cannot divide lanes; a plain scan it
+can divide, so that is the default there.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jax.sharding import PartitionSpec
 
 from .arrays import anchor
@@ -24,8 +26,7 @@ def over_devices(function: Callable[[Any, Any], Any], rows: Any, weights: Any) -
         rows: a pytree.
         weights: a pytree.
     """
-    sharding = jax.typeof(rows.inputs).sharding
-    axes = sharding.spec[0] if sharding.spec else None
+    axes = _rows_axes(rows.inputs)
     if axes is None:
         return function(*_varying(rows, weights))
     by_row = jax.tree.map(lambda _: PartitionSpec(axes), rows)
@@ -34,20 +35,39 @@ def over_devices(function: Callable[[Any, Any], Any], rows: Any, weights: Any) -
     def local(rows: Any, weights: Any) -> Any:
         return function(*_varying(rows, weights))
 
-    mapped = jax.shard_map(local, mesh=sharding.mesh, in_specs=(by_row, replicated), out_specs=PartitionSpec(axes))
+    mapped = jax.shard_map(
+        local, mesh=jax.typeof(rows.inputs).sharding.mesh, in_specs=(by_row, replicated), out_specs=PartitionSpec(axes)
+    )
     return mapped(rows, weights)
 
 
 def is_laid_out(rows: Any, weights: Any) -> bool:
-    """Whether only the batch axis of the rows is spread over explicit mesh axes, and no axis of the weights."""
+    """Whether no explicit mesh axis divides anything but the rows, all of them alike."""
 
-    def spread(leaf: Any) -> tuple[Any, ...]:
+    def spec(leaf: Any) -> tuple[Any, ...]:
         return tuple(jax.typeof(leaf).sharding.spec)
 
-    by_row = {spread(leaf)[:1] for leaf in jax.tree.leaves(rows)}
-    rest = [axis for leaf in jax.tree.leaves(rows) for axis in spread(leaf)[1:]]
-    rest += [axis for leaf in jax.tree.leaves(weights) for axis in spread(leaf)]
+    by_row = {spec(leaf)[:1] for leaf in jax.tree.leaves(rows)}
+    rest = [axis for leaf in jax.tree.leaves(rows) for axis in spec(leaf)[1:]]
+    rest += [axis for leaf in jax.tree.leaves(weights) for axis in spec(leaf)]
     return len(by_row) == 1 and all(axis is None for axis in rest)
+
+
+def is_known(rows: Any) -> bool:
+    """Whether it is known which device has which rows: one device, concrete arrays, or axes that are not automatic."""
+    inputs = rows.inputs
+    if jax.device_count() == 1 or isinstance(inputs, np.ndarray):
+        return True
+    if not isinstance(inputs, Tracer):
+        return len(inputs.sharding.device_set) == 1 or _rows_axes(inputs) is not None
+    mesh = jax.sharding.get_abstract_mesh()
+    return set(mesh.manual_axes) == set(mesh.axis_names) != set() or _rows_axes(inputs) is not None
+
+
+def _rows_axes(inputs: Any) -> Any:
+    """The explicit mesh axes over which the rows are spread, or None."""
+    spec = jax.typeof(inputs).sharding.spec
+    return spec[0] if spec else None
 
 
 def _varying(rows: Any, weights: Any) -> tuple[Any, Any]:
