@@ -217,9 +217,9 @@ def _run_terms(options: Options) -> Callable:
 
 def _forward(options: Options, rows: Rows, weights: Weights, *, saves: bool = False) -> tuple[Any, State | None, Any]:
     """Outputs, the final state or None, and `Residuals` or None."""
-    count, time, _ = rows.inputs.shape
-    plan = None if rows.mask is None else make_plan(rows.mask, rows.segments, options.reverse)
-    view = View(count, time, plan, options.reverse)
+    (count, time, _), units = rows.inputs.shape, weights.recurrent_kernel.shape[0]
+    plan = None if rows.mask is None else make_plan(rows.mask, rows.segments, options.reverse, units)
+    view = View(count, time, units, plan, options.reverse)
     inputs = view.flat(rows.inputs)
 
     def run(layout: Layout) -> Result:
@@ -245,8 +245,8 @@ def _backward(
     by_step: bool = False,
 ) -> Gradients:
     """Gradients, `(rows, ...)` but for those of the weights, unless these are given `by_step`."""
-    count, time, _ = rows.inputs.shape
-    view = View(count, time, residuals.plan, options.reverse)
+    (count, time, _), units = rows.inputs.shape, weights.recurrent_kernel.shape[0]
+    view = View(count, time, units, residuals.plan, options.reverse)
     inputs, flat_outputs, incoming = map(view.flat, (rows.inputs, outputs, cotangents[0]))
 
     transposed = jax.tree.map(jnp.transpose, weights)

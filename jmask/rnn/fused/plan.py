@@ -13,6 +13,7 @@ from jax import lax
 
 IDLE = -1  # the code of a slot in which nothing runs
 _STEP_OVERHEAD = 4  # what a step costs besides its lanes, in lanes: measured on CPUs, where choices depend on it
+_LARGE = 256  # units from which on a recurrent kernel no longer fits a core's own cache
 _BLOCK_SLOTS = 512  # slots of a block: enough for a large matrix product, few enough for the cache
 
 
@@ -29,7 +30,7 @@ class Plan(NamedTuple):
         length: int32 `(rows,)`: how many steps each group runs.
         stride: int32, steps from one group's slots to the next's.
         num_groups: int32.
-        choice: int32, index into `widths(rows)`: how many lanes a group has.
+        choice: int32, index into `widths`: how many lanes a group has.
     """
 
     code: Any
@@ -41,13 +42,18 @@ class Plan(NamedTuple):
     choice: Any
 
 
-def widths(rows: int) -> tuple[int, ...]:
-    """Numbers of lanes to choose from, for much padding, for some, and for little (every row a lane)."""
+def widths(rows: int, units: int = _LARGE) -> tuple[int, ...]:
+    """Numbers of lanes to choose from: for much padding, for some, and for little (every row a lane).
+
+    Each is a program of its own to compile. With few units the first two cost the same: several narrow groups of lanes
+    take no longer than a wide one, as long as the recurrent kernel stays in a core's own cache.
+    """
     if rows < 8:
         return (rows,)
+    some = _even(rows * 3 / 8)
     if rows < 16:
-        return (_even(rows * 3 / 8), rows)
-    return (_even(rows / 8), _even(rows * 3 / 8), rows)
+        return (some, rows)
+    return (_even(rows / 8), some, rows) if units >= _LARGE else (_even(rows / 8), rows)
 
 
 def block_steps(width: int, time: int) -> int:
@@ -64,13 +70,14 @@ def num_slots(rows: int, time: int) -> int:
     return rows * -(-time // steps) * steps
 
 
-def make_plan(mask: Any, segments: Any, reverse: bool) -> Plan:
+def make_plan(mask: Any, segments: Any, reverse: bool, units: int = _LARGE) -> Plan:
     """Packs the real steps of a batch into lanes.
 
     Args:
         mask: bool `(rows, time)`.
         segments: integers `(rows, time)`, ids of the sequences that share a row, or None: each row is one sequence.
         reverse: whether the rows run from their last real step to the first.
+        units: length of the state.
 
     Returns:
         The plan with the least estimated cost. All rows of a group together take no more steps than the longest row.
@@ -82,8 +89,9 @@ def make_plan(mask: Any, segments: Any, reverse: bool) -> Plan:
     longest = count.max()
     lane, start, used = lax.platform_dependent(count, cpu=first_fit, default=_row_by_row)
 
-    width = jnp.asarray(widths(rows), jnp.int32)
-    steps = jnp.asarray([block_steps(w, time) for w in widths(rows)], jnp.int32)
+    choices = widths(rows, units)
+    width = jnp.asarray(choices, jnp.int32)
+    steps = jnp.asarray([block_steps(w, time) for w in choices], jnp.int32)
     num_groups = -(-used // width)
     stride = -(-longest // steps) * steps
     fits = num_groups * width * stride <= num_slots(rows, time)  # true of the last: every row a lane
@@ -91,7 +99,7 @@ def make_plan(mask: Any, segments: Any, reverse: bool) -> Plan:
     choice = jnp.argmin(cost.at[-1].set(rows + _STEP_OVERHEAD)).astype(jnp.int32)
     width, stride, num_groups = width[choice], stride[choice], num_groups[choice]
 
-    own_lane = choice == len(widths(rows)) - 1
+    own_lane = choice == len(choices) - 1
     row = jnp.arange(rows, dtype=jnp.int32)
     lane, start = jnp.where(own_lane, row, lane), jnp.where(own_lane, 0, start)
     slot = ((lane // width)[:, None] * stride + start[:, None] + rank) * width + (lane % width)[:, None]

@@ -14,8 +14,8 @@ from .plan import Plan, widths
 class View:
     """A batch `(rows, time, ...)` under a plan, or without one: then every step is real."""
 
-    def __init__(self, rows: int, time: int, plan: Plan | None, reverse: bool) -> None:
-        self.rows, self.time, self.plan, self.reverse = rows, time, plan, reverse
+    def __init__(self, rows: int, time: int, units: int, plan: Plan | None, reverse: bool) -> None:
+        self.rows, self.time, self.units, self.plan, self.reverse = rows, time, units, plan, reverse
 
     def flat(self, array: Any) -> Any:
         """`(rows, time, ...)` in the order of the layout, `(steps, ...)`."""
@@ -42,7 +42,7 @@ class View:
         """Runs a function in the layout; under a plan, in lanes of the chosen width."""
         if self.plan is None:
             return function(Dense(self.rows, self.time))
-        layouts = [Lanes(self.plan, self.rows, self.time, width) for width in widths(self.rows)]
+        layouts = [Lanes(self.plan, self.rows, self.time, width) for width in widths(self.rows, self.units)]
         if len(layouts) == 1:
             return function(layouts[0])
         return lax.switch(self.plan.choice, [lambda layout=layout: function(layout) for layout in layouts])
