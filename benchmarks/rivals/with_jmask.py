@@ -19,13 +19,13 @@ def contestants(task: Task) -> Iterator[Contestant]:
         return params(*weights)
 
     def masked(params: Any, x: Any, marks: Any) -> Any:
-        return run(params, jm.masked(x, marks, padding_side="right"))[0].values
+        return run(params, jm.masked(x, marks, padding_side="right"), return_state=False).values
 
     def packed(params: Any, x: Any, marks: Any) -> Any:
-        return run(params, jm.from_segments(x, marks, padding_side="right"))[0].values
+        return run(params, jm.from_segments(x, marks, padding_side="right"), return_state=False).values
 
     def plain(params: Any, x: Any, marks: Any) -> Any:
-        return run(params, x)[0]
+        return run(params, x, return_state=False)
 
     yield contestant(JaxRival("jmask", convert, masked), task, plain_batch(task, with_mask=True))
     if hasattr(jm, "pack"):

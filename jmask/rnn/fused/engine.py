@@ -18,7 +18,7 @@ from .batching import all_batched, fold, folds_rows, is_any, map_examples, unfol
 from .cells import FusedCell, Weights
 from .forward import Forward, Result, Saved
 from .layout import Layout, State
-from .plan import Plan, make_plan
+from .plan import Plan, make_plan, widths
 from .view import View
 
 _MOST_SAVED_BYTES = 2**24  # larger gates are computed again, which takes less time than to write and read them
@@ -217,9 +217,9 @@ def _run_terms(options: Options) -> Callable:
 
 def _forward(options: Options, rows: Rows, weights: Weights, *, saves: bool = False) -> tuple[Any, State | None, Any]:
     """Outputs, the final state or None, and `Residuals` or None."""
-    (count, time, _), units = rows.inputs.shape, weights.recurrent_kernel.shape[0]
+    units = weights.recurrent_kernel.shape[0]
     plan = None if rows.mask is None else make_plan(rows.mask, rows.segments, options.reverse, units)
-    view = View(count, time, units, plan, options.reverse)
+    view = _view(options, rows, plan, units)
     inputs = view.flat(rows.inputs)
 
     def run(layout: Layout) -> Result:
@@ -245,8 +245,7 @@ def _backward(
     by_step: bool = False,
 ) -> Gradients:
     """Gradients, `(rows, ...)` but for those of the weights, unless these are given `by_step`."""
-    (count, time, _), units = rows.inputs.shape, weights.recurrent_kernel.shape[0]
-    view = View(count, time, units, residuals.plan, options.reverse)
+    view = _view(options, rows, residuals.plan, weights.recurrent_kernel.shape[0])
     inputs, flat_outputs, incoming = map(view.flat, (rows.inputs, outputs, cotangents[0]))
 
     transposed = jax.tree.map(jnp.transpose, weights)
@@ -261,6 +260,11 @@ def _backward(
     inputs = view.rows_of(gradients.inputs) + residuals.poison
     by_weight = jax.tree.map(lambda g, w: g.astype(w.dtype), by_weight, weights) if not by_step else by_weight
     return Gradients(inputs.astype(rows.inputs.dtype), gradients.initial, by_weight)
+
+
+def _view(options: Options, rows: Rows, plan: Plan | None, units: int) -> View:
+    count, time, _ = rows.inputs.shape
+    return View(count, time, plan, options.reverse, widths(count, units, rows.segments is not None))
 
 
 def _remat(options: Options, layout: Layout, weights: Weights) -> bool:

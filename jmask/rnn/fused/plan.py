@@ -42,13 +42,14 @@ class Plan(NamedTuple):
     choice: Any
 
 
-def widths(rows: int, units: int = _LARGE) -> tuple[int, ...]:
+def widths(rows: int, units: int = _LARGE, are_packed: bool = False) -> tuple[int, ...]:
     """Numbers of lanes to choose from: for much padding, for some, and for little (every row a lane).
 
     Each is a program of its own to compile. With few units the first two cost the same: several narrow groups of lanes
-    take no longer than a wide one, as long as the recurrent kernel stays in a core's own cache.
+    take no longer than a wide one, as long as the recurrent kernel stays in a core's own cache. Rows that are packed
+    already are lanes as they are.
     """
-    if rows < 8:
+    if rows < 8 or are_packed:
         return (rows,)
     some = _even(rows * 3 / 8)
     if rows < 16:
@@ -87,9 +88,10 @@ def make_plan(mask: Any, segments: Any, reverse: bool, units: int = _LARGE) -> P
     count = rank[:, -1] + 1
     rank = count[:, None] - 1 - rank if reverse else rank
     longest = count.max()
-    lane, start, used = lax.platform_dependent(count, cpu=first_fit, default=_row_by_row)
+    choices = widths(rows, units, segments is not None)
+    pack = first_fit if len(choices) > 1 else _row_by_row
+    lane, start, used = lax.platform_dependent(count, cpu=pack, default=_row_by_row)
 
-    choices = widths(rows, units)
     width = jnp.asarray(choices, jnp.int32)
     steps = jnp.asarray([block_steps(w, time) for w in choices], jnp.int32)
     num_groups = -(-used // width)

@@ -8,14 +8,15 @@ from jax import lax
 
 from .arrays import gather
 from .layout import Dense, Lanes, Layout
-from .plan import Plan, widths
+from .plan import Plan
 
 
 class View:
     """A batch `(rows, time, ...)` under a plan, or without one: then every step is real."""
 
-    def __init__(self, rows: int, time: int, units: int, plan: Plan | None, reverse: bool) -> None:
-        self.rows, self.time, self.units, self.plan, self.reverse = rows, time, units, plan, reverse
+    def __init__(self, rows: int, time: int, plan: Plan | None, reverse: bool, choices: tuple[int, ...] = ()) -> None:
+        """`choices`: the widths of lanes that the plan has chosen from."""
+        self.rows, self.time, self.plan, self.reverse, self.choices = rows, time, plan, reverse, choices
 
     def flat(self, array: Any) -> Any:
         """`(rows, time, ...)` in the order of the layout, `(steps, ...)`."""
@@ -42,7 +43,7 @@ class View:
         """Runs a function in the layout; under a plan, in lanes of the chosen width."""
         if self.plan is None:
             return function(Dense(self.rows, self.time))
-        layouts = [Lanes(self.plan, self.rows, self.time, width) for width in widths(self.rows, self.units)]
+        layouts = [Lanes(self.plan, self.rows, self.time, width) for width in self.choices]
         if len(layouts) == 1:
             return function(layouts[0])
         return lax.switch(self.plan.choice, [lambda layout=layout: function(layout) for layout in layouts])
