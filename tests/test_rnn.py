@@ -1,5 +1,7 @@
 """The scan and the LSTM beside Flax and a NumPy loop, on several devices, for other platforms, and over long times."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -48,8 +50,8 @@ def lstm(params, x, **options):
     return jm.rnn.lstm(jm.rnn.LSTMParams(**params), x, **options)
 
 
-def loss(params, x):
-    outputs, state = lstm(params, x)
+def loss(params, x, **options):
+    outputs, state = lstm(params, x, **options)
     leaves = [outputs.fill(0), *state]
     return sum((leaf * jnp.cos(jnp.arange(leaf.size)).reshape(leaf.shape)).sum() for leaf in leaves)
 
@@ -165,10 +167,12 @@ def test_an_eager_call_compiles_once(params, x, caplog):
 
 
 def test_hessians_and_forward_mode(params, x):
-    hessian = jax.hessian(lambda bias: loss({**params, "bias": bias}, x))(params["bias"])
+    """Of the plain scan; the fused engine has reverse mode alone (see `test_fused_transforms.py`)."""
+    scan_loss = functools.partial(loss, implementation="scan")
+    hessian = jax.hessian(lambda bias: scan_loss({**params, "bias": bias}, x))(params["bias"])
     assert jnp.isfinite(hessian).all()
     assert_close(hessian, hessian.T)
-    _, tangent = jax.jvp(lambda p: loss(p, x), (params,), (params,))
+    _, tangent = jax.jvp(lambda p: scan_loss(p, x), (params,), (params,))
     gradients = jax.grad(loss)(params, x)
     assert_close(tangent, sum((gradients[name] * params[name]).sum() for name in params))
 

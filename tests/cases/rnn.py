@@ -97,7 +97,32 @@ def both_scans(params: Any, x: Any) -> Any:
     return jm.rnn.bidirectional(run, (params, params), x, merge_mode=None, return_state=False)
 
 
+def fused_cases() -> list[Case]:
+    """The fused engine, whatever `implementation="auto"` may choose: both directions, with and without a state."""
+    recurrences: dict[str, tuple[Callable, dict[str, Any], tuple[Kind, ...]]] = {
+        "lstm": (lstm, LSTM_SHAPES, OUTPUT),
+        "gru": (gru, GRU_SHAPES, ONE_STATE),
+        "simple_rnn": (simple_rnn, SIMPLE_SHAPES, ONE_STATE),
+    }
+    cases = []
+    for name, (run, shapes, output) in recurrences.items():
+        oracle, fused = getattr(oracles, name), functools.partial(run, implementation="xla")
+        options: dict[str, Any] = {"params": shapes, "output": output, "zero_padding": True}
+        state = [Vector((2,))] * (len(output) - 1)
+        cases += [
+            case(f"rnn.{name}(fused, initial state)", fused, oracle, floats(3), *state, **options),
+            case(
+                f"rnn.{name}(fused, reverse)",
+                functools.partial(fused, reverse=True, remat=True),
+                oracles.backward(oracle),
+                **options,
+            ),
+        ]
+    return cases
+
+
 CASES = [
+    *fused_cases(),
     case("rnn.scan", scan, oracles.leaky, params=LEAKY_SHAPES, output=OUTPUT, zero_padding=True),
     case(
         "rnn.scan(reverse)",

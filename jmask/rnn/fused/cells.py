@@ -11,6 +11,7 @@ A cell's state is its output `h` and its `memory`, which is `()` but for the LST
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -75,9 +76,23 @@ class FusedCell(Protocol):
         ...
 
 
+# XLA's CPU compiler in older versions aborts the process at some small products of bfloat16 inside a loop.
+_IS_OLD_JAX = jax.__version_info__ < (0, 10)
+
+
 def dot(x: Any, kernel: Any, state_dtype: Any) -> Any:
     """A product in the kernel's dtype, accumulated in the state's."""
-    return jnp.dot(x.astype(kernel.dtype), kernel, preferred_element_type=state_dtype)
+
+    def product(x: Any, kernel: Any) -> Any:
+        return jnp.dot(x, kernel, preferred_element_type=state_dtype)
+
+    def wide_product(x: Any, kernel: Any) -> Any:
+        return jnp.dot(x.astype(state_dtype), kernel.astype(state_dtype))
+
+    x = x.astype(kernel.dtype)
+    if _IS_OLD_JAX and kernel.dtype != state_dtype:
+        return lax.platform_dependent(x, kernel, cpu=wide_product, default=product)
+    return product(x, kernel)
 
 
 def fence(x: Any) -> Any:
