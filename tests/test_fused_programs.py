@@ -125,8 +125,8 @@ def test_float32(name, rng):
 def test_bfloat16_in_products_alone(name, rng):
     """The state is float32, so what is lost is lost in the products, whose operands are rounded to 8 bits: an error of
     0.4% of a term at most, which does not add up over the steps; gradients meet it twice. The table allows 4%."""
-    # 16 units: XLA of jaxlib 0.7.2 aborts on a product of a few rows and columns in bfloat16 inside a loop.
-    args = draw(rng, name, draw_mask(rng, 9, 7), dtype="bfloat16", units=16)
+    # 5 units: such small products in bfloat16 have aborted XLA of jaxlib 0.7.2.
+    args = draw(rng, name, draw_mask(rng, 3, 7), dtype="bfloat16", units=5)
     actual = compiled(name, remat=True)(*args)
     half = (actual.outputs, actual.by_params, actual.by_inputs)
     assert {leaf.dtype for leaf in jax.tree.leaves(half)} == {jnp.dtype("bfloat16")}
