@@ -155,7 +155,7 @@ def test_a_model_inside_a_scan():
     step = lambda total, scale: (total + model.apply(params, x * scale).sum(), None)  # noqa: E731
     total, _ = jax.lax.scan(step, 0.0, jnp.array([1.0, 2.0]))
     expected = sum(float(model.apply(params, x * scale).sum()) for scale in (1.0, 2.0))
-    np.testing.assert_allclose(total, expected, rtol=1e-5)
+    np.testing.assert_allclose(total, expected, atol=1e-6)  # the terms are about 1 and cancel
 
 
 def test_shapes_without_numbers():

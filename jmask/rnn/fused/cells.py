@@ -148,7 +148,7 @@ class GRU:
     name, saved, memories, kept, parts = "gru", 4, 0, 1, (3,)
 
     def step(self, weights: Weights, z: Any, h: Any, memory: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...], Any]:
-        saved = self.rebuild(weights, z, h)
+        saved = fence(self.rebuild(weights, z, h))
         u, g = _part(saved, 0, 4), _part(saved, 2, 4)
         return fence(g + u * (h - g)), (), saved
 
@@ -186,7 +186,7 @@ class GRUResetBefore:
     name, saved, memories, kept, parts = "gru", 3, 0, 3, (2, 1)
 
     def step(self, weights: Weights, z: Any, h: Any, memory: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...], Any]:
-        saved = self.rebuild(weights, z, h)
+        saved = fence(self.rebuild(weights, z, h))
         u, g = _part(saved, 0, 3), _part(saved, 2, 3)
         return fence(g + u * (h - g)), (), saved
 
