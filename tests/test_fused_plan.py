@@ -56,9 +56,9 @@ def draw_segments(rng, mask):
     return np.where(mask, ids, 0).astype(np.int32)
 
 
-def lanes_of(plan, rows, time):
+def lanes_of(plan, rows, time, are_packed):
     """`(group, lane) -> steps in order`, each with whether a sequence begins; None where a slot is idle."""
-    width = plans.widths(rows)[int(plan.choice)]
+    width = plans.widths(rows, are_packed=are_packed)[int(plan.choice)]
     code, stride = np.asarray(plan.code), int(plan.stride)
     lanes, slots = {}, set()
     for group in range(int(plan.num_groups)):
@@ -89,7 +89,7 @@ def assert_plan_holds(plan, mask, segments, reverse):
     longest = mask.sum(1).max()
     expected = expected_rows(mask, segments, reverse)
     missing = {row for row in range(rows) if expected[row]}
-    for steps in lanes_of(plan, rows, time).values():
+    for steps in lanes_of(plan, rows, time, segments is not None).values():
         assert len(steps) <= longest  # no lane runs longer than the longest row
         place = 0
         while place < len(steps):
@@ -119,7 +119,8 @@ def test_each_step_runs_once_and_in_order(rows, time, is_packed, reverse, rng):
         assert_plan_holds(plan, mask, segments, reverse)
         choices.add(int(plan.choice))
     assert make_plan._cache_size() == 1
-    assert choices == set(range(len(plans.widths(rows)))) or time == 1  # different fills, different widths
+    widths = plans.widths(rows, are_packed=is_packed)
+    assert choices == set(range(len(widths))) or time == 1  # different fills, different widths
 
 
 def test_numbers_of_lanes_to_choose_from():
@@ -127,6 +128,8 @@ def test_numbers_of_lanes_to_choose_from():
         widths = plans.widths(rows)
         assert widths[-1] == rows  # every row a lane, which always fits
         assert list(widths) == sorted(set(widths))
+        assert plans.widths(rows, are_packed=True) == (rows,)
+        assert set(plans.widths(rows, units=64)) <= set(widths)
         for time in (1, 2, 31, 1000):
             steps = [plans.block_steps(width, time) for width in widths]
             assert all(1 <= s <= time and s.bit_count() == 1 for s in steps)
