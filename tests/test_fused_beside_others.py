@@ -15,6 +15,8 @@ from fused_runs import FEATURES, QUICKLY, UNITS, assert_same, draw_cotangents, d
 import jmask as jm
 from jmask.testing import assert_close
 
+pytestmark = pytest.mark.slow
+
 BATCH, TIME = 11, 13
 LENGTHS = np.array([4, 1, 13, 1, 7, 2, 3, 5, 2, 1, 6])  # no empty row, of which the others make something else
 keras = beside_keras.keras

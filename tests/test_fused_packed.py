@@ -18,6 +18,8 @@ from fused_runs import (
 import jmask as jm
 from jmask.testing import assert_close
 
+pytestmark = pytest.mark.slow
+
 L = jm.layers
 EACH = pytest.mark.parametrize("name", NAMES)
 

@@ -21,9 +21,21 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import jmask as jm
+from jmask.rnn.fused import plan
 from jmask.testing import assert_close
 
+pytestmark = pytest.mark.slow
+
 STEP = 1e-6  # of a central difference
+
+
+@pytest.fixture(autouse=True, scope="module")
+def many_widths():
+    """All widths of lanes for few units too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "_LARGE", 1)
+        yield
+
 
 # name, rows, time, reverse, initial state, bias, remat: with one, two and three numbers of lanes to choose from.
 PROGRAMS = [

@@ -12,6 +12,8 @@ import pytest
 import jmask as jm
 from jmask.testing import assert_close
 
+pytestmark = pytest.mark.slow
+
 L = jm.layers
 BATCH, TIME, FEATURES, UNITS = 4, 6, 3, 2
 MASK = np.array([[1, 1, 1, 0, 0, 0], [1] * 6, [1, 0, 1, 1, 0, 0], [0, 0, 1, 1, 1, 0]], bool)

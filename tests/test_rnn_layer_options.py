@@ -11,6 +11,8 @@ import pytest
 import jmask as jm
 from jmask.testing import assert_close
 
+pytestmark = pytest.mark.slow
+
 L = jm.layers
 TIME, FEATURES, UNITS = 7, 3, 2
 LAYERS: dict[str, Any] = {"simple_rnn": L.SimpleRNN, "gru": L.GRU, "lstm": L.LSTM}

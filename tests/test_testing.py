@@ -82,17 +82,27 @@ LAYERS = {
     "Dense": (jm.layers.Dense(5, activation="tanh"), SEQUENCE),
     "Dropout": (jm.layers.Dropout(0.5), SEQUENCE),
     "Embedding": (jm.layers.Embedding(7, 5, mask_zero=True), IDS),
+    "GRU": (jm.layers.GRU(2, go_backwards=True), SEQUENCE),
+    "GRUCell": (jm.layers.RNN(jm.layers.GRUCell(2), return_sequences=True), SEQUENCE),
     "GlobalAveragePooling1D": (jm.layers.GlobalAveragePooling1D(), SEQUENCE),
     "LSTM": (jm.layers.LSTM(2, return_state=True), SEQUENCE, [STATE, STATE]),
+    "LSTMCell": (jm.layers.RNN(jm.layers.LSTMCell(2, activation="relu")), SEQUENCE),
     "Lambda": (jm.layers.Lambda(jnp.square, supports_masking=True), SEQUENCE),
     "LayerNormalization": (jm.layers.LayerNormalization(), SEQUENCE),
     "Masking": (jm.layers.Masking(), SEQUENCE),
     "RNN": (jm.layers.RNN(Decay(), return_sequences=True, go_backwards=True), SEQUENCE),
+    "SimpleRNN": (jm.layers.SimpleRNN(2, return_sequences=True, unroll=True), SEQUENCE),
+    "SimpleRNNCell": (jm.layers.RNN(jm.layers.SimpleRNNCell(2), go_backwards=True), SEQUENCE),
     "Softmax": (jm.layers.Softmax(axis=1), SEQUENCE),
+    "StackedRNNCells": (
+        jm.layers.RNN(jm.layers.StackedRNNCells([jm.layers.GRUCell(2), jm.layers.LSTMCell(3)]), return_state=True),
+        SEQUENCE,
+    ),
 }
 
 
 def test_every_layer_is_checked():
+    """Cells, which see one step, are checked in an `RNN`."""
     public = {name for name, member in vars(jm.layers).items() if inspect.isclass(member) and member is not jm.Layer}
     assert LAYERS.keys() == public
 
