@@ -34,5 +34,10 @@ from .padding import to_attention_mask as to_attention_mask
 from .padding import unpad as unpad
 from .step_order import StepOrder as StepOrder
 from .step_order import compact as compact
+from .transform import SymbolicLengthError as SymbolicLengthError
+from .transform import def_vmap_rule as def_vmap_rule
+from .transform import explain as explain
+from .transform import is_pointwise as is_pointwise
+from .transform import vmap as vmap
 
 __version__ = "0.1.0"

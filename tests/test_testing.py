@@ -90,6 +90,7 @@ LAYERS = {
     "Lambda": (jm.layers.Lambda(jnp.square, supports_masking=True), SEQUENCE),
     "LayerNormalization": (jm.layers.LayerNormalization(), SEQUENCE),
     "Masking": (jm.layers.Masking(), SEQUENCE),
+    "PerSequence": (jm.layers.PerSequence(lambda x: jnp.cumsum(jax.nn.softmax(x, axis=0)[::-1], axis=0)), SEQUENCE),
     "RNN": (jm.layers.RNN(Decay(), return_sequences=True, go_backwards=True), SEQUENCE),
     "SimpleRNN": (jm.layers.SimpleRNN(2, return_sequences=True, unroll=True), SEQUENCE),
     "SimpleRNNCell": (jm.layers.RNN(jm.layers.SimpleRNNCell(2), go_backwards=True), SEQUENCE),

@@ -17,6 +17,7 @@ from .core import Softmax as Softmax
 from .merge import Add as Add
 from .merge import Concatenate as Concatenate
 from .merge import GlobalAveragePooling1D as GlobalAveragePooling1D
+from .per_sequence import PerSequence as PerSequence
 from .recurrent import RNN as RNN
 from .rnn_layers import GRU as GRU
 from .rnn_layers import LSTM as LSTM

@@ -1,8 +1,9 @@
 """The `Layer` protocol: hyperparameters in a frozen dataclass, a pure call, and a word on what becomes of the mask."""
 
 import dataclasses
+import functools
 import inspect
-from typing import Any, ClassVar, dataclass_transform
+from typing import Any, ClassVar, Literal, dataclass_transform
 
 import jax
 from jax.core import Tracer
@@ -28,7 +29,8 @@ class Layer:
     - `init(self, key, *inputs)`: the parameters, a nested dict. Without it a layer has none of its own; a layer with
       layers in its fields, which calls them as `self.lstm.apply(params["lstm"], x)`, gets theirs under these names.
     - what becomes of the mask: nothing (it is dropped, with a warning), `supports_masking = True` (every step is
-      treated alone, so outputs have the masks of the inputs), or `compute_mask`.
+      treated alone, so outputs have the masks of the inputs), `supports_masking = "auto"` (the same where that can be
+      proved of `call`, see `jm.explain`, and nothing else), or `compute_mask`.
 
     `uses_mask` tells a model's summary whether the outputs at real steps depend on the mask; it affects nothing else.
     Left at None, a layer uses it if its `call` sees it.
@@ -50,7 +52,7 @@ class Layer:
         name: how the layer is called in `params` and in messages; by default its class in snake case.
     """
 
-    supports_masking: ClassVar[bool] = False
+    supports_masking: ClassVar[bool | Literal["auto"]] = False
     supports_segments: ClassVar[bool] = False
     takes_masked: ClassVar[bool] = False
     uses_mask: ClassVar[Any] = None
@@ -118,7 +120,7 @@ class Layer:
         """
         inputs = kwargs.get("inputs", args[0] if args else None)
         mask = kwargs.get("mask", args[1] if len(args) > 1 else None)
-        if self.takes_masked:
+        if self.takes_masked or self.supports_masking == "auto":
             return _masks_of_outputs(self, inputs, mask)
         mask = mask_of(inputs) if mask is None else mask
         return mask if self.supports_masking else None
@@ -195,20 +197,30 @@ def run(
         options = {"training": training, "key": key}
         filled = fill_by_name(arguments.signature, arguments, options)
         outputs = layer.call(params, *passed.bound.args, **passed.bound.kwargs, **filled)
-        return outputs if layer.takes_masked else _with_masks(layer, arguments, passed, outputs, options)
+        if layer.takes_masked:
+            return outputs
+        passes = layer.supports_masking
+        if passes == "auto":
+            call = functools.partial(layer.call, params)
+            passes = not layer.changes_mask and masks.are_kept(call, arguments, filled)
+        return _with_masks(layer, arguments, passed, outputs, options, passes=passes)
 
 
-def _with_masks(layer: Layer, arguments: Arguments, guarded: Arguments, outputs: Any, options: dict[str, Any]) -> Any:
+def _with_masks(
+    layer: Layer, arguments: Arguments, guarded: Arguments, outputs: Any, options: dict[str, Any], *, passes: bool
+) -> Any:
     """The outputs with the masks that the layer gives them."""
     if layer.changes_mask:
         out_masks, asked = _computed_masks(layer, arguments, guarded, options)
         lost = [name for name in arguments.masked if name not in asked]
         masks.report_loss(lost, f"neither `call` nor `compute_mask` of `{type(layer).__name__}` asks for it")
         return masks.attach(outputs, out_masks, arguments)
-    if layer.supports_masking:
+    if passes:
         return masks.attach(outputs, masks.pass_masks(arguments, outputs), arguments)
     if not any(map(is_masked, jax.tree.leaves(outputs, is_leaf=is_masked))):
         does = "uses it, but does not say what becomes of it" if uses_mask(layer) else "does not say what becomes of it"
+        if layer.supports_masking == "auto":
+            does = "cannot be proved to treat every step alone (`jm.explain` shows where it mixes them)"
         reason = f"`{type(layer).__name__}` {does}"
         masks.report_loss(list(arguments.masked), reason, is_composite=bool(sublayers(layer)))
     return outputs

@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -264,12 +264,12 @@ class Lambda(Layer):
     """A function as a layer, without parameters.
 
     Its mask is dropped, with a warning, unless the function is declared to treat every step alone
-    (`supports_masking=True`) or `mask` says what becomes of the mask.
+    (`supports_masking=True`), can be proved to (`supports_masking="auto"`), or `mask` says what becomes of the mask.
 
     Attributes:
         function: a function of the values; if it has a parameter `mask`, it receives the mask.
         mask: a function `(inputs, mask) -> mask` for the masks of the outputs.
-        supports_masking: whether the function treats every step alone.
+        supports_masking: whether the function treats every step alone; `"auto"` for where that can be proved.
         supports_segments: whether it may be given packed rows, of which it sees the values (see `jm.Layer`).
 
     >>> import jax.numpy as jnp, jmask as jm
@@ -281,7 +281,7 @@ class Lambda(Layer):
     function: Callable[..., Any]
     _: dataclasses.KW_ONLY
     mask: Callable[..., Any] | None = None
-    supports_masking: bool = False  # pyright: ignore[reportIncompatibleVariableOverride] - a hyperparameter here
+    supports_masking: bool | Literal["auto"] = False  # pyright: ignore[reportIncompatibleVariableOverride] - a hyperparameter here
     supports_segments: bool = False  # pyright: ignore[reportIncompatibleVariableOverride] - a hyperparameter here
 
     def __post_init__(self) -> None:

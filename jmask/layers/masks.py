@@ -1,6 +1,7 @@
 """What becomes of masks at a layer: the default rule, the attachment to outputs, and the report of a lost mask."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ from ..arithmetic import intersect_masks, join
 from ..errors import report_dropped_mask
 from ..masked import Masked, check_mask
 from ..segments import refuse_segments
+from ..transform.explain import keeps_mask
 from . import path
 from .arguments import Arguments, as_kind_of, is_array, is_masked, is_masked_or_none, is_none
 
@@ -41,6 +43,27 @@ def pass_masks(arguments: Arguments, outputs: Any) -> Any:
         )
     merged = functools.reduce(intersect_masks, found, None)
     return jax.tree.map(lambda _: merged, outputs, is_leaf=is_masked)
+
+
+def are_kept(call: Callable[..., Any], arguments: Arguments, filled: dict[str, Any]) -> bool:
+    """Whether it is proved that a layer treats every entry under the masks of its inputs alone.
+
+    Args:
+        call: the layer's `call`, with its parameters.
+        arguments: the inputs of the call.
+        filled: what else is filled into the call.
+    """
+    leaves, structure = jax.tree.flatten((arguments.bound.args, arguments.bound.kwargs), is_leaf=is_masked)
+    places = [i for i, leaf in enumerate(leaves) if is_array(leaf)]
+
+    def function(*arrays: Any) -> Any:
+        mixed = list(leaves)
+        for i, array in zip(places, arrays, strict=True):
+            mixed[i] = array
+        args, kwargs = structure.unflatten(mixed)
+        return call(*args, **kwargs, **filled)
+
+    return keeps_mask(function, [leaves[i] for i in places])
 
 
 def attach(outputs: Any, masks: Any, arguments: Arguments) -> Any:

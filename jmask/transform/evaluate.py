@@ -1,0 +1,84 @@
+"""Runs a program that was traced with symbolic lengths on one padded row."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend import source_info_util
+from jax.extend.core import Literal
+
+from .equation import Equation
+from .padded import Padded
+from .rules import rule_for
+from .sizes import Sizes
+from .versions import bind_as_is, body_of, constants_of
+
+
+def run(
+    program: Any,
+    sizes: Sizes,
+    operands: Sequence[Padded],
+    around: Equation | None = None,
+    constants: Sequence[Any] | None = None,
+) -> list[Padded]:
+    """The results of the program on padded operands.
+
+    What holds for the operands holds for every value on the way and for the results: their first entries along a ragged
+    axis are those that the program has on the sequence alone. Each primitive has a rule that keeps this so.
+
+    Args:
+        program: a jaxpr.
+        sizes: what its symbolic sizes stand for.
+        operands: its arguments.
+        around: the equation that it belongs to.
+        constants: in the place of its own.
+
+    Returns:
+        Its results.
+
+    Raises:
+        NotImplementedError: a primitive that has no rule meets a ragged axis.
+    """
+    body = body_of(program)
+    env: dict[Any, Padded] = dict(zip(body.invars, operands, strict=True))
+    constants = constants_of(program) if constants is None else constants
+    env.update((var, _whole(value, var, sizes)) for var, value in zip(body.constvars, constants, strict=True))
+
+    def read(atom: Any) -> Padded:
+        return _whole(atom.val, atom, sizes) if isinstance(atom, Literal) else env[atom]
+
+    for eqn in body.eqns:
+        stack = source_info_util.current_name_stack() + eqn.source_info.name_stack
+        with source_info_util.user_context(eqn.source_info.traceback, name_stack=stack):
+            results = _step(Equation(eqn, sizes, run, around), [read(atom) for atom in eqn.invars])
+        env.update(zip(eqn.outvars, results, strict=True))
+    return [read(atom) for atom in body.outvars]
+
+
+def _step(equation: Equation, operands: list[Padded]) -> list[Padded]:
+    if not equation.is_ragged:
+        is_rate = any(x.is_rate for x in operands)
+        arrays = bind_as_is(equation.eqn, [x.array for x in operands])
+        return [Padded(a, s, equation.sizes, is_rate=is_rate) for a, s in zip(arrays, equation.out_shapes, strict=True)]
+    results = rule_for(equation)(equation, *operands)
+    if not isinstance(results, (list, tuple)):
+        results = [results]
+    results = [x if isinstance(x, Padded) else equation.result(x, index=i) for i, x in enumerate(results)]
+    if any(x.is_rate for x in operands):
+        results = [dataclasses.replace(x, is_rate=True) for x in results]
+    for result, shape in zip(results, equation.out_shapes, strict=True):
+        padded = tuple(map(equation.sizes.static, shape))
+        if tuple(result.array.shape) != padded:
+            raise ValueError(
+                f"The rule of `{equation.name}` must return the padded shape {padded}; it returned "
+                f"{tuple(result.array.shape)}. The equation stands at {equation.line}."
+            )
+    return results
+
+
+def _whole(value: Any, atom: Any, sizes: Sizes) -> Padded:
+    """A constant of the program: nothing of it is padding."""
+    array = value if isinstance(value, jax.Array) else np.asarray(value, atom.aval.dtype)
+    return Padded(array, tuple(atom.aval.shape), sizes, is_safe=True)

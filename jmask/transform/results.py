@@ -1,0 +1,111 @@
+"""Out of the rows: results of the program as arrays, and as `Masked` where their shapes depend on a length."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from ..arithmetic import expand
+from ..masked import Masked
+from ..step_order import StepOrder
+from .padded import Padded, select
+from .sizes import names_in
+from .trace import Program
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """What becomes of one result.
+
+    Attributes:
+        rank: of its mask within a row; 0 if it has none.
+        has_mask: whether the function has returned a `Masked`.
+        name: the name of the length that its first axis has, if it is the only ragged one and nothing else.
+    """
+
+    rank: int
+    has_mask: bool
+    name: str | None
+
+
+def forms(program: Program, own: dict[str, Any]) -> list[Form]:
+    """What becomes of each result, by its symbolic shape."""
+    found, shapes = [], iter([tuple(aval.shape) for aval in program.jaxpr.out_avals])
+    for has_mask in program.has_mask:
+        shape = next(shapes)
+        mask_rank = len(next(shapes)) if has_mask else 0
+        ragged = [axis for axis, dim in enumerate(shape) if not isinstance(dim, int) and _names(dim, own)]
+        name = next((n for n, symbol in own.items() if ragged == [0] and shape[0] == symbol), None)
+        found.append(Form(max(mask_rank, *(axis + 1 for axis in ragged), 0), has_mask, name))
+    return found
+
+
+def _names(dim: Any, own: dict[str, Any]) -> bool:
+    return not names_in(dim).isdisjoint(map(str, own.values()))
+
+
+def leave(form: Form, parts: Sequence[Padded], runs: Any) -> tuple[Any, Any]:
+    """One result of one row: values with zeros in the padding, and their mask, None if they need none.
+
+    Args:
+        form: what becomes of it.
+        parts: its values, and its mask if it is a `Masked`.
+        runs: whether the row was to be run.
+    """
+    values = parts[0]
+    real = values.valid() & runs if values.is_ragged else runs
+    mask = None
+    if form.rank:
+        shape = values.array.shape[: form.rank]
+        mask = jnp.broadcast_to(jnp.reshape(real, np.shape(real)[: form.rank] if np.ndim(real) else ()), shape)
+        if form.has_mask:
+            mask &= expand(parts[1].fill(False), form.rank)
+        real = expand(mask, values.ndim)
+    return select(real, values.array, 0), mask
+
+
+def assemble(form: Form, values: Any, mask: Any, orders: Mapping[str, StepOrder | None], are_all_run: bool) -> Any:
+    """One result of the batch, in the order that the steps of its length had.
+
+    Args:
+        form: what becomes of it.
+        values: `(batch, ...)`.
+        mask: `(batch, ...)` or None.
+        orders: by name of a length, where its steps stood.
+        are_all_run: whether every row was run that has steps.
+    """
+    if not form.rank:
+        return values
+    order = orders.get(form.name or "")
+    if order is None:
+        return Masked(values, mask, "right" if mask.ndim == 2 and not form.has_mask else None)
+    time = order.mask.shape[-1]
+    if time != values.shape[1]:  # the program needed more
+        values, mask = values[:, :time], mask[:, :time]
+    if order.positions is not None:
+        positions = jnp.broadcast_to(order.positions, values.shape[:2])
+        order = StepOrder(positions, jnp.broadcast_to(order.mask, values.shape[:2]), order.padding_side)
+        values = order(values).values
+        mask = order(mask).values if mask.ndim > 2 or not are_all_run else order.mask
+    elif are_all_run and mask.ndim == 2 and tuple(order.mask.shape) == tuple(mask.shape):
+        mask = order.mask
+    return Masked(values, mask, order.padding_side if mask.ndim == 2 else None)
+
+
+def move_axis(result: Any, axis: int | None) -> Any:
+    """A result of the batch with the batch's axis elsewhere."""
+    if axis is None:
+        raise ValueError("`out_axes` of `jm.vmap` says where the batch's axis is, and all results have one: not None.")
+    if axis == 0:
+        return result
+    if not isinstance(result, Masked):
+        return jnp.moveaxis(result, 0, axis)
+    place = axis + result.ndim if axis < 0 else axis
+    if place >= result.mask.ndim:
+        raise ValueError(
+            f"`out_axes` of `jm.vmap` for a result with a mask is an axis of its mask too, which has "
+            f"{result.mask.ndim}; received {axis}."
+        )
+    return Masked(jnp.moveaxis(result.values, 0, place), jnp.moveaxis(result.mask, 0, place))

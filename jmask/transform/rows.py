@@ -1,0 +1,195 @@
+"""Into the rows: the ragged arguments of a batch, their real steps to the front, and no row without any."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from ..arithmetic import expand, intersect_masks
+from ..display import is_concrete
+from ..masked import Masked
+from ..segments import refuse_segments
+from ..step_order import StepOrder, compact
+from .padded import Padded, select
+from .sizes import Sizes
+
+
+@dataclasses.dataclass(frozen=True)
+class Ragged:
+    """One `Masked` argument.
+
+    Attributes:
+        name: of its length; None if a row of it is one step.
+        values: `(batch, time, ...)`, or without the batch's axis, the real steps of each row at the front.
+        mask: of what is within a step, `(batch, time, ...)`, if it has a mask of its own, as in documents of sentences
+            of words.
+        length: number of real steps of each row, int32.
+        order: moves results back to where the steps stood.
+        is_batched: whether there is an axis of the batch.
+    """
+
+    name: str | None
+    values: Any
+    mask: Any
+    length: Any
+    order: StepOrder | None
+    is_batched: bool
+
+    @property
+    def time(self) -> Any:
+        """Padded number of steps."""
+        return self.values.shape[int(self.is_batched)]
+
+    def widened(self, time: int) -> "Ragged":
+        """The same rows, padded to at least so many steps."""
+        missing = max(time - self.time, 0) if isinstance(self.time, int) else 0
+        if not missing:
+            return self
+
+        def widen(array: Any) -> Any:
+            widths = [(0, missing if axis == int(self.is_batched) else 0) for axis in range(array.ndim)]
+            return jnp.pad(array, widths)
+
+        inner = None if self.mask is None else widen(self.mask)
+        return dataclasses.replace(self, values=widen(self.values), mask=inner)
+
+
+def read(x: Masked, axis: int | None, name: str | None, where: str) -> Ragged:
+    """A `Masked` argument as rows.
+
+    Args:
+        x: the argument.
+        axis: which axis of it is the batch's, None if all rows share it.
+        name: the name of its length.
+        where: what it is called in messages.
+
+    Raises:
+        ValueError: packed rows, or a batch axis that its mask does not have.
+    """
+    refuse_segments(x, "`jm.vmap`")
+    values, mask = jnp.asarray(x.values), jnp.asarray(x.mask)
+    side = x.padding_side
+    if axis is not None:
+        axis = axis + values.ndim if axis < 0 else axis
+        if not axis < mask.ndim:
+            raise ValueError(
+                f"`in_axes` of `jm.vmap` for a `Masked` is an axis of its mask too; {where} has the mask shape "
+                f"{tuple(mask.shape)}, and `in_axes` says {axis}."
+            )
+        side = side if axis == 0 else None
+        if axis:
+            values, mask = jnp.moveaxis(values, axis, 0), jnp.moveaxis(mask, axis, 0)
+    batch = int(axis is not None)
+    if mask.ndim == batch:
+        return Ragged(None, values, None, mask.astype(jnp.int32), None, bool(batch))
+    inner = None
+    if mask.ndim > batch + 1:
+        inner, mask = mask, mask.any(tuple(range(batch + 1, mask.ndim)))
+        side = None
+    compacted, order = compact(Masked(values, mask, side))
+    if inner is not None:
+        inner = compact(Masked(inner, mask, side))[0].values
+    values, length = compacted.values, mask.sum(-1, dtype=jnp.int32)
+    if not batch:  # no other row has anything to lend
+        values = select(length > 0, values, 1)
+    return Ragged(name, values, inner, length, order, bool(batch)).widened(1)  # the program knows no empty sequence
+
+
+def merge_lengths(rows: list[Ragged], size: Any) -> tuple[dict[str, Any], Any]:
+    """The length of each row by name, `(batch,)`, and which rows are to be run: bool, `(batch,)`.
+
+    Raises:
+        ValueError: arguments whose lengths have one name, and are seen to differ.
+    """
+    lengths: dict[str, Any] = {}
+    runs: Any = jnp.ones(size, bool)
+    for row in rows:
+        runs = intersect_masks(runs, jnp.broadcast_to(row.length > 0, (size,)))
+        if row.name is None:
+            continue
+        length = jnp.broadcast_to(row.length, (size,))
+        known = lengths.get(row.name, length)
+        if known is not length and is_concrete(known) and is_concrete(length) and bool((known != length).any()):
+            index = int(np.flatnonzero(np.asarray(known != length))[0])
+            raise ValueError(
+                f"`jm.vmap`: two arguments have lengths of the name {row.name!r}, which says that they are equal; in "
+                f"row {index} they are {int(known[index])} and {int(length[index])}. Give them two names."
+            )
+        lengths[row.name] = jnp.minimum(known, length) if known is not length else length
+    return lengths, runs
+
+
+def lend(runs: Any, counts: dict[str, Any], parts: Sequence[Any], padded: dict[str, Any]) -> tuple[Any, list[Any]]:
+    """What rows that are not to be run get: all that one of the others has.
+
+    A function may be infinite, or have infinite slopes, on numbers that no sequence has; its results for these rows are
+    thrown away.
+
+    Args:
+        runs: bool, `(batch,)`.
+        counts: lengths `(batch,)` by name.
+        parts: the arrays of the arguments, `Part`.
+        padded: padded sizes by name.
+
+    Returns:
+        The lengths, none of them 0, and of each array a row with safe padding, ones where no row is to be run; None of
+        arrays without a batch axis and of PRNG keys.
+    """
+    if runs.shape[0] == 0:
+        return counts, [None for _ in parts]
+    lender, are_any = jnp.argmax(runs), runs.any()
+    count = {name: select(are_any, _row(length, lender), 1) for name, length in counts.items()}
+    sizes = Sizes(padded, count)
+
+    def lent(part: Any) -> Any:
+        if not part.is_batched or jnp.issubdtype(part.array.dtype, jax.dtypes.extended):
+            return None
+        row = select(are_any, lax.stop_gradient(_row(part.array, lender)), 1)
+        return Padded(row, part.spec.shape, sizes).safe().array
+
+    counts = {name: select(runs, length, count[name]) for name, length in counts.items()}
+    return counts, [lent(part) for part in parts]
+
+
+def shelter(constants: Sequence[Any], runs: Any) -> list[Any]:
+    """What all rows share, without a gradient where no row is to be run: ones may be bad for the function, too."""
+    are_any = runs.any()
+
+    def sheltered(array: Any) -> Any:
+        is_inexact = jnp.issubdtype(array.dtype, jnp.inexact)
+        return jnp.where(are_any, array, lax.stop_gradient(array)) if is_inexact else array
+
+    return [sheltered(array) for array in constants]
+
+
+def enter(x: Padded, lent: Any, runs: Any) -> Padded:
+    """One array of one row with safe padding, or a lent one.
+
+    One `select` serves both: XLA repeats it wherever the array is read.
+
+    Args:
+        x: the array, ragged along its first axis if at all.
+        lent: what `lend` gives for it.
+        runs: whether the row is to be run.
+    """
+    if lent is None:
+        return x.safe()
+    if not x.is_ragged:
+        return dataclasses.replace(x, array=select(runs, x.array, lent))
+    first = lax.stop_gradient(x.array[:1])
+    array = select(x.valid() & runs, x.array, select(runs, jnp.broadcast_to(first, x.array.shape), lent))
+    return dataclasses.replace(x, array=array, is_safe=True)
+
+
+def _row(array: Any, index: Any) -> Any:
+    """One row; from a mesh with explicit axes by a sum, since no device has all rows."""
+    spec = jax.typeof(array).sharding.spec
+    if not spec or spec[0] is None:
+        return array[index]
+    is_row = expand(jnp.arange(array.shape[0]) == index, array.ndim)
+    one = jnp.where(is_row, array, jnp.zeros((), array.dtype))
+    return one.any(0) if array.dtype == jnp.bool_ else one.sum(0, dtype=array.dtype)

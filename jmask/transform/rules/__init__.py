@@ -1,0 +1,24 @@
+"""What becomes of each primitive of JAX on padded rows: one file for each family of rules.
+
+A rule is a function of an `Equation` and its operands, each a `Padded`; it returns arrays of the padded shapes (or
+`Padded`) whose first entries along a ragged axis are those that the primitive has on the sequence alone. The decorator
+`registry.rule` names the primitives that it is for. Primitives that work entry by entry need none: `elementwise` finds
+them by their kind.
+"""
+
+from . import calls as calls
+from . import contraction as contraction
+from . import control as control
+from . import cumulative as cumulative
+from . import fourier as fourier
+from . import indexing as indexing
+from . import linalg as linalg
+from . import moving as moving
+from . import randomness as randomness
+from . import reduction as reduction
+from . import shaping as shaping
+from . import sorting as sorting
+from . import windows as windows
+from .registry import def_vmap_rule as def_vmap_rule
+from .registry import effect_of as effect_of
+from .registry import rule_for as rule_for

@@ -1,0 +1,190 @@
+"""Functions within the program: entered, without losing what the user says of their derivatives."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..equation import Equation
+from ..padded import Padded
+from ..sizes import Sizes
+from ..versions import bind_as_is, body_of
+from .registry import nothing, rule
+
+
+@rule("jit", "pjit", "closed_call", "core_call", "custom_lin", effect=nothing)
+def call(equation: Equation, *operands: Padded) -> list[Padded]:
+    """A function that means what its body means."""
+    program = equation.params["jaxpr"] if "jaxpr" in equation.params else equation.params["call_jaxpr"]
+    return equation.run(program, equation.sizes, operands)
+
+
+@rule("remat2", "checkpoint", "remat", effect=nothing)
+def checkpoint(equation: Equation, *operands: Padded) -> list[Padded]:
+    """A function that is computed again in the backward pass."""
+    params, flags = equation.params, []
+
+    def body(arrays: list[Any]) -> list[Any]:
+        inside = [dataclasses.replace(x, array=a) for a, x in zip(arrays, operands, strict=True)]
+        results = equation.run(params["jaxpr"], equation.sizes, inside)
+        flags[:] = [x.is_safe for x in results]
+        return [x.array for x in results]
+
+    wrapped = jax.checkpoint(body, prevent_cse=params["prevent_cse"], policy=params["policy"])
+    arrays = wrapped([x.array for x in operands])
+    return [equation.result(a, is_safe=safe, index=i) for i, (a, safe) in enumerate(zip(arrays, flags, strict=True))]
+
+
+@rule("custom_jvp_call", effect=nothing)
+def custom_jvp(equation: Equation, *operands: Padded) -> list[Padded]:
+    """A function with a rule for its tangents.
+
+    JAX differentiates the equation with symbolic sizes, which runs the user's rule; the program that comes out is run
+    on the padded row.
+    """
+    row = _Row(equation, operands)
+
+    @jax.custom_jvp
+    def function(lengths: Any, arrays: list[Any]) -> list[Any]:
+        return row.call(lengths, arrays)
+
+    @function.defjvp
+    def tangents_of(primals: Any, tangents: Any) -> Any:
+        (lengths, arrays), (_, rates) = primals, tangents
+
+        def both(specs: list[Any], directions: list[Any]) -> Any:
+            some = tuple(specs[i] for i in row.moving)
+            return jax.jvp(row.function_of_moving(specs), some, tuple(directions), has_aux=True)
+
+        program = jax.make_jaxpr(both)(row.specs, [row.specs[i] for i in row.moving])
+        found = row.run(program, lengths, arrays, [rates[i] for i in row.moving])
+        values, rest = _split(found, len(row.moving_results))
+        found_rates, others = _split(rest, len(row.moving_results))
+        return row.in_order(values, others), row.in_order(found_rates, [_no_gradient(x) for x in others])
+
+    return row.results(function)
+
+
+@rule("custom_vjp_call", "custom_vjp_call_jaxpr", effect=nothing)
+def custom_vjp(equation: Equation, *operands: Padded) -> list[Padded]:
+    """A function with a rule for its cotangents, in the same way; those of padding are zeros."""
+    row = _Row(equation, operands)
+    pullback: dict[str, Any] = {}
+
+    @jax.custom_vjp
+    def function(lengths: Any, arrays: list[Any]) -> list[Any]:
+        return row.call(lengths, arrays)
+
+    def forward(lengths: Any, arrays: list[Any]) -> Any:
+        def values_and_residuals(specs: list[Any]) -> Any:
+            some = (specs[i] for i in row.moving)
+            values, pull, others = jax.vjp(row.function_of_moving(specs), *some, has_aux=True)
+            residuals, pullback["structure"] = jax.tree.flatten(pull)
+            return values, others, residuals
+
+        program = jax.make_jaxpr(values_and_residuals)(row.specs)
+        pullback["residuals"] = program.out_avals[len(row.result_specs) :]
+        found, residuals = _split(row.run(program, lengths, arrays), len(row.result_specs))
+        values, others = _split(found, len(row.moving_results))
+        return row.in_order(values, others), (lengths, arrays, residuals)
+
+    def backward(saved: Any, cotangents: list[Any]) -> Any:
+        lengths, arrays, residuals = saved
+
+        def pulled(residuals: list[Any], cotangents: list[Any]) -> Any:
+            return pullback["structure"].unflatten(residuals)(cotangents)
+
+        specs = [row.result_specs[i] for i in row.moving_results]
+        shapes = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in pullback["residuals"]]
+        program, sizes = jax.make_jaxpr(pulled)(shapes, specs), row.sizes(lengths)
+        given = [cotangents[i] for i in row.moving_results]
+        given = [Padded(x, spec.shape, sizes).fill(0) for x, spec in zip(given, specs, strict=True)]
+        found = iter(row.run(program, lengths, [*residuals, *given]))
+        result = [
+            Padded(next(found), spec.shape, sizes).fill(0) if i in row.moving else _no_gradient(array)
+            for i, (array, spec) in enumerate(zip(arrays, row.specs, strict=True))
+        ]
+        return jax.tree.map(_no_gradient, lengths), result
+
+    function.defvjp(forward, backward)
+    return row.results(function)
+
+
+class _Row:
+    """A function with a derivative of its own, and the row that its operands stand in.
+
+    The lengths of the row are arguments like the others: such functions close over nothing that is traced.
+
+    Attributes:
+        specs: the operands, abstractly, with symbolic sizes.
+        moving: which of them have gradients.
+        result_specs: the results, abstractly.
+        moving_results: which of them have gradients.
+    """
+
+    def __init__(self, equation: Equation, operands: Sequence[Padded]) -> None:
+        self.equation, self.operands = equation, [x.safe() for x in operands]
+        self.specs, self.moving = _specs(equation.eqn.invars)
+        self.result_specs, self.moving_results = _specs(equation.eqn.outvars)
+        self._are_safe: list[bool] = []
+
+    def sizes(self, lengths: dict[str, Any]) -> Sizes:
+        """The sizes of a row of these lengths."""
+        return dataclasses.replace(self.equation.sizes, lengths=lengths)
+
+    def run(self, program: Any, lengths: dict[str, Any], arrays: Sequence[Any], rates: Sequence[Any] = ()) -> list[Any]:
+        """A program on arrays, and on tangents, whose shapes are those of its arguments."""
+        sizes, shapes = self.sizes(lengths), [tuple(var.aval.shape) for var in body_of(program).invars]
+        operands = [
+            Padded(array, shape, sizes, is_safe=i < len(self.specs) and bool(rates), is_rate=i >= len(arrays)).safe()
+            for i, (array, shape) in enumerate(zip((*arrays, *rates), shapes, strict=True))
+        ]
+        return [x.array for x in self.equation.run(program, sizes, operands)]
+
+    def call(self, lengths: dict[str, Any], arrays: Sequence[Any]) -> list[Any]:
+        """The function itself."""
+        sizes = self.sizes(lengths)
+        operands = [Padded(a, spec.shape, sizes, is_safe=True) for a, spec in zip(arrays, self.specs, strict=True)]
+        results = self.equation.run(self.equation.params["call_jaxpr"], sizes, operands)
+        self._are_safe = [x.is_safe for x in results]
+        return [x.array for x in results]
+
+    def function_of_moving(self, specs: Sequence[Any]) -> Any:
+        """The equation as JAX has it, of the operands that have gradients: results that have some, and the others."""
+
+        def function(*some: Any) -> tuple[list[Any], list[Any]]:
+            mixed = list(specs)
+            for i, value in zip(self.moving, some, strict=True):
+                mixed[i] = value
+            results = bind_as_is(self.equation.eqn, mixed)
+            others = [x for i, x in enumerate(results) if i not in self.moving_results]
+            return [results[i] for i in self.moving_results], others
+
+        return function
+
+    def in_order(self, moving: Sequence[Any], others: Sequence[Any]) -> list[Any]:
+        """Results in the order of the equation."""
+        first, second = iter(moving), iter(others)
+        return [next(first if i in self.moving_results else second) for i in range(len(self.result_specs))]
+
+    def results(self, function: Any) -> list[Padded]:
+        """What the function gives of the operands."""
+        arrays = function(dict(self.equation.sizes.lengths), [x.array for x in self.operands])
+        safe = self._are_safe or [False] * len(arrays)
+        return [self.equation.result(a, is_safe=s, index=i) for i, (a, s) in enumerate(zip(arrays, safe, strict=True))]
+
+
+def _specs(variables: Sequence[Any]) -> tuple[list[jax.ShapeDtypeStruct], list[int]]:
+    specs = [jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in variables]
+    return specs, [i for i, spec in enumerate(specs) if jnp.issubdtype(spec.dtype, jnp.inexact)]
+
+
+def _split(values: Sequence[Any], size: int) -> tuple[list[Any], list[Any]]:
+    return list(values[:size]), list(values[size:])
+
+
+def _no_gradient(array: Any) -> Any:
+    return np.zeros(np.shape(array), jax.dtypes.float0)

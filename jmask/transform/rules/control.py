@@ -1,0 +1,137 @@
+"""Loops and branches: their programs are run by the same rules."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from ..equation import Equation
+from ..padded import Padded, select, take
+from ..versions import body_of, scan_parts, vary_alike
+from .registry import nothing, rule
+
+
+def _scans(equation: Equation) -> str | None:
+    length = equation.params["length"]
+    return f"scans {length}" if equation.sizes.is_ragged(length) else None
+
+
+def _operands(program: Any, arrays: Any, equation: Equation, outside: Sequence[Padded]) -> list[Padded]:
+    shapes = [tuple(var.aval.shape) for var in body_of(program).invars]
+    is_rate = any(x.is_rate for x in outside)
+    return [Padded(a, shape, equation.sizes, is_rate=is_rate) for a, shape in zip(arrays, shapes, strict=True)]
+
+
+def _arrays(values: Any, dtypes: Any) -> list[Any]:
+    """Plain arrays of these dtypes, no longer weakly typed: what a loop carries must keep its type."""
+    return [
+        x.array if jnp.issubdtype(dtype, jax.dtypes.extended) else lax.convert_element_type(x.array, dtype)
+        for x, dtype in zip(values, dtypes, strict=True)
+    ]
+
+
+@rule("scan", effect=_scans)
+def scan(equation: Equation, *operands: Padded) -> list[Padded]:
+    """A scan over as many steps as the row has when padded; at padded steps what it carries stays as it is.
+
+    There the body runs on what the first of its steps has, so that it is never worse than on the sequence alone.
+    """
+    params, program, sizes = equation.params, equation.params["jaxpr"], equation.sizes
+    num_consts, num_carry = scan_parts(params)
+    consts, init, xs = operands[:num_consts], operands[num_consts:][:num_carry], operands[num_consts + num_carry :]
+    steps = jnp.arange(sizes.static(params["length"]), dtype=jnp.int32)
+    is_ragged = sizes.is_ragged(params["length"])
+    inputs = [_with_first_step(x, params["reverse"]) if is_ragged else x.safe().array for x in xs]
+    dtypes = [var.aval.dtype for var in body_of(program).invars][num_consts:][:num_carry]
+    start = _start(_arrays(init, dtypes), [*(x.array for x in consts), *inputs], equation)
+
+    def step(carry: list[Any], inputs: Any) -> tuple[list[Any], list[Any]]:
+        index, slices = inputs
+        is_real = index < sizes.true(params["length"])
+        before = carry
+        if is_ragged:
+            before = [select(is_real, c, lax.stop_gradient(s)) for c, s in zip(carry, start, strict=True)]
+        arrays = [*(x.array for x in consts), *before, *slices]
+        results = equation.run(program, sizes, _operands(program, arrays, equation, operands))
+        after = _arrays(results[:num_carry], dtypes)
+        if is_ragged:
+            after = [select(is_real, new, old) for new, old in zip(after, carry, strict=True)]
+        return after, [x.array for x in results[num_carry:]]
+
+    unroll = sizes.statics(params["unroll"])
+    carry, ys = lax.scan(step, start, (steps, inputs), reverse=params["reverse"], unroll=unroll)
+    return equation.results([*carry, *ys])
+
+
+def _with_first_step(x: Padded, is_reverse: bool) -> Any:
+    """Inputs of a scan, at padded steps those of the step that it runs first."""
+    if not is_reverse or x.is_rate or 0 in x.array.shape:
+        return x.safe().array
+    others = tuple(axis for axis in x.ragged_axes if axis)
+    rest = Padded(x.array, (x.array.shape[0], *x.shape[1:]), x.sizes, x.is_safe).safe().array if others else x.array
+    last = lax.stop_gradient(take(rest, jnp.maximum(x.size(0) - 1, 0)[None], 0))
+    return select(x.valid([0]), rest, select(x.size(0) > 0, last, 1))
+
+
+def _start(carry: list[Any], arrays: Sequence[Any], equation: Equation) -> list[Any]:
+    """What a loop carries at first, as an array of its row even if it is a constant.
+
+    So it has the type that it has after a step, on several devices too.
+    """
+    lengths = list(equation.sizes.lengths.values())
+
+    def of_row(array: Any) -> Any:
+        if jnp.issubdtype(array.dtype, jnp.number):
+            for length in lengths:
+                array += (0 * length).astype(array.dtype)
+        return array
+
+    return vary_alike(list(map(of_row, carry)), like=[*arrays, *lengths])
+
+
+@rule("while", effect=nothing)
+def while_(equation: Equation, *operands: Padded) -> list[Padded]:
+    """Runs on while its condition holds for this row."""
+    params, sizes = equation.params, equation.sizes
+    first, second = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
+    in_condition, in_body, init = operands[:first], operands[first:second], operands[second:]
+    dtypes = [var.aval.dtype for var in equation.eqn.outvars]
+
+    def results_of(program: Any, consts: Any, carry: list[Any]) -> list[Padded]:
+        arrays = [*(x.array for x in consts), *carry]
+        return equation.run(program, sizes, _operands(program, arrays, equation, operands))
+
+    carry = lax.while_loop(
+        lambda carry: results_of(params["cond_jaxpr"], in_condition, carry)[0].array,
+        lambda carry: _arrays(results_of(params["body_jaxpr"], in_body, carry), dtypes),
+        _start(_arrays(init, dtypes), [x.array for x in operands], equation),
+    )
+    return equation.results(carry)
+
+
+@rule("cond", effect=nothing)
+def cond(equation: Equation, index: Padded, *operands: Padded) -> list[Padded]:
+    """One of several programs."""
+    dtypes = [var.aval.dtype for var in equation.eqn.outvars]
+
+    def branch(program: Any) -> Any:
+        def call(*arrays: Any) -> list[Any]:
+            found = equation.run(program, equation.sizes, _operands(program, arrays, equation, operands))
+            return vary_alike(_arrays(found, dtypes), like=everything)
+
+        return call
+
+    branches = [branch(program) for program in equation.params["branches"]]
+    arrays = [x.array for x in operands]
+    everything = [*arrays, *equation.sizes.lengths.values()]
+    return equation.results(lax.switch(lax.convert_element_type(index.array, jnp.int32), branches, *arrays))
+
+
+@rule("optimization_barrier", effect=nothing)
+def barrier(equation: Equation, *operands: Padded) -> list[Padded]:
+    """Keeps everything as it is."""
+    arrays = equation.bind(*(x.array for x in operands))
+    return [dataclasses.replace(x, array=array) for x, array in zip(operands, arrays, strict=True)]

@@ -1,0 +1,76 @@
+"""Primitives that work entry by entry, found by their kind: padding meets padding, and nothing else."""
+
+import functools
+from collections.abc import Hashable
+from typing import Any
+
+import jax
+
+from ..equation import Equation
+from ..padded import Padded
+
+# Finite, with finite slopes, wherever their operands are: garbage in the padding does no harm.
+_TAME = """
+    abs add add_any and ceil clamp conj convert_element_type copy cos eq erf erfc floor ge gt imag is_finite le logistic
+    lt max min mul ne neg nextafter not or real reduce_precision round select_n sign sin square stop_gradient sub tanh
+    xor
+"""
+TAME = frozenset(_TAME.split())
+
+
+def evaluate(equation: Equation, *operands: Padded) -> list[Padded]:
+    """The primitive on padded arrays.
+
+    Where it may be infinite, or have infinite slopes, its operands get safe padding first: a cotangent of 0 times an
+    infinite slope would be NaN.
+    """
+    if equation.name not in TAME and equation.has_inexact_results:
+        operands = tuple(x.safe() for x in operands)
+    arrays = equation.bind(*(x.array for x in operands))
+    is_safe = all(x.is_safe for x in operands)
+    return equation.results(arrays if equation.eqn.primitive.multiple_results else [arrays], is_safe=is_safe)
+
+
+def is_elementwise(equation: Equation) -> bool:
+    """Whether the primitive works entry by entry, by JAX's own account.
+
+    Its batching rule says so: on scalars, `jax.vmap` makes of such a primitive the same primitive with the same
+    parameters, and of no other.
+    """
+    eqn = equation.eqn
+    shapes = {tuple(var.aval.shape) for var in eqn.outvars}
+    if len(shapes) != 1 or not eqn.invars:
+        return False
+    shape = shapes.pop()
+    if not all(_broadcasts(tuple(var.aval.shape), shape) for var in eqn.invars):
+        return False
+    dtypes = tuple((var.aval.dtype, getattr(var.aval, "weak_type", False)) for var in eqn.invars)
+    params = tuple(sorted((name, None if "sharding" in name else value) for name, value in eqn.params.items()))
+    if not isinstance(params, Hashable):
+        return False
+    try:
+        return _is_entrywise(eqn.primitive, params, dtypes)
+    except TypeError:  # a parameter that cannot be hashed
+        return False
+
+
+def _broadcasts(shape: tuple[Any, ...], out_shape: tuple[Any, ...]) -> bool:
+    pairs = zip(shape, out_shape, strict=False)
+    return not shape or (
+        len(shape) == len(out_shape) and all(a == b or (isinstance(a, int) and a == 1) for a, b in pairs)
+    )
+
+
+@functools.cache
+def _is_entrywise(primitive: Any, params: tuple[tuple[str, Any], ...], dtypes: tuple[Any, ...]) -> bool:
+    def on_scalars(*operands: Any) -> Any:
+        return primitive.bind(*operands, **dict(params))
+
+    try:
+        specs = [jax.ShapeDtypeStruct((2,), dtype, weak_type=is_weak) for dtype, is_weak in dtypes]
+        found = jax.make_jaxpr(jax.vmap(on_scalars))(*specs).jaxpr.eqns
+    except Exception:  # whatever a primitive says that has no use for scalars
+        return False
+    if not found:  # it does nothing, such as a conversion to the same dtype
+        return True
+    return len(found) == 1 and found[0].primitive is primitive and tuple(sorted(found[0].params.items())) == params

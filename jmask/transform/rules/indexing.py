@@ -1,0 +1,171 @@
+"""Reads and writes at indices: what is in bounds and what is not, the length of the sequence decides."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+
+from ..equation import Equation
+from ..padded import Padded, select, take
+from .registry import rule
+
+MODE = lax.GatherScatterMode
+
+
+def _words(equation: Equation, parts: Sequence[Any]) -> str | None:
+    """The ragged axes of which less than the whole is read or written."""
+    shape = equation.eqn.invars[0].aval.shape
+    found = [dim for dim, part in zip(shape, parts, strict=True) if equation.sizes.is_ragged(dim) and part != dim]
+    return f"indexes {', '.join(map(str, found))}" if found else None
+
+
+def _sliced(equation: Equation) -> str | None:
+    update = equation.eqn.invars[1].aval.shape
+    return _words(equation, update if equation.name == "dynamic_update_slice" else equation.out_shapes[0])
+
+
+def _gathered(equation: Equation) -> str | None:
+    return _words(equation, equation.params["slice_sizes"])
+
+
+def _start(equation: Equation, index: Any, size: Any, part: Any) -> Any:
+    """Where a part of an axis begins, moved so that it ends within the axis."""
+    return jnp.clip(index, 0, equation.sizes.true(size) - equation.sizes.true(part)).astype(jnp.int32)
+
+
+@rule("dynamic_slice", effect=_sliced)
+def dynamic_slice(equation: Equation, x: Padded, *starts: Padded) -> Padded:
+    """A part that begins at an index."""
+    array, is_safe = x.array, x.is_safe
+    for axis, (start, size) in enumerate(zip(starts, equation.out_shapes[0], strict=True)):
+        if size == x.shape[axis]:
+            continue
+        first = _start(equation, start.array, x.shape[axis], size)
+        if equation.sizes.is_ragged(size):
+            steps = jnp.arange(equation.sizes.static(size), dtype=jnp.int32)
+            array = take(array, first + steps, axis)
+        else:
+            array = lax.dynamic_slice_in_dim(array, first, size, axis)
+        is_safe = is_safe and axis not in x.ragged_axes and not equation.sizes.is_ragged(size)
+    return equation.result(array, is_safe=is_safe)
+
+
+@rule("dynamic_update_slice", effect=_sliced)
+def dynamic_update_slice(equation: Equation, x: Padded, update: Padded, *starts: Padded) -> Padded:
+    """The array with a part of it replaced, which begins at an index."""
+    firsts = [
+        _start(equation, start.array, *sizes) for start, *sizes in zip(starts, x.shape, update.shape, strict=True)
+    ]
+    if not update.is_ragged:
+        return equation.result(lax.dynamic_update_slice(x.array, update.array, firsts))
+    array, inside = update.array, True
+    for axis, first in enumerate(firsts):
+        steps = jnp.arange(x.array.shape[axis], dtype=jnp.int32) - first
+        array = take(array, steps, axis)
+        within = (steps >= 0) & (steps < update.size(axis))
+        inside &= jnp.expand_dims(within, [a for a in range(x.ndim) if a != axis])
+    return equation.result(select(inside, array, x.array))
+
+
+@rule("gather", effect=_gathered)
+def gather(equation: Equation, x: Padded, indices: Padded) -> Padded:
+    """Windows at indices; a ragged window begins where the padded array has room for all of it."""
+    params, sizes = equation.params, equation.sizes
+    numbers, windows = params["dimension_numbers"], params["slice_sizes"]
+    axes, array = numbers.start_index_map, x.array
+    indices = indices.safe()
+    partial = [axis for axis in axes if sizes.is_ragged(windows[axis]) and windows[axis] != x.shape[axis]]
+    if partial:
+        room = [(0, sizes.static(windows[axis]) if axis in partial else 0, 0) for axis in range(x.ndim)]
+        array = lax.pad(array, jnp.zeros((), array.dtype), room)
+    if not x.is_ragged:
+        return equation.result(equation.bind(array, indices.array), is_safe=indices.is_safe and not partial)
+    mode = MODE.from_any(params["mode"])
+    bounded = _bounded(
+        indices.array, axes, [sizes.true(x.shape[a]) - sizes.true(windows[a]) for a in axes], mode, array
+    )
+    return equation.result(equation.bind(array, bounded))
+
+
+def _bounded(indices: Any, axes: tuple[int, ...], last: list[Any], mode: Any, array: Any) -> Any:
+    """Indices that a padded array treats as the sequence alone would: in bounds, or out of them; int32 at least."""
+    columns, dtype = [], jnp.promote_types(indices.dtype, jnp.int32)
+    for k, axis in enumerate(axes):
+        column = indices[..., k].astype(dtype)
+        if mode == MODE.CLIP:
+            column = jnp.clip(column, 0, last[k]).astype(dtype)
+        elif mode == MODE.FILL_OR_DROP:
+            column = jnp.where((column < 0) | (column > last[k]), _beyond(column, array.shape[axis]), column)
+        columns.append(column)
+    return jnp.stack(columns, axis=-1) if columns else indices
+
+
+def _beyond(column: Any, size: Any) -> Any:
+    """Indices out of bounds, no two alike: some scatters promise that theirs are unique."""
+    return size + jnp.arange(column.size, dtype=column.dtype).reshape(column.shape)
+
+
+def _scattered(equation: Equation) -> str | None:
+    shapes = [tuple(var.aval.shape) for var in equation.eqn.invars]
+    found = [dim for dim in shapes[1] if equation.sizes.is_ragged(dim)]
+    if found:
+        return f"gathers {', '.join(map(str, found))}"
+    return _words(equation, _window_shape(equation.params["dimension_numbers"], shapes[0], shapes[2]))
+
+
+@rule("scatter", "scatter-add", "scatter-sub", "scatter-mul", "scatter-min", "scatter-max", effect=_scattered)
+def scatter(equation: Equation, x: Padded, indices: Padded, updates: Padded) -> Padded:
+    """Updates at indices; what comes from padding is dropped."""
+    params, sizes = equation.params, equation.sizes
+    numbers = params["dimension_numbers"]
+    axes = numbers.scatter_dims_to_operand_dims
+    windows = _window_shape(numbers, x.shape, updates.shape)
+    if any(sizes.is_ragged(window) and window != size for window, size in zip(windows, x.shape, strict=True)):
+        return _write_window(equation, x, indices, updates, windows)
+    last = [sizes.true(x.shape[axis]) - sizes.true(windows[axis]) for axis in axes]
+    bounded = _bounded(indices.array, axes, last, MODE.from_any(params["mode"]), x.array)
+    if indices.is_ragged:
+        outside = [_beyond(bounded[..., k], x.array.shape[axis]) for k, axis in enumerate(axes)]
+        bounded = jnp.where(indices.valid(), bounded, jnp.stack(outside, axis=-1))
+    changed = {"mode": MODE.FILL_OR_DROP, "indices_are_sorted": False}
+    return equation.result(equation.bind(x.array, bounded, updates.array, **changed))
+
+
+_COMBINE = {
+    "scatter": lambda old, new: new,
+    "scatter-add": jnp.add,
+    "scatter-sub": jnp.subtract,
+    "scatter-mul": jnp.multiply,
+    "scatter-min": jnp.minimum,
+    "scatter-max": jnp.maximum,
+}
+
+
+def _write_window(equation: Equation, x: Padded, indices: Padded, updates: Padded, windows: list[Any]) -> Padded:
+    """One window of a size that depends on the length, such as `x.at[1:].set(y)`."""
+    numbers, sizes = equation.params["dimension_numbers"], equation.sizes
+    if indices.ndim > 1 or numbers.operand_batching_dims:
+        raise NotImplementedError(
+            f"`jm.vmap`: `{equation.name}` writes several windows of the unknown sizes {windows} at once, at "
+            f"{equation.line}. Write them one by one, or as a `jnp.where` over the whole axis."
+        )
+    array, inside = jnp.expand_dims(updates.array, numbers.inserted_window_dims), True
+    starts = dict(zip(numbers.scatter_dims_to_operand_dims, indices.array, strict=True))
+    for axis, window in enumerate(windows):
+        last = sizes.true(x.shape[axis]) - sizes.true(window)
+        start = starts.get(axis, 0)
+        if MODE.from_any(equation.params["mode"]) == MODE.CLIP:
+            start = jnp.clip(start, 0, last)
+        steps = jnp.arange(x.array.shape[axis], dtype=jnp.int32) - start
+        array = take(array, steps, axis)
+        within = (steps >= 0) & (steps < sizes.true(window)) & (start >= 0) & (start <= last)
+        inside &= jnp.expand_dims(within, [a for a in range(x.ndim) if a != axis])
+    return equation.result(select(inside, _COMBINE[equation.name](x.array, array), x.array))
+
+
+def _window_shape(numbers: Any, shape: tuple[Any, ...], updates: tuple[Any, ...]) -> list[Any]:
+    """The sizes of one update along the axes of the array."""
+    sizes = iter(updates[axis] for axis in numbers.update_window_dims)
+    alone = {*numbers.inserted_window_dims, *numbers.operand_batching_dims}
+    return [1 if axis in alone else next(sizes) for axis in range(len(shape))]

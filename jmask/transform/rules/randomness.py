@@ -1,0 +1,22 @@
+"""Random numbers: a padded row draws for its padding too.
+
+With JAX's default generator the draw of an entry depends on the key and on the place of the entry in the array, counted
+row by row. So the real entries of an array whose first axis alone is ragged are those that the sequence has alone;
+those of another shape are as random, but differ.
+"""
+
+from ..equation import Equation
+from ..padded import Padded
+from .registry import nothing, rule
+
+
+@rule("random_bits", "random_split", effect=lambda e: "draws at random" if e.is_ragged else None)
+def draw(equation: Equation, *keys: Padded) -> Padded:
+    """Bits, or keys, for the padded shape."""
+    return equation.result(equation.bind(*(key.array for key in keys)), is_safe=True)
+
+
+@rule("random_wrap", "random_unwrap", effect=nothing)
+def convert(equation: Equation, x: Padded) -> Padded:
+    """Keys as arrays of integers, and back."""
+    return equation.result(equation.bind(x.array), is_safe=x.is_safe)

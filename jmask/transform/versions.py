@@ -1,0 +1,61 @@
+"""What differs between the versions of jax that jmask supports, in the programs that it traces."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from jax import lax
+
+
+def body_of(program: Any) -> Any:
+    """The jaxpr with the equations, of one that may hold constants of its own."""
+    return program.jaxpr if hasattr(program, "jaxpr") else program
+
+
+def constants_of(program: Any) -> list[Any]:
+    """The constants of a jaxpr that may hold some."""
+    return list(getattr(program, "consts", ()))
+
+
+def scan_parts(params: dict[str, Any]) -> tuple[int, int]:
+    """Of a scan: the numbers of its constants and of its carried values."""
+    if "num_consts" in params:
+        return params["num_consts"], params["num_carry"]
+    constants, carry, _ = params["ft_in"].unpack()
+    return len(constants), len(carry)
+
+
+def vary_alike(arrays: Sequence[Any], like: Sequence[Any] = ()) -> list[Any]:
+    """Under `jax.shard_map`, arrays that vary over the same mesh axes, which the operands of a primitive must do.
+
+    Args:
+        arrays: what is to vary.
+        like: more arrays, whose axes count too.
+    """
+    if not jax.sharding.get_abstract_mesh().manual_axes:
+        return list(arrays)
+    found = [_varies_over(array) for array in (*arrays, *like)]
+    axes = frozenset().union(*found)
+    return [_vary(array, tuple(axes - own)) for array, own in zip(arrays, found, strict=False)]
+
+
+def _varies_over(array: Any) -> frozenset[str]:
+    aval = jax.typeof(array)
+    return aval.vma if hasattr(aval, "vma") else aval.manual_axis_type.varying
+
+
+def _vary(array: Any, axes: tuple[str, ...]) -> Any:
+    if not axes:
+        return array
+    if hasattr(lax, "pcast"):
+        return lax.pcast(array, axes, to="varying")
+    return lax.pvary(array, axes)  # pyright: ignore[reportAttributeAccessIssue] - of jax before 0.8.2
+
+
+def bind_as_is(eqn: Any, operands: list[Any]) -> list[Any]:
+    """Runs an equation as it stands."""
+    operands = vary_alike(operands)
+    bound = eqn.primitive.get_bind_params(eqn.params)
+    functions, params = bound if isinstance(bound, tuple) else ([], bound)
+    results = eqn.primitive.bind(*functions, *operands, **params)
+    return list(results) if eqn.primitive.multiple_results else [results]

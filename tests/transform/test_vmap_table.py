@@ -1,0 +1,10 @@
+"""Every function of the table on padded batches, against the loop over the sequences alone."""
+
+import pytest
+from beside import check
+from table import TABLE, params
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_it_is_the_loop_over_sequences_alone(name):
+    check(name, TABLE[name], params())
