@@ -10,6 +10,9 @@ from typing import Any
 import jax
 from jax import export
 
+from ..transform.sizes import RESERVED, names_in
+from ..transform.sizes import evaluate as evaluate_symbolic
+
 _SCOPE = export.SymbolicScope()
 _STEP = 120  # sizes to probe with are multiples of it, so that halves, thirds, quarters and fifths are whole
 
@@ -27,7 +30,7 @@ def is_symbolic(size: Any) -> bool:
 
 def is_name(text: str) -> bool:
     """Whether a string can name a size: a word that means nothing else in an expression."""
-    return text.isidentifier() and text.isascii() and not keyword.iskeyword(text) and text not in _FUNCTIONS
+    return text.isidentifier() and text.isascii() and not keyword.iskeyword(text) and text not in RESERVED
 
 
 def is_named(size: Any) -> bool:
@@ -42,15 +45,12 @@ def shape_text(shape: Any) -> str:
 
 def symbols_in(specs: list[jax.ShapeDtypeStruct]) -> list[str]:
     """The names of all symbols in the shapes, sorted."""
-    text = " ".join(str(size) for spec in specs for size in spec.shape if is_symbolic(size))
-    words = "".join(c if c.isidentifier() or c.isdigit() else " " for c in text).split()
-    return sorted({w for w in words if w.isidentifier()} - _FUNCTIONS.keys())
+    return sorted(frozenset().union(*(names_in(size) for spec in specs for size in spec.shape)))
 
 
 def evaluate(size: Any, sizes: dict[str, int]) -> Any:
     """A symbolic size with numbers for its symbols."""
-    text = str(size).replace("^", "**")
-    return eval(text, {"__builtins__": {}}, {**_FUNCTIONS, **sizes}) if is_symbolic(size) else size
+    return evaluate_symbolic(size, sizes) if is_symbolic(size) else size
 
 
 def probe(infer: Callable[[list[Any]], list[Any]], specs: list[Any]) -> list[Any]:
@@ -105,11 +105,3 @@ def _affine(axis: int, i: int, at_base: list[Any], nearby: dict[str, list[Any]],
 
 def _at(specs: list[Any], sizes: dict[str, int]) -> list[Any]:
     return [jax.ShapeDtypeStruct(tuple(evaluate(s, sizes) for s in spec.shape), spec.dtype) for spec in specs]
-
-
-_FUNCTIONS: dict[str, Callable[..., int]] = {
-    "floordiv": lambda a, b: a // b,
-    "mod": lambda a, b: a % b,
-    "max": max,
-    "min": min,
-}

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export
 
+RESERVED = frozenset(("floordiv", "mod", "max", "min"))  # words of an expression that name no length
 _MOST_VALUES = 2**22  # of an expression that is looked at for every length
 _BINARY: dict[type, Callable] = {
     ast.Add: operator.add,
@@ -82,8 +83,7 @@ def holds(rule: str, values: Mapping[str, Any]) -> Any:
 
 @functools.cache
 def _names_in(text: str) -> frozenset[str]:
-    functions = {"floordiv", "mod", "max", "min"}
-    return frozenset(node.id for node in ast.walk(_parse(text)) if isinstance(node, ast.Name)) - functions
+    return frozenset(node.id for node in ast.walk(_parse(text)) if isinstance(node, ast.Name)) - RESERVED
 
 
 def names_in_rule(rule: str) -> frozenset[str]:

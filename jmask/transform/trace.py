@@ -14,9 +14,9 @@ from jax import export
 from ..masked import Masked
 from .errors import explain_refusal
 from .reads import reads
+from .sizes import RESERVED
 
 _SCOPE = export.SymbolicScope()
-_RESERVED = frozenset(("floordiv", "mod", "max", "min"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +70,7 @@ def make_symbols(names: Sequence[str], constraints: Sequence[str]) -> Symbols:
     """
     around = _active.get()
     for name in names:
-        if not name.isidentifier() or name in _RESERVED:
+        if not name.isidentifier() or name in RESERVED:
             raise ValueError(f"`lengths` of `jm.vmap` are names such as 't'; received {name!r}.")
     suffix = f"_{len(around)}" if around else ""
     renamed = {name: name + suffix for name in names}

@@ -17,16 +17,12 @@ def _transforms(equation: Equation) -> str | None:
 
 @rule("fft", effect=_transforms)
 def fft(equation: Equation, x: Padded) -> Padded:
-    r"""The transforms of `jax.numpy.fft`, `X_k = \\sum_j x_j e^{-2 \\pi i j k / n}` and its inverse.
+    r"""The transforms of `jax.numpy.fft`, `X_k = \sum_j x_j e^{-2 \pi i j k / n}` and its inverse.
 
     Over a ragged axis it takes `O(n^2)` operations and the matrix of them.
     """
     lengths = equation.params["fft_lengths"]
-    kind = (
-        lax.FftType(equation.params["fft_type"])
-        if not hasattr(equation.params["fft_type"], "name")
-        else (equation.params["fft_type"])
-    )
+    kind = lax.FftType(equation.params["fft_type"])
     if not any(map(equation.sizes.is_ragged, lengths)):
         x = x.safe()
         return equation.result(equation.bind(x.array), is_safe=True)
