@@ -27,6 +27,7 @@ class Padded:
             infinite somewhere, or have infinite slopes, are then no worse there than on the sequence alone. True where
             no axis is ragged.
         is_rate: whether it depends on a tangent, so that all that becomes of it must be linear.
+        dim: of a number, the symbolic size that it is, if that is known.
     """
 
     array: Any
@@ -34,6 +35,7 @@ class Padded:
     sizes: Sizes
     is_safe: bool = False
     is_rate: bool = False
+    dim: Any = None
 
     def __post_init__(self) -> None:
         """What is not ragged has no padding."""

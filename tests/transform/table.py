@@ -300,7 +300,11 @@ CONTROL = {
     "scan over features": vector(lambda x: lax.scan(lambda c, f: (c + f, c.sum()), jnp.zeros(x.shape[0]), x.T)),
     "map": vector(lambda x: lax.map(lambda step: step.sum() * step, x)),
     "vmap inside": Case(lambda w, x: jax.vmap(lambda step: jnp.tanh(step @ w["u"]))(x)),
-    "fori_loop": vector(fori, has_gradient=False),
+    "fori_loop": vector(fori),
+    "fori_loop over a part": vector(lambda x: lax.fori_loop(1, x.shape[0] - 1, lambda i, c: c * x[i + 1], x[0])),
+    "fori_loop from the length": vector(
+        lambda x: lax.fori_loop(x.shape[0], 8, lambda i, c: c + i, x.sum(0)), has_gradient=False
+    ),
     "while_loop": vector(halve, has_gradient=False),
     "cond": vector(lambda x: lax.cond(x.sum() > 0, lambda x: x.mean(0), lambda x: x.max(0), x)),
     "cond, ragged": vector(

@@ -6,7 +6,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jax.extend.core import Literal
 
 from ..equation import Equation
 from ..padded import Padded, select, take
@@ -95,6 +97,9 @@ def _start(carry: list[Any], arrays: Sequence[Any], equation: Equation) -> list[
 @rule("while", effect=nothing)
 def while_(equation: Equation, *operands: Padded) -> list[Padded]:
     """Runs on while its condition holds for this row."""
+    bounds = _count_of(equation, operands)
+    if bounds is not None:
+        return _count(equation, operands, *bounds)
     params, sizes = equation.params, equation.sizes
     first, second = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
     in_condition, in_body, init = operands[:first], operands[first:second], operands[second:]
@@ -109,6 +114,43 @@ def while_(equation: Equation, *operands: Padded) -> list[Padded]:
         lambda carry: _arrays(results_of(params["body_jaxpr"], in_body, carry), dtypes),
         _start(_arrays(init, dtypes), [x.array for x in operands], equation),
     )
+    return equation.results(carry)
+
+
+def _count_of(equation: Equation, operands: Sequence[Padded]) -> tuple[int, Any] | None:
+    """The bounds of a `jax.lax.fori_loop` up to a size that depends on the length."""
+    params, carry = equation.params, operands[equation.params["cond_nconsts"] + equation.params["body_nconsts"] :]
+    condition, body = body_of(params["cond_jaxpr"]), body_of(params["body_jaxpr"])
+    if params["cond_nconsts"] or len(carry) < 2 or carry[1].dim is None or not isinstance(carry[0].array, np.ndarray):
+        return None
+    index, upper = body.invars[params["body_nconsts"] :][:2]
+    compares = [(eqn.primitive.name, list(eqn.invars)) for eqn in condition.eqns] == [("lt", condition.invars[:2])]
+    counts = any(
+        eqn.primitive.name == "add"
+        and eqn.outvars[0] is body.outvars[0]
+        and eqn.invars[0] is index
+        and isinstance(eqn.invars[1], Literal)
+        and eqn.invars[1].val == 1
+        for eqn in body.eqns
+    )
+    return (int(carry[0].array), carry[1].dim) if compares and counts and body.outvars[1] is upper else None
+
+
+def _count(equation: Equation, operands: Sequence[Padded], lower: int, upper: Any) -> list[Padded]:
+    """The loop as a scan over as many steps as the row has when padded, which has a gradient as the loop alone has."""
+    params, sizes = equation.params, equation.sizes
+    consts, init = operands[: params["body_nconsts"]], operands[params["body_nconsts"] :]
+    dtypes = [var.aval.dtype for var in equation.eqn.outvars]
+    start = _start(_arrays(init, dtypes), [x.array for x in operands], equation)
+
+    def step(carry: list[Any], index: Any) -> tuple[list[Any], None]:
+        is_real = index < sizes.true(upper)
+        before = [select(is_real, c, lax.stop_gradient(s)) for c, s in zip(carry, start, strict=True)]
+        arrays = [*(x.array for x in consts), *before]
+        results = equation.run(params["body_jaxpr"], sizes, _operands(params["body_jaxpr"], arrays, equation, operands))
+        return [select(is_real, new, old) for new, old in zip(_arrays(results, dtypes), carry, strict=True)], None
+
+    carry, _ = lax.scan(step, start, jnp.arange(lower, max(sizes.static(upper), lower), dtype=jnp.int32))
     return equation.results(carry)
 
 

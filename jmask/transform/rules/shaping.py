@@ -44,8 +44,8 @@ def iota(equation: Equation) -> Padded:
 @rule("dim_as_value", effect=lambda equation: f"takes {equation.params['dim']} as a number")
 def dim_as_value(equation: Equation) -> Padded:
     """The size that the sequence has alone."""
-    dtype = equation.eqn.outvars[0].aval.dtype
-    return equation.result(jnp.asarray(equation.sizes.true(equation.params["dim"]), dtype), is_safe=True)
+    dim, dtype = equation.params["dim"], equation.eqn.outvars[0].aval.dtype
+    return Padded(jnp.asarray(equation.sizes.true(dim), dtype), (), equation.sizes, dim=dim)
 
 
 def _reshape_effect(equation: Equation) -> str | None:
