@@ -64,6 +64,7 @@ def test_options_are_keyword_only_in_every_layer():
         "LSTMCell": ["units"],
         "Lambda": ["function"],
         "Masking": ["mask_value"],
+        "PerSequence": ["function"],
         "RNN": ["cell"],
         "SimpleRNN": ["units"],
         "SimpleRNNCell": ["units"],

@@ -74,6 +74,8 @@ STEPWISE = [
         oracles.reverse,
     ),
     layer_case(jm.layers.Lambda(share_of_time, supports_masking=True), "uses mask", oracles.softmax(0)),
+    layer_case(jm.layers.PerSequence(lambda x: jax.nn.softmax(x, axis=0)), "softmax", oracles.softmax(0)),
+    layer_case(jm.layers.PerSequence(lambda x: jnp.flip(x, 0)), "flip", oracles.reverse),
 ]
 
 MERGING = [

@@ -72,6 +72,7 @@ LAYERS = {
     "Lambda": (L.Lambda(double, supports_masking=True), (X,)),
     "LayerNormalization": (L.LayerNormalization(epsilon=0.5, center=False), (X,)),
     "Masking": (L.Masking(mask_value=float("nan")), (X,)),
+    "PerSequence": (L.PerSequence(double, lengths="t", constraints=["t >= 2"]), (X,)),
     "RNN": (L.RNN(Running(), return_sequences=True), (X,)),
     "SimpleRNN": (L.SimpleRNN(2, activation=double, unroll=True), (X,)),
     "SimpleRNNCell": (L.RNN(L.SimpleRNNCell(2, use_bias=False)), (X,)),
