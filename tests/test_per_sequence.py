@@ -54,6 +54,17 @@ def test_an_nnx_module_brings_its_parameters(x, getkey):
     assert as_module.default_name == "linear"
 
 
+def test_an_nnx_module_with_a_state_of_its_own(x, getkey):
+    module = nnx.RNN(nnx.GRUCell(4, 3, rngs=nnx.Rngs(0)))
+    layer = L.PerSequence(module)
+    params = layer.init(getkey(), x)
+    assert {str(leaf.dtype) for leaf in jax.tree.leaves(params)} == {"float32"}
+    result = jax.jit(layer.apply)(params, x)
+    for row, n in enumerate(LENGTHS):
+        if n:
+            assert_close(result.values[row, :n], module(x.values[row : row + 1, :n])[0])
+
+
 def test_dropout_of_a_linen_module_draws_for_each_sequence(getkey):
     x = jm.from_lengths(jnp.ones((2, 40, 3)), [40, 40])
     layer = L.PerSequence(nn.Dropout(0.5, deterministic=False))

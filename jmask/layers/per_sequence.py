@@ -56,7 +56,8 @@ class PerSequence(Layer):
     def init(self, key: Any, *inputs: Any) -> Any:
         """The parameters of the Flax module, `{}` for a function."""
         if _is_of(self.function, "flax.nnx"):
-            return self._split()[1]
+            nnx = sys.modules["flax.nnx"]
+            return nnx.to_pure_dict(nnx.state(self.function, nnx.Param))
         if not _is_of(self.function, "flax.linen"):
             return {}
         rows = [jnp.zeros(values_of(x).shape[1:], values_of(x).dtype) for x in inputs]
@@ -85,19 +86,17 @@ class PerSequence(Layer):
         if _is_of(self.function, "flax.linen"):
             return self.function.apply({"params": params}, *rows, rngs=rngs)  # pyright: ignore[reportFunctionMemberAccess]
         if _is_of(self.function, "flax.nnx"):
-            return self._merge(params)(*rows)
+            return self._module(params)(*rows)
         return self.function(*rows)
 
-    def _split(self) -> tuple[Any, Any]:
+    def _module(self, params: Any) -> Any:
+        """A `flax.nnx` module of this trace, so that it may change what it keeps, with these parameters."""
         nnx = sys.modules["flax.nnx"]
-        graph, state = nnx.split(self.function)
-        return (graph, state), nnx.to_pure_dict(state)
-
-    def _merge(self, params: Any) -> Any:
-        (graph, state), _ = self._split()
-        nnx = sys.modules["flax.nnx"]
+        module = nnx.clone(self.function)
+        state = nnx.state(module, nnx.Param)
         nnx.replace_by_pure_dict(state, params)
-        return nnx.merge(graph, state)
+        nnx.update(module, state)
+        return module
 
 
 def _is_of(function: Any, package: str) -> bool:
