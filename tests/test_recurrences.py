@@ -13,6 +13,8 @@ from jax.sharding import NamedSharding, PartitionSpec
 import jmask as jm
 from jmask.testing import assert_close
 
+pytestmark = pytest.mark.slow
+
 BATCH, TIME, FEATURES, UNITS = 4, 7, 3, 2
 PARAMS: dict[str, Any] = {"simple_rnn": jm.rnn.SimpleRNNParams, "gru": jm.rnn.GRUParams, "lstm": jm.rnn.LSTMParams}
 RUNS: dict[str, Any] = {name: getattr(jm.rnn, name) for name in PARAMS}

@@ -14,6 +14,8 @@ import jmask as jm
 from jmask.layers.recurrent import Recurrent
 from jmask.testing import assert_close
 
+pytestmark = pytest.mark.slow
+
 L = jm.layers
 TIME, FEATURES, UNITS = 7, 3, 2
 LAYOUTS = {

@@ -12,6 +12,8 @@ from jax.sharding import PartitionSpec
 import jmask as jm
 from jmask.testing import assert_close
 
+pytestmark = pytest.mark.slow
+
 L = jm.layers
 BATCH, TIME, FEATURES, UNITS = 5, 7, 3, 2
 LENGTHS = [3, 0, 7, 1, 5]

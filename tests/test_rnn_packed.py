@@ -12,6 +12,8 @@ import pytest
 import jmask as jm
 from jmask.testing import assert_close
 
+pytestmark = pytest.mark.slow
+
 L = jm.layers
 FEATURES, UNITS = 3, 2
 EACH = pytest.mark.parametrize("name", ["simple_rnn", "gru", "lstm"])

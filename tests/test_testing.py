@@ -12,6 +12,8 @@ from faults import FAULTS, LAYER_FAULTS, Unaware, counts_padding_in_the_mean
 import jmask as jm
 from jmask.testing import LAWS, LawBroken, assert_close, check_function, check_layer, random_masked
 
+pytestmark = pytest.mark.slow
+
 SEQUENCE, IDS, STATE = jm.Input((None, 3)), jm.Input((None,), "int32"), jm.Input((2,))
 
 
