@@ -37,14 +37,13 @@ def fft(equation: Equation, x: Padded) -> Padded:
     out_size = equation.sizes.static(equation.out_shapes[0][-1])
     j, k = jnp.arange(full, dtype=jnp.int32)[:, None], jnp.arange(out_size, dtype=jnp.int32)
     angle = 2 * jnp.pi * (j * k % size) / size * (1 if inverse else -1)
-    matrix = lax.complex(jnp.cos(angle), jnp.sin(angle)).astype(_complex(x.dtype))
-    found = array @ matrix / (size if inverse else 1)
+    if jnp.iscomplexobj(array):
+        found = array @ lax.complex(jnp.cos(angle), jnp.sin(angle)).astype(array.dtype)
+    else:
+        found = lax.complex(*(array @ part(angle).astype(array.dtype) for part in (jnp.cos, jnp.sin)))
+    found = found / size if inverse else found
     dtype = equation.eqn.outvars[0].aval.dtype
     return equation.result((found.real if kind == lax.FftType.IRFFT else found).astype(dtype))
-
-
-def _complex(dtype: Any) -> Any:
-    return jnp.result_type(dtype, jnp.complex64)
 
 
 def _whole_spectrum(x: Padded, size: Any) -> tuple[Any, int]:
