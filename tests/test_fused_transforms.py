@@ -12,6 +12,8 @@ from jax import lax
 
 import jmask as jm
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES, ROWS, TIME = 2, 3, 5
 SHARED, EACH, WEIGHTS = (None, 0, 0, 0), (0, 0, 0, 0), (0, None, None, None)
 

@@ -11,6 +11,8 @@ from jmask.demo import cli, commands, proof
 from jmask.demo.batches import pad
 from jmask.demo.tagger import build_model
 
+pytestmark = pytest.mark.slow
+
 CORPUS = "\n\n".join(
     "\n".join(
         f"{word}\t{tag}"
