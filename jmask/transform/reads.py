@@ -1,59 +1,95 @@
-"""What a function reads besides its arguments, so far as that can be known."""
+"""What a function is made of and reads besides its arguments, so far as that can be known."""
 
-from collections.abc import Callable, Iterator
-from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+import builtins
+import dis
+import functools
+import sys
+from collections.abc import Callable, Hashable
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-# Packages whose modules and functions stay as they are while a program runs.
+# Packages whose modules, classes and functions stay as they are while a program runs.
 _STEADY = frozenset(("builtins", "einops", "flax", "functools", "jax", "jaxlib", "jmask", "math", "numpy", "optax"))
+_CONSTANTS = (type(None), type(...), bool, int, float, complex, str, bytes)
 
 
-def reads(fn: Callable[..., Any]) -> tuple[Any, ...] | None:
-    """The numbers and strings that a function reads from outside, with their names.
+class _UnknownError(Exception):
+    """Something that may change unseen."""
+
+
+def reads(fn: Callable[..., Any]) -> Hashable | None:
+    """A description of a function with all that it reads: two that are equal compute the same.
+
+    The description holds the function's code, and under the names of its defaults, its closure and its globals the
+    numbers and strings, the modules, classes and functions of well-known packages, and the user's own functions,
+    described in the same way. It does not keep the function alive.
 
     Args:
         fn: a function.
 
     Returns:
-        What it reads; None if it reads anything that may change unseen: a variable of a function around it, an array, a
-        list, an object, a module of the user's.
+        The description; None if the function reads anything that may change unseen: an array, a list, an object, a
+        module of the user's, a variable that functions share.
     """
-    found: dict[Any, Any] = {}
-    return tuple(sorted(found.items(), key=repr)) if _collect(fn, found, set()) else None
+    try:
+        return _describe(fn, {}) if isinstance(fn, FunctionType) else None
+    except _UnknownError:
+        return None
 
 
-def _collect(fn: Any, found: dict[Any, Any], seen: set[Any]) -> bool:
-    if not isinstance(fn, FunctionType) or fn.__closure__:
-        return False
+def _describe(value: Any, seen: dict[FunctionType, int]) -> Hashable:
+    if type(value) in _CONSTANTS:
+        return type(value), repr(value)  # by `repr`: 1, 1.0 and True are equal, 0.0 and -0.0 too
+    if type(value) is tuple:
+        return tuple(_describe(item, seen) for item in value)
+    if _is_steady(value):
+        return value
+    if type(value) is FunctionType:
+        return _describe_function(value, seen)
+    raise _UnknownError
+
+
+def _describe_function(fn: FunctionType, seen: dict[FunctionType, int]) -> Hashable:
     if fn in seen:
-        return True
-    seen.add(fn)
-    defaults = {**dict(enumerate(fn.__defaults__ or ())), **(fn.__kwdefaults__ or {})}
-    values = {(fn, name): value for name, value in defaults.items()}
-    values |= {(fn.__module__, n): fn.__globals__[n] for n in _names(fn.__code__) if n in fn.__globals__}
-    for name, value in values.items():
-        if _is_constant(value):
-            found[name] = (type(value), value)
-        elif not _is_steady(value) and not _collect(value, found, seen):
-            return False
-    return True
+        return seen[fn]
+    seen[fn] = len(seen)
+    if set(vars(fn)) - {"__wrapped__"}:  # attributes that its code may read
+        raise _UnknownError
+    code = fn.__code__
+    values = {**dict(enumerate(fn.__defaults__ or ())), **(fn.__kwdefaults__ or {})}
+    for name, cell in zip(code.co_freevars, fn.__closure__ or (), strict=True):
+        try:
+            values["closure", name] = cell.cell_contents
+        except ValueError as error:  # not yet assigned
+            raise _UnknownError from error
+    values |= {("globals", name): fn.__globals__[name] for name in _globals(code) if name in fn.__globals__}
+    return code, tuple((name, _describe(value, seen)) for name, value in values.items())
 
 
-def _names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
+@functools.lru_cache(maxsize=4096)
+def _globals(code: CodeType) -> tuple[str, ...]:
+    """The names of the global variables that a function reads; an error if it imports modules."""
+    names = {}
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            names[instruction.argval] = None
+        elif instruction.opname == "IMPORT_NAME":
+            raise _UnknownError
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
-            yield from _names(inner)
-
-
-def _is_constant(value: Any) -> bool:
-    if isinstance(value, tuple):
-        return all(map(_is_constant, value))
-    return value is None or isinstance(value, (bool, int, float, complex, str, bytes))
+            names |= dict.fromkeys(_globals(inner))
+    return tuple(names)
 
 
 def _is_steady(value: Any) -> bool:
+    """Whether it is a module of a well-known package, or what such a module holds under its own name."""
     if isinstance(value, ModuleType):
-        return value.__name__.partition(".")[0] in _STEADY
-    package = (getattr(value, "__module__", None) or "").partition(".")[0]
-    return isinstance(value, BuiltinFunctionType) or (callable(value) and package in _STEADY)
+        return _package(value.__name__) in _STEADY
+    module, name = getattr(value, "__module__", None), getattr(value, "__name__", None)
+    if not callable(value) or not isinstance(module, str) or not isinstance(name, str):
+        return False
+    return _package(module) in _STEADY and getattr(sys.modules.get(module, builtins), name, None) is value
+
+
+def _package(name: str) -> str:
+    return name.partition(".")[0].lstrip("_")

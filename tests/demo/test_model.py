@@ -5,6 +5,7 @@ import sys
 import warnings
 
 import jax
+import matplotlib.figure  # noqa: F401 - its own warnings are not those of a plot
 import numpy as np
 import pytest
 
