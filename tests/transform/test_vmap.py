@@ -245,6 +245,13 @@ def test_dtypes(dtype):
     assert result[2].lengths.tolist() == [8, 4]
 
 
+@pytest.mark.parametrize("dtype", ["float8_e4m3fn", "float8_e5m2", "float8_e4m3b11fnuz", "bfloat16"])
+def test_extremes_of_dtypes_without_infinity(dtype):
+    x = jm.from_lengths(jnp.asarray([[-2, -1, 9, 9], [2, 1, -9, -9]]).astype(dtype), [2, 2])
+    result = jm.vmap(lambda x: (lax.reduce_max(x, (0,)), lax.reduce_min(x, (0,)), jnp.argmax(x)))(x)
+    assert [leaf.astype(float).tolist() for leaf in result] == [[-1, 2], [-2, 1], [1, 0]]
+
+
 def test_float64(x64):
     x = jm.from_lengths(jnp.asarray([[0.1, 0.2, 0.4], [0.3, 0.7, 0.9]]), [3, 2])
     weights, mean = jm.vmap(lambda x: (jax.nn.softmax(x), x.mean()))(x)

@@ -15,7 +15,7 @@ from ..versions import bind_as_is, body_of
 from .registry import nothing, rule
 
 
-@rule("jit", "pjit", "closed_call", "core_call", "custom_lin", effect=nothing)
+@rule("jit", "pjit", "closed_call", "core_call", effect=nothing)
 def call(equation: Equation, *operands: Padded) -> list[Padded]:
     """A function that means what its body means."""
     program = equation.params["jaxpr"] if "jaxpr" in equation.params else equation.params["call_jaxpr"]
