@@ -14,6 +14,7 @@ from jmask.testing import assert_close
 
 LENGTHS = (4, 1, 6, 0, 3)
 TIME = 6
+QUICKLY = {"xla_backend_optimization_level": 0}  # programs that run once
 
 
 def sequences(case: Case, rng: np.random.Generator) -> list[np.ndarray]:
@@ -56,8 +57,8 @@ def check(name: str, case: Case, params: Any) -> None:
     """Values, lengths and gradients of `jm.vmap` under each mask, against the loop over sequences alone."""
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     rows = sequences(case, rng)
-    alone = [_alone(case, params, row) for row in rows]
-    run = jax.jit(functools.partial(_run, case))
+    alone = _alone(case, params, rows)
+    run = jax.jit(functools.partial(_run, case), compiler_options=QUICKLY)
     for mask in masks(rng).values():
         x = padded(rows, mask)
         results, gradients = run(params, x.values, x.mask)
@@ -82,16 +83,23 @@ def _run(case: Case, params: Any, values: Any, mask: Any) -> tuple[Any, Any]:
     return results, gradients
 
 
-def _alone(case: Case, params: Any, row: np.ndarray) -> tuple[Any, Any]:
-    """The results of one sequence alone and their gradients, None where it is too short for the function."""
-    if len(row) < case.shortest:
-        return None, None
-    x = jnp.asarray(row)
-    outputs = jax.tree.leaves(case.fn(params, x))
-    if not case.has_gradient:
-        return outputs, None
-    argnums = (0, 1) if _is_inexact(x) else (0,)
-    return outputs, jax.grad(lambda params, x: total(case.fn(params, x)), argnums)(params, x)
+def _alone(case: Case, params: Any, rows: list[np.ndarray]) -> list[tuple[Any, Any]]:
+    """The results of each sequence alone and their gradients, None where it is too short for the function."""
+
+    def loss(params: Any, x: Any) -> tuple[Any, Any]:
+        results = case.fn(params, x)
+        return total(results), jax.tree.leaves(results)
+
+    def one(params: Any, x: Any) -> tuple[Any, Any]:
+        if len(x) < case.shortest:
+            return None, None
+        if not case.has_gradient:
+            return loss(params, x)[1], None
+        argnums = (0, 1) if _is_inexact(x) else (0,)
+        gradients, outputs = jax.grad(loss, argnums, has_aux=True)(params, x)
+        return outputs, gradients
+
+    return jax.jit(lambda params, rows: [one(params, x) for x in rows], compiler_options=QUICKLY)(params, rows)
 
 
 def _check_row(result: Any, row: int, expected: Any) -> None:
