@@ -141,18 +141,21 @@ def lend(runs: Any, counts: dict[str, Any], parts: Sequence[Any], padded: dict[s
     """
     if runs.shape[0] == 0:
         return counts, [None for _ in parts]
-    lender, are_any = jnp.argmax(runs), runs.any()
-    count = {name: select(are_any, _row(length, lender), 1) for name, length in counts.items()}
-    sizes = Sizes(padded, count)
+    arrays = [None if _is_key(part.array) or not part.is_batched else lax.stop_gradient(part.array) for part in parts]
 
-    def lent(part: Any) -> Any:
-        if not part.is_batched or jnp.issubdtype(part.array.dtype, jax.dtypes.extended):
-            return None
-        row = select(are_any, lax.stop_gradient(_row(part.array, lender)), 1)
-        return Padded(row, part.spec.shape, sizes).safe().array
+    def lent_by(lender: Any) -> tuple[dict[str, Any], list[Any]]:
+        are_any = runs.any()
+        count = {name: select(are_any, _row(length, lender), 1) for name, length in counts.items()}
+        sizes = Sizes(padded, count)
 
-    counts = {name: select(runs, length, count[name]) for name, length in counts.items()}
-    return counts, [lent(part) for part in parts]
+        def lent(array: Any, part: Any) -> Any:
+            return Padded(select(are_any, _row(array, lender), 1), part.spec.shape, sizes).safe().array
+
+        rows = [None if array is None else lent(array, part) for array, part in zip(arrays, parts, strict=True)]
+        return {name: select(runs, length, count[name]) for name, length in counts.items()}, rows
+
+    # A branch, since XLA would compute what is small in here again for each entry of the batch.
+    return lax.cond(runs.all(), lambda: lent_by(0), lambda: lent_by(jnp.argmax(runs)))
 
 
 def shelter(constants: Sequence[Any], runs: Any) -> list[Any]:
@@ -183,6 +186,10 @@ def enter(x: Padded, lent: Any, runs: Any) -> Padded:
     first = lax.stop_gradient(x.array[:1])
     array = select(x.valid() & runs, x.array, select(runs, jnp.broadcast_to(first, x.array.shape), lent))
     return dataclasses.replace(x, array=array, is_safe=True)
+
+
+def _is_key(array: Any) -> bool:
+    return jnp.issubdtype(array.dtype, jax.dtypes.extended)
 
 
 def _row(array: Any, index: Any) -> Any:
