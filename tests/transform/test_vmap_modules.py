@@ -9,9 +9,6 @@ from beside import check
 from flax import nnx
 from table import Case
 
-import jmask as jm
-from jmask.testing import assert_close
-
 FEATURES = 4
 
 LINEN = {
@@ -99,42 +96,3 @@ def test_equinox(name):
     module = EQUINOX[name](jax.random.key(0))
     fn = Case(lambda params, x: jax.tree.map(lambda y: y * params["scale"], module(x)), step=(FEATURES,))
     check(name, fn, {"scale": jnp.ones(())})
-
-
-# The layers of jmask, written by hand with masks, are the oracle, and have jm.vmap for theirs.
-
-
-@pytest.mark.parametrize(
-    ("by_hand", "alone"),
-    [
-        (lambda x: jm.ops.mean(x, axis=1), lambda x: x.mean(0)),
-        (lambda x: jm.ops.max(x, axis=1), lambda x: x.max(0)),
-        (lambda x: jm.ops.softmax(x, axis=1), lambda x: jax.nn.softmax(x, axis=0)),
-        (lambda x: jm.ops.layer_norm(x), lambda x: jax.nn.standardize(x, epsilon=1e-3)),
-    ],
-    ids=["mean", "max", "softmax", "layer_norm"],
-)
-def test_beside_the_ops(by_hand, alone, rng):
-    x = jm.from_lengths(jnp.asarray(rng.normal(size=(4, 6, FEATURES)), "float32"), [3, 0, 6, 1])
-
-    def run(function):
-        def filled(values):
-            result = function(x.with_values(values))
-            return result.fill(0) if isinstance(result, jm.Masked) else result
-
-        value, pull = jax.vjp(filled, x.values)
-        return value, pull(jnp.cos(value))[0]
-
-    jax.tree.map(assert_close, run(jm.vmap(alone)), run(by_hand))
-
-
-@pytest.mark.parametrize("reverse", [False, True])
-def test_beside_the_lstm(reverse, rng):
-    x = jm.from_lengths(jnp.asarray(rng.normal(size=(4, 6, FEATURES)), "float32"), [3, 0, 6, 1])
-    layer = jm.layers.LSTM(3, return_sequences=True, go_backwards=reverse)
-    params = layer.init(jax.random.key(0), x)
-
-    def alone(row):
-        return layer.apply(params, row[None])[0]
-
-    assert_close(jm.vmap(alone)(x).fill(0), jm.compact(layer.apply(params, x))[0].fill(0))
