@@ -79,6 +79,7 @@ class Decay(jm.Layer):
 LAYERS = {
     "Activation": (jm.layers.Activation("gelu"), SEQUENCE),
     "Add": (jm.layers.Add(), [SEQUENCE, SEQUENCE]),
+    "BatchNormalization": (jm.layers.BatchNormalization(), SEQUENCE),
     "Bidirectional": (jm.layers.Bidirectional(jm.layers.LSTM(2, return_sequences=True)), SEQUENCE),
     "Concatenate": (jm.layers.Concatenate(axis=1), [SEQUENCE, SEQUENCE]),
     "Dense": (jm.layers.Dense(5, activation="tanh"), SEQUENCE),

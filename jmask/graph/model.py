@@ -134,6 +134,10 @@ class Model(Layer):
                 )
         return params
 
+    def init_state(self, *inputs: Any) -> Any:
+        """Running statistics of all layers that have some; an example is needed as for `init`."""
+        return super().init_state(*(inputs or (at_some_size(jax.tree.map(lambda node: node.abstract, self.inputs)),)))
+
     def call(self, params: Any, *inputs: Any, training: bool = False, key: Any = None) -> Any:
         """The outputs, from inputs in the structure of `inputs` (a list of inputs may also be given one by one)."""
         values = match(self.inputs, inputs)

@@ -83,6 +83,10 @@ class Sequential(Layer):
         """
         return collect(self.apply, key, inputs) if inputs else self.graph().init(key)
 
+    def init_state(self, *inputs: Any) -> Any:
+        """Running statistics of all layers that have some; an example is needed as for `init`."""
+        return super().init_state(*inputs) if inputs else self.graph().init_state()
+
     def call(self, params: Any, inputs: Any, training: bool = False, key: Any = None) -> Any:
         """The output of the last layer."""
         if isinstance(self.layers[0], Node):

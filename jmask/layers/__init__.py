@@ -1,6 +1,7 @@
 """Layers: hyperparameters, parameters, and a call of `jmask.ops` or `jmask.rnn`."""
 
 from .base import Layer as Layer
+from .batch_normalization import BatchNormalization as BatchNormalization
 from .bidirectional import Bidirectional as Bidirectional
 from .cells import GRUCell as GRUCell
 from .cells import LSTMCell as LSTMCell

@@ -1,4 +1,4 @@
-"""Calls by name: what goes to a layer as values, what as masks, and which of `mask`, `training`, `key` it asked for."""
+"""Calls by name: what goes to a layer as values, what as masks, and what else it asked for (`training`, ...)."""
 
 import dataclasses
 import functools
@@ -12,7 +12,7 @@ from ..masked import Masked, check_mask, fill, mask_of, values_of
 from ..segments import refuse_segments
 from . import path
 
-FILLED = ("mask", "training", "key")
+FILLED = ("mask", "training", "key", "state")
 
 
 class _NoMask:
@@ -189,7 +189,7 @@ def bind(function: Callable, args: tuple[Any, ...], kwargs: dict[str, Any], mask
 
 
 def fill_by_name(signature: Signature, arguments: Arguments, options: dict[str, Any]) -> dict[str, Any]:
-    """Values for the parameters `mask`, `<input>_mask`, `training` and `key` that a method has asked for."""
+    """Values for the parameters `mask`, `<input>_mask`, `training`, `key` and `state` that a method has asked for."""
     masks = arguments.masks()
     filled = {name: options.get(name) for name in signature.filled if name != "mask"}
     if "mask" in signature.filled:

@@ -9,7 +9,7 @@ import jax
 from jax.core import Tracer
 
 from ..masked import mask_of
-from . import masks, path
+from . import masks, path, state
 from .arguments import Arguments, bind, fill_by_name, is_masked, is_none, signature_of
 from .initialise import Slot, collect
 
@@ -23,11 +23,13 @@ class Layer:
 
     - `call(self, params, inputs, ...)`: the values of the outputs. It receives plain arrays with zeros at padded
       positions. A parameter named `mask` receives the mask of the first input (None if it has none; for a list or
-      dict of inputs a list or dict), `context_mask` that of the input `context`, `training` a bool, `key` a PRNG key.
+      dict of inputs a list or dict), `context_mask` that of the input `context`, `training` a bool, `key` a PRNG key,
+      `state` the layer's running statistics; then `call` returns a pair, its outputs and the new statistics.
       Where parameters meet a function that is infinite at 0, fill in something else:
       `params["w"] * jnp.log(jnp.where(mask[..., None], inputs, 1))`.
     - `init(self, key, *inputs)`: the parameters, a nested dict. Without it a layer has none of its own; a layer with
       layers in its fields, which calls them as `self.lstm.apply(params["lstm"], x)`, gets theirs under these names.
+    - `init_state(self, *inputs)`: for a `call` with a `state`, the statistics at first (see `apply_with_state`).
     - what becomes of the mask: nothing (it is dropped, with a warning), `supports_masking = True` (every step is
       treated alone, so outputs have the masks of the inputs), `supports_masking = "auto"` (the same where that can be
       proved of `call`, see `jm.explain`, and nothing else), or `compute_mask`.
@@ -147,6 +149,49 @@ class Layer:
         """
         return run(self, self.name or self.default_name, params, inputs, named, mask, training, key)
 
+    def init_state(self, *inputs: Any, **_: Any) -> Any:
+        """Makes the running statistics, such as those of `jm.layers.BatchNormalization`.
+
+        Args:
+            *inputs: arrays, `Masked` or `jax.ShapeDtypeStruct` in the places of the inputs of `call`.
+
+        Returns:
+            Nested dicts of arrays, by the names of the layers; `{}` where no layer has any.
+        """
+        return state.collect(self, run, inputs)
+
+    def apply_with_state(
+        self,
+        params: Any,
+        statistics: Any,
+        *inputs: Any,
+        mask: Any = None,
+        training: bool = False,
+        key: Any = None,
+        **named: Any,
+    ) -> tuple[Any, Any]:
+        """`apply` for layers with running statistics.
+
+        Args:
+            params: what `init` made.
+            statistics: what `init_state` made, or an earlier call has returned.
+            *inputs: the inputs of `call`.
+            mask: as for `apply`.
+            training: as for `apply`.
+            key: as for `apply`.
+            **named: as for `apply`.
+
+        Returns:
+            The outputs, and the statistics after the call: other ones only in training.
+
+        Raises:
+            ValueError: statistics that lack those of a layer; and as `apply` raises.
+        """
+        name = self.name or self.default_name
+        with path.scope(name, self), state.running(statistics) as states:
+            outputs = run(self, name, params, inputs, named, mask, training, key)
+        return outputs, states.known
+
     def __call__(self, *inputs: Any, **named: Any) -> Any:
         """On symbolic nodes: adds the layer to a graph. On arrays, for a layer without parameters: applies it."""
         for leaf in jax.tree.leaves((inputs, named), is_leaf=is_none):
@@ -182,7 +227,7 @@ def run(
     key: Any = None,
 ) -> Any:
     """`layer.apply` under a name given by a model."""
-    with path.scope(name, layer):
+    with path.scope(name, layer), state.while_shapes_are_found(isinstance(params, Slot)):
         if isinstance(training, Tracer):
             raise TypeError(
                 f"{path.current()}: `training` must be known while the program is traced; make it static, "
@@ -195,8 +240,14 @@ def run(
             params = params.fill(layer, arguments.bound.args)
         passed = arguments if layer.takes_masked else arguments.guarded()
         options = {"training": training, "key": key}
+        has_state = "state" in arguments.signature.filled
+        if has_state:
+            options["state"] = state.read(layer, arguments.bound.args)
         filled = fill_by_name(arguments.signature, arguments, options)
         outputs = layer.call(params, *passed.bound.args, **passed.bound.kwargs, **filled)
+        if has_state:
+            outputs, statistics = outputs
+            state.write(layer, statistics)
         if layer.takes_masked:
             return outputs
         passes = layer.supports_masking

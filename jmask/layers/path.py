@@ -45,6 +45,11 @@ def scope(name: str, owner: Any = None) -> Iterator[None]:
         _owner.reset(owner_token)
 
 
+def names() -> tuple[str, ...]:
+    """The names on the path."""
+    return _path.get()
+
+
 def current() -> str:
     """The path as text, e.g. `tagger/bidirectional/forward`."""
     return "/".join(_path.get())

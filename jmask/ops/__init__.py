@@ -1,5 +1,7 @@
 """Pure functions on `Masked` and arrays: padding never enters a result."""
 
+from .batch_norm import batch_moments as batch_moments
+from .batch_norm import batch_norm as batch_norm
 from .dropout import dropout as dropout
 from .linear import dense as dense
 from .linear import embed as embed

@@ -48,9 +48,11 @@ def check_layer(
     """
     read = read_specs(specs, maximum)
     key = jax.random.key(0) if key is None else key
-    subject = Subject("", lambda params, inputs: layer.apply(params, *inputs), {}, read, key)
-    params = _with_noise(initialise(layer, key, subject.inputs(Example((2, 1), 3))), key)
-    _check(layer.name or layer.default_name, subject.function, params, read, key, laws)
+    name = layer.name or layer.default_name
+    subject = Subject(name, lambda params, xs: layer.apply_with_state(params, state, *xs)[0], {}, read, key)
+    inputs = subject.inputs(Example((2, 1), 3))
+    params, state = _with_noise(initialise(layer, key, inputs), key), _with_noise(layer.init_state(*inputs), key)
+    _check(name, subject.function, params, read, key, laws)
 
 
 def check_function(

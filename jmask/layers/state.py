@@ -1,0 +1,140 @@
+"""Running statistics: kept apart from the parameters, handed into a call of `apply_with_state` and out of it."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any
+
+import jax
+
+from ..errors import muted
+from . import path
+from .initialise import Slot, abstract, eval_shape
+
+
+@dataclasses.dataclass
+class States:
+    """The statistics of the layers that one call reaches.
+
+    Attributes:
+        known: nested dicts by the names on the way to a layer, as parameters are; what a layer writes is here at once,
+            so that a shared layer goes on from its last call.
+        root: number of names on the path to the layer that was called.
+        makes: whether layers get the initial statistics, which are noted in `made`.
+        made: by path, the layer and the shapes of its inputs.
+        owners: by path, the layer.
+    """
+
+    known: Any
+    root: int
+    makes: bool = False
+    made: dict[tuple[str, ...], tuple[Any, tuple[Any, ...]]] = dataclasses.field(default_factory=dict)
+    owners: dict[tuple[str, ...], Any] = dataclasses.field(default_factory=dict)
+
+    def read(self, layer: Any, inputs: tuple[Any, ...]) -> Any:
+        """The statistics of the layer at the current path."""
+        place = path.names()[self.root :]
+        if self.owners.setdefault(place, layer) is not layer:
+            raise ValueError(
+                f"{path.current()}: two layers share the statistics of this name; give each its own, "
+                f"`{type(layer).__name__}(..., name='...')`."
+            )
+        if self.makes:
+            _, specs = self.made.setdefault(place, (layer, abstract(inputs)))
+            return layer.init_state(*specs)
+        found = self.known
+        for name in place:
+            found = found.get(name) if isinstance(found, dict) else None
+        if not found:
+            raise ValueError(
+                f"{path.current()}: the state has no statistics of this name; make it by `model.init_state(x)`. "
+                f"Received {_names(self.known)}."
+            )
+        return found
+
+    def write(self, statistics: Any) -> None:
+        """Replaces the statistics of the layer at the current path."""
+        if not self.makes:
+            self.known = _replace(self.known, path.names()[self.root :], statistics)
+
+
+_states: ContextVar[States | None] = ContextVar("jmask_states", default=None)
+
+
+@contextlib.contextmanager
+def running(known: Any, *, makes: bool = False) -> Iterator[States]:
+    """Inside, the layers below the current path read and write these statistics."""
+    states = States(known, len(path.names()), makes)
+    token = _states.set(states)
+    try:
+        yield states
+    finally:
+        _states.reset(token)
+
+
+@contextlib.contextmanager
+def while_shapes_are_found(is_slot: bool) -> Iterator[None]:
+    """Inside, while parameters are but shapes, statistics are the initial ones."""
+    if not is_slot or _states.get() is not None:
+        yield
+        return
+    with running({}, makes=True):
+        yield
+
+
+def read(layer: Any, inputs: tuple[Any, ...]) -> Any:
+    """The statistics of the layer that is being called."""
+    return _current(layer).read(layer, inputs)
+
+
+def write(layer: Any, statistics: Any) -> None:
+    """Its new statistics."""
+    _current(layer).write(statistics)
+
+
+def collect(layer: Any, run: Any, inputs: tuple[Any, ...]) -> Any:
+    """The initial statistics of all layers that a call reaches, without computing anything else.
+
+    Args:
+        layer: the layer that is called.
+        run: `jmask.layers.base.run`.
+        inputs: arrays, `Masked` or `jax.ShapeDtypeStruct`, nested.
+
+    Returns:
+        Nested dicts by name, `{}` if no layer has any.
+    """
+    name, found = layer.name or layer.default_name, {}
+
+    def trace(key: Any, *inputs: Any) -> None:
+        with muted(), path.scope(name, layer), running({}, makes=True) as states:
+            run(layer, name, Slot(name, key), inputs, {}, None, False, key)
+        found.update(states.made)
+
+    eval_shape(trace, jax.random.key(0), *inputs)
+    known: Any = {}
+    for place, (owner, specs) in found.items():
+        known = _replace(known, place, owner.init_state(*specs))
+    return known
+
+
+def _current(layer: Any) -> States:
+    states = _states.get()
+    if states is None:
+        raise TypeError(
+            f"{path.current()}: `{type(layer).__name__}` has running statistics, which are no parameters: make them by "
+            "`state = model.init_state(x)`, and call `outputs, state = model.apply_with_state(params, state, x)`."
+        )
+    return states
+
+
+def _replace(known: Any, place: tuple[str, ...], statistics: Any) -> Any:
+    if not place:
+        return statistics
+    return {**known, place[0]: _replace(known.get(place[0], {}), place[1:], statistics)}
+
+
+def _names(known: Any, prefix: str = "") -> list[str]:
+    if not isinstance(known, dict):
+        return [prefix.rstrip("/")]
+    return [name for key, value in known.items() for name in _names(value, f"{prefix}{key}/")]
