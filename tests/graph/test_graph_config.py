@@ -62,6 +62,7 @@ LAYERS = {
         ),
         (X,),
     ),
+    "BatchNormalization": (L.BatchNormalization(momentum=0.5, scale=False, axis_name=("data", "rows")), (X,)),
     "Dropout": (L.Dropout(0.25, name="drop"), (X,)),
     "Embedding": (L.Embedding(7, 3, mask_zero=True, embeddings_initializer="normal"), (ids(),)),
     "GlobalAveragePooling1D": (L.GlobalAveragePooling1D(keepdims=True), (X,)),

@@ -100,6 +100,12 @@ def pool(init: Any, operation: Any, window: int, stride: int, padding: str) -> A
     return lambda x: lax.reduce_window(x, init, operation, (window, 1), (stride, 1), padding)
 
 
+def beyond(x: Any) -> Any:
+    """The sequence, with NaN where the padded row goes on."""
+    steps = jnp.arange(x.shape[0]).reshape(-1, *(1,) * (x.ndim - 1))
+    return jnp.where(steps < x.shape[0], x, jnp.nan)
+
+
 def fori(x: Any) -> Any:
     return lax.fori_loop(0, x.shape[0], lambda i, total: total + (i + 1) * x[i], jnp.zeros(FEATURES))
 
@@ -356,4 +362,47 @@ NETWORKS = {
     "cosine similarity": Case(lambda w, x: optax.cosine_similarity(x @ w["u"], x).mean()),
 }
 
-TABLE = {**ELEMENTWISE, **REDUCTIONS, **CUMULATIVE, **MOVING, **INDEXING, **WINDOWS, **CONTROL, **NETWORKS}
+# Most padding holds finite numbers; here it does not.
+NAN_BEYOND = {
+    f"NaN beyond, {name}": case
+    for name, case in {
+        "sum": vector(lambda x: beyond(x).sum(0)),
+        "max": vector(lambda x: beyond(x).max(0)),
+        "argmin": Case(lambda w, x: x[jnp.argmin(beyond(x @ w["b"]))]),
+        "product, left": Case(lambda w, x: beyond(x).T @ (x @ w["u"])),
+        "product, right": Case(lambda w, x: (x @ w["u"]).T @ beyond(x)),
+        "product, of a step": Case(lambda w, x: beyond(x) @ w["u"]),
+        "cummax": vector(lambda x: lax.cummax(beyond(x))),
+        "cumsum, reverse": vector(lambda x: lax.cumsum(beyond(x), reverse=True)),
+        "cumlogsumexp": vector(lambda x: lax.cumlogsumexp(beyond(x))),
+        "cumlogsumexp, reverse": vector(lambda x: lax.cumlogsumexp(beyond(x), reverse=True)),
+        "softmax": vector(lambda x: jax.nn.softmax(beyond(x), axis=0)),
+        "sort": vector(lambda x: jnp.sort(beyond(x), axis=0)),
+        "conv": Case(lambda w, x: conv()(w, beyond(x))),
+        "max pool": vector(lambda x: pool(-np.inf, lax.max, 2, 1, "SAME")(beyond(x))),
+        "average pool": vector(lambda x: pool(0.0, lax.add, 2, 2, "VALID")(beyond(x)), shortest=2),
+        "scan": Case(lambda w, x: rnn(w, beyond(x))),
+        "scan, reverse": Case(lambda w, x: rnn(w, beyond(x), reverse=True)),
+        "flip": Case(lambda w, x: jnp.flip(beyond(x), 0) @ w["u"]),
+        "roll": vector(lambda x: jnp.roll(beyond(x), 1, axis=0) * x),
+        "times": Case(lambda w, x: beyond(x) * w["b"] * jnp.roll(x, 1, axis=0)),
+        "cos": Case(lambda w, x: jnp.cos(beyond(x) + w["b"] * jnp.flip(x, 0))),
+        "maximum": Case(lambda w, x: jnp.maximum(beyond(x), w["b"]) + jnp.abs(jnp.clip(beyond(x) + w["b"], 0, 1))),
+        "gather": Case(lambda w, x: beyond(x)[jnp.argsort(x @ w["b"])]),
+        "indices": vector(lambda x: x[jnp.nan_to_num(beyond(x[:, 0]) > 1, nan=9).astype(int) * (x.shape[0] - 1)]),
+        "custom derivative": vector(lambda x: clipped(beyond(x)) + tripled(beyond(x))),
+        "norm": vector(lambda x: jnp.linalg.norm(beyond(x))),
+    }.items()
+}
+
+TABLE = {
+    **ELEMENTWISE,
+    **REDUCTIONS,
+    **CUMULATIVE,
+    **MOVING,
+    **INDEXING,
+    **WINDOWS,
+    **CONTROL,
+    **NETWORKS,
+    **NAN_BEYOND,
+}

@@ -1,5 +1,7 @@
 """Products of matrices and tensors: what is summed over is filled with zeros."""
 
+from collections.abc import Sequence
+
 from ..equation import Equation
 from ..padded import Padded
 from .registry import along, rule
@@ -8,6 +10,12 @@ from .registry import along, rule
 @rule("dot_general", effect=along("sums over", lambda e: e.params["dimension_numbers"][0][0]))
 def dot_general(equation: Equation, x: Padded, y: Padded) -> Padded:
     """Both sides are filled: a zero on one of them does not silence NaN on the other."""
-    x_axes, y_axes = equation.params["dimension_numbers"][0]
-    array = equation.bind(x.fill(0, x_axes), y.fill(0, y_axes))
+    axes = equation.params["dimension_numbers"][0]
+    x, y = (_tame(operand, summed) for operand, summed in zip((x, y), axes, strict=True))
+    array = equation.bind(*(operand.fill(0, summed) for operand, summed in zip((x, y), axes, strict=True)))
     return equation.result(array, is_safe=x.is_safe and y.is_safe)
+
+
+def _tame(x: Padded, summed: Sequence[int]) -> Padded:
+    """Safe padding where a sum does not end it: the slopes of a product are its other factor."""
+    return x.safe() if set(x.ragged_axes) - set(summed) else x

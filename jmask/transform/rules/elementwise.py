@@ -5,15 +5,16 @@ from collections.abc import Hashable
 from typing import Any
 
 import jax
+from jax.extend.core import Literal
 
 from ..equation import Equation
 from ..padded import Padded
 
-# Finite, with finite slopes, wherever their operands are: garbage in the padding does no harm.
+# The slopes of these are finite wherever their operands are, infinite or not a number: whatever the padding holds, a
+# cotangent of 0 stays 0.
 _TAME = """
-    abs add add_any and ceil clamp conj convert_element_type copy cos eq erf erfc floor ge gt imag is_finite le logistic
-    lt max min mul ne neg nextafter not or real reduce_precision round select_n sign sin square stop_gradient sub tanh
-    xor
+    add add_any and ceil clamp conj convert_element_type copy eq floor ge gt imag is_finite le lt max min ne neg
+    nextafter not or real reduce_precision round select_n sign stop_gradient sub xor
 """
 TAME = frozenset(_TAME.split())
 
@@ -21,14 +22,19 @@ TAME = frozenset(_TAME.split())
 def evaluate(equation: Equation, *operands: Padded) -> list[Padded]:
     """The primitive on padded arrays.
 
-    Where it may be infinite, or have infinite slopes, its operands get safe padding first: a cotangent of 0 times an
-    infinite slope would be NaN.
+    Where it may have infinite slopes, its operands get safe padding first: a cotangent of 0 times an infinite slope
+    would be NaN. Slopes of a product are its other factor.
     """
-    if equation.name not in TAME and equation.has_inexact_results:
+    if not _is_tame(equation) and equation.has_inexact_results:
         operands = tuple(x.safe() for x in operands)
     arrays = equation.bind(*(x.array for x in operands))
     is_safe = all(x.is_safe for x in operands)
     return equation.results(arrays if equation.eqn.primitive.multiple_results else [arrays], is_safe=is_safe)
+
+
+def _is_tame(equation: Equation) -> bool:
+    is_scaled = equation.name == "mul" and any(isinstance(var, Literal) for var in equation.eqn.invars)
+    return is_scaled or equation.name in TAME
 
 
 def is_elementwise(equation: Equation) -> bool:
