@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
+from jax import lax
 
 from ..masked import Masked
 from ..segments import refuse_segments
@@ -38,9 +39,11 @@ def crop(x: Any, cropping: int | Sequence[int] = (1, 1)) -> Any:
         return _cut(jnp.asarray(x), axis, left, right)
     refuse_segments(x, "`crop`")
     x = _to_one_side(x)
+    values = _cut(x.values, axis, left, right)
     # The mask loses its last real steps where the padding is, and its length with them.
-    ends = (left + right, 0) if x.padding_side == "right" else (0, left + right)
-    return Masked(_cut(x.values, axis, left, right), _cut(x.mask, axis, *ends), x.padding_side)
+    start = left + right if x.padding_side == "right" else 0
+    mask = lax.dynamic_slice_in_dim(jnp.asarray(x.mask), start, values.shape[axis], axis)
+    return Masked(values, mask, x.padding_side)
 
 
 def zero_pad(x: Any, padding: int | Sequence[int] = 1) -> Any:

@@ -116,7 +116,7 @@ def average(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
     aligned = align(xs, "average")
     dtype = jnp.result_type(*map(values_of, xs))
     wide = jnp.promote_types(dtype, jnp.float32)
-    total = functools.reduce(jnp.add, [_filled(x, 0, wide) for x in aligned])
+    total = functools.reduce(jnp.add, [_values(x, wide, 0 if merge == "union" else None) for x in aligned])
     mean = total / (len(xs) if merge == "intersection" else _num_present(aligned))
     return _marked(xs, aligned, mean.astype(dtype) if jnp.issubdtype(dtype, jnp.inexact) else mean, "average", merge)
 
@@ -129,20 +129,22 @@ def check_pair(xs: Any, name: str) -> None:
 
 
 def _fold(xs: Sequence[Any], name: str, combine: Callable, identity: Callable[[Any], Any], merge: Merge) -> Any:
-    """The inputs combined from left to right, where padding is the identity of the operation."""
+    """The inputs combined from left to right; in a union padding is the identity of the operation."""
     check_merge(merge)
     aligned = align(xs, name)
     if len(xs) == 1:
         return xs[0]
     dtype = jnp.result_type(*map(values_of, xs))
-    values = functools.reduce(combine, [_filled(x, identity(dtype), dtype) for x in aligned])
+    # A factor is the derivative of the others, so it must be finite at padding too; a term is not.
+    is_filled = merge == "union" or combine is jnp.multiply
+    values = functools.reduce(combine, [_values(x, dtype, identity(dtype) if is_filled else None) for x in aligned])
     return _marked(xs, aligned, values, name, merge)
 
 
-def _filled(x: Any, identity: Any, dtype: Any) -> Any:
-    """Values of the common dtype, in which the identity is one for all inputs."""
+def _values(x: Any, dtype: Any, padding: Any = None) -> Any:
+    """Values of the common dtype, in which the identity is one for all inputs; padding as it is if it is None."""
     values = jnp.asarray(values_of(x), dtype)
-    return fill(x.with_values(values), identity) if isinstance(x, Masked) else values
+    return values if padding is None or not isinstance(x, Masked) else fill(x.with_values(values), padding)
 
 
 def _num_present(xs: Sequence[Any]) -> Any:
