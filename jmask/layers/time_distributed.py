@@ -60,6 +60,7 @@ class TimeDistributed(Layer):
 
     def init(self, key: Any, inputs: Any) -> Any:
         """The parameters of the layer."""
+        _check(jax.tree.leaves(inputs, is_leaf=is_masked))
         return initialise(self.layer, key, (eval_shape(_as_batch, inputs),))
 
     def call(self, params: Any, inputs: Any, training: bool = False, key: Any = None) -> Any:
