@@ -157,11 +157,11 @@ def _binary(function: Callable, *, guarded: bool, swap: bool = False) -> Callabl
             elif not host:
                 return NotImplemented
         _check_shapes(name, self, other)
-        mask, ids, side = _intersect(self, other) if isinstance(other, Arithmetic) else _marks(self)
+        mask, ids, side = intersect(self, other) if isinstance(other, Arithmetic) else _marks(self)
         # The mask of the result: a real step of one operand may stand against padding of the other.
         left, right = (_operand(x, mask if guarded or host else None, self.ndim) for x in (self, other))
         values = function(right, left) if swap else function(left, right)
-        return _rebuild(self, np.asarray(values) if host else values, mask, ids, side)
+        return rebuild(self, np.asarray(values) if host else values, mask, ids, side)
 
     return method
 
@@ -170,7 +170,8 @@ def _marks(x: Any) -> tuple[Any, Any, Any]:
     return x.mask, x.segments, x.padding_side
 
 
-def _intersect(x: Any, y: Any) -> tuple[Any, Any, Any]:
+def intersect(x: Any, y: Any) -> tuple[Any, Any, Any]:
+    """Mask, segments and padding side of what two `Masked` give step by step."""
     mask, ids = join((x.mask, x.segments), (y.mask, y.segments))
     if mask is x.mask:
         return mask, ids, x.padding_side
@@ -179,7 +180,8 @@ def _intersect(x: Any, y: Any) -> tuple[Any, Any, Any]:
     return mask, ids, x.padding_side if same_axes and x.padding_side == y.padding_side else None
 
 
-def _rebuild(x: Any, values: Any, mask: Any, ids: Any, side: Any) -> Any:
+def rebuild(x: Any, values: Any, mask: Any, ids: Any, side: Any) -> Any:
+    """`x` with other values, and with marks that are repeated where the values are."""
     leading = values.shape[: mask.ndim]
     if tuple(leading) != tuple(mask.shape):  # an axis of size 1 was broadcast: a row repeated, or one step along time
         mask, ids = (None if array is None else jnp.broadcast_to(array, leading) for array in (mask, ids))

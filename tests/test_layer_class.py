@@ -55,7 +55,9 @@ def test_options_are_keyword_only_in_every_layer():
         "Activation": ["activation"],
         "Bidirectional": ["layer"],
         "Concatenate": ["axis"],
+        "Cropping1D": ["cropping"],
         "Dense": ["units"],
+        "Dot": ["axes"],
         "Dropout": ["rate"],
         "Embedding": ["input_dim", "output_dim"],
         "GRU": ["units"],
@@ -65,11 +67,17 @@ def test_options_are_keyword_only_in_every_layer():
         "Lambda": ["function"],
         "Masking": ["mask_value"],
         "PerSequence": ["function"],
+        "Permute": ["dims"],
         "RNN": ["cell"],
+        "RepeatVector": ["n"],
+        "Reshape": ["target_shape"],
         "SimpleRNN": ["units"],
         "SimpleRNNCell": ["units"],
         "Softmax": ["axis"],
         "StackedRNNCells": ["cells"],
+        "TimeDistributed": ["layer"],
+        "UpSampling1D": ["size"],
+        "ZeroPadding1D": ["padding"],
     }
     for name, layer in vars(jm.layers).items():
         if isinstance(layer, type):

@@ -156,6 +156,7 @@ def normal(s):
     return (s - s.mean(-1, keepdims=True)) / np.sqrt(s.var(-1, keepdims=True) + 1)
 
 
+RELU = jm.layers.Activation("relu")
 KEEPS = {
     "-x": (lambda x: -x, lambda s: -s),
     "x * 2 + 1": (lambda x: x * 2 + 1, lambda s: s * 2 + 1),
@@ -178,12 +179,18 @@ KEEPS = {
     "concatenate": (lambda x: jm.ops.concatenate([x, x * 2]), lambda s: np.concatenate([s, 2 * s], -1)),
     "add": (lambda x: jm.ops.add([x, x * 2, jnp.ones((1, 1, 2))]), lambda s: 3 * s + 1),
     "union": (lambda x: jm.ops.add([x, x * 2], merge="union"), lambda s: 3 * s),
+    "average": (lambda x: jm.ops.average([x, x * 2], merge="union"), lambda s: 1.5 * s),
+    "up_sample": (lambda x: jm.ops.up_sample(x, 2), lambda s: np.repeat(s, 2, axis=0)),
+    "reshape": (lambda x: jm.ops.reshape(x, (-1, 1)), lambda s: s.reshape(-1, 1)),
     "compact": (lambda x: jm.compact(x)[0], lambda s: s),
     "and back": (lambda x: jm.compact(x)[1](jm.compact(x)[0] * 2), lambda s: 2 * s),
     "Dense": (lambda x: jm.layers.Dense(3).apply({"kernel": jnp.ones((2, 3))}, x), lambda s: s @ np.ones((2, 3))),
     "Activation": (lambda x: jm.layers.Activation("relu")(x), lambda s: np.maximum(s, 0)),
     "Dropout": (lambda x: jm.layers.Dropout(0.5)(x), lambda s: s),
     "Add": (lambda x: jm.layers.Add()([x, x]), lambda s: s + s),
+    "Multiply": (lambda x: jm.layers.Multiply()([x, x]), np.square),
+    "Permute": (lambda x: jm.layers.Permute((1, 3, 2))(x[..., None])[..., 0, :], lambda s: s),
+    "TimeDistributed": (lambda x: jm.layers.TimeDistributed(RELU).apply({}, x), lambda s: np.maximum(s, 0)),
     "Lambda": (lambda x: jm.layers.Lambda(jnp.square, supports_masking=True, supports_segments=True)(x), np.square),
 }  # fmt: skip
 
@@ -340,6 +347,11 @@ REFUSED = {
     "softmax": lambda x: jm.ops.softmax(x, 1),
     "concatenate": lambda x: jm.ops.concatenate([x, x], axis=1),
     "add": lambda x: jm.ops.add([x, x.with_segments(None)], merge="union"),
+    "average": lambda x: jm.ops.average([x, x.with_segments(None)], merge="union"),
+    "dot": lambda x: jm.ops.dot([x, x]),
+    "crop": lambda x: jm.ops.crop(x),
+    "zero_pad": lambda x: jm.ops.zero_pad(x),
+    "reshape": lambda x: jm.ops.reshape(x, (-1, 4)),
     "unpad": jm.unpad,
     "to_attention_mask": jm.to_attention_mask,
     "lengths": lambda x: x.lengths,
@@ -347,6 +359,9 @@ REFUSED = {
     "as_masked": lambda x: jm.as_masked(x, x.mask),
     "GlobalAveragePooling1D": lambda x: jm.layers.GlobalAveragePooling1D()(x),
     "Softmax": lambda x: jm.layers.Softmax(axis=1)(x),
+    "Dot": lambda x: jm.layers.Dot(2)([x, x]),
+    "Cropping1D": lambda x: jm.layers.Cropping1D()(x),
+    "ZeroPadding1D": lambda x: jm.layers.ZeroPadding1D()(x),
     "Lambda": lambda x: jm.layers.Lambda(jnp.square, supports_masking=True)(x),
     "mask": lambda x: jm.layers.Activation("relu")(x, mask=~~x.mask),
 }

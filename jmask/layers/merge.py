@@ -1,26 +1,27 @@
 """Layers of several inputs, and the one that removes the time axis."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 from .. import ops
+from ..ops.dot import check_axes
 from ..ops.merge import Merge, check_merge
 from .base import Layer
 
 
-class Add(Layer):
-    """The sum of a list of inputs, step by step (see `jm.ops.add`).
+class Elementwise(Layer):
+    """A list of inputs, `[(batch, time, ...), ...]`, merged into one step by step.
+
+    An input of lower rank, `(batch, features)`, belongs to the sequence and takes part in each of its steps.
 
     Attributes:
         merge: `"intersection"`: a step is real where it is in all inputs; `"union"`: where it is in any.
-
-    >>> import jax.numpy as jnp, jmask as jm
-    >>> jm.layers.Add()([jnp.ones(2), jnp.ones(2)]).tolist()
-    [2.0, 2.0]
     """
 
     supports_segments = True
     takes_masked = True
+    function: ClassVar[Callable[..., Any]]
 
     _: dataclasses.KW_ONLY
     merge: Merge = "intersection"
@@ -31,12 +32,123 @@ class Add(Layer):
 
     @property
     def uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
-        """In a union the mask decides which inputs a step sums."""
+        """In a union the mask decides which inputs a step is made of."""
         return self.merge == "union"
 
     def call(self, params: Any, inputs: Any) -> Any:
         """`[(batch, time, ...), ...]` -> `(batch, time, ...)`."""
-        return ops.add(inputs, merge=self.merge)
+        return type(self).function(inputs, merge=self.merge)
+
+
+class Add(Elementwise):
+    """The sum of a list of inputs, step by step (see `jm.ops.add`).
+
+    Attributes:
+        merge: `"intersection"`: a step is real where it is in all inputs; `"union"`: where it is in any.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.layers.Add()([jnp.ones(2), jnp.ones(2)]).tolist()
+    [2.0, 2.0]
+    """
+
+    function = staticmethod(ops.add)
+
+
+class Subtract(Elementwise):
+    """The first of two inputs minus the second, step by step (see `jm.ops.subtract`).
+
+    Attributes:
+        merge: as of `Add`; in a union an input counts as 0 where it has no step.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.layers.Subtract()([jnp.array([5.0]), jnp.array([3.0])]).tolist()
+    [2.0]
+    """
+
+    function = staticmethod(ops.subtract)
+
+
+class Multiply(Elementwise):
+    """The product of a list of inputs, step by step (see `jm.ops.multiply`).
+
+    Attributes:
+        merge: as of `Add`; in a union an input counts as 1 where it has no step.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.layers.Multiply()([jnp.array([5.0]), jnp.array([3.0])]).tolist()
+    [15.0]
+    """
+
+    function = staticmethod(ops.multiply)
+
+
+class Average(Elementwise):
+    """The mean of a list of inputs, step by step (see `jm.ops.average`).
+
+    Attributes:
+        merge: as of `Add`; in a union the mean is over the inputs that have the step.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.layers.Average()([jnp.array([5.0]), jnp.array([3.0])]).tolist()
+    [4.0]
+    """
+
+    function = staticmethod(ops.average)
+
+
+class Maximum(Elementwise):
+    """The largest of a list of inputs, entry by entry (see `jm.ops.maximum`).
+
+    Attributes:
+        merge: as of `Add`; in a union an input has no part where it has no step.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.layers.Maximum()([jnp.array([5.0]), jnp.array([3.0])]).tolist()
+    [5.0]
+    """
+
+    function = staticmethod(ops.maximum)
+
+
+class Minimum(Elementwise):
+    """The smallest of a list of inputs, entry by entry (see `jm.ops.minimum`).
+
+    Attributes:
+        merge: as of `Add`; in a union an input has no part where it has no step.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.layers.Minimum()([jnp.array([5.0]), jnp.array([3.0])]).tolist()
+    [3.0]
+    """
+
+    function = staticmethod(ops.minimum)
+
+
+class Dot(Layer):
+    """The dot product of two inputs along one axis of each (see `jm.ops.dot`).
+
+    Attributes:
+        axes: the axis of both that is summed over, or one axis for each; 0, the batch, is none of them.
+        normalize: whether vectors are brought to length 1 first, for the cosine of their angle.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.layers.Dot(axes=1)([jnp.array([[1.0, 2.0]]), jnp.array([[3.0, 4.0]])]).tolist()
+    [[11.0]]
+    """
+
+    takes_masked = True
+
+    axes: int | Sequence[int]
+    _: dataclasses.KW_ONLY
+    normalize: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks the axes while the user's line is still on the stack."""
+        check_axes(self.axes)
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        """`[(batch, ...), (batch, ...)]` -> one array with the axes that stay."""
+        return ops.dot(inputs, self.axes, normalize=self.normalize)
 
 
 class Concatenate(Layer):

@@ -2,11 +2,19 @@
 
 from .batch_norm import batch_moments as batch_moments
 from .batch_norm import batch_norm as batch_norm
+from .concatenate import concatenate as concatenate
+from .crop import crop as crop
+from .crop import zero_pad as zero_pad
+from .dot import dot as dot
 from .dropout import dropout as dropout
 from .linear import dense as dense
 from .linear import embed as embed
 from .merge import add as add
-from .merge import concatenate as concatenate
+from .merge import average as average
+from .merge import maximum as maximum
+from .merge import minimum as minimum
+from .merge import multiply as multiply
+from .merge import subtract as subtract
 from .moments import std as std
 from .moments import var as var
 from .normalise import layer_norm as layer_norm
@@ -18,5 +26,10 @@ from .reduce import mean_pool as mean_pool
 from .reduce import min as min
 from .reduce import prod as prod
 from .reduce import sum as sum
+from .reshape import flatten as flatten
+from .reshape import permute as permute
+from .reshape import repeat_vector as repeat_vector
+from .reshape import reshape as reshape
+from .reshape import up_sample as up_sample
 from .softmax import softmax as softmax
 from .time import flip as flip

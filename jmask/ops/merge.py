@@ -1,37 +1,18 @@
-"""Several inputs into one: sums, and concatenation over time or features."""
+"""Several inputs into one, step by step: sums, products, means and extremes."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import jax.numpy as jnp
 
-from ..arithmetic import intersect_masks, join
-from ..masked import Masked, PaddingSide, fill, mask_of, segments_of, values_of
+from ..arithmetic import expand, intersect
+from ..masked import Masked, fill, mask_of, segments_of, values_of
 from ..segments import refuse_segments
+from .alignment import align, masked_like
+from .reduce import highest, lowest
 
 Merge = Literal["intersection", "union"]
-
-
-def merge_masks(masks: Sequence[Any], merge: Merge = "intersection") -> Any:
-    """The mask of a merged step.
-
-    Args:
-        masks: bool arrays of one shape, or None where all is real.
-        merge: `"intersection"`: real where all inputs are; `"union"`: real where any is.
-
-    Returns:
-        The mask, or None if everything is real.
-
-    Raises:
-        ValueError: another word for `merge`.
-    """
-    check_merge(merge)
-    if merge == "intersection":
-        return functools.reduce(intersect_masks, masks, None)
-    if any(mask is None for mask in masks):
-        return None
-    return functools.reduce(lambda a, b: a if a is b else a | b, masks)
 
 
 def check_merge(merge: str) -> None:
@@ -44,7 +25,9 @@ def add(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
     """The sum of several inputs, step by step.
 
     Args:
-        xs: `Masked` or arrays of one rank whose shapes broadcast, `(batch, time, ...)`.
+        xs: `Masked` or arrays whose shapes broadcast, `(batch, time, ...)`. One of lower rank, `(batch, features)`,
+            belongs to the sequence: it takes part in each of its steps, and has none of its own. A number for each
+            step, `(batch, time)`, therefore needs a feature axis, `x[..., None]`.
         merge: `"intersection"`: a step is real where it is in all inputs, and an array counts as all real;
             `"union"`: where it is in any, and an input adds 0 at its padded steps. Packed rows meet step by step
             where their ids are equal, as in `x + y`; in a union all inputs must have the segments of one of them.
@@ -53,8 +36,8 @@ def add(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
         The sum; a `Masked` unless no step is padding. An empty row holds no real step and passes no gradient.
 
     Raises:
-        ValueError: no inputs, ranks or masks that do not fit, another word for `merge`, or a union of rows that are
-            packed in different ways.
+        ValueError: no inputs, shapes or masks that do not fit, another word for `merge`, packed rows with an input of
+            lower rank, or a union of rows that are packed in different ways.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x, y = (jm.from_lengths(jnp.ones((1, 3)), [n]) for n in (1, 2))
@@ -62,83 +45,148 @@ def add(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
     Masked(float32[1, 3], lengths=[2])
     [[2 1 ·]]
     """
-    _check_inputs(xs, "add")
-    if merge == "intersection":
-        return functools.reduce(lambda a, b: a + b, xs)
-    _check_union(xs)
-    mask = merge_masks([mask_of(x) for x in xs], merge)
-    values = functools.reduce(lambda a, b: a + b, [fill(x, 0) for x in xs])
-    return values if mask is None else _masked_like(xs, values, mask, segments_of(xs[0]))
+    return _fold(xs, "add", jnp.add, lambda dtype: 0, merge)
 
 
-def concatenate(xs: Sequence[Any], axis: int = -1) -> Any:
-    """Concatenation, values and masks together.
+def subtract(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
+    """The first of two inputs minus the second, step by step; arguments and masks as in `jm.ops.add`.
 
-    Args:
-        xs: `Masked` or arrays of one rank; an array counts as all real.
-        axis: over the last masked axis (time) the masks are concatenated too, and padding stays where it is, in the
-            middle of the longer rows; over a feature axis a step is real where it is in all inputs, of packed rows
-            where it is in the same sequence of all. Over the batch axis an input that is not packed joins packed ones
-            as rows of one sequence each, with id 1.
-
-    Returns:
-        The concatenation; a `Masked` if any input is one. An empty row stays empty and passes no gradient.
+    In a union an input counts as 0 at its padded steps.
 
     Raises:
-        ValueError: no inputs, ranks or masks that do not fit, or packed rows over time.
+        ValueError: not two inputs, or as for `jm.ops.add`.
 
     >>> import jax.numpy as jnp, jmask as jm
-    >>> x = jm.from_lengths(jnp.array([[1, 2]]), [1])
-    >>> jm.ops.concatenate([x, x + 2], axis=1)
-    Masked(int32[1, 4], lengths=[2])
-    [[1 · 3 ·]]
+    >>> jm.ops.subtract([jnp.array([5.0]), jnp.array([3.0])]).tolist()
+    [2.0]
     """
-    _check_inputs(xs, "concatenate")
-    values = jnp.concatenate([values_of(x) for x in xs], axis)
-    found = [x for x in xs if isinstance(x, Masked)]
-    if not found:
+    check_pair(xs, "subtract")
+    return _fold(xs, "subtract", jnp.subtract, lambda dtype: 0, merge)
+
+
+def multiply(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
+    """The product of several inputs, step by step; arguments and masks as in `jm.ops.add`.
+
+    In a union an input counts as 1 at its padded steps.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.ops.multiply([jm.from_lengths(jnp.ones((1, 2, 3)), [1]), jnp.array([[2.0, 3.0, 4.0]])])[0, 0].fill().tolist()
+    [2.0, 3.0, 4.0]
+    """
+    return _fold(xs, "multiply", jnp.multiply, lambda dtype: 1, merge)
+
+
+def maximum(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
+    """The largest of several inputs, entry by entry; arguments and masks as in `jm.ops.add`.
+
+    In a union an input has no part in its padded steps.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.ops.maximum([jnp.array([5, -3]), jnp.array([3, -1])]).tolist()
+    [5, -1]
+    """
+    return _fold(xs, "maximum", jnp.maximum, lowest, merge)
+
+
+def minimum(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
+    """The smallest of several inputs, entry by entry; arguments and masks as in `jm.ops.add`.
+
+    In a union an input has no part in its padded steps.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.ops.minimum([jnp.array([5, -3]), jnp.array([3, -1])]).tolist()
+    [3, -3]
+    """
+    return _fold(xs, "minimum", jnp.minimum, highest, merge)
+
+
+def average(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
+    """The mean of several inputs, step by step; arguments and masks as in `jm.ops.add`.
+
+    In a union the sum at a step is divided by the number of inputs that have the step. Sums are taken in float32 at
+    least; integers have a float mean.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> x, y = (jm.from_lengths(jnp.full((1, 3), 2.0 * n), [n]) for n in (1, 2))
+    >>> jm.ops.average([x, y], merge="union")
+    Masked(float32[1, 3], lengths=[2])
+    [[3 4 ·]]
+    """
+    check_merge(merge)
+    aligned = align(xs, "average")
+    dtype = jnp.result_type(*map(values_of, xs))
+    wide = jnp.promote_types(dtype, jnp.float32)
+    total = functools.reduce(jnp.add, [_values(x, wide, 0 if merge == "union" else None) for x in aligned])
+    mean = total / (len(xs) if merge == "intersection" else _num_present(aligned))
+    return _marked(xs, aligned, mean.astype(dtype) if jnp.issubdtype(dtype, jnp.inexact) else mean, "average", merge)
+
+
+def check_pair(xs: Any, name: str) -> None:
+    """Refuses what is no list of two inputs."""
+    if not isinstance(xs, (list, tuple)) or len(xs) != 2:
+        received = f"a list of {len(xs)}" if isinstance(xs, (list, tuple)) else repr(xs)
+        raise ValueError(f"`{name}` takes a list of two inputs; received {received}.")
+
+
+def _fold(xs: Sequence[Any], name: str, combine: Callable, identity: Callable[[Any], Any], merge: Merge) -> Any:
+    """The inputs combined from left to right; in a union padding is the identity of the operation."""
+    check_merge(merge)
+    aligned = align(xs, name)
+    if len(xs) == 1:
+        return xs[0]
+    dtype = jnp.result_type(*map(values_of, xs))
+    # A factor is the derivative of the others, so it must be finite at padding too; a term is not.
+    is_filled = merge == "union" or combine is jnp.multiply
+    values = functools.reduce(combine, [_values(x, dtype, identity(dtype) if is_filled else None) for x in aligned])
+    return _marked(xs, aligned, values, name, merge)
+
+
+def _values(x: Any, dtype: Any, padding: Any = None) -> Any:
+    """Values of the common dtype, in which the identity is one for all inputs; padding as it is if it is None."""
+    values = jnp.asarray(values_of(x), dtype)
+    return values if padding is None or not isinstance(x, Masked) else fill(x.with_values(values), padding)
+
+
+def _num_present(xs: Sequence[Any]) -> Any:
+    """How many inputs have each step, at least 1."""
+    present = [1 if mask_of(x) is None else expand(x.mask, x.ndim).astype(jnp.int32) for x in xs]
+    return jnp.maximum(sum(present), 1)
+
+
+def _marked(xs: Sequence[Any], aligned: Sequence[Any], values: Any, name: str, merge: Merge) -> Any:
+    """The merged values, under the mask that they have."""
+    marks = _intersection(aligned) if merge == "intersection" else _union(xs, name)
+    if marks is None:
         return values
-    axis, mask_ndim = axis % values.ndim, found[0].mask.ndim
-    if axis >= mask_ndim:
-        mask, segments = functools.reduce(join, [(mask_of(x), segments_of(x)) for x in xs])
-        return _masked_like(xs, values, mask, segments)
-    is_time = axis == mask_ndim - 1
-    for x in xs if is_time else ():
-        refuse_segments(x, "`concatenate` over time")
-    masks = [jnp.ones(x.shape[:mask_ndim], bool) if mask_of(x) is None else x.mask for x in xs]
-    segments = None
-    if any(segments_of(x) is not None for x in xs):
-        ids = [mask if segments_of(x) is None else x.segments for x, mask in zip(xs, masks, strict=True)]
-        segments = jnp.concatenate([array.astype(jnp.int32) for array in ids], axis)
-    return Masked(values, jnp.concatenate(masks, axis), None if is_time else _common_side(xs), segments)
+    mask, leading = marks.mask, values.shape[: marks.mask.ndim]
+    if tuple(leading) == tuple(mask.shape):
+        return Masked(values, mask, marks.padding_side, marks.segments)
+    ids = marks.segments
+    return Masked(
+        values, jnp.broadcast_to(mask, leading), None, None if ids is None else jnp.broadcast_to(ids, leading)
+    )
 
 
-def _common_side(xs: Sequence[Any]) -> Any:
-    sides = {getattr(x, "padding_side", None) for x in xs}
-    return sides.pop() if len(sides) == 1 else None
+def _intersection(xs: Sequence[Any]) -> Masked | None:
+    """Mask, segments and side of the steps that all inputs have, without values; None if all is real."""
+
+    def both(x: Masked, y: Masked) -> Masked:
+        mask, ids, side = intersect(x, y)
+        return Masked(None, mask, side, ids)
+
+    found = [x for x in xs if isinstance(x, Masked)]
+    return functools.reduce(both, found) if found else None
 
 
-def _masked_like(xs: Sequence[Any], values: Any, mask: Any, segments: Any) -> Masked:
-    """The merged values under their mask; if it is the mask of an input, the padding side is known too."""
-    side: PaddingSide = next((x.padding_side for x in xs if isinstance(x, Masked) and x.mask is mask), None)
-    return Masked(values, mask, side, segments)
-
-
-def _check_union(xs: Sequence[Any]) -> None:
-    """Refuses a union in which a step could belong to two sequences."""
+def _union(xs: Sequence[Any], name: str) -> Masked | None:
+    """The same for the steps that any input has; inputs of lower rank have none."""
     if len({id(segments_of(x)) for x in xs}) > 1:
         remedy = "Use `merge='intersection'`, or unpack them first, `jm.unpack_batch(x, num_sequences, length)`."
         for x in xs:
-            refuse_segments(x, "`add` in a union with rows that are not packed alike", remedy)
-
-
-def _check_inputs(xs: Sequence[Any], name: str) -> None:
-    if not isinstance(xs, (list, tuple)) or not xs:
-        raise ValueError(f"`{name}` takes a list of one or more inputs; received {xs!r}.")
-    ranks = {x.ndim for x in xs}
-    mask_shapes = {tuple(x.mask.shape) for x in xs if isinstance(x, Masked)}
-    if len(ranks) > 1 or len({len(shape) for shape in mask_shapes}) > 1:
-        raise ValueError(
-            f"`{name}` takes inputs of one rank with masks of one rank; received values {[tuple(x.shape) for x in xs]} "
-            f"and masks {sorted(mask_shapes)}. Add axes with indexing, e.g. `x[:, None]`."
-        )
+            refuse_segments(x, f"`{name}` in a union with rows that are not packed alike", remedy)
+    ndim = max(x.ndim for x in xs)
+    masks = [mask_of(x) for x in xs if x.ndim == ndim]
+    if any(mask is None for mask in masks):
+        return None
+    mask = functools.reduce(lambda a, b: a if a is b else a | b, masks)
+    return masked_like(xs, None, mask, segments_of(xs[0]))

@@ -4,9 +4,19 @@ from .batch_norm import CASES as BATCH_NORM_CASES
 from .case import Case as Case
 from .layers import CASES as LAYER_CASES
 from .masked import CASES as MASKED_CASES
+from .merging import CASES as MERGING_CASES
 from .ops import CASES as OP_CASES
 from .reductions import CASES as REDUCTION_CASES
 from .rnn import CASES as RNN_CASES
 from .vmap import CASES as VMAP_CASES
 
-CASES = [*REDUCTION_CASES, *OP_CASES, *MASKED_CASES, *RNN_CASES, *LAYER_CASES, *BATCH_NORM_CASES, *VMAP_CASES]
+CASES = [
+    *REDUCTION_CASES,
+    *OP_CASES,
+    *MASKED_CASES,
+    *RNN_CASES,
+    *LAYER_CASES,
+    *BATCH_NORM_CASES,
+    *MERGING_CASES,
+    *VMAP_CASES,
+]

@@ -173,6 +173,20 @@ def merging() -> Example:
     return Example(jm.Model([x, y], both), (sequences(), sequences((1, 2, 4), seed=1)))
 
 
+def reshaping() -> Example:
+    """Vectors that belong to sequences, and other numbers of steps."""
+    x, vector = jm.Input((None, FEATURES), masked=True), jm.Input((FEATURES,))
+    h = L.Cropping1D((1, 0))(L.ZeroPadding1D((2, 1))(L.Multiply()([x, vector])))
+    h = L.Reshape((-1, FEATURES, 1))(L.UpSampling1D(2)(L.TimeDistributed(L.Dense(FEATURES))(h)))
+    outputs = [
+        L.Permute((1, 3, 2))(h),
+        L.Reshape((-1,))(h),
+        L.Reshape((-1, 2 * FEATURES))(h),
+        L.RepeatVector(2)(vector),
+    ]
+    return Example(jm.Model([x, vector], outputs), (sequences(), sequences(seed=1).fill(0)[:, 0]))
+
+
 def operators() -> Example:
     x, y = jm.Input((None, FEATURES), masked=True, name="x"), jm.Input((None, FEATURES), masked=True, name="y")
     z = (2 - x * y / 3.0 + x**2)[:, 1:] @ np.ones((FEATURES, 1), np.float32)
@@ -240,6 +254,7 @@ EXAMPLES: dict[str, Callable[[], Example]] = {
         residual,
         states,
         merging,
+        reshaping,
         operators,
         by_hand,
         halves,

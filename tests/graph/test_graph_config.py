@@ -51,11 +51,13 @@ class Options2(NamedTuple):
 LAYERS = {
     "Activation": (L.Activation(double), (X,)),
     "Add": (L.Add(merge="union"), ([X, sequences(seed=1)],)),
+    "Average": (L.Average(merge="union"), ([X, sequences(seed=1)],)),
     "Bidirectional": (
         L.Bidirectional(L.LSTM(2), merge_mode="sum", backward_layer=L.LSTM(2, activation="relu", use_bias=False)),
         (X,),
     ),
     "Concatenate": (L.Concatenate(axis=1), ([X, sequences(seed=1)],)),
+    "Cropping1D": (L.Cropping1D((2, 0)), (X,)),
     "Dense": (
         L.Dense(
             3, activation=double, kernel_initializer=scaled_uniform, bias_initializer="ones", param_dtype=jnp.bfloat16
@@ -63,8 +65,10 @@ LAYERS = {
         (X,),
     ),
     "BatchNormalization": (L.BatchNormalization(momentum=0.5, scale=False, axis_name=("data", "rows")), (X,)),
+    "Dot": (L.Dot((1, -2), normalize=True), ([X, sequences(seed=1)],)),
     "Dropout": (L.Dropout(0.25, name="drop"), (X,)),
     "Embedding": (L.Embedding(7, 3, mask_zero=True, embeddings_initializer="normal"), (ids(),)),
+    "Flatten": (L.Flatten(), (X.fill(0),)),
     "GlobalAveragePooling1D": (L.GlobalAveragePooling1D(keepdims=True), (X,)),
     "GRU": (L.GRU(2, reset_after=False, go_backwards=True, zero_output_for_mask=False), (X,)),
     "GRUCell": (L.RNN(L.GRUCell(2, reset_after=False)), (X,)),
@@ -73,12 +77,22 @@ LAYERS = {
     "Lambda": (L.Lambda(double, supports_masking=True), (X,)),
     "LayerNormalization": (L.LayerNormalization(epsilon=0.5, center=False), (X,)),
     "Masking": (L.Masking(mask_value=float("nan")), (X,)),
+    "Maximum": (L.Maximum(merge="union"), ([X, sequences(seed=1)],)),
+    "Minimum": (L.Minimum(name="least"), ([X, sequences(seed=1)],)),
+    "Multiply": (L.Multiply(merge="union"), ([X, sequences(seed=1)],)),
     "PerSequence": (L.PerSequence(double, lengths="t", constraints=["t >= 2"]), (X,)),
+    "Permute": (L.Permute((2, 1)), (X.fill(0),)),
     "RNN": (L.RNN(Running(), return_sequences=True), (X,)),
+    "RepeatVector": (L.RepeatVector(3), (X.fill(0)[:, 0],)),
+    "Reshape": (L.Reshape((-1, 1)), (X,)),
     "SimpleRNN": (L.SimpleRNN(2, activation=double, unroll=True), (X,)),
     "SimpleRNNCell": (L.RNN(L.SimpleRNNCell(2, use_bias=False)), (X,)),
     "Softmax": (L.Softmax(axis=1), (X,)),
     "StackedRNNCells": (L.RNN(L.StackedRNNCells([L.GRUCell(2), L.LSTMCell(3)]), return_sequences=True), (X,)),
+    "Subtract": (L.Subtract(merge="union"), ([X, sequences(seed=1)],)),
+    "TimeDistributed": (L.TimeDistributed(L.Dense(3, activation="relu")), (X,)),
+    "UpSampling1D": (L.UpSampling1D(3), (X,)),
+    "ZeroPadding1D": (L.ZeroPadding1D(2), (X,)),
 }
 
 

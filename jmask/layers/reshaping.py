@@ -1,0 +1,178 @@
+"""Layers without parameters that give the same entries another shape, or add and take away steps."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from .. import ops
+from ..ops.crop import pair_of
+from ..ops.reshape import check_dims, check_repetitions, check_target_shape
+from .base import Layer
+
+
+class Flatten(Layer):
+    """All axes behind the batch as one; a mask over time is refused (see `jm.ops.flatten`).
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.layers.Flatten()(jnp.ones((2, 3, 4))).shape
+    (2, 12)
+    """
+
+    supports_segments = True
+    takes_masked = True
+    uses_mask = False
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        """`(batch, ...)` -> `(batch, features)`."""
+        return ops.flatten(inputs)
+
+
+class Reshape(Layer):
+    """Another shape behind the batch axis, in which time stays in front (see `jm.ops.reshape`).
+
+    Attributes:
+        target_shape: the sizes behind the batch axis, one of which may be -1. `(-1, 2, 3)` splits the features of
+            each step of a sequence; `(-1, k)` makes steps of k features, of parts of steps or of several in a row.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.layers.Reshape((-1, 2, 3))(jm.from_lengths(jnp.ones((2, 5, 6)), [5, 1])).shape
+    (2, 5, 2, 3)
+    """
+
+    supports_segments = True
+    takes_masked = True
+    uses_mask = False
+
+    target_shape: Sequence[int]
+
+    def __post_init__(self) -> None:
+        """Checks the shape while the user's line is still on the stack."""
+        check_target_shape(self.target_shape)
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        """`(batch, time, ...)` -> `(batch, *target_shape)`."""
+        return ops.reshape(inputs, self.target_shape)
+
+
+class Permute(Layer):
+    """The axes behind the batch in another order, masked axes in front (see `jm.ops.permute`).
+
+    Attributes:
+        dims: for each axis of the result which one of the inputs it is, counted from 1; the batch stays in front.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.layers.Permute((1, 3, 2))(jnp.ones((2, 3, 4, 5))).shape
+    (2, 3, 5, 4)
+    """
+
+    supports_segments = True
+    takes_masked = True
+    uses_mask = False
+
+    dims: Sequence[int]
+
+    def __post_init__(self) -> None:
+        """Checks the permutation while the user's line is still on the stack."""
+        check_dims(self.dims)
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        """`(batch, time, ...)` -> the permuted values."""
+        return ops.permute(inputs, self.dims)
+
+
+class RepeatVector(Layer):
+    """A sequence of `n` equal steps out of one vector for each row (see `jm.ops.repeat_vector`).
+
+    Attributes:
+        n: number of steps.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.layers.RepeatVector(2)(jnp.array([[5, 7]])).tolist()
+    [[[5, 7], [5, 7]]]
+    """
+
+    takes_masked = True
+    uses_mask = False
+
+    n: int
+
+    def __post_init__(self) -> None:
+        """Checks the number while the user's line is still on the stack."""
+        check_repetitions("n", self.n)
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        """`(batch, features)` -> `(batch, n, features)`."""
+        return ops.repeat_vector(inputs, self.n)
+
+
+class Cropping1D(Layer):
+    """Takes real steps away from both ends of each sequence (see `jm.ops.crop`).
+
+    Attributes:
+        cropping: how many steps at the beginning and at the end, or one number for both.
+
+    >>> import jmask as jm
+    >>> jm.layers.Cropping1D((1, 0))(jm.pad_sequences([[3, 4, 5], [6]])).lengths.tolist()
+    [2, 0]
+    """
+
+    takes_masked = True
+
+    cropping: int | Sequence[int] = (1, 1)
+
+    def __post_init__(self) -> None:
+        """Checks the numbers while the user's line is still on the stack."""
+        pair_of("cropping", self.cropping)
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        """`(batch, time, ...)` -> `(batch, time - left - right, ...)`."""
+        return ops.crop(inputs, self.cropping)
+
+
+class ZeroPadding1D(Layer):
+    """Adds real steps of zeros at both ends of each sequence (see `jm.ops.zero_pad`).
+
+    Attributes:
+        padding: how many steps before the first real one and after the last, or one number for both.
+
+    >>> import jmask as jm
+    >>> jm.layers.ZeroPadding1D(1)(jm.pad_sequences([[3, 4, 5], []])).lengths.tolist()
+    [5, 0]
+    """
+
+    takes_masked = True
+
+    padding: int | Sequence[int] = 1
+
+    def __post_init__(self) -> None:
+        """Checks the numbers while the user's line is still on the stack."""
+        pair_of("padding", self.padding)
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        """`(batch, time, ...)` -> `(batch, left + time + right, ...)`."""
+        return ops.zero_pad(inputs, self.padding)
+
+
+class UpSampling1D(Layer):
+    """Every step of a sequence `size` times (see `jm.ops.up_sample`).
+
+    Attributes:
+        size: how often.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.layers.UpSampling1D(2)(jnp.array([[3, 4]])).tolist()
+    [[3, 3, 4, 4]]
+    """
+
+    supports_segments = True
+    takes_masked = True
+    uses_mask = False
+
+    size: int = 2
+
+    def __post_init__(self) -> None:
+        """Checks the number while the user's line is still on the stack."""
+        check_repetitions("size", self.size)
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        """`(batch, time, ...)` -> `(batch, size * time, ...)`."""
+        return ops.up_sample(inputs, self.size)

@@ -1,0 +1,136 @@
+"""A layer at every step: of a batch of sequences it sees one batch of steps."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..arithmetic import expand, join
+from ..masked import Masked, PaddingSide, fill, mask_of
+from . import path
+from .arguments import is_masked
+from .base import Layer, uses_mask
+from .initialise import eval_shape, initialise
+
+
+class TimeDistributed(Layer):
+    """Applies a layer to every step of each sequence, with the same parameters.
+
+    Inputs: `(batch, time, ...)`, or nests of them with the same batch and time. The layer sees a batch of all steps,
+    `(batch * time, ...)`, and its outputs get the two axes back. So it has to treat every row of its batch alone;
+    statistics over a batch belong outside.
+
+    A mask `(batch, time)` says which steps there are: the layer sees zeros at the others, as every layer does, and its
+    outputs have the mask. Of a mask of rank 3, `(documents, sentences, words)`, the layer gets its own part: an LSTM at
+    each sentence sees `(documents * sentences, words, ...)` with the mask of the words, and what it makes of a sentence
+    is real if the sentence has a real word. Outputs that have a mask keep it, at the steps that are real. An empty row
+    holds no real step and passes no gradient.
+
+    In training the layer draws at random for each row of its batch, so that what it drops depends on the number of
+    steps of the batch; what padding holds still has no part in it.
+
+    Its parameters are those of the layer.
+
+    Attributes:
+        layer: the layer.
+
+    >>> import jax, jax.numpy as jnp, jmask as jm
+    >>> words = jm.masked(jnp.ones((1, 2, 3, 5)), jnp.array([[[True, True, False], [False, False, False]]]))
+    >>> layer = jm.layers.TimeDistributed(jm.layers.LSTM(4))
+    >>> sentences = layer.apply(layer.init(jax.random.key(0), words), words)
+    >>> sentences.shape, sentences.mask.tolist()
+    ((1, 2, 4), [[True, False]])
+    """
+
+    takes_masked = True
+    supports_segments = True
+
+    layer: Layer
+
+    def __post_init__(self) -> None:
+        """Checks the layer while the user's line is still on the stack."""
+        if not isinstance(self.layer, Layer):
+            raise TypeError(f"`TimeDistributed` applies a layer at every step; received {self.layer!r}.")
+
+    @property
+    def uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
+        """Whether the layer does."""
+        return uses_mask(self.layer)
+
+    def init(self, key: Any, inputs: Any) -> Any:
+        """The parameters of the layer."""
+        _check(jax.tree.leaves(inputs, is_leaf=is_masked))
+        return initialise(self.layer, key, (eval_shape(_as_batch, inputs),))
+
+    def call(self, params: Any, inputs: Any, training: bool = False, key: Any = None) -> Any:
+        """`(batch, time, ...)` -> what the layer makes of each step, `(batch, time, ...)`."""
+        leaves = jax.tree.leaves(inputs, is_leaf=is_masked)
+        _check(leaves)
+        folded = _as_batch(inputs)
+        outputs = self.layer.apply(params, folded, training=training, key=key)
+        rows, steps = jax.tree.leaves(folded, is_leaf=is_masked), _real_steps(leaves)
+        return jax.tree.map(lambda leaf: _as_steps(leaf, leaves, rows, steps), outputs, is_leaf=is_masked)
+
+
+def _check(leaves: list[Any]) -> None:
+    """Refuses inputs without a batch of steps, or with different ones."""
+    for leaf in leaves:
+        if leaf.ndim < 2 or (isinstance(leaf, Masked) and leaf.mask.ndim < 2):
+            mask = f" with a mask {tuple(leaf.mask.shape)}" if isinstance(leaf, Masked) else ""
+            raise ValueError(
+                f"{path.current()}: `TimeDistributed` takes values (batch, time, ...), with a mask (batch, time) or "
+                f"(batch, time, ...); received {tuple(leaf.shape)}{mask}."
+            )
+    if len({tuple(leaf.shape[:2]) for leaf in leaves}) != 1:
+        raise ValueError(
+            f"{path.current()}: `TimeDistributed` takes inputs with the same batch and time; received "
+            f"{[tuple(leaf.shape) for leaf in leaves]}."
+        )
+
+
+def _as_batch(inputs: Any) -> Any:
+    """Batch and time as one axis; zeros in place of steps that are not real, or the part of the mask behind them."""
+
+    def fold(leaf: Any) -> Any:
+        if mask_of(leaf) is None or leaf.mask.ndim == 2:
+            return _join_axes(jnp.asarray(fill(leaf, 0)))
+        return jax.tree.map(_join_axes, leaf)
+
+    return jax.tree.map(fold, inputs, is_leaf=is_masked)
+
+
+def _join_axes(array: Any) -> Any:
+    return jnp.reshape(array, (array.shape[0] * array.shape[1], *array.shape[2:]))
+
+
+def _real_steps(leaves: list[Any]) -> Masked | None:
+    """Which steps are real, without values; None if all are. A step of a mask of rank 3 is if anything in it is."""
+    found = [leaf for leaf in leaves if isinstance(leaf, Masked)]
+    marks = (None, None)
+    for leaf in found:
+        is_flat = leaf.mask.ndim == 2
+        mask = leaf.mask if is_flat else leaf.mask.any(tuple(range(2, leaf.mask.ndim)))
+        marks = join(marks, (mask, leaf.segments if is_flat else None))
+    mask, ids = marks
+    side: PaddingSide = next((leaf.padding_side for leaf in found if leaf.mask is mask), None)
+    return None if mask is None else Masked(None, mask, side, ids)
+
+
+def _as_steps(leaf: Any, inputs: list[Any], rows: list[Any], steps: Masked | None) -> Any:
+    """An output of the layer with batch and time apart, under its mask and that of the steps."""
+    batch, time = inputs[0].shape[:2]
+    if leaf.ndim == 0 or leaf.shape[0] != batch * time:
+        raise ValueError(
+            f"{path.current()}: `TimeDistributed` applies a layer that gives a result for each row of its batch, "
+            f"{batch * time} here; one of its outputs has shape {tuple(leaf.shape)}."
+        )
+    output = jax.tree.map(lambda array: jnp.reshape(array, (batch, time, *array.shape[1:])), leaf)
+    if steps is None:
+        return output
+    if not isinstance(output, Masked):
+        return dataclasses.replace(steps, values=output)
+    if len(rows) == 1 and leaf.mask is mask_of(rows[0]):  # the layer has passed on what it was given
+        return inputs[0].with_values(output.values)
+    mask, ids = join((output.mask, output.segments), (expand(steps.mask, output.mask.ndim), None))
+    return Masked(output.values, mask, None, ids)

@@ -1,0 +1,90 @@
+"""Inputs of one rank: which axis of each is whose time, before several inputs become one."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+
+from ..arithmetic import expand
+from ..masked import Masked, PaddingSide, values_of
+from ..segments import refuse_segments
+
+
+def align(xs: Sequence[Any], name: str) -> list[Any]:
+    """Inputs of one rank whose shapes broadcast.
+
+    Every input has the axes of the rows, `(batch, ...)`. One of lower rank has no steps: `(batch, features)` belongs to
+    the sequence, and gets an axis of size 1 in the place of time, `(batch, 1, features)`. Under a mask of rank 3,
+    `(documents, sentences, features)` belongs to the sentence; under a mask of rank 1, which is one sequence,
+    `(features,)` belongs to it.
+
+    Args:
+        xs: `Masked` or arrays.
+        name: of the operation, for messages.
+
+    Returns:
+        The inputs; masks of those that had a lower rank have the rank of the others' masks.
+
+    Raises:
+        ValueError: no inputs, shapes or masks that do not fit, or packed rows with an input of lower rank.
+    """
+    check_list(xs, name)
+    ndim = max(x.ndim for x in xs)
+    highest = [x for x in xs if x.ndim == ndim]
+    refuse_ranks(highest, name)
+    mask_ndim = next((x.mask.ndim for x in highest if isinstance(x, Masked)), 2)
+    aligned = [x if x.ndim == ndim else _as_one_step(x, xs, ndim, mask_ndim, name) for x in xs]
+    try:
+        jnp.broadcast_shapes(*(x.shape for x in aligned))
+    except ValueError:
+        raise ValueError(
+            f"`{name}` takes inputs whose shapes broadcast, where (batch, features) belongs to the sequence and "
+            f"becomes (batch, 1, features); received {_shapes(xs)}. A number for each step needs a feature axis: "
+            "`x[..., None]`."
+        ) from None
+    return aligned
+
+
+def check_list(xs: Any, name: str) -> None:
+    """Refuses what is no list of inputs."""
+    if not isinstance(xs, (list, tuple)) or not xs:
+        raise ValueError(f"`{name}` takes a list of one or more inputs; received {xs!r}.")
+
+
+def refuse_ranks(xs: Sequence[Any], name: str) -> None:
+    """Refuses inputs of different ranks, or with masks of different ranks."""
+    mask_shapes = {tuple(x.mask.shape) for x in xs if isinstance(x, Masked)}
+    if len({x.ndim for x in xs}) > 1 or len({len(shape) for shape in mask_shapes}) > 1:
+        raise ValueError(
+            f"`{name}` takes inputs of one rank with masks of one rank; received values {_shapes(xs)} "
+            f"and masks {sorted(mask_shapes)}. Add axes with indexing, e.g. `x[:, None]`."
+        )
+
+
+def masked_like(xs: Sequence[Any], values: Any, mask: Any, segments: Any = None) -> Masked:
+    """The merged values under their mask; if it is the mask of an input, the padding side is known too."""
+    side: PaddingSide = next((x.padding_side for x in xs if isinstance(x, Masked) and x.mask is mask), None)
+    return Masked(values, mask, side, segments)
+
+
+def _as_one_step(x: Any, xs: Sequence[Any], ndim: int, mask_ndim: int, name: str) -> Any:
+    """What belongs to a sequence, with axes of size 1 where the others have time and what else it lacks."""
+    for other in xs:
+        remedy = "An input of the rank of the others has a step for each of theirs."
+        refuse_segments(other, f"`{name}` with an input of lower rank, which belongs to a whole row,", remedy)
+    missing = ndim - x.ndim
+    axis = max(mask_ndim - missing, min(mask_ndim - 1, 1), 0)
+    if isinstance(x, Masked) and x.mask.ndim > axis:
+        raise ValueError(
+            f"`{name}` takes an input of lower rank for one that belongs to the sequence and has no steps, and one of "
+            f"these has a mask over steps; received values {_shapes(xs)}, the mask {tuple(x.mask.shape)} among them. "
+            "Add a feature axis: `x[..., None]`."
+        )
+    values = jnp.expand_dims(values_of(x), tuple(range(axis, axis + missing)))
+    if not isinstance(x, Masked):
+        return values
+    return Masked(values, jnp.broadcast_to(expand(x.mask, mask_ndim), values.shape[:mask_ndim]))
+
+
+def _shapes(xs: Sequence[Any]) -> list[tuple[Any, ...]]:
+    return [tuple(x.shape) for x in xs]
