@@ -1,13 +1,30 @@
 """Pure functions on `Masked` and arrays: padding never enters a result."""
 
+from .cumulative import cumlogsumexp as cumlogsumexp
+from .cumulative import cummax as cummax
+from .cumulative import cummin as cummin
+from .cumulative import cumprod as cumprod
+from .cumulative import cumsum as cumsum
+from .dropout import alpha_dropout as alpha_dropout
 from .dropout import dropout as dropout
+from .dropout import spatial_dropout as spatial_dropout
+from .einsum import einsum_dense as einsum_dense
 from .linear import dense as dense
 from .linear import embed as embed
 from .merge import add as add
 from .merge import concatenate as concatenate
 from .moments import std as std
 from .moments import var as var
+from .noise import gaussian_dropout as gaussian_dropout
+from .noise import gaussian_noise as gaussian_noise
+from .normalise import group_norm as group_norm
 from .normalise import layer_norm as layer_norm
+from .normalise import rms_norm as rms_norm
+from .normalise import unit_norm as unit_norm
+from .penalty import activity_penalty as activity_penalty
+from .pick import first as first
+from .pick import last as last
+from .pick import take as take
 from .reduce import all as all
 from .reduce import any as any
 from .reduce import max as max
@@ -17,4 +34,10 @@ from .reduce import min as min
 from .reduce import prod as prod
 from .reduce import sum as sum
 from .softmax import softmax as softmax
+from .stepwise import elu as elu
+from .stepwise import prelu as prelu
+from .stepwise import relu as relu
 from .time import flip as flip
+from .time import reverse as reverse
+from .time import roll as roll
+from .time import shift as shift

@@ -66,7 +66,7 @@ def max(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
     >>> jm.ops.max(jm.from_lengths(jnp.array([[-2, -5, 9]]), [2]), axis=1).tolist()
     [-2]
     """
-    return _reduce(x, axis, keepdims, _unless_empty(jnp.max), "max", neutral=_lowest)
+    return _reduce(x, axis, keepdims, _unless_empty(jnp.max), "max", neutral=lowest)
 
 
 def min(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
@@ -78,7 +78,7 @@ def min(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
     >>> jm.ops.min(jm.from_lengths(jnp.array([[2, 5, -9]]), [2]), axis=1).tolist()
     [2]
     """
-    return _reduce(x, axis, keepdims, _unless_empty(jnp.min), "min", neutral=_highest)
+    return _reduce(x, axis, keepdims, _unless_empty(jnp.min), "min", neutral=highest)
 
 
 def any(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
@@ -158,10 +158,11 @@ def _reduce(x: Any, axis: Axis, keepdims: bool, reduction: Callable, name: str, 
     where = jnp.broadcast_to(expand(x.mask, x.ndim), x.shape)
     reduced = reduction(x.fill(value), where, axes)
     values = reduced if keepdims else jnp.squeeze(reduced, axes)
-    return _with_remaining_mask(x, values, tuple(a for a in axes if a < x.mask.ndim), keepdims)
+    return with_remaining_mask(x, values, tuple(a for a in axes if a < x.mask.ndim), keepdims)
 
 
-def _with_remaining_mask(x: Masked, values: Array, masked_axes: tuple[int, ...], keepdims: bool) -> Any:
+def with_remaining_mask(x: Masked, values: Array, masked_axes: tuple[int, ...], keepdims: bool) -> Any:
+    """What is left of `x`: a `Masked` where masked axes are left that say which sequences are real."""
     if not masked_axes:
         return x.with_values(values)
     if x.mask.ndim - len(masked_axes) < 2:
@@ -193,13 +194,15 @@ def _unless_empty(reduction: Callable) -> Callable:
     return safe
 
 
-def _lowest(dtype: Any) -> Any:
+def lowest(dtype: Any) -> Any:
+    """What is below all values of the dtype, or equal."""
     if dtype == bool:
         return False
     return -jnp.inf if jnp.issubdtype(dtype, jnp.inexact) else jnp.iinfo(dtype).min
 
 
-def _highest(dtype: Any) -> Any:
+def highest(dtype: Any) -> Any:
+    """What is above all values of the dtype, or equal."""
     if dtype == bool:
         return True
     return jnp.inf if jnp.issubdtype(dtype, jnp.inexact) else jnp.iinfo(dtype).max
