@@ -53,23 +53,33 @@ def test_a_subclass_of_a_subclass_inherits_fields_and_adds_some():
 def test_options_are_keyword_only_in_every_layer():
     positional = {
         "Activation": ["activation"],
+        "AlphaDropout": ["rate"],
         "Bidirectional": ["layer"],
         "Concatenate": ["axis"],
         "Dense": ["units"],
         "Dropout": ["rate"],
+        "ELU": ["alpha"],
+        "EinsumDense": ["equation", "output_shape"],
         "Embedding": ["input_dim", "output_dim"],
         "GRU": ["units"],
         "GRUCell": ["units"],
+        "GaussianDropout": ["rate"],
+        "GaussianNoise": ["stddev"],
+        "GroupNormalization": ["groups"],
         "LSTM": ["units"],
         "LSTMCell": ["units"],
         "Lambda": ["function"],
+        "LeakyReLU": ["negative_slope"],
         "Masking": ["mask_value"],
         "PerSequence": ["function"],
         "RNN": ["cell"],
+        "ReLU": ["max_value"],
         "SimpleRNN": ["units"],
         "SimpleRNNCell": ["units"],
         "Softmax": ["axis"],
+        "SpatialDropout1D": ["rate"],
         "StackedRNNCells": ["cells"],
+        "UnitNormalization": ["axis"],
     }
     for name, layer in vars(jm.layers).items():
         if isinstance(layer, type):
