@@ -56,6 +56,8 @@ def test_a_unit_vector_over_several_axes_and_of_zeros(x):
     assert jnp.isfinite(jax.grad(lambda v: jm.ops.unit_norm(v).sum())(zeros)).all()
     short = jm.ops.unit_norm(jnp.asarray([3e-3, 4e-3]), epsilon=1e-2)
     assert_close(short, [0.3, 0.4])
+    with pytest.raises(ValueError, match=r"`epsilon` of `unit_norm` must be positive; received 0\.0"):
+        jm.ops.unit_norm(x, epsilon=0.0)
 
 
 def test_statistics_of_half_precision_are_float32(rng):

@@ -59,7 +59,7 @@ class ReLU(Layer):
     Attributes:
         max_value: the largest output; None for no limit.
         negative_slope: slope below the threshold.
-        threshold: the input from which on it is the identity.
+        threshold: the input above which it is the identity.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.layers.ReLU(6.0, negative_slope=0.5)(jnp.array([-2.0, 3.0, 9.0])).tolist()
@@ -171,10 +171,8 @@ class PReLU(Layer):
         shared, shape = self._shared, inputs.shape
         if any(axis >= len(shape) for axis in shared):
             raise ValueError(f"`shared_axes` {self.shared_axes!r} of `PReLU` are out of bounds for values {shape}.")
-        apart = (
-            [axis for axis in range(1, inputs.mask.ndim) if axis not in shared] if isinstance(inputs, Masked) else []
-        )
-        if apart:
+        mask_ndim = inputs.mask.ndim if isinstance(inputs, Masked) else 0
+        if apart := [axis for axis in range(1, mask_ndim) if axis not in shared]:
             raise ValueError(
                 f"`PReLU` has no slope for each step: axes {apart} of values {shape} are those of a mask "
                 f"{inputs.mask.shape}, and their sizes belong to the batch. Share them: "

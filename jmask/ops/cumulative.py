@@ -14,6 +14,7 @@ from ..masked import Masked, fill, segments_of, values_of
 from ..segments import ids_of, starts
 from .linear import check_float
 from .reduce import highest, lowest
+from .time import check_time, time_axis
 
 
 def cumsum(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
@@ -95,10 +96,8 @@ def _accumulate(
     x: Any, scan: Callable, combine: Callable, neutral: Any, reverse: bool, name: str, *, widen: bool = False
 ) -> Any:
     """Fills padding with the neutral element and accumulates, in packed rows from the beginning of each sequence."""
-    values = jnp.asarray(values_of(x))
-    axis = x.mask.ndim - 1 if isinstance(x, Masked) else min(1, values.ndim - 1)
-    if axis < 0:
-        raise ValueError(f"`{name}` needs a time axis; received values {values.shape} without one (one step).")
+    check_time(x, name)
+    axis, values = time_axis(x), jnp.asarray(values_of(x))
     dtype = jax.eval_shape(jnp.sum, values).dtype if widen else values.dtype
     neutral = neutral(dtype) if callable(neutral) else neutral
     values = jnp.asarray(fill(x, neutral)).astype(_at_least_float32(dtype) if widen else dtype)

@@ -10,11 +10,12 @@ from jaxtyping import Array
 from ..arithmetic import expand
 from ..masked import Masked, fill
 from ..segments import ids_of, starts
+from .time import time_axis
 
 Sampler = Callable[[Any, tuple[int, ...]], Array]
 
 
-def with_draws(x: Any, function: Callable[[Array], Array], is_identity: bool) -> Any:
+def with_draws(x: Any, function: Callable[[Array], Array], *, is_identity: bool) -> Any:
     """The function of the values, zeros at padding, in their dtype and under their mask."""
     if is_identity:
         return x if isinstance(x, Masked) else jnp.asarray(x)
@@ -59,11 +60,6 @@ def draw_for_sequences(x: Any, sample: Sampler, key: Any) -> Array:
 def _time_major(sample: Sampler, key: Any, shape: tuple[int, ...], axis: int, time: int) -> Array:
     """Draws of which more along time leave the first as they are."""
     return jnp.moveaxis(sample(key, (time, *shape[:axis], *shape[axis + 1 :])), 0, axis)
-
-
-def time_axis(x: Any) -> int:
-    """The last axis of the mask, or of an array the second; -1 where there is none."""
-    return x.mask.ndim - 1 if isinstance(x, Masked) else min(1, x.ndim - 1)
 
 
 def check_rate(rate: float, *, below_one: bool = False) -> None:

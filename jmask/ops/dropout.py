@@ -7,8 +7,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..masked import Masked
-from .draws import bernoulli, check_rate, draw, draw_for_sequences, time_axis, with_draws
+from .draws import bernoulli, check_rate, draw, draw_for_sequences, with_draws
 from .linear import AnyArray, check_float
+from .time import time_axis
 
 # Limits of SELU: it is `SELU_SCALE * x` above 0 and approaches `-SELU_SCALE * SELU_ALPHA` far below.
 SELU_ALPHA = 1.6732632423543772848170429916717
@@ -43,7 +44,7 @@ def dropout(x: Masked | Float[AnyArray, "..."], rate: float, key: Any) -> Masked
     """
     check_rate(rate)
     check_float(x, "dropout")
-    return with_draws(x, lambda values: _drop(values, rate, lambda: draw(x, bernoulli(1 - rate), key)), rate == 0)
+    return _drop(x, rate, draw, key)
 
 
 def spatial_dropout(
@@ -67,7 +68,7 @@ def spatial_dropout(
         ValueError: a rate outside `[0, 1]`, or no feature axis behind time.
 
     References:
-        Tompson et al.: Efficient Object Localization Using Convolutional Networks, arXiv:1411.4280, section 3.3.
+        Tompson et al.: Efficient Object Localization Using Convolutional Networks, arXiv:1411.4280.
 
     >>> import jax, jax.numpy as jnp, jmask as jm
     >>> jm.ops.spatial_dropout(jnp.ones((1, 3, 4)), 0.5, jax.random.key(2))[0].std(axis=0).tolist()
@@ -82,9 +83,7 @@ def spatial_dropout(
             f"`spatial_dropout` drops features behind the time axis; received values {x.shape}{mask}. Add an axis: "
             "`x[..., None]`."
         )
-    return with_draws(
-        x, lambda values: _drop(values, rate, lambda: draw_for_sequences(x, bernoulli(1 - rate), key)), rate == 0
-    )
+    return _drop(x, rate, draw_for_sequences, key)
 
 
 def alpha_dropout(x: Masked | Float[AnyArray, "..."], rate: float, key: Any) -> Masked | Float[Array, "..."]:
@@ -123,8 +122,15 @@ def alpha_dropout(x: Masked | Float[AnyArray, "..."], rate: float, key: Any) -> 
         kept = draw(x, bernoulli(1 - rate), key)
         return scale * jnp.where(kept, values, dropped) + shift
 
-    return with_draws(x, dropout_and_map, rate == 0)
+    return with_draws(x, dropout_and_map, is_identity=rate == 0)
 
 
-def _drop(values: Array, rate: float, kept: Callable[[], Array]) -> Array:
-    return jnp.zeros_like(values) if rate == 1 else jnp.where(kept(), values / (1 - rate), 0)
+def _drop(x: Any, rate: float, draws: Callable[..., Array], key: Any) -> Any:
+    """Zeros, or values that make up for them, as the draws say."""
+
+    def thinned(values: Array) -> Array:
+        if rate == 1:
+            return jnp.zeros_like(values)
+        return jnp.where(draws(x, bernoulli(1 - rate), key), values / (1 - rate), 0)
+
+    return with_draws(x, thinned, is_identity=rate == 0)

@@ -39,7 +39,7 @@ def gaussian_dropout(x: Masked | Float[AnyArray, "..."], rate: float, key: Any) 
     check_rate(rate, below_one=True)
     check_float(x, "gaussian_dropout")
     stddev = math.sqrt(rate / (1 - rate))
-    return with_draws(x, lambda values: values * (1 + stddev * draw(x, normal(values), key)), rate == 0)
+    return with_draws(x, lambda values: values * (1 + stddev * draw(x, normal(values), key)), is_identity=rate == 0)
 
 
 def gaussian_noise(x: Masked | Float[AnyArray, "..."], stddev: float, key: Any) -> Masked | Float[Array, "..."]:
@@ -65,4 +65,4 @@ def gaussian_noise(x: Masked | Float[AnyArray, "..."], stddev: float, key: Any) 
     if not stddev >= 0:
         raise ValueError(f"`stddev` must not be negative; received {stddev}.")
     check_float(x, "gaussian_noise")
-    return with_draws(x, lambda values: values + stddev * draw(x, normal(values), key), stddev == 0)
+    return with_draws(x, lambda values: values + stddev * draw(x, normal(values), key), is_identity=stddev == 0)

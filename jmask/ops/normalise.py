@@ -108,13 +108,15 @@ def unit_norm(
 
     Raises:
         TypeError: the values are not floats.
-        ValueError: packed rows, along a masked axis.
+        ValueError: packed rows, along a masked axis, or an `epsilon` that is not positive.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.unit_norm(jm.from_lengths(jnp.array([[3.0, 4.0, 9.0]]), [2]), 1).values.tolist()
     [[0.6..., 0.8..., 0.0]]
     """
     check_float(x, "unit_norm")
+    if not epsilon > 0:
+        raise ValueError(f"`epsilon` of `unit_norm` must be positive; received {epsilon}.")
     axes = normalize_axis_tuple(axis, x.ndim)
     if isinstance(x, Masked) and min(axes) < x.mask.ndim:
         refuse_segments(x, f"`unit_norm` along the masked axis {min(axes)}")

@@ -10,6 +10,7 @@ from ..masked import Masked, as_masked
 from ..segments import UNPACK, refuse_segments
 from .linear import AnyArray
 from .reduce import with_remaining_mask
+from .time import check_time, time_axis
 
 
 def take(x: Masked | ArrayLike, n: SupportsIndex | Integer[AnyArray, "..."], *, fill_value: Any = 0) -> Masked | Array:
@@ -28,7 +29,7 @@ def take(x: Masked | ArrayLike, n: SupportsIndex | Integer[AnyArray, "..."], *, 
 
     Raises:
         TypeError: `n` is no integer, or `fill_value` does not fit the dtype.
-        ValueError: there is no time axis, or packed rows, which have several such steps each.
+        ValueError: there is no time axis, `n` does not fit, or packed rows, which have several such steps each.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[1, 2, 9], [3, 9, 9]]), [2, 1])
@@ -66,11 +67,14 @@ def _take(x: Any, n: Any, fill_value: Any, name: str) -> Any:
     if not jnp.issubdtype(jnp.result_type(n), jnp.integer):
         raise TypeError(f"`n` of `{name}` counts steps, so it is an integer; received {n!r}.")
     refuse_segments(x, f"`{name}` over time", f"{UNPACK} The first makes one step for each sequence.")
+    check_time(x, name)
     x = as_masked(x)
-    if x.mask.ndim == 0:
-        raise ValueError(f"`{name}` needs a time axis; received values {x.shape} with a mask of rank 0 (one step).")
-    axis, n = x.mask.ndim - 1, jnp.asarray(n)[..., None]
-    mask, values = jnp.asarray(x.mask), jnp.asarray(x.values)
+    axis, mask, values = time_axis(x), jnp.asarray(x.mask), jnp.asarray(x.values)
+    n = jnp.asarray(n)[..., None]
+    if n.ndim > 1 and n.shape[:-1] != mask.shape[:-1]:
+        raise ValueError(
+            f"`n` of `{name}` is one integer, or one for each row, {mask.shape[:-1]}; received {n.shape[:-1]}."
+        )
     if mask.shape[-1] == 0:  # no place to take a step from
         values, mask = (jnp.zeros((*a.shape[:axis], 1, *a.shape[axis + 1 :]), a.dtype) for a in (values, mask))
     rank = jnp.cumsum(mask, axis, dtype=jnp.int32) - 1

@@ -61,7 +61,7 @@ def elu(x: Masked | Float[AnyArray, "..."], *, alpha: float = 1.0) -> Masked | F
         TypeError: the values are not floats.
 
     References:
-        Clevert, Unterthiner, Hochreiter: Exponential Linear Units, arXiv:1511.07289, equation 15.
+        Clevert, Unterthiner, Hochreiter: Exponential Linear Units, arXiv:1511.07289, section 3.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.elu(jnp.array([-jnp.inf, 3.0]), alpha=2.0).tolist()

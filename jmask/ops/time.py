@@ -4,10 +4,11 @@ import operator
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, ArrayLike
 
-from ..masked import Masked, as_masked
+from ..masked import Masked, as_masked, values_of
 from ..segments import ids_of, starts
 from ..step_order import real_steps_first, take_steps
 
@@ -25,14 +26,18 @@ def flip(x: Any) -> Any:
     Returns:
         The same shape; a `Masked` stays one. An empty row stays empty.
 
+    Raises:
+        ValueError: there is no time axis.
+
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.flip(jm.from_lengths(jnp.array([[1, 2, 9]]), [2]))
     Masked(int32[1, 3], lengths=[2], padding_side='left')
     [[· 2 1]]
     """
+    check_time(x, "flip")
+    axis = time_axis(x)
     if not isinstance(x, Masked):
-        return jnp.flip(x, min(1, x.ndim - 1))
-    axis = x.mask.ndim - 1
+        return jnp.flip(x, axis)
     side = {"right": "left", "left": "right", None: None}[x.padding_side]
     segments = None if x.segments is None else jnp.flip(x.segments, axis)
     return Masked(jnp.flip(x.values, axis), jnp.flip(x.mask, axis), side, segments)  # type: ignore[arg-type]
@@ -119,15 +124,25 @@ def shift(x: Masked | ArrayLike, n: int = 1, *, fill_value: Any = 0) -> Masked |
     return x.with_values(shifted) if isinstance(x, Masked) else shifted
 
 
+def time_axis(x: Any) -> int:
+    """The last axis of the mask; of an array axis 1, or the only one; -1 where there is none."""
+    return x.mask.ndim - 1 if isinstance(x, Masked) else min(1, np.ndim(x) - 1)
+
+
+def check_time(x: Any, name: str) -> None:
+    """Refuses one step, which has no time axis."""
+    if time_axis(x) < 0:
+        raise ValueError(f"`{name}` needs a time axis; received values {np.shape(values_of(x))} without one: one step.")
+
+
 def _ranks(x: Any, name: str) -> tuple[Array, Array, Array]:
     """The rank of each real step among those of its row, and of the first and the last step of its sequence.
 
     Padded steps have the ranks of a real one, or 0, -1 in rows that have none.
     """
+    check_time(x, name)
     x = as_masked(x)
-    if x.mask.ndim == 0:
-        raise ValueError(f"`{name}` needs a time axis; received values {x.shape} with a mask of rank 0 (one step).")
-    mask, ids, axis = jnp.asarray(x.mask), ids_of(x), x.mask.ndim - 1
+    mask, ids, axis = jnp.asarray(x.mask), ids_of(x), time_axis(x)
     rank = jnp.cumsum(mask, axis, dtype=jnp.int32) - 1
     if ids is None:
         return rank, jnp.zeros_like(rank), jnp.broadcast_to(rank[..., -1:], rank.shape)
