@@ -46,15 +46,13 @@ def compact(x: Masked | ArrayLike) -> tuple[Masked, "StepOrder"]:
         raise ValueError(f"`compact` needs a time axis; received values {x.shape} with a mask of rank 0.")
     if x.is_right_padded:
         return x, StepOrder(None, x.mask, x.padding_side, x.segments)
-    time = x.mask.shape[-1]
-    steps = jnp.arange(time, dtype=jnp.int32)
-    order = jnp.sort(jnp.where(x.mask, steps, steps + time), axis=-1)  # one key a step: faster than a stable argsort
-    order = jnp.where(order < time, order, order - time)
+    steps = jnp.arange(x.mask.shape[-1], dtype=jnp.int32)
+    order = real_steps_first(x.mask)
     num_real = jnp.cumsum(x.mask, axis=-1, dtype=jnp.int32)
     total = num_real[..., -1:]
     positions = jnp.where(x.mask, num_real - 1, total + steps - num_real)
-    ids = None if x.segments is None else _take_steps(ids_of(x), order)
-    compacted = Masked(_take_steps(x.values, order), steps < total, "right", ids)
+    ids = None if x.segments is None else take_steps(ids_of(x), order)
+    compacted = Masked(take_steps(x.values, order), steps < total, "right", ids)
     return compacted, StepOrder(positions, x.mask, x.padding_side, x.segments)
 
 
@@ -86,11 +84,19 @@ class StepOrder:
                 f"it; received {values.shape}."
             )
         if self.positions is not None:
-            values = _take_steps(values, self.positions)
+            values = take_steps(values, self.positions)
         return Masked(values, self.mask, self.padding_side, self.segments)
 
 
-def _take_steps(values: Any, order: Any) -> Any:
+def real_steps_first(mask: Any) -> Any:
+    """Where the real steps of each row stand, in their order, and then its padded steps; int32 of the mask's shape."""
+    time = mask.shape[-1]
+    steps = jnp.arange(time, dtype=jnp.int32)
+    order = jnp.sort(jnp.where(mask, steps, steps + time), axis=-1)  # one key a step: faster than a stable argsort
+    return jnp.where(order < time, order, order - time)
+
+
+def take_steps(values: Any, order: Any) -> Any:
     """The steps of each sequence in another order; `order` has the shape of the mask."""
     axis = order.ndim - 1
     if is_host_only(values):

@@ -163,14 +163,16 @@ def test_an_activation_that_is_not_finite_at_padding_keeps_gradients_finite(x, g
     assert jnp.isfinite(gradients["kernel"]).all()
 
 
-@pytest.mark.parametrize("layer", [L.Dense(3), L.LayerNormalization()], ids=str)
+@pytest.mark.parametrize(
+    "layer", [L.Dense(3), L.LayerNormalization(), L.RMSNormalization(), L.GroupNormalization(1)], ids=str
+)
 def test_layers_over_features_refuse_a_mask_over_the_last_axis(layer, getkey):
     ids = jm.from_lengths(jnp.ones((2, 3)), [1, 3])
     name = type(layer).__name__
     with pytest.raises(ValueError, match=rf"`{name}` works on the last axis, .*; received values \(2, 3\) with a mask"):
         layer.init(getkey(), ids)
     with pytest.raises(ValueError, match=r"Add an axis: `x\[\.\.\., None\]`"):
-        layer.apply({"kernel": jnp.ones((3, 3)), "bias": jnp.ones(3)}, ids)
+        layer.apply({"kernel": jnp.ones((3, 3)), "bias": jnp.ones(3), "scale": jnp.ones(3)}, ids)
     column = ids[..., None]
     assert layer.apply(layer.init(getkey(), column), column).mask is ids.mask
 
@@ -469,6 +471,17 @@ HALF = {
     "Activation": lambda dtype: L.Activation("gelu"),
     "Dropout": lambda dtype: L.Dropout(0.5),
     "Masking": lambda dtype: L.Masking(),
+    "EinsumDense": lambda dtype: L.EinsumDense("btf,fg->btg", (None, 3), bias_axes="g", param_dtype=dtype),
+    "ReLU": lambda dtype: L.ReLU(1.0, negative_slope=0.5, threshold=0.25),
+    "ELU": lambda dtype: L.ELU(2.0),
+    "PReLU": lambda dtype: L.PReLU(shared_axes=[1], param_dtype=dtype),
+    "SpatialDropout1D": lambda dtype: L.SpatialDropout1D(0.5),
+    "GaussianDropout": lambda dtype: L.GaussianDropout(0.5),
+    "GaussianNoise": lambda dtype: L.GaussianNoise(0.5),
+    "AlphaDropout": lambda dtype: L.AlphaDropout(0.5),
+    "RMSNormalization": lambda dtype: L.RMSNormalization(param_dtype=dtype),
+    "UnitNormalization": lambda dtype: L.UnitNormalization(),
+    "GroupNormalization": lambda dtype: L.GroupNormalization(2, param_dtype=dtype),
     "GlobalAveragePooling1D": lambda dtype: L.GlobalAveragePooling1D(),
     "Concatenate": lambda dtype: L.Concatenate(),
     "Add": lambda dtype: L.Add(merge="union"),

@@ -192,6 +192,19 @@ KEEPS = {
     "Permute": (lambda x: jm.layers.Permute((1, 3, 2))(x[..., None])[..., 0, :], lambda s: s),
     "TimeDistributed": (lambda x: jm.layers.TimeDistributed(RELU).apply({}, x), lambda s: np.maximum(s, 0)),
     "Lambda": (lambda x: jm.layers.Lambda(jnp.square, supports_masking=True, supports_segments=True)(x), np.square),
+    "ReLU": (lambda x: jm.layers.ReLU(negative_slope=0.5)(x), lambda s: np.where(s > 0, s, 0.5 * s)),
+    "prelu": (lambda x: jm.ops.prelu(x, jnp.full(2, 0.5)), lambda s: np.where(s > 0, s, 0.5 * s)),
+    "einsum": (lambda x: jm.ops.einsum_dense(x, np.eye(2), equation="btf,fg->btg"), lambda s: s),
+    "rms_norm": (lambda x: jm.ops.rms_norm(x), lambda s: s / np.sqrt(np.square(s).mean(-1, keepdims=True) + 1e-6)),
+    "unit_norm": (lambda x: jm.ops.unit_norm(x), lambda s: s / np.linalg.norm(s, axis=-1, keepdims=True)),
+    "reverse": (lambda x: jm.ops.reverse(x), lambda s: s[::-1]),
+    "roll": (lambda x: jm.ops.roll(x, -2), lambda s: np.roll(s, -2, axis=0)),
+    "shift": (lambda x: jm.ops.shift(x, fill_value=3), lambda s: np.concatenate([np.full_like(s[:1], 3), s[:-1]])),
+    "cumsum": (lambda x: jm.ops.cumsum(x), lambda s: np.cumsum(s, axis=0)),
+    "cumprod": (lambda x: jm.ops.cumprod(x, reverse=True), lambda s: np.cumprod(s[::-1], axis=0)[::-1]),
+    "cummax": (lambda x: jm.ops.cummax(x), lambda s: np.maximum.accumulate(s, axis=0)),
+    "cummin": (lambda x: jm.ops.cummin(x, reverse=True), lambda s: np.minimum.accumulate(s[::-1], axis=0)[::-1]),
+    "cumlogsumexp": (lambda x: jm.ops.cumlogsumexp(x), lambda s: np.logaddexp.accumulate(s, axis=0)),
 }  # fmt: skip
 
 
@@ -363,6 +376,12 @@ REFUSED = {
     "Cropping1D": lambda x: jm.layers.Cropping1D()(x),
     "ZeroPadding1D": lambda x: jm.layers.ZeroPadding1D()(x),
     "Lambda": lambda x: jm.layers.Lambda(jnp.square, supports_masking=True)(x),
+    "unit_norm": lambda x: jm.ops.unit_norm(x, 1),
+    "group_norm": lambda x: jm.ops.group_norm(x, groups=1),
+    "first": lambda x: jm.ops.first(x),
+    "last": lambda x: jm.ops.last(x),
+    "take": lambda x: jm.ops.take(x, 2),
+    "GroupNormalization": lambda x: jm.layers.GroupNormalization(1).apply({}, x),
     "mask": lambda x: jm.layers.Activation("relu")(x, mask=~~x.mask),
 }
 

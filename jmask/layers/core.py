@@ -1,8 +1,8 @@
-"""Layers that treat every step alone, and the two that make masks."""
+"""Layers that treat every step alone: maps of features, functions of one's own, and the two that make masks."""
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import jax
@@ -10,12 +10,12 @@ import jax.numpy as jnp
 
 from .. import ops
 from ..arithmetic import intersect_masks
-from ..masked import Masked, mask_of, values_of
+from ..masked import mask_of, values_of
+from ..ops.einsum import Equation, parse
 from ..ops.linear import check_feature_axis
-from . import path
+from ..ops.stepwise import apply
 from .base import Layer
-from .options import Activation as ActivationOption
-from .options import Initializer, activation, initializer
+from .options import Activation, Initializer, activation, initializer, kernel_initializer
 
 
 class Embedding(Layer):
@@ -119,7 +119,7 @@ class Dense(Layer):
 
     units: int
     _: dataclasses.KW_ONLY
-    activation: ActivationOption = None
+    activation: Activation = None
     use_bias: bool = True
     kernel_initializer: Initializer = "glorot_uniform"
     bias_initializer: Initializer = "zeros"
@@ -138,126 +138,89 @@ class Dense(Layer):
     def call(self, params: Any, inputs: Any) -> Any:
         """`(batch, time, features)` -> `(batch, time, units)`."""
         y = ops.dense(inputs, params["kernel"], params.get("bias"))
-        if self.activation is None:
-            return y
-        function = activation(self.activation)
-        return y.map(function) if isinstance(y, Masked) else function(y)
+        return _activated(y, self.activation)
 
 
-class Activation(Layer):
-    """An elementwise function.
+class EinsumDense(Layer):
+    """An affine map of every step along the axes that an equation names: `activation(einsum(x, kernel) + bias)`.
 
-    Attributes:
-        activation: by name (`"relu"`, `"tanh"`, ...) or itself; it must treat every entry alone.
-
-    >>> import jax.numpy as jnp, jmask as jm
-    >>> jm.layers.Activation("relu")(jnp.array([-1.0, 2.0])).tolist()
-    [0.0, 2.0]
-    """
-
-    supports_masking = True
-    supports_segments = True
-
-    activation: ActivationOption
-
-    def call(self, params: Any, inputs: Any) -> Any:
-        """The function of the inputs."""
-        return activation(self.activation)(inputs)
-
-
-class Softmax(Layer):
-    """Softmax along one axis; along a masked axis over real steps only (see `jm.ops.softmax`).
+    Inputs: `(batch, time, ...)`. Outputs: what the equation says, with the same mask, whose axes it must leave in place
+    at the front (see `jm.ops.einsum_dense`). A parameter has no axis for batch or time.
 
     Attributes:
-        axis: the axis that sums to 1; 1 is time for `(batch, time, features)`.
-
-    >>> import jax.numpy as jnp, jmask as jm
-    >>> jm.layers.Softmax(axis=1)(jm.from_lengths(jnp.zeros((1, 3)), [2])).values.tolist()
-    [[0.5, 0.5, 0.0]]
-    """
-
-    supports_segments = True
-    takes_masked = True
-
-    axis: int = -1
-
-    def call(self, params: Any, inputs: Any) -> Any:
-        """The weights, masked as the inputs."""
-        return ops.softmax(inputs, self.axis)
-
-
-class Dropout(Layer):
-    """Dropout in training, the identity otherwise (see `jm.ops.dropout`: the padding does not change the draw).
-
-    Attributes:
-        rate: probability in `[0, 1]` of setting an entry to zero.
-
-    >>> import jax, jax.numpy as jnp, jmask as jm
-    >>> jm.layers.Dropout(0.5)(jnp.ones(3)).tolist()
-    [1.0, 1.0, 1.0]
-    """
-
-    supports_segments = True
-    takes_masked = True
-    uses_mask = False
-
-    rate: float
-
-    def __post_init__(self) -> None:
-        """Checks the rate while the user's line is still on the stack."""
-        if not 0 <= self.rate <= 1:
-            raise ValueError(f"`rate` of `Dropout` is a probability in [0, 1]; received {self.rate}.")
-
-    def call(self, params: Any, inputs: Any, training: bool = False, key: Any = None) -> Any:
-        """The inputs, in training with some entries set to zero and the rest scaled up."""
-        if not training or self.rate == 0:
-            return inputs
-        if key is None:
-            raise ValueError(
-                f"{path.current()}: dropout in training draws at random; pass a key: "
-                "`model.apply(params, x, training=True, key=key)`."
-            )
-        return ops.dropout(inputs, self.rate, key)
-
-
-class LayerNormalization(Layer):
-    """Layer normalisation over the features of each step (see `jm.ops.layer_norm`).
-
-    Attributes:
-        epsilon: added to the variance.
-        center: whether there is an offset, `beta`.
-        scale: whether there is a factor, `gamma`.
+        equation: `"abc,cd->abd"`, inputs and kernel to outputs; `...` may begin or end both inputs and outputs.
+        output_shape: the sizes of the outputs behind the first axis, without those of `...`; None for a size that the
+            inputs have. With `...` in front there is no first axis to leave out.
+        activation: an elementwise function, by name or itself.
+        bias_axes: the letters of the outputs along which there is a bias; None for no bias.
+        kernel_initializer: by name or as `(key, shape, dtype)`. By name it draws a matrix, from all contracted axes
+            to all others.
+        bias_initializer: the same for the bias.
         param_dtype: dtype of the parameters.
 
     >>> import jax, jax.numpy as jnp, jmask as jm
-    >>> layer, x = jm.layers.LayerNormalization(epsilon=0.0), jnp.array([[1.0, 3.0]])
-    >>> layer.apply(layer.init(jax.random.key(0), x), x).tolist()
-    [[-1.0, 1.0]]
+    >>> x = jm.from_lengths(jnp.ones((2, 3, 5)), [3, 1])
+    >>> heads = jm.layers.EinsumDense("btf,fhd->bthd", (None, 4, 7), bias_axes="hd")
+    >>> heads.apply(heads.init(jax.random.key(0), x), x).shape
+    (2, 3, 4, 7)
     """
 
     supports_segments = True
     takes_masked = True
     uses_mask = False
 
+    equation: str
+    output_shape: int | Sequence[int | None]
     _: dataclasses.KW_ONLY
-    epsilon: float = 1e-3
-    center: bool = True
-    scale: bool = True
+    activation: Activation = None
+    bias_axes: str | None = None
+    kernel_initializer: Initializer = "glorot_uniform"
+    bias_initializer: Initializer = "zeros"
     param_dtype: Any = "float32"
 
+    def __post_init__(self) -> None:
+        """Checks the letters while the user's line is still on the stack."""
+        _, _, outputs, _ = parse(self.equation)
+        if not set(self.bias_axes or "") <= set(outputs):
+            raise ValueError(
+                f"`bias_axes` of `EinsumDense` are letters of the outputs, here {outputs!r}; received "
+                f"{self.bias_axes!r}."
+            )
+
     def init(self, key: Any, inputs: Any) -> dict[str, Any]:
-        """`{"gamma": (features,), "beta": (features,)}`."""
-        check_feature_axis(inputs, "LayerNormalization")
-        params = {}
-        if self.scale:
-            params["gamma"] = jnp.ones(inputs.shape[-1], self.param_dtype)
-        if self.center:
-            params["beta"] = jnp.zeros(inputs.shape[-1], self.param_dtype)
+        """`{"kernel": ..., "bias": ...}`, in the shapes that the equation gives them."""
+        kernel_key, bias_key = jax.random.split(key)
+        equation = Equation.of(self.equation, inputs.ndim)
+        sizes = equation.sizes(inputs.shape, self.output_shape)
+        contracted = [axis for axis, letter in enumerate(equation.kernel) if letter not in equation.outputs]
+        draw = kernel_initializer(self.kernel_initializer, contracted)
+        params = {"kernel": draw(kernel_key, equation.kernel_shape(sizes), self.param_dtype)}
+        if self.bias_axes is not None:
+            shape = equation.bias_shape(sizes, self.bias_axes)
+            params["bias"] = initializer(self.bias_initializer)(bias_key, shape, self.param_dtype)
         return params
 
     def call(self, params: Any, inputs: Any) -> Any:
-        """The normalised inputs, in their shape and with their mask."""
-        return ops.layer_norm(inputs, params.get("gamma"), params.get("beta"), epsilon=self.epsilon)
+        """What the equation makes of the inputs."""
+        y = ops.einsum_dense(inputs, params["kernel"], params.get("bias"), equation=self.equation)
+        return _activated(y, self.activation)
+
+
+class Identity(Layer):
+    """Hands its inputs on as they are, masks included: an array, a `Masked`, or a nest of them.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.layers.Identity()(jnp.ones(2)).tolist()
+    [1.0, 1.0]
+    """
+
+    supports_segments = True
+    takes_masked = True
+    uses_mask = False
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        """The inputs."""
+        return inputs
 
 
 class Lambda(Layer):
@@ -316,3 +279,7 @@ def _asks_for_mask(function: Callable[..., Any]) -> bool:
         return "mask" in inspect.signature(function).parameters
     except ValueError:  # builtins without a signature
         return False
+
+
+def _activated(y: Any, option: Activation) -> Any:
+    return y if option is None else apply(activation(option), y)

@@ -1,11 +1,13 @@
 """Hyperparameters by name: initialisers and activations, as strings or as functions."""
 
 import functools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 Initializer = str | Callable[..., Any]
 Activation = str | Callable[[Any], Any] | None
@@ -59,6 +61,23 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
 def initializer(option: Initializer) -> Callable[..., Any]:
     """The function `(key, shape, dtype) -> array` that an option names, or is."""
     return _look_up("initializer", INITIALIZERS, option)
+
+
+def kernel_initializer(option: Initializer, input_axes: Sequence[int]) -> Callable[..., Any]:
+    """The function `(key, shape, dtype) -> array` for a kernel of any rank that contracts `input_axes`.
+
+    An initialiser by name draws a matrix, from these axes to all others; a function is called as it is.
+    """
+    if not isinstance(option, str):
+        return initializer(option)
+
+    def draw(key: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+        order = sorted(range(len(shape)), key=lambda axis: axis not in input_axes)  # inputs first; the sort is stable
+        fan_in = math.prod(shape[axis] for axis in input_axes)
+        matrix = initializer(option)(key, (fan_in, math.prod(shape) // max(fan_in, 1)), dtype)
+        return matrix.reshape([shape[axis] for axis in order]).transpose(np.argsort(order))
+
+    return draw
 
 
 def activation(option: Activation) -> Callable[[Any], Any]:

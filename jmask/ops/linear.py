@@ -82,3 +82,12 @@ def check_feature_axis(x: Any, name: str) -> None:
             f"`{name}` works on the last axis, which must be a feature axis behind the mask; received values "
             f"{x.shape} with a mask over all of them. Add an axis: `x[..., None]`."
         )
+
+
+def check_no_steps(x: Any, parameter: Any, ndim: int, name: str) -> None:
+    """Refuses a parameter that broadcasts against values of rank `ndim` and differs along the masked axes of `x`."""
+    if isinstance(x, Masked) and any(size != 1 for size in parameter.shape[: -(ndim - x.mask.ndim) or None]):
+        raise ValueError(
+            f"{name} has shape {tuple(parameter.shape)}, so it differs along the masked axes of values {x.shape} "
+            f"(mask {x.mask.shape}), whose sizes belong to the batch and not to a sequence. Give it size 1 there."
+        )

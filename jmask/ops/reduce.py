@@ -158,10 +158,11 @@ def _reduce(x: Any, axis: Axis, keepdims: bool, reduction: Callable, name: str, 
     where = jnp.broadcast_to(expand(x.mask, x.ndim), x.shape)
     reduced = reduction(x.fill(value), where, axes)
     values = reduced if keepdims else jnp.squeeze(reduced, axes)
-    return _with_remaining_mask(x, values, tuple(a for a in axes if a < x.mask.ndim), keepdims)
+    return with_remaining_mask(x, values, tuple(a for a in axes if a < x.mask.ndim), keepdims)
 
 
-def _with_remaining_mask(x: Masked, values: Array, masked_axes: tuple[int, ...], keepdims: bool) -> Any:
+def with_remaining_mask(x: Masked, values: Array, masked_axes: tuple[int, ...], keepdims: bool) -> Any:
+    """What is left of `x`: a `Masked` where masked axes are left that say which sequences are real."""
     if not masked_axes:
         return x.with_values(values)
     if x.mask.ndim - len(masked_axes) < 2:

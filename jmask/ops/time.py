@@ -1,17 +1,23 @@
-"""The time axis: what moves steps moves the mask with them."""
+"""The time axis: what moves steps, padding and all, or within the real steps of each sequence."""
 
+import operator
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, ArrayLike
 
-from ..masked import Masked
+from ..masked import Masked, as_masked, values_of
+from ..segments import ids_of, starts
+from ..step_order import real_steps_first, take_steps
 
 
 def flip(x: Any) -> Any:
     """Reverses the time axis, padding and all: right padding becomes left padding.
 
     Of packed rows the segments are reversed with the steps: each sequence is reversed, and the last one of a row stands
-    first.
+    first. `jm.ops.reverse` leaves the padding where it is.
 
     Args:
         x: values `(batch, time, ...)` with a mask `(batch, time)`: its last axis is reversed; of an array, axis 1,
@@ -20,14 +26,146 @@ def flip(x: Any) -> Any:
     Returns:
         The same shape; a `Masked` stays one. An empty row stays empty.
 
+    Raises:
+        ValueError: there is no time axis.
+
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.flip(jm.from_lengths(jnp.array([[1, 2, 9]]), [2]))
     Masked(int32[1, 3], lengths=[2], padding_side='left')
     [[· 2 1]]
     """
+    check_time(x, "flip")
+    axis = time_axis(x)
     if not isinstance(x, Masked):
-        return jnp.flip(x, min(1, x.ndim - 1))
-    axis = x.mask.ndim - 1
+        return jnp.flip(x, axis)
     side = {"right": "left", "left": "right", None: None}[x.padding_side]
     segments = None if x.segments is None else jnp.flip(x.segments, axis)
     return Masked(jnp.flip(x.values, axis), jnp.flip(x.mask, axis), side, segments)  # type: ignore[arg-type]
+
+
+def reverse(x: Masked | ArrayLike) -> Masked | Array:
+    """Reverses the real steps of each sequence among the places that they have; padding stays where it is.
+
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, whose axis 1, or only one, is
+            time. Packed sequences are reversed each in its place.
+
+    Returns:
+        The shape and mask of `x`. An empty row stays empty and passes no gradient.
+
+    Raises:
+        ValueError: there is no time axis.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.ops.reverse(jm.from_lengths(jnp.array([[1, 2, 9]]), [2]))
+    Masked(int32[1, 3], lengths=[2], padding_side='right')
+    [[2 1 ·]]
+    """
+    rank, first, last = _ranks(x, "reverse")
+    return _take_ranked(x, first + last - rank)
+
+
+def roll(x: Masked | ArrayLike, n: int) -> Masked | Array:
+    """Moves the real steps of each sequence `n` places on; those that leave at its end come in at its beginning.
+
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, whose axis 1, or only one, is
+            time. Packed sequences roll each in its place.
+        n: number of steps; negative towards the beginning.
+
+    Returns:
+        The shape and mask of `x`. An empty row stays empty and passes no gradient.
+
+    Raises:
+        TypeError: `n` is no integer.
+        ValueError: there is no time axis.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.ops.roll(jm.from_lengths(jnp.array([[1, 2, 3, 9]]), [3]), 1)
+    Masked(int32[1, 4], lengths=[3], padding_side='right')
+    [[3 1 2 ·]]
+    """
+    n = _number_of_steps(n, "roll")
+    rank, first, last = _ranks(x, "roll")
+    length = jnp.maximum(last - first + 1, 1)
+    return _take_ranked(x, first + (rank - first - n) % length)
+
+
+def shift(x: Masked | ArrayLike, n: int = 1, *, fill_value: Any = 0) -> Masked | Array:
+    """Moves the real steps of each sequence `n` places on; those that leave are lost, and `fill_value` comes in.
+
+    With `n=1` it makes the inputs of a decoder from its targets: each step gets to see the one before.
+
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, whose axis 1, or only one, is
+            time. Packed sequences are shifted each in its place.
+        n: number of steps; negative towards the beginning.
+        fill_value: what comes in: a scalar, or an array that broadcasts against the values; it must fit their dtype.
+
+    Returns:
+        The shape and mask of `x`, with `fill_value` at padded steps too. An empty row stays empty and passes no
+        gradient.
+
+    Raises:
+        TypeError: `n` is no integer, or `fill_value` does not fit the dtype.
+        ValueError: there is no time axis.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.ops.shift(jm.from_lengths(jnp.array([[1, 2, 3, 9]]), [3]), fill_value=-1)
+    Masked(int32[1, 4], lengths=[3], padding_side='right')
+    [[-1  1  2  ·]]
+    """
+    n = _number_of_steps(n, "shift")
+    rank, first, last = _ranks(x, "shift")
+    rank = rank - n
+    is_inside = as_masked(x).mask & (first <= rank) & (rank <= last)
+    taken = as_masked(_take_ranked(x, jnp.clip(rank, first, last)))
+    shifted = Masked(taken.values, is_inside).fill(fill_value)
+    return x.with_values(shifted) if isinstance(x, Masked) else shifted
+
+
+def time_axis(x: Any) -> int:
+    """The last axis of the mask; of an array axis 1, or the only one; -1 where there is none."""
+    return x.mask.ndim - 1 if isinstance(x, Masked) else min(1, np.ndim(x) - 1)
+
+
+def check_time(x: Any, name: str) -> None:
+    """Refuses one step, which has no time axis."""
+    if time_axis(x) < 0:
+        raise ValueError(f"`{name}` needs a time axis; received values {np.shape(values_of(x))} without one: one step.")
+
+
+def _ranks(x: Any, name: str) -> tuple[Array, Array, Array]:
+    """The rank of each real step among those of its row, and of the first and the last step of its sequence.
+
+    Padded steps have the ranks of a real one, or 0, -1 in rows that have none.
+    """
+    check_time(x, name)
+    x = as_masked(x)
+    mask, ids, axis = jnp.asarray(x.mask), ids_of(x), time_axis(x)
+    rank = jnp.cumsum(mask, axis, dtype=jnp.int32) - 1
+    if ids is None:
+        return rank, jnp.zeros_like(rank), jnp.broadcast_to(rank[..., -1:], rank.shape)
+    begins = starts(mask, ids)
+    ends = jnp.flip(starts(jnp.flip(mask, axis), jnp.flip(ids, axis)), axis)
+    first = lax.cummax(jnp.where(begins, rank, 0), axis)
+    last = lax.cummin(jnp.where(ends, rank, mask.shape[-1]), axis, reverse=True)
+    return rank, first, last
+
+
+def _take_ranked(x: Any, rank: Array) -> Any:
+    """At each real step the step of its row with this rank among the real ones; padding stays as it is."""
+    masked = as_masked(x)
+    rank = jnp.where(masked.mask, rank, 0)
+    if not masked.is_right_padded:
+        rank = take_steps(real_steps_first(masked.mask), rank)
+    place = jnp.where(masked.mask, rank, jnp.arange(masked.mask.shape[-1], dtype=jnp.int32))
+    values = take_steps(jnp.asarray(masked.values), place)
+    return x.with_values(values) if isinstance(x, Masked) else values
+
+
+def _number_of_steps(n: Any, name: str) -> int:
+    try:
+        return operator.index(n)
+    except TypeError:
+        raise TypeError(f"`n` of `{name}` is a number of steps, an integer; received {n!r}.") from None

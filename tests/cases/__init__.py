@@ -8,6 +8,7 @@ from .merging import CASES as MERGING_CASES
 from .ops import CASES as OP_CASES
 from .reductions import CASES as REDUCTION_CASES
 from .rnn import CASES as RNN_CASES
+from .stepwise import CASES as STEPWISE_CASES
 from .vmap import CASES as VMAP_CASES
 
 CASES = [
@@ -18,5 +19,6 @@ CASES = [
     *LAYER_CASES,
     *BATCH_NORM_CASES,
     *MERGING_CASES,
+    *STEPWISE_CASES,
     *VMAP_CASES,
 ]

@@ -1,0 +1,156 @@
+"""Noise in training, which is the identity otherwise; padding never changes what is drawn."""
+
+from typing import Any
+
+from .. import ops
+from . import path
+from .base import Layer
+
+
+class Dropout(Layer):
+    """Dropout in training, the identity otherwise (see `jm.ops.dropout`: the padding does not change the draw).
+
+    Attributes:
+        rate: probability in `[0, 1]` of setting an entry to zero.
+
+    >>> import jax, jax.numpy as jnp, jmask as jm
+    >>> jm.layers.Dropout(0.5)(jnp.ones(3)).tolist()
+    [1.0, 1.0, 1.0]
+    """
+
+    supports_segments = True
+    takes_masked = True
+    uses_mask = False
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        """Checks the rate while the user's line is still on the stack."""
+        _check_rate(self, self.rate)
+
+    def call(self, params: Any, inputs: Any, training: bool = False, key: Any = None) -> Any:
+        """The inputs, in training with some entries set to zero and the rest scaled up."""
+        return ops.dropout(inputs, self.rate, _needed(key)) if training and self.rate > 0 else inputs
+
+
+class SpatialDropout1D(Layer):
+    """Drops whole features of a sequence in training, the identity otherwise (see `jm.ops.spatial_dropout`).
+
+    Attributes:
+        rate: probability in `[0, 1]` of setting a feature of a sequence to zero.
+
+    >>> import jax, jax.numpy as jnp, jmask as jm
+    >>> jm.layers.SpatialDropout1D(0.5)(jnp.ones((1, 2, 1))).tolist()
+    [[[1.0], [1.0]]]
+    """
+
+    supports_segments = True
+    takes_masked = True
+    uses_mask = False
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        """Checks the rate while the user's line is still on the stack."""
+        _check_rate(self, self.rate)
+
+    def call(self, params: Any, inputs: Any, training: bool = False, key: Any = None) -> Any:
+        """`(batch, time, features)`, in training with some features set to zero and the rest scaled up."""
+        return ops.spatial_dropout(inputs, self.rate, _needed(key)) if training and self.rate > 0 else inputs
+
+
+class GaussianDropout(Layer):
+    """Multiplies by noise around 1 in training, the identity otherwise (see `jm.ops.gaussian_dropout`).
+
+    Attributes:
+        rate: number in `[0, 1)`; the noise has the variance of dropout at this rate.
+
+    >>> import jax, jax.numpy as jnp, jmask as jm
+    >>> jm.layers.GaussianDropout(0.5)(jnp.ones(3)).tolist()
+    [1.0, 1.0, 1.0]
+    """
+
+    supports_segments = True
+    takes_masked = True
+    uses_mask = False
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        """Checks the rate while the user's line is still on the stack."""
+        _check_rate(self, self.rate, below_one=True)
+
+    def call(self, params: Any, inputs: Any, training: bool = False, key: Any = None) -> Any:
+        """The inputs, in training times noise."""
+        return ops.gaussian_dropout(inputs, self.rate, _needed(key)) if training and self.rate > 0 else inputs
+
+
+class GaussianNoise(Layer):
+    """Adds noise around 0 in training, the identity otherwise (see `jm.ops.gaussian_noise`).
+
+    Attributes:
+        stddev: standard deviation of the noise.
+
+    >>> import jax, jax.numpy as jnp, jmask as jm
+    >>> jm.layers.GaussianNoise(0.5)(jnp.ones(3)).tolist()
+    [1.0, 1.0, 1.0]
+    """
+
+    supports_segments = True
+    takes_masked = True
+    uses_mask = False
+
+    stddev: float
+
+    def __post_init__(self) -> None:
+        """Checks the number while the user's line is still on the stack."""
+        if not 0 <= self.stddev < float("inf"):
+            raise ValueError(f"`stddev` of `GaussianNoise` is a finite number from 0 on; received {self.stddev}.")
+
+    def call(self, params: Any, inputs: Any, training: bool = False, key: Any = None) -> Any:
+        """The inputs, in training plus noise."""
+        return (
+            ops.gaussian_noise(inputs, self.stddev, _needed(key, "noise")) if training and self.stddev > 0 else inputs
+        )
+
+
+class AlphaDropout(Layer):
+    """Dropout that keeps mean and variance behind SELU, in training; else the identity (see `jm.ops.alpha_dropout`).
+
+    Attributes:
+        rate: probability in `[0, 1)` of setting an entry to the value far below 0 of SELU.
+
+    >>> import jax, jax.numpy as jnp, jmask as jm
+    >>> jm.layers.AlphaDropout(0.5)(jnp.ones(3)).tolist()
+    [1.0, 1.0, 1.0]
+    """
+
+    supports_segments = True
+    takes_masked = True
+    uses_mask = False
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        """Checks the rate while the user's line is still on the stack."""
+        _check_rate(self, self.rate, below_one=True)
+
+    def call(self, params: Any, inputs: Any, training: bool = False, key: Any = None) -> Any:
+        """The inputs, in training with some entries replaced, scaled and shifted."""
+        return ops.alpha_dropout(inputs, self.rate, _needed(key)) if training and self.rate > 0 else inputs
+
+
+def _check_rate(layer: Layer, rate: float, *, below_one: bool = False) -> None:
+    if not 0 <= rate <= 1 or (below_one and rate == 1):
+        bounds = "[0, 1)" if below_one else "[0, 1]"
+        raise ValueError(f"`rate` of `{type(layer).__name__}` is a probability in {bounds}; received {rate}.")
+
+
+def _needed(key: Any, what: str = "dropout") -> Any:
+    """The key, which a layer that draws cannot do without."""
+    if key is None:
+        raise ValueError(
+            f"{path.current()}: {what} in training draws at random; pass a key: "
+            "`model.apply(params, x, training=True, key=key)`."
+        )
+    return key

@@ -1,0 +1,140 @@
+"""Running reductions over the real steps of each sequence."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, ArrayLike
+
+from ..arithmetic import expand
+from ..masked import Masked, fill, segments_of, values_of
+from ..segments import ids_of, starts
+from .linear import check_float
+from .reduce import highest, lowest
+from .time import check_time, time_axis
+
+
+def cumsum(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
+    """At each real step the sum of it and of all real steps before it.
+
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, whose axis 1, or only one, is
+            time. In packed rows each sequence begins anew.
+        reverse: from the last step to the first.
+
+    Returns:
+        The shape and mask of `x`; small integers and bool become wider, and half precision is summed in float32. An
+        empty row holds no real step and passes no gradient.
+
+    Raises:
+        ValueError: there is no time axis.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.ops.cumsum(jm.masked(jnp.array([[1, 9, 2, 3]]), jnp.array([[True, False, True, True]])))
+    Masked(int32[1, 4], lengths=[3])
+    [[1 · 3 6]]
+    """
+    return _accumulate(x, lax.cumsum, jnp.add, 0, reverse, "cumsum", widen=True)
+
+
+def cumprod(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
+    """At each real step the product of it and of all real steps before it; else as `jm.ops.cumsum`.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.ops.cumprod(jm.from_lengths(jnp.array([[2, 3, 9]]), [2]), reverse=True).fill(0).tolist()
+    [[6, 3, 0]]
+    """
+    return _accumulate(x, lax.cumprod, jnp.multiply, 1, reverse, "cumprod", widen=True)
+
+
+def cummax(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
+    """At each real step the largest of it and of all real steps before it, in the dtype of `x`.
+
+    Arguments and masks as in `jm.ops.cumsum`.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.ops.cummax(jm.from_lengths(jnp.array([[2, 1, 3, 9]]), [3])).fill(0).tolist()
+    [[2, 2, 3, 0]]
+    """
+    return _accumulate(x, lax.cummax, jnp.maximum, lowest, reverse, "cummax")
+
+
+def cummin(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
+    """At each real step the smallest of it and of all real steps before it, in the dtype of `x`.
+
+    Arguments and masks as in `jm.ops.cumsum`.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.ops.cummin(jm.from_lengths(jnp.array([[2, 3, 1, 0]]), [3])).fill(0).tolist()
+    [[2, 2, 1, 0]]
+    """
+    return _accumulate(x, lax.cummin, jnp.minimum, highest, reverse, "cummin")
+
+
+def cumlogsumexp(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
+    """At each real step the logarithm of the sum of the exponentials of it and of all real steps before it.
+
+    A step that is -inf adds nothing. Arguments and masks as in `jm.ops.cumsum`.
+
+    Raises:
+        TypeError: the values are not floats.
+        ValueError: there is no time axis.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> y = jm.ops.cumlogsumexp(jm.from_lengths(jnp.log(jnp.array([[1.0, 2.0, 5.0, 9.0]])), [3]))
+    >>> jnp.exp(y.fill(-jnp.inf)).round().tolist()
+    [[1.0, 3.0, 8.0, 0.0]]
+    """
+    check_float(x, "cumlogsumexp")
+    return _accumulate(x, _scan_log_add, _log_add, -jnp.inf, reverse, "cumlogsumexp", widen=True)
+
+
+def _accumulate(
+    x: Any, scan: Callable, combine: Callable, neutral: Any, reverse: bool, name: str, *, widen: bool = False
+) -> Any:
+    """Fills padding with the neutral element and accumulates, in packed rows from the beginning of each sequence."""
+    check_time(x, name)
+    axis, values = time_axis(x), jnp.asarray(values_of(x))
+    dtype = jax.eval_shape(jnp.sum, values).dtype if widen else values.dtype
+    neutral = neutral(dtype) if callable(neutral) else neutral
+    values = jnp.asarray(fill(x, neutral)).astype(_at_least_float32(dtype) if widen else dtype)
+    if segments_of(x) is None:
+        totals = scan(values, axis, reverse=reverse)
+    else:
+        begins = expand(_first_steps(x, axis, reverse=reverse), x.ndim)
+        restart = functools.partial(_restart, combine, jnp.asarray(neutral, values.dtype))
+        _, totals = lax.associative_scan(restart, (begins, values), axis=axis, reverse=reverse)
+    totals = totals.astype(dtype)
+    return x.with_values(totals) if isinstance(x, Masked) else totals
+
+
+def _restart(combine: Callable, neutral: Array, left: tuple[Array, Array], right: tuple[Array, Array]) -> Any:
+    """Two stretches of steps as one; where a sequence begins on the right, nothing of the left reaches it."""
+    (begun, total), (begins, value) = left, right
+    return begun | begins, combine(jnp.where(begins, neutral, total), value)
+
+
+def _first_steps(x: Masked, axis: int, *, reverse: bool) -> Array:
+    """Where an accumulation begins: at the first step of each sequence, or in reverse at its last."""
+    mask, ids = jnp.asarray(x.mask), ids_of(x)
+    return jnp.flip(starts(jnp.flip(mask, axis), jnp.flip(ids, axis)), axis) if reverse else starts(mask, ids)
+
+
+def _scan_log_add(values: Array, axis: int, *, reverse: bool) -> Array:
+    """`lax.cumlogsumexp`, but with finite gradients beside -inf, which is what padding adds."""
+    return lax.associative_scan(_log_add, values, axis=axis, reverse=reverse)
+
+
+def _log_add(x: Array, y: Array) -> Array:
+    """`log(exp(x) + exp(y))`; of nothing but -inf it is -inf and passes no gradient."""
+    peak = lax.stop_gradient(jnp.maximum(x, y))
+    peak = jnp.where(jnp.isfinite(peak), peak, 0)
+    total = jnp.exp(x - peak) + jnp.exp(y - peak)
+    return jnp.where(total == 0, -jnp.inf, jnp.log(jnp.where(total == 0, 1, total)) + peak)
+
+
+def _at_least_float32(dtype: Any) -> Any:
+    return jnp.promote_types(dtype, jnp.float32) if jnp.issubdtype(dtype, jnp.inexact) else dtype
