@@ -6,9 +6,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from ..arithmetic import expand
-from ..masked import Masked, fill
+from ..masked import Masked
 from .linear import AnyArray, check_float
+from .normalise import finish, where_real, widened
 
 
 def batch_moments(
@@ -41,19 +41,17 @@ def batch_moments(
     ([2.0], [1.0], 2.0)
     """
     axis = _feature_axis(x, axis, "batch_moments")
-    values = jnp.asarray(fill(x, 0))
-    others = tuple(a for a in range(values.ndim) if a != axis)
-    wide = values.astype(jnp.promote_types(values.dtype, jnp.float32))
+    wide, is_real = widened(x), where_real(x, x.ndim)
+    others = tuple(a for a in range(x.ndim) if a != axis)
 
     def total(array: Array) -> Array:
         found = array.sum(others)
         return found if axis_name is None else lax.psum(found, axis_name)
 
-    is_real = jnp.ones((1,) * values.ndim, bool) if not isinstance(x, Masked) else expand(x.mask, values.ndim)
-    count = total(jnp.broadcast_to(is_real, values.shape).astype(wide.dtype))
+    count = total(jnp.broadcast_to(is_real, x.shape).astype(wide.dtype))
     divisor = jnp.maximum(count, 1)
     mean = total(wide) / divisor
-    centred = jnp.where(is_real, wide - _along(mean, axis, values.ndim), 0)
+    centred = jnp.where(is_real, wide - _along(mean, axis, x.ndim), 0)
     variance = total(jnp.square(centred)) / divisor
     return mean, jnp.where(count > 0, variance, 1), count.max(initial=0)
 
@@ -91,14 +89,12 @@ def batch_norm(
     [[1.0]]
     """
     axis = _feature_axis(x, axis, "batch_norm")
-    values = jnp.asarray(fill(x, 0))
-    wide = values.astype(jnp.promote_types(values.dtype, jnp.float32))
-    factor = lax.rsqrt(jnp.asarray(variance, wide.dtype) + epsilon)
+    wide = widened(x)
+    mean, variance = (jnp.asarray(moment, wide.dtype) for moment in (mean, variance))
+    factor = lax.rsqrt(variance + epsilon)
     factor = factor if scale is None else factor * scale
-    normal = (wide - _along(jnp.asarray(mean, wide.dtype), axis, values.ndim)) * _along(factor, axis, values.ndim)
-    normal = normal if offset is None else normal + _along(jnp.asarray(offset), axis, values.ndim)
-    normal = normal.astype(values.dtype)
-    return x.with_values(normal) if isinstance(x, Masked) else normal
+    normal = (wide - _along(mean, axis, x.ndim)) * _along(factor, axis, x.ndim)
+    return finish(x, normal, offset=None if offset is None else _along(jnp.asarray(offset), axis, x.ndim))
 
 
 def _along(vector: Array, axis: int, ndim: int) -> Array:

@@ -48,10 +48,10 @@ def layer_norm(
     """
     check_float(x, "layer_norm")
     check_feature_axis(x, "layer_norm")
-    wide = _wide(x)
+    wide = widened(x)
     centred = wide - wide.mean(axis=-1, keepdims=True)
     variance = jnp.square(centred).mean(axis=-1, keepdims=True)
-    return _finish(x, centred * _inverse_root(variance, epsilon, _is_real(x, x.ndim)), scale, offset)
+    return finish(x, centred * _inverse_root(variance, epsilon, where_real(x, x.ndim)), scale, offset)
 
 
 def rms_norm(
@@ -85,9 +85,9 @@ def rms_norm(
     """
     check_float(x, "rms_norm")
     check_feature_axis(x, "rms_norm")
-    wide = _wide(x)
+    wide = widened(x)
     square = jnp.square(wide).mean(axis=-1, keepdims=True)
-    return _finish(x, wide * _inverse_root(square, epsilon, _is_real(x, x.ndim)), scale)
+    return finish(x, wide * _inverse_root(square, epsilon, where_real(x, x.ndim)), scale)
 
 
 def unit_norm(
@@ -120,11 +120,11 @@ def unit_norm(
     axes = normalize_axis_tuple(axis, x.ndim)
     if isinstance(x, Masked) and min(axes) < x.mask.ndim:
         refuse_segments(x, f"`unit_norm` along the masked axis {min(axes)}")
-    wide = _wide(x)
+    wide = widened(x)
     square = jnp.square(jnp.abs(wide)).sum(axes, keepdims=True)
     is_short = square <= epsilon**2
     factor = jnp.where(is_short, 1 / epsilon, lax.rsqrt(jnp.where(is_short, 1, square)))
-    return _finish(x, wide * factor)
+    return finish(x, wide * factor)
 
 
 def group_norm(
@@ -167,18 +167,18 @@ def group_norm(
     check_feature_axis(x, "group_norm")
     refuse_segments(x, "`group_norm`")
     size = group_size(x.shape[-1], groups)
-    wide = _wide(x)
+    wide = widened(x)
     wide = wide.reshape(*wide.shape[:-1], -1, size)
     first = max(x.mask.ndim - 1, 0) if isinstance(x, Masked) else 1
     axes = (*range(first, wide.ndim - 2), wide.ndim - 1)
-    where = _is_real(x, wide.ndim)
+    where = where_real(x, wide.ndim)
     per_step = math.prod(wide.shape[axis] for axis in axes if where.shape[axis] == 1)
     count = where.sum(axes, keepdims=True, dtype=wide.dtype) * per_step
     mean = wide.sum(axes, keepdims=True) / jnp.maximum(count, 1)
     centred = jnp.where(where, wide - mean, 0)
     variance = jnp.square(centred).sum(axes, keepdims=True) / jnp.maximum(count, 1)
     normal = centred * _inverse_root(variance, epsilon, count > 0)
-    return _finish(x, normal.reshape(x.shape), scale, offset)
+    return finish(x, normal.reshape(x.shape), scale, offset)
 
 
 def group_size(features: int, groups: int) -> int:
@@ -195,13 +195,13 @@ def group_size(features: int, groups: int) -> int:
     return features // groups
 
 
-def _wide(x: Any) -> Array:
+def widened(x: Any) -> Array:
     """The values in float32 at least, zeros at padding."""
     values = jnp.asarray(fill(x, 0))
     return values.astype(jnp.promote_types(values.dtype, jnp.float32))
 
 
-def _is_real(x: Any, ndim: int) -> Array:
+def where_real(x: Any, ndim: int) -> Array:
     """The mask for values of rank `ndim`, against which that of an array broadcasts."""
     return expand(jnp.asarray(x.mask) if isinstance(x, Masked) else jnp.ones((), bool), ndim)
 
@@ -211,7 +211,7 @@ def _inverse_root(square: Array, epsilon: float, where: Array) -> Array:
     return lax.rsqrt(square + epsilon if epsilon else jnp.where(where, square, 1))
 
 
-def _finish(x: Any, normal: Array, scale: Any = None, offset: Any = None) -> Any:
+def finish(x: Any, normal: Array, scale: Any = None, offset: Any = None) -> Any:
     """Scaled and shifted, in the dtype and under the mask of `x`."""
     normal = normal if scale is None else normal * scale
     normal = normal if offset is None else normal + offset
