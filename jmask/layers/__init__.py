@@ -1,5 +1,7 @@
 """Layers: hyperparameters, parameters, and a call of `jmask.ops` or `jmask.rnn`."""
 
+from .attention import AdditiveAttention as AdditiveAttention
+from .attention import Attention as Attention
 from .base import Layer as Layer
 from .bidirectional import Bidirectional as Bidirectional
 from .cells import GRUCell as GRUCell
@@ -17,7 +19,11 @@ from .core import Softmax as Softmax
 from .merge import Add as Add
 from .merge import Concatenate as Concatenate
 from .merge import GlobalAveragePooling1D as GlobalAveragePooling1D
+from .multi_head import GroupQueryAttention as GroupQueryAttention
+from .multi_head import MultiHeadAttention as MultiHeadAttention
 from .per_sequence import PerSequence as PerSequence
+from .positions import PositionEmbedding as PositionEmbedding
+from .positions import SinePositionEncoding as SinePositionEncoding
 from .recurrent import RNN as RNN
 from .rnn_layers import GRU as GRU
 from .rnn_layers import LSTM as LSTM

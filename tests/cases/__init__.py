@@ -1,5 +1,6 @@
 """The table: every public function and layer, its oracle, and the few laws it skips, with the reason."""
 
+from .attention import CASES as ATTENTION_CASES
 from .case import Case as Case
 from .layers import CASES as LAYER_CASES
 from .masked import CASES as MASKED_CASES
@@ -8,4 +9,4 @@ from .reductions import CASES as REDUCTION_CASES
 from .rnn import CASES as RNN_CASES
 from .vmap import CASES as VMAP_CASES
 
-CASES = [*REDUCTION_CASES, *OP_CASES, *MASKED_CASES, *RNN_CASES, *LAYER_CASES, *VMAP_CASES]
+CASES = [*REDUCTION_CASES, *OP_CASES, *MASKED_CASES, *RNN_CASES, *LAYER_CASES, *VMAP_CASES, *ATTENTION_CASES]
