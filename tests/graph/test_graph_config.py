@@ -51,6 +51,8 @@ class Options2(NamedTuple):
 LAYERS = {
     "Activation": (L.Activation(double), (X,)),
     "Add": (L.Add(merge="union"), ([X, sequences(seed=1)],)),
+    "AdditiveAttention": (L.AdditiveAttention(use_scale=False, dropout=0.5), (X, sequences(seed=1))),
+    "Attention": (L.Attention(score_mode="concat", use_causal_mask=True), ([X, sequences(seed=1)],)),
     "Bidirectional": (
         L.Bidirectional(L.LSTM(2), merge_mode="sum", backward_layer=L.LSTM(2, activation="relu", use_bias=False)),
         (X,),
@@ -67,15 +69,22 @@ LAYERS = {
     "GlobalAveragePooling1D": (L.GlobalAveragePooling1D(keepdims=True), (X,)),
     "GRU": (L.GRU(2, reset_after=False, go_backwards=True, zero_output_for_mask=False), (X,)),
     "GRUCell": (L.RNN(L.GRUCell(2, reset_after=False)), (X,)),
+    "GroupQueryAttention": (L.GroupQueryAttention(3, 4, 2, sliding_window=2, use_bias=False), (X, X)),
     "LSTM": (L.LSTM(2, return_sequences=True, return_state=True, go_backwards=True, recurrent_activation=double), (X,)),
     "LSTMCell": (L.RNN(L.LSTMCell(2, unit_forget_bias=False), return_sequences=True), (X,)),
     "Lambda": (L.Lambda(double, supports_masking=True), (X,)),
     "LayerNormalization": (L.LayerNormalization(epsilon=0.5, center=False), (X,)),
     "Masking": (L.Masking(mask_value=float("nan")), (X,)),
+    "MultiHeadAttention": (
+        L.MultiHeadAttention(2, 3, value_dim=5, output_shape=(3, 2), kernel_initializer=scaled_uniform),
+        (X, sequences(seed=1)),
+    ),
     "PerSequence": (L.PerSequence(double, lengths="t", constraints=["t >= 2"]), (X,)),
+    "PositionEmbedding": (L.PositionEmbedding(9, initializer="normal"), (X,)),
     "RNN": (L.RNN(Running(), return_sequences=True), (X,)),
     "SimpleRNN": (L.SimpleRNN(2, activation=double, unroll=True), (X,)),
     "SimpleRNNCell": (L.RNN(L.SimpleRNNCell(2, use_bias=False)), (X,)),
+    "SinePositionEncoding": (L.SinePositionEncoding(max_wavelength=50.0), (X,)),
     "Softmax": (L.Softmax(axis=1), (X,)),
     "StackedRNNCells": (L.RNN(L.StackedRNNCells([L.GRUCell(2), L.LSTMCell(3)]), return_sequences=True), (X,)),
 }
