@@ -157,6 +157,18 @@ def normal(s):
 
 
 RELU = jm.layers.Activation("relu")
+
+
+def rotated(s):
+    cos, sin = np.cos(np.arange(len(s))), np.sin(np.arange(len(s)))
+    return np.stack([s[:, 0] * cos - s[:, 1] * sin, s[:, 0] * sin + s[:, 1] * cos], 1)
+
+
+def luong_attention(s):
+    weights = np.tril(np.exp(s @ s.T))
+    return weights / weights.sum(axis=1, keepdims=True) @ s
+
+
 KEEPS = {
     "-x": (lambda x: -x, lambda s: -s),
     "x * 2 + 1": (lambda x: x * 2 + 1, lambda s: s * 2 + 1),
@@ -176,6 +188,9 @@ KEEPS = {
     "std": (lambda x: jm.ops.std(x, -1), lambda s: s.std(-1)),
     "dense": (lambda x: jm.ops.dense(x, jnp.ones((2, 3))), lambda s: s @ np.ones((2, 3))),
     "dropout": (lambda x: jm.ops.dropout(x, 1.0, jax.random.key(0)), np.zeros_like),
+    "positions": (lambda x: jm.ops.positions(x), lambda s: np.arange(len(s))),
+    "rotary": (lambda x: jm.ops.rotary(x), rotated),
+    "attention": (lambda x: jm.layers.Attention(use_causal_mask=True).apply({}, x, x), luong_attention),
     "concatenate": (lambda x: jm.ops.concatenate([x, x * 2]), lambda s: np.concatenate([s, 2 * s], -1)),
     "add": (lambda x: jm.ops.add([x, x * 2, jnp.ones((1, 1, 2))]), lambda s: 3 * s + 1),
     "union": (lambda x: jm.ops.add([x, x * 2], merge="union"), lambda s: 3 * s),
@@ -370,6 +385,7 @@ REFUSED = {
     "lengths": lambda x: x.lengths,
     "with_mask": lambda x: x.with_mask(x.mask),
     "as_masked": lambda x: jm.as_masked(x, x.mask),
+    "attention": lambda x: jm.ops.attention(x[..., None, :], x.with_segments(None)[..., None, :]),
     "GlobalAveragePooling1D": lambda x: jm.layers.GlobalAveragePooling1D()(x),
     "Softmax": lambda x: jm.layers.Softmax(axis=1)(x),
     "Dot": lambda x: jm.layers.Dot(2)([x, x]),

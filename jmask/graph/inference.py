@@ -152,17 +152,18 @@ def _way(layer: Layer, trace: _Trace) -> tuple[str, ...]:
 
 def masks_by_name(layer: Layer, named: dict[str, Any]) -> dict[str, Any]:
     """The explicit masks among the keyword arguments of a call: `mask`, and `context_mask` for an input `context`."""
-    return {name: named[name] for name in ("mask", *signature_of(type(layer).call).masks) if name in named}
+    return {name: named[name] for name in ("mask", *signature_of(type(layer).call).mask_names) if name in named}
 
 
 def overridden(layer: Layer, inputs: tuple[Any, ...], named: dict[str, Any]) -> set[Node]:
     """The nodes whose own masks a call does not read, because it is given others for them."""
     masks = masks_by_name(layer, named)
     values = {name: value for name, value in split_options(named)[0].items() if name not in masks}
-    arguments = signature_of(type(layer).call).inputs.bind(*inputs, **values).arguments
+    signature = signature_of(type(layer).call)
+    arguments = signature.inputs.bind(*inputs, **values).arguments
     found: set[Node] = set()
     for name, mask in masks.items():
-        of = arguments[name[:-5]] if name != "mask" else next(iter(arguments.values()))
+        of = next(iter(arguments.values())) if name == "mask" else arguments.get(signature.mask_names[name])
         leaves, given = jax.tree.leaves(of), jax.tree.leaves(mask, is_leaf=is_none)
         given = given if len(given) == len(leaves) else given * len(leaves)
         found |= {node for node, m in zip(leaves, given, strict=False) if m is not None and isinstance(node, Node)}

@@ -6,6 +6,8 @@ from .activations import LeakyReLU as LeakyReLU
 from .activations import PReLU as PReLU
 from .activations import ReLU as ReLU
 from .activations import Softmax as Softmax
+from .attention import AdditiveAttention as AdditiveAttention
+from .attention import Attention as Attention
 from .base import Layer as Layer
 from .batch_normalization import BatchNormalization as BatchNormalization
 from .bidirectional import Bidirectional as Bidirectional
@@ -28,11 +30,15 @@ from .merge import Maximum as Maximum
 from .merge import Minimum as Minimum
 from .merge import Multiply as Multiply
 from .merge import Subtract as Subtract
+from .multi_head import GroupQueryAttention as GroupQueryAttention
+from .multi_head import MultiHeadAttention as MultiHeadAttention
 from .normalization import GroupNormalization as GroupNormalization
 from .normalization import LayerNormalization as LayerNormalization
 from .normalization import RMSNormalization as RMSNormalization
 from .normalization import UnitNormalization as UnitNormalization
 from .per_sequence import PerSequence as PerSequence
+from .positions import PositionEmbedding as PositionEmbedding
+from .positions import SinePositionEncoding as SinePositionEncoding
 from .recurrent import RNN as RNN
 from .regularization import AlphaDropout as AlphaDropout
 from .regularization import Dropout as Dropout

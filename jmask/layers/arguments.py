@@ -64,6 +64,12 @@ class Signature:
     masks: tuple[str, ...]
     filled: tuple[str, ...]
 
+    @property
+    def mask_names(self) -> dict[str, str]:
+        """Keyword -> the input whose mask it is: `context_mask` for `context`, `key_mask` for `key_`."""
+        of_inputs = {f"{name.rstrip('_')}_mask": name for name in self.inputs.parameters}
+        return {name: of for name, of in of_inputs.items() if name not in self.inputs.parameters}
+
     def asks_for_mask_of(self, argument: str, *, first: bool) -> bool:
         """Whether the mask of this input has a parameter."""
         return f"{argument}_mask" in self.masks or (first and "mask" in self.filled)
@@ -163,8 +169,7 @@ def bind(function: Callable, args: tuple[Any, ...], kwargs: dict[str, Any], mask
     """
     signature = signature_of(function)
     inputs = signature.inputs.parameters
-    by_name = [name for name in kwargs if name not in inputs and name.endswith("_mask") and name[:-5] in inputs]
-    explicit = {name[:-5]: kwargs.pop(name) for name in by_name}
+    explicit = {of: kwargs.pop(name) for name, of in signature.mask_names.items() if name in kwargs}
     try:
         bound = signature.inputs.bind(*args, **kwargs)
     except TypeError as error:

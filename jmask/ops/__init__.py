@@ -1,5 +1,7 @@
 """Pure functions on `Masked` and arrays: padding never enters a result."""
 
+from .attention import additive_attention as additive_attention
+from .attention import attention as attention
 from .batch_norm import batch_moments as batch_moments
 from .batch_norm import batch_norm as batch_norm
 from .concatenate import concatenate as concatenate
@@ -25,6 +27,7 @@ from .merge import multiply as multiply
 from .merge import subtract as subtract
 from .moments import std as std
 from .moments import var as var
+from .multi_head import multi_head_attention as multi_head_attention
 from .noise import gaussian_dropout as gaussian_dropout
 from .noise import gaussian_noise as gaussian_noise
 from .normalise import group_norm as group_norm
@@ -35,6 +38,10 @@ from .penalty import activity_penalty as activity_penalty
 from .pick import first as first
 from .pick import last as last
 from .pick import take as take
+from .positions import position_embedding as position_embedding
+from .positions import positions as positions
+from .positions import rotary as rotary
+from .positions import sine_position_encoding as sine_position_encoding
 from .reduce import all as all
 from .reduce import any as any
 from .reduce import max as max

@@ -1,5 +1,6 @@
 """The table: every public function and layer, its oracle, and the few laws it skips, with the reason."""
 
+from .attention import CASES as ATTENTION_CASES
 from .batch_norm import CASES as BATCH_NORM_CASES
 from .case import Case as Case
 from .layers import CASES as LAYER_CASES
@@ -17,6 +18,7 @@ CASES = [
     *MASKED_CASES,
     *RNN_CASES,
     *LAYER_CASES,
+    *ATTENTION_CASES,
     *BATCH_NORM_CASES,
     *MERGING_CASES,
     *STEPWISE_CASES,

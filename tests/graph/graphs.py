@@ -245,6 +245,16 @@ def functions() -> Example:
     return Example(jm.Model(x, h), (sequences(),))
 
 
+def transformer() -> Example:
+    """Attention to itself and to another input, with the mask of each and residual sums."""
+    x, context = jm.Input((None, FEATURES), masked=True), jm.Input(("context", FEATURES), masked=True)
+    h = L.Add()([x, L.PositionEmbedding(7)(x)])
+    h = L.Add()([h, L.MultiHeadAttention(2, 3, use_causal_mask=True)(h, h)])
+    h = L.Add()([h, L.Attention()([h, context]), L.GroupQueryAttention(3, 2, 1)(h, context, value_mask=context.mask)])
+    inputs = (sequences(), sequences(CONTEXT_LENGTHS, CONTEXT, seed=1))
+    return Example(jm.Model([x, context], h), (list(inputs),))
+
+
 EXAMPLES: dict[str, Callable[[], Example]] = {
     f.__name__: f
     for f in (
@@ -262,6 +272,7 @@ EXAMPLES: dict[str, Callable[[], Example]] = {
         cut,
         traced,
         functions,
+        transformer,
     )
 }
 

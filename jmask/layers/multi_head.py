@@ -1,0 +1,194 @@
+"""Attention with several heads, which may share keys and values."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import jax
+
+from .. import ops
+from .attention import call_options, check_rate, read_inputs
+from .base import Layer
+from .options import Initializer, initializer
+
+
+class Heads(Layer):
+    """What `MultiHeadAttention` and `GroupQueryAttention` share: projections, attention, and a projection back."""
+
+    supports_segments = True
+    takes_masked = True
+
+    _: dataclasses.KW_ONLY
+    dropout: float = 0.0
+    use_bias: bool = True
+    use_causal_mask: bool = False
+    sliding_window: int | None = None
+    return_attention_scores: bool = False
+    implementation: Literal["xla", "cudnn"] | None = None
+    kernel_initializer: Initializer = "glorot_uniform"
+    bias_initializer: Initializer = "zeros"
+    param_dtype: Any = "float32"
+
+    def __post_init__(self) -> None:
+        """Checks the options while the user's line is still on the stack."""
+        check_rate(self)
+        check_sizes(self, ["sliding_window"] if self.sliding_window is not None else [])
+
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Heads and features of a head, of `query`, `key` and `value`."""
+        raise TypeError(f"`{type(self).__name__}` is what layers share; use one of them, such as `MultiHeadAttention`.")
+
+    def features_out(self, query: Any) -> tuple[int, ...]:
+        """The shape of a step of the outputs."""
+        return (query.shape[-1],)
+
+    def init(self, key: Any, query: Any, value: Any = None, key_: Any = None) -> dict[str, Any]:
+        """`{"query": {"kernel": (features, heads, key_dim), "bias": ...}, "key", "value", "attention_output"}`."""
+        query, value, keys = read_inputs(self, query, value, key_)
+        sizes = self.sizes()
+        widths = {"query": query.shape[-1:], "key": keys.shape[-1:], "value": value.shape[-1:]}
+        heads = (sizes["query"][0], sizes["value"][1])
+        shapes = [(name, widths[name], sizes[name]) for name in widths]
+        params = {}
+        for name, shape_in, shape_out in [*shapes, ("attention_output", heads, self.features_out(query))]:
+            key, kernel_key, bias_key = jax.random.split(key, 3)
+            kernel = initializer(self.kernel_initializer)(kernel_key, (*shape_in, *shape_out), self.param_dtype)
+            params[name] = {"kernel": kernel}
+            if self.use_bias:
+                params[name]["bias"] = initializer(self.bias_initializer)(bias_key, shape_out, self.param_dtype)
+        return params
+
+    def call(
+        self,
+        params: Any,
+        query: Any,
+        value: Any = None,
+        key_: Any = None,
+        attention_mask: Any = None,
+        training: bool = False,
+        key: Any = None,
+    ) -> Any:
+        """`(batch, queries, ...)`, and with `return_attention_scores` weights `(batch, heads, queries, keys)`."""
+        options = call_options(self, training, key)
+        window = None if self.sliding_window is None else self.sliding_window - 1
+        return ops.multi_head_attention(
+            params,
+            *read_inputs(self, query, value, key_),
+            window=window,
+            attention_mask=attention_mask,
+            implementation=self.implementation,
+            **options,
+        )
+
+
+class MultiHeadAttention(Heads):
+    """Multi-head attention (see `jm.ops.multi_head_attention`).
+
+    Inputs: `query` `(batch, queries, features)`, `value` `(batch, keys, features)`, `key_`, `value` by default, and
+    `attention_mask`, bool, `(batch, queries, keys)`. In `apply`, `key=` is a PRNG key. Outputs:
+    `(batch, queries, features)` with the mask of the query. A query that attends to no real key, as in an empty row,
+    gives the bias of the output.
+
+    Attributes:
+        num_heads: number of heads.
+        key_dim: features of a head, of queries and keys.
+        value_dim: features of a head, of values; `key_dim` by default.
+        output_shape: shape of a step of the outputs, a number or several; the features of the query by default.
+        dropout: probability of dropping a weight in training.
+        use_bias: whether all projections have a bias.
+        use_causal_mask: whether a query attends to no step after it, by position among the real steps.
+        sliding_window: if given, a query attends to steps that are fewer real steps away than this.
+        return_attention_scores: whether to return the weights before dropout, too.
+        implementation: see `jm.ops.attention`.
+        kernel_initializer: by name or as `(key, shape, dtype)`.
+        bias_initializer: the same for the biases.
+        param_dtype: dtype of the parameters.
+
+    References:
+        Vaswani et al.: Attention Is All You Need, arXiv:1706.03762, section 3.2.2.
+
+    >>> import jax, jax.numpy as jnp, jmask as jm
+    >>> layer, x = jm.layers.MultiHeadAttention(2, 3), jm.from_lengths(jnp.ones((1, 4, 5)), [3])
+    >>> y = jm.layers.Add()([x, layer.apply(layer.init(jax.random.key(0), x, x), x, x)])
+    >>> y.shape, y.lengths.tolist()
+    ((1, 4, 5), [3])
+    """
+
+    num_heads: int
+    key_dim: int
+    _: dataclasses.KW_ONLY
+    value_dim: int | None = None
+    output_shape: int | Sequence[int] | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the options while the user's line is still on the stack."""
+        super().__post_init__()
+        check_sizes(self, ["num_heads", "key_dim", *(["value_dim"] if self.value_dim is not None else [])])
+
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """As many heads of keys and values as of queries."""
+        key_dim = (self.num_heads, self.key_dim)
+        return {"query": key_dim, "key": key_dim, "value": (self.num_heads, self.value_dim or self.key_dim)}
+
+    def features_out(self, query: Any) -> tuple[int, ...]:
+        """`output_shape`, or the features of the query."""
+        if self.output_shape is None:
+            return (query.shape[-1],)
+        return (self.output_shape,) if isinstance(self.output_shape, int) else tuple(self.output_shape)
+
+
+class GroupQueryAttention(Heads):
+    """Multi-head attention in which groups of heads share keys and values (see `jm.ops.multi_head_attention`).
+
+    Inputs and outputs are those of `MultiHeadAttention`.
+
+    Attributes:
+        head_dim: features of a head.
+        num_query_heads: number of heads of the queries.
+        num_key_value_heads: number of heads of keys and values, a divisor of `num_query_heads`.
+        dropout: probability of dropping a weight in training.
+        use_bias: whether all projections have a bias.
+        use_causal_mask: whether a query attends to no step after it, by position among the real steps.
+        sliding_window: if given, a query attends to steps that are fewer real steps away than this.
+        return_attention_scores: whether to return the weights before dropout, too.
+        implementation: see `jm.ops.attention`.
+        kernel_initializer: by name or as `(key, shape, dtype)`.
+        bias_initializer: the same for the biases.
+        param_dtype: dtype of the parameters.
+
+    References:
+        Ainslie et al.: GQA: Training Generalized Multi-Query Transformer Models from Multi-Head Checkpoints,
+        arXiv:2305.13245.
+
+    >>> import jax, jax.numpy as jnp, jmask as jm
+    >>> layer, x = jm.layers.GroupQueryAttention(3, 4, 2), jnp.ones((1, 7, 5))
+    >>> layer.init(jax.random.key(0), x, x)["key"]["kernel"].shape
+    (5, 2, 3)
+    """
+
+    head_dim: int
+    num_query_heads: int
+    num_key_value_heads: int
+
+    def __post_init__(self) -> None:
+        """Checks the options while the user's line is still on the stack."""
+        super().__post_init__()
+        check_sizes(self, ["head_dim", "num_query_heads", "num_key_value_heads"])
+        if self.num_query_heads % self.num_key_value_heads:
+            raise ValueError(
+                "`num_query_heads` of `GroupQueryAttention` is a multiple of `num_key_value_heads`; received "
+                f"{self.num_query_heads} and {self.num_key_value_heads}."
+            )
+
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Fewer heads of keys and values than of queries."""
+        shared = (self.num_key_value_heads, self.head_dim)
+        return {"query": (self.num_query_heads, self.head_dim), "key": shared, "value": shared}
+
+
+def check_sizes(layer: Layer, names: list[str]) -> None:
+    """Refuses options that are no positive integers."""
+    for name in names:
+        size = getattr(layer, name)
+        if not isinstance(size, int) or size < 1:
+            raise ValueError(f"`{name}` of `{type(layer).__name__}` is a positive integer; received {size!r}.")

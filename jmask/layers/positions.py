@@ -1,0 +1,87 @@
+"""Positions as vectors: learned ones, and sines."""
+
+import dataclasses
+from typing import Any
+
+from .. import ops
+from ..ops.linear import check_feature_axis
+from .base import Layer
+from .options import Initializer, initializer
+
+
+class PositionEmbedding(Layer):
+    """A learned vector for the position of each real step, to be added to it (see `jm.ops.position_embedding`).
+
+    Inputs: `(batch, time, features)`. Outputs: the same shape and mask. Positions count real steps, of packed rows in
+    each sequence. An empty row passes no gradient.
+
+    Attributes:
+        max_length: number of positions; a real step beyond it gives NaN, and an array that is longer is refused.
+        initializer: by name or as `(key, shape, dtype)`.
+        param_dtype: dtype of the vectors.
+
+    >>> import jax, jax.numpy as jnp, jmask as jm
+    >>> layer, x = jm.layers.PositionEmbedding(9), jm.from_lengths(jnp.ones((2, 7, 3)), [4, 7])
+    >>> jm.layers.Add()([x, layer.apply(layer.init(jax.random.key(0), x), x)]).lengths.tolist()
+    [4, 7]
+    """
+
+    supports_segments = True
+    takes_masked = True
+
+    max_length: int
+    _: dataclasses.KW_ONLY
+    initializer: Initializer = "glorot_uniform"
+    param_dtype: Any = "float32"
+
+    def __post_init__(self) -> None:
+        """Checks the size while the user's line is still on the stack."""
+        if not isinstance(self.max_length, int) or self.max_length < 1:
+            raise ValueError(
+                f"`max_length` of `PositionEmbedding` is a positive integer; received {self.max_length!r}."
+            )
+
+    def init(self, key: Any, inputs: Any) -> dict[str, Any]:
+        """`{"position_embeddings": (max_length, features)}`."""
+        check_feature_axis(inputs, "PositionEmbedding")
+        shape = (self.max_length, inputs.shape[-1])
+        return {"position_embeddings": initializer(self.initializer)(key, shape, self.param_dtype)}
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        """`(batch, time, features)` -> `(batch, time, features)`."""
+        return ops.position_embedding(inputs, params["position_embeddings"])
+
+
+class SinePositionEncoding(Layer):
+    """Sines and cosines of the position of each real step, to be added to it (see `jm.ops.sine_position_encoding`).
+
+    Inputs: `(batch, time, features)`. Outputs: the same shape, dtype and mask. Positions count real steps, of packed
+    rows in each sequence.
+
+    Attributes:
+        max_wavelength: the longest wavelength, over 2 pi.
+
+    References:
+        Vaswani et al.: Attention Is All You Need, arXiv:1706.03762, section 3.5.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.layers.SinePositionEncoding()(jnp.ones((1, 1, 4))).tolist()
+    [[[0.0, 1.0, 0.0, 1.0]]]
+    """
+
+    supports_segments = True
+    takes_masked = True
+
+    _: dataclasses.KW_ONLY
+    max_wavelength: float = 10000.0
+
+    def __post_init__(self) -> None:
+        """Checks the wavelength while the user's line is still on the stack."""
+        if not self.max_wavelength > 0:
+            raise ValueError(
+                f"`max_wavelength` of `SinePositionEncoding` must be positive; received {self.max_wavelength}."
+            )
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        """`(batch, time, features)` -> `(batch, time, features)`."""
+        return ops.sine_position_encoding(inputs, max_wavelength=self.max_wavelength)

@@ -1,0 +1,69 @@
+"""Multi-head attention: a projection for each head, attention, and a projection of all heads to the outputs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+
+from ..masked import Masked, fill
+from .attention import attention
+
+
+def multi_head_attention(
+    params: Mapping[str, Mapping[str, Any]], query: Any, value: Any, key: Any = None, **options: Any
+) -> Any:
+    """Attention with several heads, each with projections of its own.
+
+    Args:
+        params: `query`, `key`, `value` and `attention_output`, each with a `kernel` and perhaps a `bias`: kernels
+            `(features, heads, key_dim)` for queries, `(features, groups, key_dim)` for keys, `(features, groups,
+            value_dim)` for values and `(heads, value_dim, ...)` for the output. Biases lack the axes that a product
+            sums over.
+        query: values `(batch, queries, features)`, mask `(batch, queries)`, or an array.
+        value: `(batch, keys, features)`, mask `(batch, keys)`, or an array.
+        key: the same, `value` by default; where it is padding there is no key either.
+        **options: those of `jm.ops.attention`.
+
+    Returns:
+        `(batch, queries, ...)` with the mask of `query`. A query that attends to no real key gives the bias of the
+        output, and passes no gradient otherwise. With `return_attention_scores=True` also the weights
+        `(batch, heads, queries, keys)`.
+
+    Raises:
+        TypeError: values that are not floats, or an unknown option.
+        ValueError: shapes that do not fit, and what `jm.ops.attention` refuses.
+
+    References:
+        Vaswani et al.: Attention Is All You Need, arXiv:1706.03762, section 3.2.2.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> params = {name: {"kernel": jnp.ones((2, 1, 2))} for name in ("query", "key", "value")}
+    >>> params["attention_output"] = {"kernel": jnp.ones((1, 2, 3))}
+    >>> x = jm.from_lengths(jnp.ones((1, 4, 2)), [3])
+    >>> jm.ops.multi_head_attention(params, x, x).shape
+    (1, 4, 3)
+    """
+    key = value if key is None else key
+    inputs = {"query": query, "value": value, "key": key}
+    projected = [_project(x, params[name], name) for name, x in inputs.items()]
+    attended = attention(*projected, **options)
+    if not isinstance(attended, tuple):
+        return _project(attended, params["attention_output"], "attention_output")
+    y, weights = attended
+    return _project(y, params["attention_output"], "attention_output"), weights
+
+
+def _project(x: Any, params: Mapping[str, Any], name: str) -> Any:
+    """The product over the last axis, or over heads and features of the output, and the bias."""
+    kernel = jnp.asarray(params["kernel"])
+    num_axes = 2 if name == "attention_output" else 1
+    if tuple(x.shape[-num_axes:]) != kernel.shape[:num_axes] or (
+        isinstance(x, Masked) and x.mask.ndim > x.ndim - num_axes
+    ):
+        raise ValueError(
+            f"`multi_head_attention`: the kernel of `{name}` has shape {kernel.shape}, and its first {num_axes} axes "
+            f"are the last of the values, behind the mask; received values {tuple(x.shape)}."
+        )
+    y = jnp.tensordot(jnp.asarray(fill(x, 0)), kernel, num_axes)
+    y = y if params.get("bias") is None else y + params["bias"]
+    return x.with_values(y) if isinstance(x, Masked) else y

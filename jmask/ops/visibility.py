@@ -1,0 +1,133 @@
+"""Which steps of the keys each query attends to."""
+
+import functools
+import operator
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+
+from ..arithmetic import join
+from ..masked import Masked
+from ..segments import ids_of, refuse_segments, starts
+from .positions import steps_before
+
+Window = int | tuple[int | None, int | None] | None
+
+
+def joint_keys(key: Any, value: Any) -> Any:
+    """The keys where the values are real too; an array if both are."""
+    if key is value or not isinstance(value, Masked):
+        return key
+    marks = [(x.mask, x.segments) if isinstance(x, Masked) else (None, None) for x in (key, value)]
+    mask, segments = join(*marks)
+    both_right = value.is_right_padded and getattr(key, "is_right_padded", True)
+    return Masked(getattr(key, "values", key), mask, "right" if both_right else None, segments)
+
+
+def visible(
+    query: Any,
+    keys: Any,
+    *,
+    causal: bool = False,
+    window: Window = None,
+    attention_mask: Any = None,
+    bias: Any = None,
+) -> Any:
+    """Which steps of the keys each query attends to: real ones of its own sequence that nothing else forbids.
+
+    Args:
+        query: values `(batch, queries, heads, features)` with a mask `(batch, queries)`, or an array.
+        keys: the same for the keys.
+        causal: none after the query, by position among the real steps.
+        window: none farther away than this many real steps, `(left, right)` or one number for both.
+        attention_mask: bool, False where it is forbidden; see `per_head` for its shape.
+        bias: -inf where it is forbidden; it broadcasts to `(batch, heads, queries, keys)`.
+
+    Returns:
+        bool that broadcasts to `(batch, heads, queries, keys)`; None if every query attends to all.
+
+    Raises:
+        TypeError: an `attention_mask` that is not bool.
+        ValueError: a window that is none, or an `attention_mask` that does not fit.
+    """
+    left, right = _sides(window)
+    seen = []
+    if isinstance(query, Masked):
+        seen.append(_column(query.mask))
+    if isinstance(keys, Masked):
+        seen.append(_row(keys.mask))
+    if isinstance(query, Masked) and query.segments is not None:
+        sequence = _number_of_sequence(query)
+        seen.append(_column(sequence) == _row(sequence))
+    if causal or left is not None or right is not None:
+        here, there = _column(steps_before(query, -3)), _row(steps_before(keys, -3))
+        seen += [there <= here] if causal else []
+        seen += [there >= here - left] if left is not None else []
+        seen += [there <= here + right] if right is not None and not causal else []
+    if attention_mask is not None:
+        if attention_mask.dtype != bool:
+            raise TypeError(
+                "`attention_mask` must be bool, True where a query may attend to a key; received dtype "
+                f"{attention_mask.dtype}. What is added to the scores goes into `bias`."
+            )
+        seen.append(per_head("attention_mask", attention_mask, query, keys))
+    if bias is not None:
+        seen.append(bias != -jnp.inf)
+    return functools.reduce(operator.and_, seen) if seen else None
+
+
+def per_head(name: str, array: Any, query: Any, keys: Any) -> Any:
+    """An array for each pair of a query and a key, with an axis for the heads; refuses another shape."""
+    shape = (*query.shape[:-3], query.shape[-2], query.shape[-3], keys.shape[-3])
+    array = jnp.asarray(array)
+    with_heads = array[..., None, :, :] if array.ndim == len(shape) - 1 > 2 else array
+    try:
+        fits = jnp.broadcast_shapes(with_heads.shape, shape) == shape
+    except ValueError:
+        fits = False
+    if not fits or array.ndim < 2:
+        raise ValueError(
+            f"`{name}` has one entry for each pair of a query and a key, (queries, keys), (batch, queries, keys) or "
+            f"(batch, heads, queries, keys), here {shape}; received shape {tuple(array.shape)}."
+        )
+    return with_heads
+
+
+def check_shared_segments(query: Any, key: Any, value: Any, name: str) -> None:
+    """Refuses packed rows unless all three are steps of the same rows, packed alike."""
+    ids = [getattr(x, "segments", None) for x in (query, key, value)]
+    if any(array is not ids[0] for array in ids):
+        remedy = (
+            "Packed rows attend to themselves, where query, key and value have the very same segments, "
+            "`attention(x, x)`; for others use `jm.unpack_batch(x, num_sequences, length)`."
+        )
+        for x in (query, key, value):
+            refuse_segments(x, f"`{name}` of inputs that are not packed alike", remedy)
+
+
+def _column(x: Any) -> Any:
+    """`(batch, queries)` against heads and keys."""
+    return x[..., None, :, None]
+
+
+def _row(x: Any) -> Any:
+    """`(batch, keys)` against heads and queries."""
+    return x[..., None, None, :]
+
+
+def _number_of_sequence(x: Masked) -> Any:
+    """Of packed rows, another number for each sequence of a row, also where an id comes again later."""
+    mask = jnp.asarray(x.mask)
+    return lax.cumsum(starts(mask, ids_of(x)).astype(jnp.int32), mask.ndim - 1)
+
+
+def _sides(window: Window) -> tuple[int | None, int | None]:
+    """Left and right, None where nothing ends the window; refuses what is no window."""
+    sides = window if isinstance(window, (tuple, list)) else (window, window)
+    if len(sides) != 2 or any(n is not None and (not isinstance(n, int) or n < 0) for n in sides):
+        raise ValueError(
+            "`window` is a number of real steps, 0 or more, for both sides, or `(left, right)` with None where nothing "
+            f"ends it; received {window!r}."
+        )
+    return sides[0], sides[1]
