@@ -66,7 +66,7 @@ def max(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
     >>> jm.ops.max(jm.from_lengths(jnp.array([[-2, -5, 9]]), [2]), axis=1).tolist()
     [-2]
     """
-    return _reduce(x, axis, keepdims, _unless_empty(jnp.max), "max", neutral=_lowest)
+    return _reduce(x, axis, keepdims, _unless_empty(jnp.max), "max", neutral=lowest)
 
 
 def min(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
@@ -193,7 +193,8 @@ def _unless_empty(reduction: Callable) -> Callable:
     return safe
 
 
-def _lowest(dtype: Any) -> Any:
+def lowest(dtype: Any) -> Any:
+    """What no value of this dtype is below."""
     if dtype == bool:
         return False
     return -jnp.inf if jnp.issubdtype(dtype, jnp.inexact) else jnp.iinfo(dtype).min
