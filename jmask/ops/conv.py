@@ -207,10 +207,10 @@ def _convolve(values: Array, border: Border, _: Any, *, kernel: Any, bias: Any, 
     """`lax.conv_general_dilated` of values `(..., time, features)`, in a dtype that holds values and kernel."""
     dtype = jnp.result_type(values, kernel)
     batch = values.astype(dtype) if values.ndim == 3 else values.astype(dtype).reshape(-1, *values.shape[-2:])
-    layout = ("NWC", "WIO", "NWC")
-    y = lax.conv_general_dilated(
-        batch, jnp.asarray(kernel, dtype), padding=[border], dimension_numbers=layout, **options
-    )
+    if not all(isinstance(size, int) for size in border):  # of a symbolic number of steps, where it takes ints alone
+        batch, border = lax.pad(batch, jnp.zeros((), dtype), [(0, 0, 0), (*border, 0), (0, 0, 0)]), (0, 0)
+    options |= {"padding": [border], "dimension_numbers": ("NWC", "WIO", "NWC")}
+    y = lax.conv_general_dilated(batch, jnp.asarray(kernel, dtype), **options)
     y = y if values.ndim == 3 else y.reshape(*values.shape[:-2], *y.shape[-2:])
     return y if bias is None else y + bias
 

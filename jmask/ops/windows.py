@@ -83,16 +83,15 @@ class Windows:
 
     def align(self, values: Any, lengths: Any, value: Any) -> tuple[Any, Border]:
         """Rows whose steps stand at the front, shifted so that they all want one border, and this border."""
-        time, narrowest, widest = values.shape[-2], max(self.span - self.strides, 0) // 2, (self.span - 1) // 2
-        if self.padding != "same" or narrowest == widest:
-            return values, self.border(time)
-        shift, bit = self.before(lengths) - narrowest, 1
+        if self.padding != "same":
+            return values, self.border(values.shape[-2])
+        narrowest, widest = max(self.span - self.strides, 0) // 2, (self.span - 1) // 2
+        behind, shift, bit = self.span - 1 - narrowest, self.before(lengths) - narrowest, 1
         while bit <= widest - narrowest:  # by a power of two at a time: faster than a gather, above all its gradient
             shifted, left = (_pad_time(values, border, value) for border in ((bit, 0), (0, bit)))
             values = jnp.where(expand(shift & bit > 0, values.ndim), shifted, left)
-            bit *= 2
-        reach = (time + self.strides - 1) // self.strides * self.strides + self.span - 1
-        return values, (narrowest, reach - narrowest - values.shape[-2])
+            behind, bit = behind - bit, bit * 2
+        return values, (narrowest, behind)
 
 
 @dataclasses.dataclass(frozen=True)

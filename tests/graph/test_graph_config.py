@@ -51,20 +51,25 @@ class Options2(NamedTuple):
 LAYERS = {
     "Activation": (L.Activation(double), (X,)),
     "Add": (L.Add(merge="union"), ([X, sequences(seed=1)],)),
+    "AveragePooling1D": (L.AveragePooling1D(3, strides=1, padding="same"), (X,)),
     "Bidirectional": (
         L.Bidirectional(L.LSTM(2), merge_mode="sum", backward_layer=L.LSTM(2, activation="relu", use_bias=False)),
         (X,),
     ),
     "Concatenate": (L.Concatenate(axis=1), ([X, sequences(seed=1)],)),
+    "Conv1D": (L.Conv1D(4, 2, padding="causal", dilation_rate=2, activation=double, use_bias=False), (X,)),
+    "Conv1DTranspose": (L.Conv1DTranspose(3, 2, strides=2, output_padding=1, kernel_initializer="ones"), (X,)),
     "Dense": (
         L.Dense(
             3, activation=double, kernel_initializer=scaled_uniform, bias_initializer="ones", param_dtype=jnp.bfloat16
         ),
         (X,),
     ),
+    "DepthwiseConv1D": (L.DepthwiseConv1D(2, depth_multiplier=2, depthwise_initializer="ones"), (X,)),
     "Dropout": (L.Dropout(0.25, name="drop"), (X,)),
     "Embedding": (L.Embedding(7, 3, mask_zero=True, embeddings_initializer="normal"), (ids(),)),
     "GlobalAveragePooling1D": (L.GlobalAveragePooling1D(keepdims=True), (X,)),
+    "GlobalMaxPooling1D": (L.GlobalMaxPooling1D(keepdims=True), (X,)),
     "GRU": (L.GRU(2, reset_after=False, go_backwards=True, zero_output_for_mask=False), (X,)),
     "GRUCell": (L.RNN(L.GRUCell(2, reset_after=False)), (X,)),
     "LSTM": (L.LSTM(2, return_sequences=True, return_state=True, go_backwards=True, recurrent_activation=double), (X,)),
@@ -72,8 +77,10 @@ LAYERS = {
     "Lambda": (L.Lambda(double, supports_masking=True), (X,)),
     "LayerNormalization": (L.LayerNormalization(epsilon=0.5, center=False), (X,)),
     "Masking": (L.Masking(mask_value=float("nan")), (X,)),
+    "MaxPooling1D": (L.MaxPooling1D(3, padding="same"), (X,)),
     "PerSequence": (L.PerSequence(double, lengths="t", constraints=["t >= 2"]), (X,)),
     "RNN": (L.RNN(Running(), return_sequences=True), (X,)),
+    "SeparableConv1D": (L.SeparableConv1D(3, 2, strides=2, padding="same", bias_initializer="ones"), (X,)),
     "SimpleRNN": (L.SimpleRNN(2, activation=double, unroll=True), (X,)),
     "SimpleRNNCell": (L.RNN(L.SimpleRNNCell(2, use_bias=False)), (X,)),
     "Softmax": (L.Softmax(axis=1), (X,)),
