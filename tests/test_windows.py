@@ -433,10 +433,11 @@ def test_shapes_of_a_graph_are_those_of_its_batches(getkey):
         ),
         (
             lambda: jm.ops.conv(FOUR_STEPS, jnp.ones((2, 2, 3)), groups=2),
-            "`conv` takes a kernel (width, features / groups, filters), with filters a multiple of the groups; "
-            "received (2, 2, 3) for 2 features and 2 groups.",
+            "`conv` takes a kernel (width, features / groups, filters); received (2, 2, 3) for 2 features and 2 "
+            "groups, of which filters are a multiple.",
         ),
         (lambda: jm.ops.conv(FOUR_STEPS, jnp.ones((2, 1, 3)), groups=2), "received (2, 1, 3) for 2 features"),
+        (lambda: jm.ops.conv(FOUR_STEPS, jnp.ones((2, 3))), "(width, features / groups, filters); received (2, 3)"),
         (
             lambda: jm.ops.conv_transpose(FOUR_STEPS, jnp.ones((2, 2, 3))),
             "`conv_transpose` takes a kernel (width, filters, features); received (2, 2, 3) for 2 features.",

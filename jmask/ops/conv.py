@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Num
 from ..masked import Masked
 from ..padding import checked_size
 from .linear import AnyArray
-from .windows import Border, Padding, TransposedWindows, Windows, slide
+from .windows import Border, Padding, TransposedWindows, Windows, check_steps, slide
 
 
 def conv(
@@ -46,6 +46,9 @@ def conv(
     Raises:
         ValueError: shapes or options that do not fit, or packed rows, unless the window is a single step.
 
+    References:
+        van den Oord et al. 2016, "WaveNet: A generative model for raw audio", section 2.1, for `"causal"`.
+
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[1.0, 2, 3, 9], [4, 9, 9, 9]]), [3, 1])[..., None]
     >>> jm.ops.conv(x, jnp.ones((2, 1, 1)))[..., 0]
@@ -54,15 +57,10 @@ def conv(
      [· · ·]]
     """
     checked_size("groups", groups, 1)
-    width, channels, filters = kernel.shape
-    if channels * groups != x.shape[-1] or filters % groups:
-        raise ValueError(
-            "`conv` takes a kernel (width, features / groups, filters), with filters a multiple of the groups; received"
-            f" {tuple(kernel.shape)} for {x.shape[-1]} features and {groups} groups."
-        )
+    _check("conv", x, kernel, "(width, features / groups, filters)", axis=1, groups=groups)
     convolve = functools.partial(_convolve, kernel=kernel, bias=bias, window_strides=(strides,))
     convolve = functools.partial(convolve, rhs_dilation=(dilation_rate,), feature_group_count=groups)
-    return slide(x, Windows(width, strides, padding, dilation_rate), convolve, "conv")
+    return slide(x, Windows(kernel.shape[0], strides, padding, dilation_rate), convolve, "conv")
 
 
 def conv_transpose(
@@ -77,7 +75,8 @@ def conv_transpose(
 ) -> Masked | Float[Array, "... filters"]:
     """Transposed convolution: each step x[i] adds `w[j] @ x[i]` to step `i * strides + j * dilation_rate - cut`.
 
-    So a convolution of these strides has this as the gradient with respect to its input.
+    So a convolution of these strides has this as the gradient with respect to its input. Numbers of steps are those of
+    Keras.
 
     Args:
         x: values `(batch, time, features)`, mask `(batch, time)`; in an array axis -2 is time.
@@ -98,6 +97,9 @@ def conv_transpose(
     Raises:
         ValueError: shapes or options that do not fit, or packed rows, unless the window is a single step.
 
+    References:
+        Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep learning", chapter 4.
+
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[1.0, 2, 9], [3, 9, 9]]), [2, 1])[..., None]
     >>> jm.ops.conv_transpose(x, jnp.ones((3, 1, 1)), strides=2)[..., 0]
@@ -105,16 +107,14 @@ def conv_transpose(
     [[1 1 3 2 2 · ·]
      [3 3 3 · · · ·]]
     """
-    width, _, features = kernel.shape
-    if features != x.shape[-1]:
-        raise ValueError(
-            "`conv_transpose` takes a kernel (width, filters, features); received "
-            f"{tuple(kernel.shape)} for {x.shape[-1]} features."
-        )
-    flipped = jnp.flip(jnp.swapaxes(jnp.asarray(kernel), 1, 2), 0)
-    windows = TransposedWindows(width, strides, padding, dilation_rate, output_padding)
-    convolve = functools.partial(_convolve, kernel=flipped, bias=bias, window_strides=(1,))
-    convolve = functools.partial(convolve, lhs_dilation=(strides,), rhs_dilation=(dilation_rate,))
+    _check("conv_transpose", x, kernel, "(width, filters, features)", axis=2)
+    windows = TransposedWindows(kernel.shape[0], strides, padding, dilation_rate, output_padding)
+
+    def convolve(values: Array, border: Border, _: Any) -> Array:
+        dtype = jnp.result_type(values, kernel)
+        y = _overlap_add(values.astype(dtype), jnp.asarray(kernel, dtype), border, windows)
+        return y if bias is None else y + bias
+
     return slide(x, windows, convolve, "conv_transpose")
 
 
@@ -149,11 +149,7 @@ def depthwise_conv(
     >>> jm.ops.depthwise_conv(x, jnp.ones((2, 2, 1)), padding="causal").values.tolist()
     [[[1.0, 10.0], [3.0, 30.0], [5.0, 50.0], [0.0, 0.0]]]
     """
-    if kernel.shape[1] != x.shape[-1]:
-        raise ValueError(
-            "`depthwise_conv` takes a kernel (width, features, multiplier); received "
-            f"{tuple(kernel.shape)} for {x.shape[-1]} features."
-        )
+    _check("depthwise_conv", x, kernel, "(width, features, multiplier)", axis=1)
     windows = Windows(kernel.shape[0], strides, padding, dilation_rate)
 
     def convolve(values: Array, border: Border, _: Any) -> Array:
@@ -194,6 +190,9 @@ def separable_conv(
     Raises:
         ValueError: shapes or options that do not fit, or packed rows, unless the window is a single step.
 
+    References:
+        Chollet 2017, "Xception: Deep learning with depthwise separable convolutions".
+
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[[1.0, 10], [2, 20], [9, 90]]]), [2])
     >>> jm.ops.separable_conv(x, jnp.ones((2, 2, 1)), jnp.ones((1, 2, 1))).values.tolist()
@@ -201,6 +200,16 @@ def separable_conv(
     """
     options: dict[str, Any] = {"strides": strides, "padding": padding, "dilation_rate": dilation_rate}
     return conv(depthwise_conv(x, depthwise_kernel, **options), pointwise_kernel, bias)
+
+
+def _check(name: str, x: Any, kernel: Any, layout: str, *, axis: int, groups: int = 1) -> None:
+    """Refuses a kernel that does not have its part of the features along this axis."""
+    check_steps(x, name)
+    if kernel.ndim != 3 or kernel.shape[axis] * groups != x.shape[-1] or kernel.shape[2] % groups:
+        in_groups = f" and {groups} groups, of which filters are a multiple" if groups > 1 else ""
+        raise ValueError(
+            f"`{name}` takes a kernel {layout}; received {tuple(kernel.shape)} for {x.shape[-1]} features{in_groups}."
+        )
 
 
 def _convolve(values: Array, border: Border, _: Any, *, kernel: Any, bias: Any, **options: Any) -> Array:
@@ -215,10 +224,26 @@ def _convolve(values: Array, border: Border, _: Any, *, kernel: Any, bias: Any, 
     return y if bias is None else y + bias
 
 
+def _overlap_add(values: Array, kernel: Array, border: Border, windows: TransposedWindows) -> Array:
+    """The sum of what each step writes, one matrix product for all, where it is written.
+
+    On a CPU the gradients of the same as a convolution of steps with zeros between them take many times as long.
+    """
+    width, filters, features = kernel.shape
+    written = values @ kernel.reshape(width * filters, features).T
+    wide, total = jnp.promote_types(values.dtype, jnp.float32), 0
+    for j in range(width):
+        first = j * windows.dilation_rate
+        steps = lax.slice_in_dim(written, j * filters, (j + 1) * filters, axis=-1).astype(wide)
+        spread = (border[0] + first, border[1] + windows.span - 1 - first, windows.strides - 1)
+        total += lax.pad(steps, jnp.zeros((), wide), [*[(0, 0, 0)] * (values.ndim - 2), spread, (0, 0, 0)])
+    return jnp.asarray(total, values.dtype)
+
+
 def _sum_of_taps(values: Array, kernel: Array, border: Border, windows: Windows) -> Array:
     """The sum, over the entries of a window, of the steps that they see times their weights.
 
-    XLA makes one loop of it, where on a CPU it has no fast convolution of single features.
+    XLA makes one loop of it; on a CPU its convolution of single features takes many times as long.
     """
     width, _, multiplier = kernel.shape
     reach = border[0] + values.shape[-2] + border[1]

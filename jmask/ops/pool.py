@@ -12,7 +12,7 @@ from ..padding import checked_option, checked_size
 from ..segments import UNPACK, refuse_segments
 from . import reduce
 from .linear import AnyArray
-from .windows import Border, Windows, check_padding, slide
+from .windows import Border, Windows, check_padding, check_steps, slide
 
 PoolPadding = Literal["valid", "same"]
 
@@ -48,6 +48,7 @@ def max_pool(
     [[-1 -3]
      [-4  ·]]
     """
+    check_steps(x, "max_pool")
     windows, least = _windows(pool_size, strides, padding), reduce.lowest(x.dtype)
 
     def largest(values: Array, border: Border, _: Any) -> Array:
@@ -85,6 +86,7 @@ def average_pool(
     [[1.5   3]
      [  4   ·]]
     """
+    check_steps(x, "average_pool")
     windows = _windows(pool_size, strides, padding)
 
     def mean(values: Array, border: Border, steps: tuple[Any, Any]) -> Array:

@@ -147,9 +147,9 @@ class TransposedWindows:
         return jnp.where(length > 0, (length - 1) * self.strides + self.last, 0)
 
     def border(self, time: Any) -> Border:
-        """The border before and behind an array of real steps, between which there are `strides - 1` of zeros."""
+        """The border before and behind what the windows cover; negative where it is cut off."""
         cut = max(self.span - self.last, 0) // 2
-        return self.span - 1 - cut, self.last - 1 + cut
+        return -cut, self.last - self.span + cut
 
     def align(self, values: Any, lengths: Any, value: Any) -> tuple[Any, Border]:
         """The rows as they are, whose steps stand at the front, since the border does not depend on lengths."""
@@ -166,7 +166,7 @@ def slide(
     """An operation over windows, for each row what it gives for the sequence alone.
 
     Args:
-        x: values `(batch, time, features)`, mask `(batch, time)`; in an array axis -2 is time.
+        x: values `(batch, time, features)`, mask `(batch, time)`; in an array axis -2 is time. See `check_steps`.
         windows: where they stand.
         operation: `operation(values, border, (first, end))`: of arrays `(..., time, features)`, with `value` in their
             padding, and this border; `x` has the real steps of its rows from `first` up to `end`, if not at the front.
@@ -177,7 +177,6 @@ def slide(
         A `Masked` for a `Masked`, with zeros in its padding, else an array. Steps are put back to where they stood if
         there are as many, else they stand at the front.
     """
-    check_steps(x, name)
     time = x.shape[-2]
     if time == 0:
         step = _pad_time(jnp.asarray(x.values if isinstance(x, Masked) else x), (0, 1), 0)
