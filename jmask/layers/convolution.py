@@ -54,7 +54,7 @@ class Conv1D(Convolution):
     Inputs: `(batch, time, features)`. Outputs: `(batch, places, filters)` with zeros in the padding. For `"same"` and
     `"causal"` with strides of 1 there are as many places as steps, and they have the mask of the inputs; else each row
     has the places of its sequence, at the front. An empty row, or one that is too short for any window, gives an empty
-    row and passes no gradient. Packed rows are refused, unless `kernel_size` is 1.
+    row and passes no gradient. Packed rows are refused, unless `kernel_size` and `strides` are 1.
 
     Attributes:
         filters: number of features of an output step.
