@@ -200,6 +200,8 @@ KEEPS = {
     "compact": (lambda x: jm.compact(x)[0], lambda s: s),
     "and back": (lambda x: jm.compact(x)[1](jm.compact(x)[0] * 2), lambda s: 2 * s),
     "Dense": (lambda x: jm.layers.Dense(3).apply({"kernel": jnp.ones((2, 3))}, x), lambda s: s @ np.ones((2, 3))),
+    "conv": (lambda x: jm.ops.conv(x, jnp.ones((1, 2, 3))), lambda s: s @ np.ones((2, 3))),
+    "MaxPooling1D": (lambda x: jm.layers.MaxPooling1D(1)(x), lambda s: s),
     "Activation": (lambda x: jm.layers.Activation("relu")(x), lambda s: np.maximum(s, 0)),
     "Dropout": (lambda x: jm.layers.Dropout(0.5)(x), lambda s: s),
     "Add": (lambda x: jm.layers.Add()([x, x]), lambda s: s + s),
@@ -370,6 +372,7 @@ def test_reductions_over_batch_and_time_merge_and_others_refuse(rng, name):
         jax.vmap(reduction)(x)
 
 
+KERNEL = {"kernel": jnp.ones((3, 2, 2))}
 REFUSED = {
     "mean_pool": lambda x: jm.ops.mean_pool(x),
     "softmax": lambda x: jm.ops.softmax(x, 1),
@@ -386,6 +389,13 @@ REFUSED = {
     "with_mask": lambda x: x.with_mask(x.mask),
     "as_masked": lambda x: jm.as_masked(x, x.mask),
     "attention": lambda x: jm.ops.attention(x[..., None, :], x.with_segments(None)[..., None, :]),
+    "Conv1D": lambda x: jm.layers.Conv1D(2, 3, padding="same", use_bias=False).apply(KERNEL, x),
+    "Conv1DTranspose": lambda x: jm.layers.Conv1DTranspose(2, 3, use_bias=False).apply(KERNEL, x),
+    "DepthwiseConv1D": lambda x: jm.layers.DepthwiseConv1D(3, use_bias=False).apply(KERNEL, x),
+    "MaxPooling1D": lambda x: jm.layers.MaxPooling1D()(x),
+    "AveragePooling1D": lambda x: jm.layers.AveragePooling1D(strides=1, padding="same")(x),
+    "GlobalMaxPooling1D": lambda x: jm.layers.GlobalMaxPooling1D()(x),
+    "global_max_pool": lambda x: jm.ops.global_max_pool(x),
     "GlobalAveragePooling1D": lambda x: jm.layers.GlobalAveragePooling1D()(x),
     "Softmax": lambda x: jm.layers.Softmax(axis=1)(x),
     "Dot": lambda x: jm.layers.Dot(2)([x, x]),

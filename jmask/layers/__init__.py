@@ -15,6 +15,11 @@ from .cells import GRUCell as GRUCell
 from .cells import LSTMCell as LSTMCell
 from .cells import SimpleRNNCell as SimpleRNNCell
 from .config import register_all as _register_all
+from .convolution import Conv1D as Conv1D
+from .convolution import Conv1DTranspose as Conv1DTranspose
+from .convolution import DepthwiseConv1D as DepthwiseConv1D
+from .convolution import SeparableConv1D as SeparableConv1D
+from .core import Activation as Activation
 from .core import Dense as Dense
 from .core import EinsumDense as EinsumDense
 from .core import Embedding as Embedding
@@ -37,6 +42,10 @@ from .normalization import LayerNormalization as LayerNormalization
 from .normalization import RMSNormalization as RMSNormalization
 from .normalization import UnitNormalization as UnitNormalization
 from .per_sequence import PerSequence as PerSequence
+from .pooling import AveragePooling1D as AveragePooling1D
+from .pooling import GlobalAveragePooling1D as GlobalAveragePooling1D
+from .pooling import GlobalMaxPooling1D as GlobalMaxPooling1D
+from .pooling import MaxPooling1D as MaxPooling1D
 from .positions import PositionEmbedding as PositionEmbedding
 from .positions import SinePositionEncoding as SinePositionEncoding
 from .recurrent import RNN as RNN

@@ -1,4 +1,4 @@
-"""Layers of several inputs, and the one that removes the time axis."""
+"""Layers of several inputs."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -171,24 +171,3 @@ class Concatenate(Layer):
     def call(self, params: Any, inputs: Any) -> Any:
         """`[(batch, time, ...), ...]` -> one array, longer along `axis`."""
         return ops.concatenate(inputs, self.axis)
-
-
-class GlobalAveragePooling1D(Layer):
-    """The mean over the real steps of each sequence; an empty row gives 0 (see `jm.ops.mean_pool`).
-
-    Attributes:
-        keepdims: keeps the time axis with size 1.
-
-    >>> import jax.numpy as jnp, jmask as jm
-    >>> jm.layers.GlobalAveragePooling1D()(jm.from_lengths(jnp.ones((1, 3, 2)), [2])).tolist()
-    [[1.0, 1.0]]
-    """
-
-    takes_masked = True
-
-    _: dataclasses.KW_ONLY
-    keepdims: bool = False
-
-    def call(self, params: Any, inputs: Any) -> Any:
-        """`(batch, time, features)` -> `(batch, features)`, without a mask."""
-        return ops.mean_pool(inputs, keepdims=self.keepdims)

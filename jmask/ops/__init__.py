@@ -5,6 +5,10 @@ from .attention import attention as attention
 from .batch_norm import batch_moments as batch_moments
 from .batch_norm import batch_norm as batch_norm
 from .concatenate import concatenate as concatenate
+from .conv import conv as conv
+from .conv import conv_transpose as conv_transpose
+from .conv import depthwise_conv as depthwise_conv
+from .conv import separable_conv as separable_conv
 from .crop import crop as crop
 from .crop import zero_pad as zero_pad
 from .cumulative import cumlogsumexp as cumlogsumexp
@@ -38,6 +42,9 @@ from .penalty import activity_penalty as activity_penalty
 from .pick import first as first
 from .pick import last as last
 from .pick import take as take
+from .pool import average_pool as average_pool
+from .pool import global_max_pool as global_max_pool
+from .pool import max_pool as max_pool
 from .positions import position_embedding as position_embedding
 from .positions import positions as positions
 from .positions import rotary as rotary

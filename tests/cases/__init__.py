@@ -11,6 +11,7 @@ from .reductions import CASES as REDUCTION_CASES
 from .rnn import CASES as RNN_CASES
 from .stepwise import CASES as STEPWISE_CASES
 from .vmap import CASES as VMAP_CASES
+from .windows import CASES as WINDOW_CASES
 
 CASES = [
     *REDUCTION_CASES,
@@ -22,5 +23,6 @@ CASES = [
     *BATCH_NORM_CASES,
     *MERGING_CASES,
     *STEPWISE_CASES,
+    *WINDOW_CASES,
     *VMAP_CASES,
 ]

@@ -55,12 +55,15 @@ LAYERS = {
     "AlphaDropout": (L.AlphaDropout(0.25), (X,)),
     "AdditiveAttention": (L.AdditiveAttention(use_scale=False, dropout=0.5), (X, sequences(seed=1))),
     "Attention": (L.Attention(score_mode="concat", use_causal_mask=True), ([X, sequences(seed=1)],)),
+    "AveragePooling1D": (L.AveragePooling1D(3, strides=1, padding="same"), (X,)),
     "Bidirectional": (
         L.Bidirectional(L.LSTM(2), merge_mode="sum", backward_layer=L.LSTM(2, activation="relu", use_bias=False)),
         (X,),
     ),
     "Concatenate": (L.Concatenate(axis=1), ([X, sequences(seed=1)],)),
     "Cropping1D": (L.Cropping1D((2, 0)), (X,)),
+    "Conv1D": (L.Conv1D(4, 2, padding="causal", dilation_rate=2, activation=double, use_bias=False), (X,)),
+    "Conv1DTranspose": (L.Conv1DTranspose(3, 2, strides=2, output_padding=1, kernel_initializer="ones"), (X,)),
     "Dense": (
         L.Dense(
             3, activation=double, kernel_initializer=scaled_uniform, bias_initializer="ones", param_dtype=jnp.bfloat16
@@ -69,6 +72,7 @@ LAYERS = {
     ),
     "BatchNormalization": (L.BatchNormalization(momentum=0.5, scale=False, axis_name=("data", "rows")), (X,)),
     "Dot": (L.Dot((1, -2), normalize=True), ([X, sequences(seed=1)],)),
+    "DepthwiseConv1D": (L.DepthwiseConv1D(2, depth_multiplier=2, depthwise_initializer="ones"), (X,)),
     "Dropout": (L.Dropout(0.25, name="drop"), (X,)),
     "ELU": (L.ELU(2.0), (X,)),
     "EinsumDense": (
@@ -80,6 +84,7 @@ LAYERS = {
     "GaussianDropout": (L.GaussianDropout(0.25), (X,)),
     "GaussianNoise": (L.GaussianNoise(0.25), (X,)),
     "GlobalAveragePooling1D": (L.GlobalAveragePooling1D(keepdims=True), (X,)),
+    "GlobalMaxPooling1D": (L.GlobalMaxPooling1D(keepdims=True), (X,)),
     "GRU": (L.GRU(2, reset_after=False, go_backwards=True, zero_output_for_mask=False), (X,)),
     "GRUCell": (L.RNN(L.GRUCell(2, reset_after=False)), (X,)),
     "GroupNormalization": (L.GroupNormalization(1, epsilon=0.5, scale=False), (X,)),
@@ -94,6 +99,7 @@ LAYERS = {
     "Maximum": (L.Maximum(merge="union"), ([X, sequences(seed=1)],)),
     "Minimum": (L.Minimum(name="least"), ([X, sequences(seed=1)],)),
     "Multiply": (L.Multiply(merge="union"), ([X, sequences(seed=1)],)),
+    "MaxPooling1D": (L.MaxPooling1D(3, padding="same"), (X,)),
     "PerSequence": (L.PerSequence(double, lengths="t", constraints=["t >= 2"]), (X,)),
     "Permute": (L.Permute((2, 1)), (X.fill(0),)),
     "MultiHeadAttention": (
@@ -107,6 +113,7 @@ LAYERS = {
     "PReLU": (L.PReLU(alpha_initializer=scaled_uniform, shared_axes=[1]), (X,)),
     "RMSNormalization": (L.RMSNormalization(epsilon=0.5), (X,)),
     "ReLU": (L.ReLU(6.0, negative_slope=0.5, threshold=0.25), (X,)),
+    "SeparableConv1D": (L.SeparableConv1D(3, 2, strides=2, padding="same", bias_initializer="ones"), (X,)),
     "SimpleRNN": (L.SimpleRNN(2, activation=double, unroll=True), (X,)),
     "SimpleRNNCell": (L.RNN(L.SimpleRNNCell(2, use_bias=False)), (X,)),
     "SinePositionEncoding": (L.SinePositionEncoding(max_wavelength=50.0), (X,)),

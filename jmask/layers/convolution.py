@@ -1,0 +1,280 @@
+"""Convolutions over time."""
+
+import dataclasses
+from typing import Any
+
+import jax
+
+from .. import ops
+from ..masked import Masked
+from ..ops.windows import Padding, TransposedWindows, Windows, check_steps
+from ..padding import checked_size
+from . import options
+from .base import Layer
+from .options import Activation, Initializer, initializer
+
+Shape = tuple[int, ...]
+
+
+class Convolution(Layer):
+    """What all convolutions over time have in common."""
+
+    supports_segments = True
+    takes_masked = True
+
+    _: dataclasses.KW_ONLY
+    strides: int = 1
+    padding: Padding = "valid"
+    dilation_rate: int = 1
+    activation: Activation = None
+    use_bias: bool = True
+    bias_initializer: Initializer = "zeros"
+    param_dtype: Any = "float32"
+
+    def make(self, key: Any, **parameters: tuple[Initializer, Shape]) -> dict[str, Any]:
+        """Parameters by their initialisers and shapes, the last of them a bias if the layer has one."""
+        keys = jax.random.split(key, len(parameters))
+        return {
+            name: initializer(option)(own, shape, self.param_dtype)
+            for own, (name, (option, shape)) in zip(keys, parameters.items(), strict=True)
+            if name != "bias" or self.use_bias
+        }
+
+    def activated(self, y: Any) -> Any:
+        """The activation of every real step."""
+        if self.activation is None:
+            return y
+        function = options.activation(self.activation)
+        return y.with_values(y.map(function).fill(0)) if isinstance(y, Masked) else function(y)
+
+
+class Conv1D(Convolution):
+    """Convolution over the steps of each sequence (see `jm.ops.conv`).
+
+    Inputs: `(batch, time, features)`. Outputs: `(batch, places, filters)` with zeros in the padding. For `"same"` and
+    `"causal"` with strides of 1 there are as many places as steps, and they have the mask of the inputs; else each row
+    has the places of its sequence, at the front. An empty row, or one that is too short for any window, gives an empty
+    row and passes no gradient. Packed rows are refused, unless `kernel_size` and `strides` are 1.
+
+    Attributes:
+        filters: number of features of an output step.
+        kernel_size: number of steps in a window.
+        strides: steps from one window to the next.
+        padding: `"valid"`: windows lie within the sequence; `"same"`: there are `ceil(steps / strides)`, with zeros on
+            both sides; `"causal"`: as many, with zeros before the first step.
+        dilation_rate: steps from one entry of a window to the next.
+        groups: features and filters fall into so many groups that do not mix.
+        activation: an elementwise function, by name or itself.
+        use_bias: whether there is a bias.
+        kernel_initializer: by name or as `(key, shape, dtype)`.
+        bias_initializer: the same for the bias.
+        param_dtype: dtype of the parameters.
+
+    >>> import jax, jax.numpy as jnp, jmask as jm
+    >>> x = jm.from_lengths(jnp.ones((2, 5, 3)), [5, 1])
+    >>> layer = jm.layers.Conv1D(4, 3, strides=2)
+    >>> layer.apply(layer.init(jax.random.key(0), x), x).lengths.tolist()
+    [2, 0]
+    """
+
+    filters: int
+    kernel_size: int
+    _: dataclasses.KW_ONLY
+    groups: int = 1
+    kernel_initializer: Initializer = "glorot_uniform"
+
+    def __post_init__(self) -> None:
+        """Checks the options while the user's line is still on the stack."""
+        Windows(checked_size("kernel_size", self.kernel_size, 1), self.strides, self.padding, self.dilation_rate)
+        if checked_size("filters", self.filters, 1) % checked_size("groups", self.groups, 1):
+            raise ValueError(f"`filters` must be a multiple of `groups`; received {self.filters} and {self.groups}.")
+
+    def init(self, key: Any, inputs: Any) -> dict[str, Any]:
+        """`{"kernel": (kernel_size, features / groups, filters), "bias": (filters,)}`."""
+        features = features_of(inputs, "Conv1D")
+        if features % self.groups:
+            raise ValueError(f"The features must be a multiple of `groups`; received {features} and {self.groups}.")
+        shape = (self.kernel_size, features // self.groups, self.filters)
+        bias = (self.bias_initializer, (self.filters,))
+        return self.make(key, kernel=(self.kernel_initializer, shape), bias=bias)
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        """`(batch, time, features)` -> `(batch, places, filters)`."""
+        y = ops.conv(
+            inputs,
+            params["kernel"],
+            params.get("bias"),
+            strides=self.strides,
+            padding=self.padding,
+            dilation_rate=self.dilation_rate,
+            groups=self.groups,
+        )
+        return self.activated(y)
+
+
+class DepthwiseConv1D(Convolution):
+    """Convolution of every feature alone (see `jm.ops.depthwise_conv`).
+
+    Inputs: `(batch, time, features)`. Outputs: `(batch, places, features * depth_multiplier)`; places, masks and packed
+    rows are as in `Conv1D`, and so are the options that are not listed. An empty row, or one that is too short for any
+    window, gives an empty row and passes no gradient.
+
+    Attributes:
+        kernel_size: number of steps in a window.
+        depth_multiplier: number of filters of each feature.
+        depthwise_initializer: of the kernel, by name or as `(key, shape, dtype)`.
+
+    >>> import jax, jax.numpy as jnp, jmask as jm
+    >>> x = jm.from_lengths(jnp.ones((2, 5, 3)), [5, 1])
+    >>> layer = jm.layers.DepthwiseConv1D(3, padding="same", depth_multiplier=2)
+    >>> layer.apply(layer.init(jax.random.key(0), x), x).shape
+    (2, 5, 6)
+    """
+
+    kernel_size: int
+    _: dataclasses.KW_ONLY
+    depth_multiplier: int = 1
+    depthwise_initializer: Initializer = "glorot_uniform"
+
+    def __post_init__(self) -> None:
+        """Checks the options while the user's line is still on the stack."""
+        Windows(checked_size("kernel_size", self.kernel_size, 1), self.strides, self.padding, self.dilation_rate)
+        checked_size("depth_multiplier", self.depth_multiplier, 1)
+
+    def init(self, key: Any, inputs: Any) -> dict[str, Any]:
+        """`{"kernel": (kernel_size, features, depth_multiplier), "bias": (features * depth_multiplier,)}`."""
+        features = features_of(inputs, "DepthwiseConv1D")
+        shape = (self.kernel_size, features, self.depth_multiplier)
+        bias = (self.bias_initializer, (features * self.depth_multiplier,))
+        return self.make(key, kernel=(self.depthwise_initializer, shape), bias=bias)
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        """`(batch, time, features)` -> `(batch, places, features * depth_multiplier)`."""
+        y = ops.depthwise_conv(
+            inputs,
+            params["kernel"],
+            params.get("bias"),
+            strides=self.strides,
+            padding=self.padding,
+            dilation_rate=self.dilation_rate,
+        )
+        return self.activated(y)
+
+
+class SeparableConv1D(Convolution):
+    """Convolution of every feature alone, then a mixture of the features of every step (see `jm.ops.separable_conv`).
+
+    Inputs: `(batch, time, features)`. Outputs: `(batch, places, filters)`; places, masks and packed rows are as in
+    `Conv1D`, and so are the options that are not listed. An empty row, or one that is too short for any window, gives
+    an empty row and passes no gradient.
+
+    Attributes:
+        filters: number of features of an output step.
+        kernel_size: number of steps in a window.
+        depth_multiplier: number of filters of each feature before the mixture.
+        depthwise_initializer: of the kernel of the first, by name or as `(key, shape, dtype)`.
+        pointwise_initializer: the same for the mixture.
+
+    >>> import jax, jax.numpy as jnp, jmask as jm
+    >>> x = jm.from_lengths(jnp.ones((2, 5, 3)), [5, 1])
+    >>> layer = jm.layers.SeparableConv1D(4, 3)
+    >>> layer.apply(layer.init(jax.random.key(0), x), x).lengths.tolist()
+    [3, 0]
+    """
+
+    filters: int
+    kernel_size: int
+    _: dataclasses.KW_ONLY
+    depth_multiplier: int = 1
+    depthwise_initializer: Initializer = "glorot_uniform"
+    pointwise_initializer: Initializer = "glorot_uniform"
+
+    def __post_init__(self) -> None:
+        """Checks the options while the user's line is still on the stack."""
+        Windows(checked_size("kernel_size", self.kernel_size, 1), self.strides, self.padding, self.dilation_rate)
+        checked_size("filters", self.filters, 1)
+        checked_size("depth_multiplier", self.depth_multiplier, 1)
+
+    def init(self, key: Any, inputs: Any) -> dict[str, Any]:
+        """`depthwise_kernel` and `pointwise_kernel` as for `jm.ops.separable_conv`, and `bias`, `(filters,)`."""
+        features = features_of(inputs, "SeparableConv1D")
+        return self.make(
+            key,
+            depthwise_kernel=(self.depthwise_initializer, (self.kernel_size, features, self.depth_multiplier)),
+            pointwise_kernel=(self.pointwise_initializer, (1, features * self.depth_multiplier, self.filters)),
+            bias=(self.bias_initializer, (self.filters,)),
+        )
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        """`(batch, time, features)` -> `(batch, places, filters)`."""
+        y = ops.separable_conv(
+            inputs,
+            params["depthwise_kernel"],
+            params["pointwise_kernel"],
+            params.get("bias"),
+            strides=self.strides,
+            padding=self.padding,
+            dilation_rate=self.dilation_rate,
+        )
+        return self.activated(y)
+
+
+class Conv1DTranspose(Convolution):
+    """Transposed convolution over the steps of each sequence (see `jm.ops.conv_transpose`).
+
+    Inputs: `(batch, time, features)`. Outputs: `(batch, steps, filters)`, each row as many steps as its sequence alone
+    would give, at the front, and zeros in the padding; where their number does not change, they have the mask of the
+    inputs. An empty row gives an empty row and passes no gradient. Packed rows are refused, unless `kernel_size` and
+    `strides` are 1. The options that are not listed are as in `Conv1D`.
+
+    Attributes:
+        filters: number of features of an output step.
+        kernel_size: number of steps in a window.
+        strides: output steps for an input step.
+        padding: `"valid"`, or `"same"`: `steps * strides` output steps.
+        output_padding: below `strides`; sets the number of output steps (see `jm.ops.conv_transpose`).
+        kernel_initializer: by name or as `(key, shape, dtype)`.
+
+    >>> import jax, jax.numpy as jnp, jmask as jm
+    >>> x = jm.from_lengths(jnp.ones((2, 5, 3)), [5, 1])
+    >>> layer = jm.layers.Conv1DTranspose(4, 3, strides=2, padding="same")
+    >>> layer.apply(layer.init(jax.random.key(0), x), x).lengths.tolist()
+    [10, 2]
+    """
+
+    filters: int
+    kernel_size: int
+    _: dataclasses.KW_ONLY
+    output_padding: int | None = None
+    kernel_initializer: Initializer = "glorot_uniform"
+
+    def __post_init__(self) -> None:
+        """Checks the options while the user's line is still on the stack."""
+        width = checked_size("kernel_size", self.kernel_size, 1)
+        TransposedWindows(width, self.strides, self.padding, self.dilation_rate, self.output_padding)
+        checked_size("filters", self.filters, 1)
+
+    def init(self, key: Any, inputs: Any) -> dict[str, Any]:
+        """`{"kernel": (kernel_size, filters, features), "bias": (filters,)}`."""
+        shape = (self.kernel_size, self.filters, features_of(inputs, "Conv1DTranspose"))
+        bias = (self.bias_initializer, (self.filters,))
+        return self.make(key, kernel=(self.kernel_initializer, shape), bias=bias)
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        """`(batch, time, features)` -> `(batch, steps, filters)`."""
+        y = ops.conv_transpose(
+            inputs,
+            params["kernel"],
+            params.get("bias"),
+            strides=self.strides,
+            padding=self.padding,
+            output_padding=self.output_padding,
+            dilation_rate=self.dilation_rate,
+        )
+        return self.activated(y)
+
+
+def features_of(inputs: Any, name: str) -> int:
+    """The number of features of inputs `(batch, time, features)`; refuses others."""
+    check_steps(inputs, name)
+    return inputs.shape[-1]

@@ -1,0 +1,111 @@
+"""Pooling over time: of windows, or of all steps, which removes the time axis."""
+
+import dataclasses
+from typing import Any
+
+from .. import ops
+from ..ops.pool import PoolPadding, check_pool
+from .base import Layer
+
+
+class Pooling(Layer):
+    """What poolings of windows have in common."""
+
+    supports_segments = True
+    takes_masked = True
+
+    pool_size: int = 2
+    _: dataclasses.KW_ONLY
+    strides: int | None = None
+    padding: PoolPadding = "valid"
+
+    def __post_init__(self) -> None:
+        """Checks the options while the user's line is still on the stack."""
+        check_pool(self.pool_size, self.strides, self.padding)
+
+
+class MaxPooling1D(Pooling):
+    """The largest value of each feature in every window (see `jm.ops.max_pool`).
+
+    Inputs: `(batch, time, features)`. Outputs: `(batch, places, features)`, each row as many places as its sequence
+    alone would give, at the front, and zeros in the padding; for `"same"` with strides of 1 they have the mask of the
+    inputs. An empty row, or one that is too short for any window, gives an empty row and passes no gradient. Packed
+    rows are refused.
+
+    Attributes:
+        pool_size: number of steps in a window.
+        strides: steps from one window to the next; None: `pool_size`.
+        padding: `"valid"`: windows lie within the sequence; `"same"`: there are `ceil(steps / strides)`.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.layers.MaxPooling1D(2)(jm.from_lengths(jnp.ones((2, 5, 3)), [5, 1])).lengths.tolist()
+    [2, 0]
+    """
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        """`(batch, time, features)` -> `(batch, places, features)`."""
+        return ops.max_pool(inputs, self.pool_size, strides=self.strides, padding=self.padding)
+
+
+class AveragePooling1D(Pooling):
+    """The mean of the real steps in every window (see `jm.ops.average_pool`).
+
+    Inputs: `(batch, time, features)`. Outputs: `(batch, places, features)`, as from `MaxPooling1D`: an empty row, or
+    one that is too short for any window, gives an empty row and passes no gradient, and packed rows are refused.
+
+    Attributes:
+        pool_size: number of steps in a window.
+        strides: steps from one window to the next; None: `pool_size`.
+        padding: `"valid"`: windows lie within the sequence; `"same"`: there are `ceil(steps / strides)`, and those that
+            reach beyond the sequence have the mean of what is within.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.layers.AveragePooling1D(2, padding="same")(jm.from_lengths(jnp.ones((2, 5, 3)), [5, 1])).lengths.tolist()
+    [3, 1]
+    """
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        """`(batch, time, features)` -> `(batch, places, features)`."""
+        return ops.average_pool(inputs, self.pool_size, strides=self.strides, padding=self.padding)
+
+
+class GlobalAveragePooling1D(Layer):
+    """The mean over the real steps of each sequence; an empty row gives 0 (see `jm.ops.mean_pool`).
+
+    Attributes:
+        keepdims: keeps the time axis with size 1.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.layers.GlobalAveragePooling1D()(jm.from_lengths(jnp.ones((1, 3, 2)), [2])).tolist()
+    [[1.0, 1.0]]
+    """
+
+    takes_masked = True
+
+    _: dataclasses.KW_ONLY
+    keepdims: bool = False
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        """`(batch, time, features)` -> `(batch, features)`, without a mask."""
+        return ops.mean_pool(inputs, keepdims=self.keepdims)
+
+
+class GlobalMaxPooling1D(Layer):
+    """The largest value of the real steps of each sequence; an empty row gives 0 (see `jm.ops.global_max_pool`).
+
+    Attributes:
+        keepdims: keeps the time axis with size 1.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.layers.GlobalMaxPooling1D()(jm.from_lengths(jnp.array([[[-2.0], [-1], [9]]]), [2])).tolist()
+    [[-1.0]]
+    """
+
+    takes_masked = True
+
+    _: dataclasses.KW_ONLY
+    keepdims: bool = False
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        """`(batch, time, features)` -> `(batch, features)`, without a mask."""
+        return ops.global_max_pool(inputs, keepdims=self.keepdims)

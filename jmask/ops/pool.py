@@ -1,0 +1,140 @@
+"""Pooling over time: of the steps in a window, or of all; padding is in none."""
+
+from typing import Any, Literal
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Num
+
+from ..masked import Masked
+from ..padding import checked_option, checked_size
+from ..segments import UNPACK, refuse_segments
+from . import reduce
+from .linear import AnyArray
+from .windows import Border, Windows, check_padding, check_steps, slide
+
+PoolPadding = Literal["valid", "same"]
+
+
+def max_pool(
+    x: Masked | Num[AnyArray, "... features"],
+    pool_size: int = 2,
+    *,
+    strides: int | None = None,
+    padding: PoolPadding = "valid",
+) -> Masked | Num[Array, "... features"]:
+    """The largest value of each feature in every window; of all steps it is `jm.ops.global_max_pool`.
+
+    Args:
+        x: values `(batch, time, features)`, mask `(batch, time)`; in an array axis -2 is time.
+        pool_size: number of steps in a window.
+        strides: steps from one window to the next; None: `pool_size`.
+        padding: `"valid"`: windows lie within the sequence; `"same"`: there are `ceil(steps / strides)`, which reach
+            beyond both ends, on the right by one more step if they are odd.
+
+    Returns:
+        `(batch, places, features)`, with a mask if `x` has one, and zeros in the padding; placed as by `jm.ops.conv`. A
+        sequence that is too short for any window gives an empty row, as an empty row does, which passes no gradient.
+        Of equal values the first has the gradient.
+
+    Raises:
+        ValueError: shapes or options that do not fit, or packed rows, unless the window is a single step.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> x = jm.from_lengths(jnp.array([[-1, -2, -3, 9], [-4, 9, 9, 9]]), [3, 1])[..., None]
+    >>> jm.ops.max_pool(x, 2, padding="same")[..., 0]
+    Masked(int32[2, 2], lengths=[2 1], padding_side='right')
+    [[-1 -3]
+     [-4  ·]]
+    """
+    check_steps(x, "max_pool")
+    windows, least = _windows(pool_size, strides, padding), reduce.lowest(x.dtype)
+
+    def largest(values: Array, border: Border, _: Any) -> Array:
+        return _reduce_window(values, least, lax.max, border, windows)
+
+    return slide(x, windows, largest, "max_pool", least)
+
+
+def average_pool(
+    x: Masked | Num[AnyArray, "... features"],
+    pool_size: int = 2,
+    *,
+    strides: int | None = None,
+    padding: PoolPadding = "valid",
+) -> Masked | Num[Array, "... features"]:
+    """The mean of the real steps in every window; of all steps it is `jm.ops.mean_pool`.
+
+    Args:
+        x: values `(batch, time, features)`, mask `(batch, time)`; in an array axis -2 is time.
+        pool_size: number of steps in a window.
+        strides: as for `jm.ops.max_pool`.
+        padding: as for `jm.ops.max_pool`; a window that reaches beyond the sequence has the mean of what is within.
+
+    Returns:
+        `(batch, places, features)`, with a mask if `x` has one, and zeros in the padding; placed as by `jm.ops.conv`. A
+        sequence that is too short for any window gives an empty row, as an empty row does, which passes no gradient.
+
+    Raises:
+        ValueError: shapes or options that do not fit, or packed rows, unless the window is a single step.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> x = jm.from_lengths(jnp.array([[1.0, 2, 3, 9], [4, 9, 9, 9]]), [3, 1])[..., None]
+    >>> jm.ops.average_pool(x, 2, padding="same")[..., 0]
+    Masked(float32[2, 2], lengths=[2 1], padding_side='right')
+    [[1.5   3]
+     [  4   ·]]
+    """
+    check_steps(x, "average_pool")
+    windows = _windows(pool_size, strides, padding)
+
+    def mean(values: Array, border: Border, steps: tuple[Any, Any]) -> Array:
+        dtype = jnp.result_type(values.dtype, float)
+        wide = jnp.promote_types(dtype, jnp.float32)  # as for any mean
+        total = _reduce_window(values.astype(wide), 0, lax.add, border, windows)
+        count = jnp.maximum(windows.count(steps, total.shape[-2]), 1)
+        return (total / count[..., None].astype(wide)).astype(dtype)
+
+    return slide(x, windows, mean, "average_pool")
+
+
+def global_max_pool(x: Masked | Num[AnyArray, "..."], *, keepdims: bool = False) -> Masked | Num[Array, "..."]:
+    """Largest value of the real steps of each sequence: `jm.ops.max` over the last masked axis.
+
+    Args:
+        x: values `(batch, time, features)`, mask `(batch, time)`; in an array axis -2 is time.
+        keepdims: keeps the time axis with size 1.
+
+    Returns:
+        The maxima, `(batch, features)`. An empty row gives zeros and passes no gradient.
+
+    Raises:
+        ValueError: packed rows, which have several maxima each.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.ops.global_max_pool(jm.from_lengths(jnp.array([[[-2], [-1], [9]]]), [2])).tolist()
+    [[-1]]
+    """
+    refuse_segments(x, "`global_max_pool` over time", f"{UNPACK} The first makes one vector for each sequence.")
+    return reduce.max(x, x.mask.ndim - 1 if isinstance(x, Masked) else -2, keepdims=keepdims)
+
+
+def _windows(pool_size: int, strides: int | None, padding: PoolPadding) -> Windows:
+    check_pool(pool_size, strides, padding)
+    return Windows(pool_size, pool_size if strides is None else strides, padding)
+
+
+def check_pool(pool_size: Any, strides: Any, padding: Any) -> None:
+    """Refuses what makes no windows to pool."""
+    checked_size("pool_size", pool_size, 1)
+    checked_option("strides", strides, 1)
+    check_padding(padding, "valid", "same")
+
+
+def _reduce_window(values: Array, init: Any, function: Any, border: Border, windows: Windows) -> Array:
+    """`lax.reduce_window` over time, axis -2."""
+    ones = (1,) * (values.ndim - 2)
+    width, strides = ((*ones, size, 1) for size in (windows.width, windows.strides))
+    borders = [*[(0, 0)] * (values.ndim - 2), border, (0, 0)]
+    return lax.reduce_window(values, np.asarray(init, values.dtype), function, width, strides, borders)
