@@ -19,7 +19,6 @@ from .convolution import Conv1D as Conv1D
 from .convolution import Conv1DTranspose as Conv1DTranspose
 from .convolution import DepthwiseConv1D as DepthwiseConv1D
 from .convolution import SeparableConv1D as SeparableConv1D
-from .core import Activation as Activation
 from .core import Dense as Dense
 from .core import EinsumDense as EinsumDense
 from .core import Embedding as Embedding
@@ -30,7 +29,6 @@ from .merge import Add as Add
 from .merge import Average as Average
 from .merge import Concatenate as Concatenate
 from .merge import Dot as Dot
-from .merge import GlobalAveragePooling1D as GlobalAveragePooling1D
 from .merge import Maximum as Maximum
 from .merge import Minimum as Minimum
 from .merge import Multiply as Multiply
