@@ -2,10 +2,12 @@
 
 from .case import Case as Case
 from .layers import CASES as LAYER_CASES
+from .losses import CASES as LOSS_CASES
 from .masked import CASES as MASKED_CASES
+from .metrics import CASES as METRIC_CASES
 from .ops import CASES as OP_CASES
 from .reductions import CASES as REDUCTION_CASES
 from .rnn import CASES as RNN_CASES
 from .vmap import CASES as VMAP_CASES
 
-CASES = [*REDUCTION_CASES, *OP_CASES, *MASKED_CASES, *RNN_CASES, *LAYER_CASES, *VMAP_CASES]
+CASES = [*REDUCTION_CASES, *OP_CASES, *MASKED_CASES, *RNN_CASES, *LAYER_CASES, *VMAP_CASES, *LOSS_CASES, *METRIC_CASES]
