@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Integer
+from jaxtyping import Array, Float, Integer, Num
 
 from ..checks import as_array
 from ..masked import Masked
@@ -25,8 +25,8 @@ def ctc_loss(
     targets: Masked | Integer[AnyArray, "*batch labels"],
     *,
     blank_id: int = 0,
-    sample_weight: Masked | Float[AnyArray, "*batch"] | None = None,
-    mask: Bool[AnyArray, "*batch time"] | None = None,
+    sample_weight: Masked | Num[AnyArray, "*batch"] | None = None,
+    mask: Any = None,
     reduction: Literal["sequences", "weights", "sum"] | None = "sequences",
     divide: bool = True,
 ) -> Array | Masked | Mean:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from inspect import Parameter
 from typing import Any
 
-from jaxtyping import Array, ArrayLike, Bool, Float
+from jaxtyping import Array, ArrayLike, Bool, Num
 
 from ..masked import Masked
 from ..ops.linear import AnyArray, check_float
@@ -17,8 +17,8 @@ from .steps import align
 
 def _options(
     *,
-    sample_weight: Masked | Float[AnyArray, "..."] | None = None,
-    mask: Bool[AnyArray, "..."] | None = None,
+    sample_weight: Masked | Num[AnyArray, "..."] | Bool[AnyArray, "..."] | None = None,
+    mask: Any = None,
     reduction: Reduction = "steps",
     divide: bool = True,
 ) -> None:

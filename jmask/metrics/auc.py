@@ -12,7 +12,7 @@ from ..arithmetic import expand
 from ..losses.mean import Sums, ratio
 from ..losses.steps import align, check_alike
 from ..ops.linear import check_float
-from .means import Floats, Mask, Numbers, Weight
+from .means import Floats, Numbers, Weight
 
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=("positives", "negatives"), meta_fields=())
@@ -56,7 +56,7 @@ def auc(
     num_thresholds: int = 200,
     from_logits: bool = False,
     sample_weight: Weight = None,
-    mask: Mask = None,
+    mask: Any = None,
 ) -> AUC:
     """The area under the ROC curve, by thresholds at equal distances as in Keras.
 

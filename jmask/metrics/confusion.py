@@ -12,7 +12,7 @@ from ..arithmetic import expand
 from ..losses.mean import Sums, ratio
 from ..losses.steps import Steps, align
 from .decisions import decide
-from .means import Mask, Numbers, Weight
+from .means import Numbers, Weight
 
 Average = Literal["binary", "micro", "macro", "weighted"] | None
 AVERAGES = ("binary", "micro", "macro", "weighted", None)
@@ -32,7 +32,7 @@ class ConfusionMatrix(Sums):
     @property
     def value(self) -> Array:
         """The counts."""
-        return self.counts
+        return jnp.asarray(self.counts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +64,7 @@ class ClassCounts(Sums):
         seen = (self.predicted + self.actual) > 0
         return ratio(scores.sum(), seen.sum())  # a score of what was not seen is 0
 
-    def score(self, hits: Array, predicted: Array, actual: Array) -> Array:
+    def score(self, hits: Any, predicted: Any, actual: Any) -> Array:
         """The score of a class."""
         raise NotImplementedError
 
@@ -80,7 +80,7 @@ Counts = TypeVar("Counts", bound=ClassCounts)
 class Precision(ClassCounts):
     """Which part of what was predicted is right."""
 
-    def score(self, hits: Array, predicted: Array, actual: Array) -> Array:
+    def score(self, hits: Any, predicted: Any, actual: Any) -> Array:
         """`hits / predicted`."""
         return ratio(hits, predicted)
 
@@ -90,7 +90,7 @@ class Precision(ClassCounts):
 class Recall(ClassCounts):
     """Which part of what is there was found."""
 
-    def score(self, hits: Array, predicted: Array, actual: Array) -> Array:
+    def score(self, hits: Any, predicted: Any, actual: Any) -> Array:
         """`hits / actual`."""
         return ratio(hits, actual)
 
@@ -100,7 +100,7 @@ class Recall(ClassCounts):
 class F1Score(ClassCounts):
     """The harmonic mean of precision and recall."""
 
-    def score(self, hits: Array, predicted: Array, actual: Array) -> Array:
+    def score(self, hits: Any, predicted: Any, actual: Any) -> Array:
         """`2 hits / (predicted + actual)`."""
         return ratio(2 * hits, predicted + actual)
 
@@ -114,7 +114,7 @@ def precision(
     threshold: float = 0.5,
     from_logits: bool = False,
     sample_weight: Weight = None,
-    mask: Mask = None,
+    mask: Any = None,
 ) -> Precision:
     """Which part of the predictions of a class is right.
 
@@ -157,7 +157,7 @@ def recall(
     threshold: float = 0.5,
     from_logits: bool = False,
     sample_weight: Weight = None,
-    mask: Mask = None,
+    mask: Any = None,
 ) -> Recall:
     """Which part of the targets of a class was found; arguments as in `jm.metrics.precision`.
 
@@ -179,7 +179,7 @@ def f1_score(
     threshold: float = 0.5,
     from_logits: bool = False,
     sample_weight: Weight = None,
-    mask: Mask = None,
+    mask: Any = None,
 ) -> F1Score:
     """The harmonic mean of precision and recall; arguments as in `jm.metrics.precision`.
 
@@ -200,7 +200,7 @@ def confusion_matrix(
     threshold: float = 0.5,
     from_logits: bool = False,
     sample_weight: Weight = None,
-    mask: Mask = None,
+    mask: Any = None,
 ) -> ConfusionMatrix:
     """How often each class (row) was taken for each class (column); arguments as in `jm.metrics.precision`.
 

@@ -20,8 +20,7 @@ from .decisions import decide
 Numbers = Masked | Num[AnyArray, "..."] | Bool[AnyArray, "..."]
 Floats = Masked | Float[AnyArray, "..."]
 Ids = Masked | Integer[AnyArray, "..."]
-Weight = Masked | Float[AnyArray, "..."] | None
-Mask = Bool[AnyArray, "..."] | None
+Weight = Numbers | None
 
 _sums = functools.partial(jax.tree_util.register_dataclass, data_fields=("total", "count"), meta_fields=())
 
@@ -49,7 +48,7 @@ class Perplexity(Mean):
         return jnp.exp(super().value)
 
 
-def mean(values: Numbers, *, sample_weight: Weight = None, mask: Mask = None) -> Mean:
+def mean(values: Numbers, *, sample_weight: Weight = None, mask: Any = None) -> Mean:
     """The mean of numbers over the real steps, of a loss for example.
 
     Args:
@@ -81,7 +80,7 @@ def accuracy(
     threshold: float = 0.5,
     from_logits: bool = False,
     sample_weight: Weight = None,
-    mask: Mask = None,
+    mask: Any = None,
 ) -> Mean:
     """How many predictions are right.
 
@@ -113,7 +112,7 @@ def accuracy(
 
 
 def top_k_accuracy(
-    predictions: Floats, targets: Ids, *, k: int = 5, sample_weight: Weight = None, mask: Mask = None
+    predictions: Floats, targets: Ids, *, k: int = 5, sample_weight: Weight = None, mask: Any = None
 ) -> Mean:
     """How many targets are among the `k` classes of the largest scores; of equal scores all are as good as the first.
 
@@ -146,7 +145,7 @@ def top_k_accuracy(
 
 
 def mean_squared_error(
-    predictions: Floats, targets: Numbers, *, sample_weight: Weight = None, mask: Mask = None
+    predictions: Floats, targets: Numbers, *, sample_weight: Weight = None, mask: Any = None
 ) -> Mean:
     """The mean squared difference; arguments as in `jm.metrics.mean`, errors as in `jm.losses.squared_error`.
 
@@ -160,7 +159,7 @@ def mean_squared_error(
 
 
 def mean_absolute_error(
-    predictions: Floats, targets: Numbers, *, sample_weight: Weight = None, mask: Mask = None
+    predictions: Floats, targets: Numbers, *, sample_weight: Weight = None, mask: Any = None
 ) -> Mean:
     """The mean absolute difference; arguments as in `jm.metrics.mean`, errors as in `jm.losses.absolute_error`.
 
@@ -174,7 +173,7 @@ def mean_absolute_error(
 
 
 def root_mean_squared_error(
-    predictions: Floats, targets: Numbers, *, sample_weight: Weight = None, mask: Mask = None
+    predictions: Floats, targets: Numbers, *, sample_weight: Weight = None, mask: Any = None
 ) -> RootMean:
     """The root of the mean squared difference; arguments as in `jm.metrics.mean_squared_error`.
 
@@ -186,7 +185,7 @@ def root_mean_squared_error(
     return RootMean(squares.total, squares.count)
 
 
-def perplexity(predictions: Floats, targets: Ids, *, sample_weight: Weight = None, mask: Mask = None) -> Perplexity:
+def perplexity(predictions: Floats, targets: Ids, *, sample_weight: Weight = None, mask: Any = None) -> Perplexity:
     """The exponential of the mean cross-entropy: among how many classes a uniform choice is as hard.
 
     Args:

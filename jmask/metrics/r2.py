@@ -12,7 +12,7 @@ from ..arithmetic import expand
 from ..losses.mean import Sums, ratio
 from ..losses.steps import align, check_alike
 from ..ops.linear import check_float
-from .means import Floats, Mask, Numbers, Weight
+from .means import Floats, Numbers, Weight
 
 
 @functools.partial(
@@ -57,7 +57,7 @@ def r2_score(
     *,
     center: float = 0.0,
     sample_weight: Weight = None,
-    mask: Mask = None,
+    mask: Any = None,
 ) -> R2Score:
     """The coefficient of determination: which part of the variance of the targets the predictions explain.
 
