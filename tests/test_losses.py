@@ -386,8 +386,12 @@ REFUSED = {
         lambda: jm.losses.log_cosh(ARRAYS[0][..., None], ARRAYS[1]),
         r"need one shape; .*`predictions\[...",
     ),
-    "other steps": (lambda: jm.losses.log_cosh(STEPS, jnp.zeros((2, 4))), r"at the same steps, \(2, 3\)"),
-    "fewer axes": (lambda: jm.losses.log_cosh(STEPS, jnp.zeros(2)), r"at the same steps, \(2, 3\)"),
+    "other steps": (lambda: jm.losses.log_cosh(STEPS, jnp.zeros((2, 4))), r"\(2, 3\), \(2, 4\) and masks \(2, 3\)"),
+    "fewer axes": (lambda: jm.losses.log_cosh(STEPS, jnp.zeros(2)), "at the same steps"),
+    "other masks": (
+        lambda: jm.losses.log_cosh(STEPS, STEPS, sample_weight=jm.masked(jnp.ones(3), jnp.ones(3, bool))),
+        r"at the same steps; .* and masks \(2, 3\), \(2, 3\), \(3,\)",
+    ),
     "weights of another shape": (
         lambda: jm.losses.log_cosh(*ARRAYS, sample_weight=jnp.ones(3)),
         r"shape of the steps, \(2, 3\), .*\(2,\) weighs whole sequences; received \(3,\)",

@@ -97,7 +97,9 @@ def mask_aware(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def name_of(function: Any) -> str:
     """What errors call it; a partial object has the name of its function."""
-    return getattr(function, "__name__", None) or name_of(function.func)
+    if isinstance(function, functools.partial):
+        return name_of(function.func)
+    return getattr(function, "__name__", type(function).__name__)
 
 
 def divided(reduced: Any, dtype: Any, divide: bool = True) -> Any:
@@ -112,7 +114,7 @@ def _check_options(name: str, options: dict[str, Any], known: list[Parameter]) -
     if options.keys() <= names or any(parameter.kind is Parameter.VAR_KEYWORD for parameter in known):
         return
     unknown = ", ".join(f"`{key}`" for key in sorted(options.keys() - names))
-    has = ", ".join(f"`{key}`" for key in (*(parameter.name for parameter in (*_OPTIONS, *known)),))
+    has = ", ".join(f"`{parameter.name}`" for parameter in (*_OPTIONS, *known))
     raise TypeError(f"`{name}` has no option {unknown}; it has {has}.")
 
 

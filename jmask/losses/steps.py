@@ -11,7 +11,7 @@ from jaxtyping import Array
 from ..arithmetic import expand, join, still_bool
 from ..checks import as_array
 from ..layers.arguments import NO_MASK
-from ..masked import Masked, values_of
+from ..masked import Masked, masked, values_of
 from ..segments import ids_of, refuse_segments
 
 
@@ -107,13 +107,9 @@ def align(name: str, inputs: Sequence[Any], sample_weight: Any = None, mask: Any
     xs[0] = override(name, xs[0], mask)
     if sample_weight is not None and not isinstance(sample_weight, Masked):
         sample_weight = as_array(sample_weight)
-    joint, segments = functools.reduce(join, map(_marks, (*xs, sample_weight)))
-    if joint is not None and any(tuple(x.shape[: joint.ndim]) != tuple(joint.shape) for x in xs):
-        raise ValueError(
-            f"`{name}` needs all its inputs at the same steps, {tuple(joint.shape)} as in their masks; received values "
-            f"of shapes {', '.join(str(tuple(x.shape)) for x in xs)}. Cut the longer one, `x[:, :-1]`, or add axes "
-            "with indexing."
-        )
+    marked = (*xs, sample_weight)
+    _check_steps(name, xs, [tuple(x.mask.shape) for x in marked if isinstance(x, Masked)])
+    joint, segments = functools.reduce(join, map(_marks, marked))
     sides = [x.padding_side for x in xs if isinstance(x, Masked) and x.mask is joint]
     values = tuple(_harmless(values_of(x), joint) for x in xs)
     return Steps(name, values, xs[0].dtype, joint, segments, sides[0] if sides else None, values_of(sample_weight))
@@ -134,7 +130,7 @@ def check_labels(name: str, logits: Any, labels: Any) -> None:
     if not jnp.issubdtype(labels.dtype, jnp.integer):
         raise TypeError(
             f"`{name}` takes ids of classes, integers; received dtype {labels.dtype}. Convert them with "
-            "`targets.astype('int32')`; of one-hot vectors take `targets.values.argmax(-1)`."
+            "`targets.astype('int32')`; of one-hot vectors take `targets.map(lambda x: x.argmax(-1))`."
         )
     if labels.shape != logits.shape[:-1]:
         raise ValueError(
@@ -149,11 +145,22 @@ def override(name: str, x: Any, mask: Any) -> Any:
         return x
     if mask is NO_MASK:
         return values_of(x)
-    if isinstance(x, Masked):
-        remedy = "Set the segments instead, `x.with_segments(ids)`; `mask=jm.NO_MASK` removes mask and segments."
-        refuse_segments(x, f"`{name}` under another mask", remedy)
-        return x.with_mask(as_array(mask))
-    return Masked(x, as_array(mask)).with_values(x)  # which checks that they fit
+    remedy = "Set the segments instead, `x.with_segments(ids)`; `mask=jm.NO_MASK` removes mask and segments."
+    refuse_segments(x, f"`{name}` under another mask", remedy)
+    return masked(values_of(x), as_array(mask))
+
+
+def _check_steps(name: str, xs: Sequence[Any], masks: Sequence[tuple[int, ...]]) -> None:
+    """Refuses inputs whose leading axes are not those of the mask with the most axes, or masks that are not either."""
+    steps = max(masks, key=len, default=())
+    shapes = [tuple(x.shape) for x in xs]
+    fit = all(shape[: len(steps)] == steps for shape in shapes) and all(steps[: len(mask)] == mask for mask in masks)
+    if not fit:
+        raise ValueError(
+            f"`{name}` needs all its inputs at the same steps; received values of shapes "
+            f"{', '.join(map(str, shapes))} and masks {', '.join(map(str, masks))}. Cut the longer one, `x[:, :-1]`, "
+            "or add axes with indexing."
+        )
 
 
 def _marks(x: Any) -> tuple[Any, Any]:
@@ -166,5 +173,5 @@ def _harmless(values: Any, mask: Any) -> Array:
         values = values.astype(jnp.promote_types(values.dtype, jnp.float32))
     if mask is None:
         return values
-    harmless = jnp.issubdtype(values.dtype, jnp.inexact)
+    harmless = 1 if jnp.issubdtype(values.dtype, jnp.inexact) else 0
     return jnp.where(expand(mask, values.ndim), values, jnp.asarray(harmless, values.dtype))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -72,7 +72,6 @@ class ClassCounts(Sums):
 _counts = functools.partial(
     jax.tree_util.register_dataclass, data_fields=("hits", "predicted", "actual"), meta_fields=("average",)
 )
-Counts = TypeVar("Counts", bound=ClassCounts)
 
 
 @_counts
