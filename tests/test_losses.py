@@ -290,7 +290,7 @@ def test_devices_merge_by_psum(reduction, rng):
         return jm.losses.squared_error(x @ kernel, y, sample_weight=weights, reduction=reduction, divide=False)
 
     def over_devices(*args):
-        return jax.lax.psum(mean(*args), "batch").value
+        return mean(*args).psum("batch").value
 
     expected = jax.value_and_grad(lambda *args: mean(*args).value)(kernel, x, y, weights)
     mesh = jax.make_mesh((8,), ("batch",), axis_types=(AxisType.Auto,))

@@ -81,7 +81,10 @@ def test_devices_merge_by_psum(rng):
 
     mesh = jax.make_mesh((8,), ("batch",), axis_types=(AxisType.Auto,))
     merged = jax.shard_map(
-        lambda data: jax.lax.psum(all_metrics(data), "batch"), mesh=mesh, in_specs=P("batch"), out_specs=P()
+        lambda data: {name: sums.psum("batch") for name, sums in all_metrics(data).items()},
+        mesh=mesh,
+        in_specs=P("batch"),
+        out_specs=P(),
     )
     found, expected = jax.jit(merged)(by_kind), jax.jit(all_metrics)(by_kind)
     for name in METRICS:

@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 
 class Sums:
-    """A frozen pytree of sums: `+` merges two of them, `jax.lax.psum` those of all devices, and `sum` those of a list.
+    """A frozen pytree of sums: `+` merges two of them, `sum` those of a list, and `psum` those of all devices.
 
     Sums are float32, or float64 where the data are. Over very many steps add them up in double precision on the host,
     `sum(jax.tree.map(np.float64, sums) for sums in batches)`.
@@ -31,6 +31,18 @@ class Sums:
     def __radd__(self, other: Any) -> Any:
         return self if type(other) is int and other == 0 else NotImplemented  # 0 is where `sum` begins
 
+    def psum(self, axis_name: Any) -> Any:
+        """The sums of all devices, under `jax.shard_map` or `jax.vmap` with this axis.
+
+        Args:
+            axis_name: as for `jax.lax.psum`.
+
+        Returns:
+            The same sums on each device.
+        """
+        # One at a time: jax 0.7.2 cannot differentiate a sum of several arrays if one of them is constant.
+        return jax.tree.map(lambda leaf: jax.lax.psum(leaf, axis_name), self)
+
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=("total", "count"), meta_fields=())
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +50,8 @@ class Mean(Sums):
     """A mean before its division, so that batches and devices merge exactly whatever their numbers of real steps.
 
     A mean of means would count the steps of a short batch for more than those of a long one. Under `jax.shard_map` or
-    `jax.vmap(axis_name="batch")` each device has steps of its own, and `jax.lax.psum(mean, "batch").value` is the mean
-    over all; under `jax.jit` alone, sharded arrays need nothing, as every sum is over all devices already.
+    `jax.vmap(axis_name="batch")` each device has steps of its own, and `mean.psum("batch").value` is the mean over all;
+    under `jax.jit` alone, sharded arrays need nothing, as every sum is over all devices already.
 
     Attributes:
         total: the sum, weighted where there are weights.

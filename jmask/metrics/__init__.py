@@ -1,4 +1,4 @@
-"""Metrics: frozen pytrees of sums over real steps, merged by `+` or `jax.lax.psum`, and divided once by `.value`."""
+"""Metrics: frozen pytrees of sums over real steps, merged by `+` or `psum`, and divided once by `.value`."""
 
 from .auc import AUC as AUC
 from .auc import auc as auc
