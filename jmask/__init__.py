@@ -1,6 +1,8 @@
 """jmask: a JAX library in which a mask is data."""
 
 from . import layers as layers
+from . import losses as losses
+from . import metrics as metrics
 from . import ops as ops
 from . import rnn as rnn
 from . import testing as testing

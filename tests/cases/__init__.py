@@ -4,8 +4,10 @@ from .attention import CASES as ATTENTION_CASES
 from .batch_norm import CASES as BATCH_NORM_CASES
 from .case import Case as Case
 from .layers import CASES as LAYER_CASES
+from .losses import CASES as LOSS_CASES
 from .masked import CASES as MASKED_CASES
 from .merging import CASES as MERGING_CASES
+from .metrics import CASES as METRIC_CASES
 from .ops import CASES as OP_CASES
 from .reductions import CASES as REDUCTION_CASES
 from .rnn import CASES as RNN_CASES
@@ -21,7 +23,9 @@ CASES = [
     *LAYER_CASES,
     *ATTENTION_CASES,
     *BATCH_NORM_CASES,
+    *LOSS_CASES,
     *MERGING_CASES,
+    *METRIC_CASES,
     *STEPWISE_CASES,
     *WINDOW_CASES,
     *VMAP_CASES,

@@ -1,0 +1,78 @@
+"""From losses of steps to one number: what is summed, and what the sum is divided by."""
+
+from typing import Any, Literal
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array
+
+from ..masked import Masked
+from ..segments import starts
+from .mean import Mean
+from .steps import Steps
+
+Reduction = Literal["steps", "sequences", "weights", "sum"] | None
+
+REDUCTIONS = ("steps", "sequences", "weights", "sum", None)
+
+
+def check_reduction(name: str, reduction: Any, divide: bool, known: tuple[Any, ...] = REDUCTIONS) -> None:
+    """Refuses another word, and an undivided result of what is not divided."""
+    if reduction not in known:
+        raise ValueError(f"`{name}`: `reduction` must be one of {', '.join(map(repr, known))}; received {reduction!r}.")
+    if not divide and reduction in ("sum", None):
+        raise ValueError(
+            f"`{name}`: `divide=False` leaves a division to the caller, and `reduction={reduction!r}` has none. Use "
+            "'steps', 'sequences' or 'weights', or leave it out."
+        )
+
+
+def reduce(steps: Steps, losses: Array, reduction: Reduction) -> Any:
+    """Sums losses.
+
+    Args:
+        steps: which steps count.
+        losses: one for each step, 0 where it does not count.
+        reduction: see `jm.losses.mask_aware`.
+
+    Returns:
+        A `Mean` where something is to be divided; the sum; or for None the weighted losses, a `Masked` if an input was.
+    """
+    real, weights = steps.real(losses.shape), steps.weights(losses.shape, losses.dtype)
+    weighted = losses * weights
+    if reduction is None:
+        return weighted if steps.mask is None else Masked(weighted, real, steps.padding_side, steps.segments)
+    if reduction == "sum":
+        return weighted.sum()
+    if reduction == "weights":
+        return Mean(weighted.sum(), weights.sum())
+    if reduction == "steps":
+        return Mean(weighted.sum(), _count(real, losses.dtype))
+    if real.ndim == 0:
+        raise ValueError(
+            f"`{steps.name}`: the mean over sequences needs a time axis, and this is one step. Use 'steps'."
+        )
+    lengths, begins = _sequences(real, steps.segments)
+    return Mean((weighted / lengths.astype(losses.dtype)).sum(), _count(begins, losses.dtype))
+
+
+def _count(mask: Array, dtype: Any) -> Array:
+    return jnp.sum(mask, dtype=jnp.int32).astype(dtype)
+
+
+def _sequences(mask: Array, ids: Any) -> tuple[Array, Array]:
+    """For each step the number of steps of its sequence, 1 at padding; and where there is one of each sequence.
+
+    Packed rows have several sequences each: step `t` of a row is in the sequence that began at the last start up to
+    `t`, and ends before the next one.
+    """
+    if ids is None:
+        return jnp.maximum(mask.sum(-1, keepdims=True), 1), mask.any(-1)
+    time, axis = mask.shape[-1], mask.ndim - 1
+    begins = starts(mask, ids)
+    index = jnp.cumsum(mask, axis, dtype=jnp.int32) - 1
+    first = lax.cummax(jnp.where(begins, index, 0), axis)
+    total = index[..., -1:] + 1
+    following = lax.cummin(jnp.where(begins, index, jnp.broadcast_to(total, mask.shape)), axis, reverse=True)
+    end = jnp.concatenate([following[..., 1:], total], axis)[..., :time]
+    return jnp.where(mask, end - first, 1), begins

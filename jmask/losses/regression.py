@@ -1,0 +1,117 @@
+"""Losses of numbers: each entry of a prediction against the entry of the target."""
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import Float, Num
+
+from ..ops.linear import AnyArray
+from .mask_aware import mask_aware
+from .steps import check_alike
+
+Numbers = Float[AnyArray, "..."]
+Targets = Num[AnyArray, "..."]
+
+
+@mask_aware
+def squared_error(predictions: Numbers, targets: Targets) -> Numbers:
+    """The squared difference, `optax.squared_error`; its mean over the steps is the mean squared error.
+
+    Args:
+        predictions: `(batch, time, ...)`.
+        targets: the same shape.
+        **options: as in `jm.losses.mask_aware`, which also says what is returned and raised.
+
+    Returns:
+        The loss; 0, with zero gradients, where no step is real.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> x = jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2])
+    >>> float(jm.losses.squared_error(x, jnp.zeros((1, 3))))
+    5.0
+    """
+    check_alike("squared_error", predictions, targets)
+    return optax.squared_error(predictions, targets)
+
+
+@mask_aware
+def absolute_error(predictions: Numbers, targets: Targets) -> Numbers:
+    """The absolute difference, with a gradient of 0 where there is none; arguments as in `jm.losses.squared_error`.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> x = jm.from_lengths(jnp.array([[1.0, -3.0, jnp.nan]]), [2])
+    >>> float(jm.losses.absolute_error(x, jnp.zeros((1, 3))))
+    2.0
+    """
+    check_alike("absolute_error", predictions, targets)
+    return jnp.abs(predictions - targets)
+
+
+@mask_aware
+def huber_loss(predictions: Numbers, targets: Targets, *, delta: float = 1.0) -> Numbers:
+    """Half the squared difference up to `delta`, and linear beyond; `optax.huber_loss`.
+
+    Args:
+        predictions: `(batch, time, ...)`.
+        targets: the same shape.
+        delta: where the line begins, above 0.
+        **options: as in `jm.losses.mask_aware`.
+
+    Returns:
+        The loss; 0, with zero gradients, where no step is real.
+
+    Raises:
+        ValueError: `delta` is not above 0, or one of those of `jm.losses.mask_aware`.
+
+    References:
+        Huber: Robust Estimation of a Location Parameter, Ann. Math. Statist. 35 (1964).
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> x = jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2])
+    >>> float(jm.losses.huber_loss(x, jnp.zeros((1, 3))))
+    1.5
+    """
+    check_alike("huber_loss", predictions, targets)
+    if isinstance(delta, (int, float)) and not delta > 0:
+        raise ValueError(f"`huber_loss`: `delta` must be above 0; received {delta}. Use `absolute_error` for lines.")
+    return optax.huber_loss(predictions, targets, delta=delta)
+
+
+@mask_aware
+def log_cosh(predictions: Numbers, targets: Targets) -> Numbers:
+    """The logarithm of the hyperbolic cosine of the difference, `optax.log_cosh`; arguments as in `squared_error`.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> x = jm.from_lengths(jnp.array([[0.0, jnp.nan]]), [1])
+    >>> float(jm.losses.log_cosh(x, jnp.zeros((1, 2))))
+    0.0
+    """
+    check_alike("log_cosh", predictions, targets)
+    return optax.log_cosh(predictions, targets)
+
+
+@mask_aware
+def cosine_distance(
+    predictions: Float[AnyArray, "... features"], targets: Num[AnyArray, "... features"]
+) -> Float[AnyArray, "..."]:
+    """One minus the cosine of the angle between two vectors, `optax.cosine_distance`.
+
+    A vector of zeros has no direction: its distance is 1, as at a right angle, and it passes no gradient.
+
+    Args:
+        predictions: `(batch, time, features)`.
+        targets: the same shape.
+        **options: as in `jm.losses.mask_aware`.
+
+    Returns:
+        The loss; 0, with zero gradients, where no step is real.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> x = jm.from_lengths(jnp.array([[[1.0, 1.0], [0.0, 0.0], [jnp.nan, 1.0]]]), [2])
+    >>> round(float(jm.losses.cosine_distance(x, jnp.ones((1, 3, 2)))), 3)
+    0.5
+    """
+    check_alike("cosine_distance", predictions, targets)
+    targets = targets.astype(predictions.dtype)
+    has_none = (jnp.square(predictions).sum(-1) == 0) | (jnp.square(targets).sum(-1) == 0)
+    first, second = (jnp.where(has_none[..., None], 1, x) for x in (predictions, targets))
+    return jnp.where(has_none, 1, optax.cosine_distance(first, second))

@@ -1,0 +1,177 @@
+"""Predictions and targets side by side: which steps count and for how much, and harmless values at all others."""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from ..arithmetic import expand, join, still_bool
+from ..checks import as_array
+from ..layers.arguments import NO_MASK
+from ..masked import Masked, masked, values_of
+from ..segments import ids_of, refuse_segments
+
+
+@dataclasses.dataclass(frozen=True)
+class Steps:
+    """What a loss or a metric sees.
+
+    Attributes:
+        name: of the loss or metric, for its errors.
+        values: the inputs without masks, floats in float32 at least; 1 for floats and 0 for others at steps that do
+            not count, which is in the domain of losses and among the ids of classes.
+        dtype: of the predictions before that.
+        mask: where all inputs are real, or None if no input has a mask.
+        segments: of packed rows, those of all inputs; else None.
+        padding_side: the hint of the mask.
+        sample_weight: an array, or None.
+    """
+
+    name: str
+    values: tuple[Array, ...]
+    dtype: Any
+    mask: Any = None
+    segments: Any = None
+    padding_side: Any = None
+    sample_weight: Any = None
+
+    def per_step(self, results: Array) -> Array:
+        """One number for each step that counts, the mean over the axes behind the steps; 0 at the others.
+
+        Raises:
+            ValueError: `results` are not one number for each step, or for each of its entries.
+        """
+        results = jnp.asarray(results)
+        if not any(results.shape == x.shape[: results.ndim] for x in self.values) or not self._fits(results):
+            raise ValueError(
+                f"`{self.name}` must give one number for each step, or for each entry of a step; for values of shapes "
+                f"{', '.join(str(x.shape) for x in self.values)}"
+                f"{'' if self.mask is None else f' under a mask {self.mask.shape}'} it gave {results.shape}. "
+                "Give predictions and targets the same axes, e.g. `predictions[..., 0]`."
+            )
+        wide = results.astype(jnp.promote_types(results.dtype, self.wide))
+        wide = wide.mean(tuple(range(self.rank(results), results.ndim)))
+        return jnp.where(self.real(wide.shape), wide, 0)
+
+    @property
+    def wide(self) -> Any:
+        """The dtype of sums: that of the predictions, but float32 at least."""
+        return jnp.promote_types(self.dtype if jnp.issubdtype(self.dtype, jnp.floating) else jnp.float32, jnp.float32)
+
+    def real(self, shape: tuple[int, ...]) -> Array:
+        """Which steps count; without masks all of this shape do."""
+        return jnp.ones(shape, bool) if self.mask is None else jnp.asarray(self.mask)
+
+    def weights(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        """For how much each step counts; 0 if it does not.
+
+        Raises:
+            ValueError: the shape of `sample_weight` is not that of the steps, or of their first axes.
+        """
+        weight = jnp.asarray(1 if self.sample_weight is None else self.sample_weight, dtype)
+        if weight.shape != shape[: weight.ndim]:
+            raise ValueError(
+                f"`{self.name}`: `sample_weight` must have the shape of the steps, {shape}, or of their first axes: "
+                f"{shape[:1]} weighs whole sequences; received {weight.shape}."
+            )
+        return jnp.where(self.real(shape), expand(weight, len(shape)), 0)
+
+    def rank(self, results: Array) -> int:
+        """How many axes of `results` are those of the steps: those of the mask; without masks batch and time."""
+        return min(results.ndim, 2) if self.mask is None else self.mask.ndim
+
+    def _fits(self, results: Array) -> bool:
+        return self.mask is None or results.shape[: self.mask.ndim] == self.mask.shape
+
+
+def align(name: str, inputs: Sequence[Any], sample_weight: Any = None, mask: Any = None) -> Steps:
+    """Puts the inputs of a loss or a metric side by side: a step counts where it is real in all of them.
+
+    Args:
+        name: of the loss or metric.
+        inputs: `Masked` or arrays, predictions first.
+        sample_weight: a `Masked`, whose mask takes part too, an array, or None.
+        mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
+
+    Returns:
+        The steps.
+
+    Raises:
+        TypeError: a mask that is not bool.
+        ValueError: an input whose leading axes are not those of the masks, or packed rows under another mask.
+    """
+    xs = [x if isinstance(x, Masked) else as_array(x) for x in inputs]
+    xs[0] = override(name, xs[0], mask)
+    if sample_weight is not None and not isinstance(sample_weight, Masked):
+        sample_weight = as_array(sample_weight)
+    marked = (*xs, sample_weight)
+    _check_steps(name, xs, [tuple(x.mask.shape) for x in marked if isinstance(x, Masked)])
+    joint, segments = functools.reduce(join, map(_marks, marked))
+    sides = [x.padding_side for x in xs if isinstance(x, Masked) and x.mask is joint]
+    values = tuple(_harmless(values_of(x), joint) for x in xs)
+    return Steps(name, values, xs[0].dtype, joint, segments, sides[0] if sides else None, values_of(sample_weight))
+
+
+def check_alike(name: str, predictions: Any, targets: Any) -> None:
+    """Refuses targets that would broadcast against the predictions."""
+    if predictions.shape != targets.shape:
+        raise ValueError(
+            f"`{name}` compares entry by entry, so predictions and targets need one shape; received "
+            f"{predictions.shape} and {targets.shape}. Take an axis of size 1 away, `predictions[..., 0]`, or add one, "
+            "`targets[..., None]`."
+        )
+
+
+def check_labels(name: str, logits: Any, labels: Any) -> None:
+    """Refuses what are not the ids of classes, one for each vector of logits."""
+    if not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise TypeError(
+            f"`{name}` takes ids of classes, integers; received dtype {labels.dtype}. Convert them with "
+            "`targets.astype('int32')`; of one-hot vectors take `targets.map(lambda x: x.argmax(-1))`."
+        )
+    if labels.shape != logits.shape[:-1]:
+        raise ValueError(
+            f"`{name}` takes logits (..., classes) and an id for each vector of them, (...); received {logits.shape} "
+            f"and {labels.shape}."
+        )
+
+
+def override(name: str, x: Any, mask: Any) -> Any:
+    """The predictions under an explicit mask: None leaves the one that they have, `jm.NO_MASK` removes it."""
+    if mask is None:
+        return x
+    if mask is NO_MASK:
+        return values_of(x)
+    remedy = "Set the segments instead, `x.with_segments(ids)`; `mask=jm.NO_MASK` removes mask and segments."
+    refuse_segments(x, f"`{name}` under another mask", remedy)
+    return masked(values_of(x), as_array(mask))
+
+
+def _check_steps(name: str, xs: Sequence[Any], masks: Sequence[tuple[int, ...]]) -> None:
+    """Refuses inputs whose leading axes are not those of the mask with the most axes, or masks that are not either."""
+    steps = max(masks, key=len, default=())
+    shapes = [tuple(x.shape) for x in xs]
+    fit = all(shape[: len(steps)] == steps for shape in shapes) and all(steps[: len(mask)] == mask for mask in masks)
+    if not fit:
+        raise ValueError(
+            f"`{name}` needs all its inputs at the same steps; received values of shapes "
+            f"{', '.join(map(str, shapes))} and masks {', '.join(map(str, masks))}. Cut the longer one, `x[:, :-1]`, "
+            "or add axes with indexing."
+        )
+
+
+def _marks(x: Any) -> tuple[Any, Any]:
+    return (still_bool(x.mask), ids_of(x)) if isinstance(x, Masked) else (None, None)
+
+
+def _harmless(values: Any, mask: Any) -> Array:
+    values = jnp.asarray(values)
+    if jnp.issubdtype(values.dtype, jnp.floating):
+        values = values.astype(jnp.promote_types(values.dtype, jnp.float32))
+    if mask is None:
+        return values
+    harmless = 1 if jnp.issubdtype(values.dtype, jnp.inexact) else 0
+    return jnp.where(expand(mask, values.ndim), values, jnp.asarray(harmless, values.dtype))

@@ -1,0 +1,23 @@
+"""Metrics: frozen pytrees of sums over real steps, merged by `+` or `psum`, and divided once by `.value`."""
+
+from .auc import AUC as AUC
+from .auc import auc as auc
+from .confusion import ConfusionMatrix as ConfusionMatrix
+from .confusion import F1Score as F1Score
+from .confusion import Precision as Precision
+from .confusion import Recall as Recall
+from .confusion import confusion_matrix as confusion_matrix
+from .confusion import f1_score as f1_score
+from .confusion import precision as precision
+from .confusion import recall as recall
+from .means import Perplexity as Perplexity
+from .means import RootMean as RootMean
+from .means import accuracy as accuracy
+from .means import mean as mean
+from .means import mean_absolute_error as mean_absolute_error
+from .means import mean_squared_error as mean_squared_error
+from .means import perplexity as perplexity
+from .means import root_mean_squared_error as root_mean_squared_error
+from .means import top_k_accuracy as top_k_accuracy
+from .r2 import R2Score as R2Score
+from .r2 import r2_score as r2_score

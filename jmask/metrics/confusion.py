@@ -1,0 +1,265 @@
+"""Which classes are taken for which: the matrix, and precision, recall and F1 of its counts."""
+
+import dataclasses
+import functools
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from ..arithmetic import expand
+from ..losses.mean import Sums, ratio
+from ..losses.steps import Steps, align
+from .decisions import decide
+from .means import Numbers, Weight
+
+Average = Literal["binary", "micro", "macro", "weighted"] | None
+AVERAGES = ("binary", "micro", "macro", "weighted", None)
+
+
+@functools.partial(jax.tree_util.register_dataclass, data_fields=("counts",), meta_fields=())
+@dataclasses.dataclass(frozen=True)
+class ConfusionMatrix(Sums):
+    """How often each class (row) was taken for each class (column).
+
+    Attributes:
+        counts: floats, `(classes, classes)`.
+    """
+
+    counts: Any
+
+    @property
+    def value(self) -> Array:
+        """The counts."""
+        return jnp.asarray(self.counts)
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassCounts(Sums):
+    """What precision, recall and F1 are made of, for each class; of single decisions for true alone.
+
+    Attributes:
+        hits: how often the class was predicted where it was the target.
+        predicted: how often it was predicted.
+        actual: how often it was the target.
+        average: how the classes become one number.
+    """
+
+    hits: Any
+    predicted: Any
+    actual: Any
+    average: Average = "binary"
+
+    @property
+    def value(self) -> Array:
+        """The score, `(classes,)` if nothing is averaged; 0 where nothing was counted."""
+        if self.average == "micro":
+            return self.score(self.hits.sum(), self.predicted.sum(), self.actual.sum())
+        scores = self.score(self.hits, self.predicted, self.actual)
+        if self.average is None:
+            return scores
+        if self.average == "weighted":
+            return ratio((scores * self.actual).sum(), self.actual.sum())
+        seen = (self.predicted + self.actual) > 0
+        return ratio(scores.sum(), seen.sum())  # a score of what was not seen is 0
+
+    def score(self, hits: Any, predicted: Any, actual: Any) -> Array:
+        """The score of a class."""
+        raise NotImplementedError
+
+
+_counts = functools.partial(
+    jax.tree_util.register_dataclass, data_fields=("hits", "predicted", "actual"), meta_fields=("average",)
+)
+
+
+@_counts
+@dataclasses.dataclass(frozen=True)
+class Precision(ClassCounts):
+    """Which part of what was predicted is right."""
+
+    def score(self, hits: Any, predicted: Any, actual: Any) -> Array:
+        """`hits / predicted`."""
+        return ratio(hits, predicted)
+
+
+@_counts
+@dataclasses.dataclass(frozen=True)
+class Recall(ClassCounts):
+    """Which part of what is there was found."""
+
+    def score(self, hits: Any, predicted: Any, actual: Any) -> Array:
+        """`hits / actual`."""
+        return ratio(hits, actual)
+
+
+@_counts
+@dataclasses.dataclass(frozen=True)
+class F1Score(ClassCounts):
+    """The harmonic mean of precision and recall."""
+
+    def score(self, hits: Any, predicted: Any, actual: Any) -> Array:
+        """`2 hits / (predicted + actual)`."""
+        return ratio(2 * hits, predicted + actual)
+
+
+def precision(
+    predictions: Numbers,
+    targets: Numbers,
+    *,
+    average: Average = "binary",
+    num_classes: int | None = None,
+    threshold: float = 0.5,
+    from_logits: bool = False,
+    sample_weight: Weight = None,
+    mask: Any = None,
+) -> Precision:
+    """Which part of the predictions of a class is right.
+
+    Args:
+        predictions: scores of classes, `(batch, time, classes)`, the largest of which decides; ids, `(batch, time)`,
+            integer or bool; or floats `(batch, time)` or `(batch, time, labels)`, scores of one decision each.
+        targets: ids, `(batch, time)`; of single decisions 0 and 1 in the shape of the predictions.
+        average: `"binary"`: the score of class 1, of two; `"macro"`: the mean over the classes that were predicted or
+            are there; `"weighted"`: the same, weighted by how often each is there; `"micro"`: from the counts of all
+            classes together; None: one score for each class.
+        num_classes: of ids, which do not tell; not needed for `"binary"`.
+        threshold: a single decision is true if its score is above it.
+        from_logits: whether these scores are logits, of which the sigmoid is taken first.
+        sample_weight: `(batch,)` for sequences or `(batch, time)` for steps; each step counts as often as it says.
+        mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
+
+    Returns:
+        A `Precision`, whose `.value` is 0 without any real step. It passes no gradient.
+
+    Raises:
+        TypeError: targets for scores of classes that are not integers.
+        ValueError: another word for `average`, a number of classes that is missing or does not fit, or shapes that do
+            not fit one another.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> targets = jm.pad_sequences([[1, 0, 1], [0]])
+    >>> float(jm.metrics.precision(jnp.array([[1, 1, 0], [0, 1, 1]]), targets).value)
+    0.5
+    """
+    steps = align("precision", (predictions, targets), sample_weight, mask)
+    return Precision(*_count(steps, average, num_classes, threshold, from_logits), average)
+
+
+def recall(
+    predictions: Numbers,
+    targets: Numbers,
+    *,
+    average: Average = "binary",
+    num_classes: int | None = None,
+    threshold: float = 0.5,
+    from_logits: bool = False,
+    sample_weight: Weight = None,
+    mask: Any = None,
+) -> Recall:
+    """Which part of the targets of a class was found; arguments as in `jm.metrics.precision`.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> targets = jm.pad_sequences([[1, 0, 1], [1]])
+    >>> float(jm.metrics.recall(jnp.array([[1, 1, 0], [0, 1, 1]]), targets).value)
+    0.3333333432674408
+    """
+    steps = align("recall", (predictions, targets), sample_weight, mask)
+    return Recall(*_count(steps, average, num_classes, threshold, from_logits), average)
+
+
+def f1_score(
+    predictions: Numbers,
+    targets: Numbers,
+    *,
+    average: Average = "binary",
+    num_classes: int | None = None,
+    threshold: float = 0.5,
+    from_logits: bool = False,
+    sample_weight: Weight = None,
+    mask: Any = None,
+) -> F1Score:
+    """The harmonic mean of precision and recall; arguments as in `jm.metrics.precision`.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> targets = jm.pad_sequences([[1, 0, 1], [1]])
+    >>> float(jm.metrics.f1_score(jnp.array([[1, 0, 0], [0, 1, 1]]), targets).value)
+    0.5
+    """
+    steps = align("f1_score", (predictions, targets), sample_weight, mask)
+    return F1Score(*_count(steps, average, num_classes, threshold, from_logits), average)
+
+
+def confusion_matrix(
+    predictions: Numbers,
+    targets: Numbers,
+    *,
+    num_classes: int | None = None,
+    threshold: float = 0.5,
+    from_logits: bool = False,
+    sample_weight: Weight = None,
+    mask: Any = None,
+) -> ConfusionMatrix:
+    """How often each class (row) was taken for each class (column); arguments as in `jm.metrics.precision`.
+
+    Returns:
+        A `ConfusionMatrix`, whose `.value` is `(classes, classes)`, zeros without any real step. An id that is not in
+        `[0, classes)` counts nowhere.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> targets = jm.pad_sequences([[1, 0, 1], [1]])
+    >>> jm.metrics.confusion_matrix(jnp.array([[1, 0, 0], [1, 1, 1]]), targets, num_classes=2).value.tolist()
+    [[1.0, 0.0], [1.0, 2.0]]
+    """
+    steps = align("confusion_matrix", (predictions, targets), sample_weight, mask)
+    found, true, known = decide(steps, threshold, from_logits)
+    classes = jnp.arange(_num_classes(steps.name, num_classes, known))
+    weights = _weights(steps, true)[..., None]
+    rows = jnp.where(true[..., None] == classes, weights, 0)
+    columns = (found[..., None] == classes).astype(weights.dtype)
+    axes = tuple(range(true.ndim))
+    return ConfusionMatrix(jnp.tensordot(rows, columns, (axes, axes), precision="highest"))
+
+
+def _count(
+    steps: Steps, average: Average, num_classes: int | None, threshold: float, from_logits: bool
+) -> tuple[Array, Array, Array]:
+    """For each class how often it was predicted and right, predicted, and there."""
+    if average not in AVERAGES:
+        raise ValueError(
+            f"`{steps.name}`: `average` must be one of {', '.join(map(repr, AVERAGES))}; received {average!r}."
+        )
+    found, true, known = decide(steps, threshold, from_logits)
+    if average == "binary":
+        if (num_classes or known or 2) != 2:
+            raise ValueError(
+                f"`{steps.name}`: `average='binary'` is the score of class 1 of two; here are {num_classes or known} "
+                "classes. Use 'macro', 'micro', 'weighted' or None."
+            )
+        classes = jnp.array([1])
+    else:
+        classes = jnp.arange(_num_classes(steps.name, num_classes, known))
+    weights = _weights(steps, true)[..., None]
+    predicted, actual = (ids[..., None] == classes for ids in (found, true))
+    axes = tuple(range(true.ndim))
+    hits, predicted, actual = (
+        jnp.where(which, weights, 0).sum(axes) for which in (predicted & actual, predicted, actual)
+    )
+    return hits, predicted, actual
+
+
+def _weights(steps: Steps, ids: Array) -> Array:
+    """For how much each id counts."""
+    weights = steps.weights(ids.shape[: steps.rank(ids)], steps.wide)
+    return jnp.broadcast_to(expand(weights, ids.ndim), ids.shape)
+
+
+def _num_classes(name: str, num_classes: int | None, known: int | None) -> int:
+    if num_classes is None and known is None:
+        raise ValueError(f"`{name}`: ids do not tell how many classes there are; pass `num_classes`.")
+    if num_classes is not None and known is not None and num_classes != known:
+        raise ValueError(
+            f"`{name}`: there are scores of {known} classes, and `num_classes={num_classes}`. Leave it out."
+        )
+    return num_classes or known or 0

@@ -1,0 +1,211 @@
+"""Metrics that are means over steps, and functions of such means."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Integer, Num
+
+from ..losses.classification import softmax_cross_entropy_with_integer_labels
+from ..losses.mean import Mean
+from ..losses.reduce import reduce
+from ..losses.regression import absolute_error, squared_error
+from ..losses.steps import Steps, align, check_labels
+from ..masked import Masked
+from ..ops.linear import AnyArray, check_float
+from .decisions import decide
+
+Numbers = Masked | Num[AnyArray, "..."] | Bool[AnyArray, "..."]
+Floats = Masked | Float[AnyArray, "..."]
+Ids = Masked | Integer[AnyArray, "..."]
+Weight = Numbers | None
+
+_sums = functools.partial(jax.tree_util.register_dataclass, data_fields=("total", "count"), meta_fields=())
+
+
+@_sums
+@dataclasses.dataclass(frozen=True)
+class RootMean(Mean):
+    """The root of a mean."""
+
+    @property
+    def value(self) -> Array:
+        """The root of `total / count`; 0 where nothing was counted. A root of 0 passes no gradient."""
+        mean = super().value
+        return jnp.where(mean == 0, 0, jnp.sqrt(jnp.where(mean == 0, 1, mean)))
+
+
+@_sums
+@dataclasses.dataclass(frozen=True)
+class Perplexity(Mean):
+    """The exponential of a mean cross-entropy."""
+
+    @property
+    def value(self) -> Array:
+        """`exp(total / count)`; 1 where nothing was counted."""
+        return jnp.exp(super().value)
+
+
+def mean(values: Numbers, *, sample_weight: Weight = None, mask: Any = None) -> Mean:
+    """The mean of numbers over the real steps, of a loss for example.
+
+    Args:
+        values: `(batch, time, ...)`, a `Masked` or an array, in which all steps are real; the entries of a step are
+            averaged first.
+        sample_weight: `(batch,)` for sequences or `(batch, time)` for steps; may be a `Masked`. Each step counts as
+            often as its weight says: the sum is divided by that of the weights.
+        mask: overrides the mask of `values`; `jm.NO_MASK` removes it.
+
+    Returns:
+        A `jm.losses.Mean`, whose `.value` is 0 without any real step.
+
+    Raises:
+        ValueError: shapes that do not fit one another.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> x = jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2])
+    >>> float(jm.metrics.mean(x).value)
+    2.0
+    """
+    steps = align("mean", (values,), sample_weight, mask)
+    return _mean_of(steps, steps.values[0])
+
+
+def accuracy(
+    predictions: Numbers,
+    targets: Numbers,
+    *,
+    threshold: float = 0.5,
+    from_logits: bool = False,
+    sample_weight: Weight = None,
+    mask: Any = None,
+) -> Mean:
+    """How many predictions are right.
+
+    Args:
+        predictions: scores of classes, `(batch, time, classes)`, the largest of which decides, logits or
+            probabilities; ids, `(batch, time)`, integer or bool; or floats `(batch, time)` or
+            `(batch, time, labels)`, scores of one decision each.
+        targets: ids, `(batch, time)`; of single decisions 0 and 1 in the shape of the predictions.
+        threshold: a single decision is true if its score is above it.
+        from_logits: whether these scores are logits, of which the sigmoid is taken first.
+        sample_weight: `(batch,)` or `(batch, time)`; see `jm.metrics.mean`.
+        mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
+
+    Returns:
+        A `jm.losses.Mean`, whose `.value` is 0 without any real step. It passes no gradient.
+
+    Raises:
+        TypeError: targets for scores of classes that are not integers.
+        ValueError: shapes that do not fit one another.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> targets = jm.pad_sequences([[1, 2, 3], [4]])
+    >>> float(jm.metrics.accuracy(jnp.array([[1, 2, 0], [4, 0, 0]]), targets).value)
+    0.75
+    """
+    steps = align("accuracy", (predictions, targets), sample_weight, mask)
+    found, true, _ = decide(steps, threshold, from_logits)
+    return _mean_of(steps, found == true)
+
+
+def top_k_accuracy(
+    predictions: Floats, targets: Ids, *, k: int = 5, sample_weight: Weight = None, mask: Any = None
+) -> Mean:
+    """How many targets are among the `k` classes of the largest scores; of equal scores all are as good as the first.
+
+    Args:
+        predictions: scores, `(batch, time, classes)`.
+        targets: ids, `(batch, time)`.
+        k: at least 1.
+        sample_weight: `(batch,)` or `(batch, time)`; see `jm.metrics.mean`.
+        mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
+
+    Returns:
+        A `jm.losses.Mean`, whose `.value` is 0 without any real step. It passes no gradient.
+
+    Raises:
+        TypeError: scores that are not floats, or targets that are not integers.
+        ValueError: `k` is below 1, or shapes do not fit one another.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> float(jm.metrics.top_k_accuracy(jnp.array([[[0.1, 0.5, 0.4]]]), jnp.array([[2]]), k=2).value)
+    1.0
+    """
+    if k < 1:
+        raise ValueError(f"`top_k_accuracy`: `k` must be at least 1; received {k}.")
+    steps = align("top_k_accuracy", (predictions, targets), sample_weight, mask)
+    scores, labels = steps.values
+    check_float(scores, "top_k_accuracy")
+    check_labels("top_k_accuracy", scores, labels)
+    own = jnp.take_along_axis(scores, labels[..., None], axis=-1)
+    return _mean_of(steps, ((scores > own).sum(-1) < k) & ~jnp.isnan(own[..., 0]))
+
+
+def mean_squared_error(
+    predictions: Floats, targets: Numbers, *, sample_weight: Weight = None, mask: Any = None
+) -> Mean:
+    """The mean squared difference; arguments as in `jm.metrics.mean`, errors as in `jm.losses.squared_error`.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> float(jm.metrics.mean_squared_error(jnp.array([[1.0, 3.0]]), jnp.zeros((1, 2))).value)
+    5.0
+    """
+    return squared_error(
+        predictions, targets, sample_weight=sample_weight, mask=mask, reduction="weights", divide=False
+    )
+
+
+def mean_absolute_error(
+    predictions: Floats, targets: Numbers, *, sample_weight: Weight = None, mask: Any = None
+) -> Mean:
+    """The mean absolute difference; arguments as in `jm.metrics.mean`, errors as in `jm.losses.absolute_error`.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> float(jm.metrics.mean_absolute_error(jnp.array([[1.0, -3.0]]), jnp.zeros((1, 2))).value)
+    2.0
+    """
+    return absolute_error(
+        predictions, targets, sample_weight=sample_weight, mask=mask, reduction="weights", divide=False
+    )
+
+
+def root_mean_squared_error(
+    predictions: Floats, targets: Numbers, *, sample_weight: Weight = None, mask: Any = None
+) -> RootMean:
+    """The root of the mean squared difference; arguments as in `jm.metrics.mean_squared_error`.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> float(jm.metrics.root_mean_squared_error(jnp.array([[1.0, 7.0]]), jnp.zeros((1, 2))).value)
+    5.0
+    """
+    squares = mean_squared_error(predictions, targets, sample_weight=sample_weight, mask=mask)
+    return RootMean(squares.total, squares.count)
+
+
+def perplexity(predictions: Floats, targets: Ids, *, sample_weight: Weight = None, mask: Any = None) -> Perplexity:
+    """The exponential of the mean cross-entropy: among how many classes a uniform choice is as hard.
+
+    Args:
+        predictions: logits, `(batch, time, classes)`.
+        targets: ids, `(batch, time)`.
+        sample_weight: `(batch,)` or `(batch, time)`; see `jm.metrics.mean`.
+        mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
+
+    Returns:
+        A `Perplexity`, whose `.value` is 1 without any real step.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> round(float(jm.metrics.perplexity(jnp.zeros((1, 2, 7)), jnp.array([[3, 5]])).value), 3)
+    7.0
+    """
+    losses = softmax_cross_entropy_with_integer_labels(
+        predictions, targets, sample_weight=sample_weight, mask=mask, reduction="weights", divide=False
+    )
+    return Perplexity(losses.total, losses.count)
+
+
+def _mean_of(steps: Steps, values: Any) -> Mean:
+    return reduce(steps, steps.per_step(values), "weights")

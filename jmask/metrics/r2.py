@@ -1,0 +1,100 @@
+"""The coefficient of determination."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from ..arithmetic import expand
+from ..losses.mean import Sums, ratio
+from ..losses.steps import align, check_alike
+from ..ops.linear import check_float
+from .means import Floats, Numbers, Weight
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("residual", "squares", "total", "count"),
+    meta_fields=("center",),
+)
+@dataclasses.dataclass(frozen=True)
+class R2Score(Sums):
+    """The sums of `jm.metrics.r2_score`, one of each kind for each output, `(...)` the axes behind the steps.
+
+    Attributes:
+        residual: of `(target - prediction)^2`.
+        squares: of `(target - center)^2`.
+        total: of `target - center`.
+        count: of the weights, a scalar.
+        center: see `jm.metrics.r2_score`.
+    """
+
+    residual: Any
+    squares: Any
+    total: Any
+    count: Any
+    center: float = 0.0
+
+    @property
+    def of_outputs(self) -> Array:
+        """The coefficient of each output; 0 where the targets are all equal or nothing was counted."""
+        deviation = self.squares - ratio(self.total * self.total, self.count)
+        varies = deviation > 0
+        return jnp.where(varies, 1 - self.residual / jnp.where(varies, deviation, 1), 0)
+
+    @property
+    def value(self) -> Array:
+        """The mean over the outputs."""
+        return self.of_outputs.mean()
+
+
+def r2_score(
+    predictions: Floats,
+    targets: Numbers,
+    *,
+    center: float = 0.0,
+    sample_weight: Weight = None,
+    mask: Any = None,
+) -> R2Score:
+    """The coefficient of determination: which part of the variance of the targets the predictions explain.
+
+    `1 - sum((y - p)^2) / (sum(y^2) - sum(y)^2 / n)`, for each output apart, and their mean.
+
+    Args:
+        predictions: `(batch, time)`, or `(batch, time, outputs)`.
+        targets: the same shape.
+        center: a number near the mean of the targets, the same for all batches. The denominator is a difference of
+            sums, which loses digits where the mean is far from 0: in float32 all of them where it is some thousand
+            standard deviations away. Taken off the targets, it changes nothing else.
+        sample_weight: `(batch,)` or `(batch, time)`; see `jm.metrics.mean`.
+        mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
+
+    Returns:
+        An `R2Score`, whose `.value` is 0 without any real step.
+
+    Raises:
+        TypeError: predictions that are not floats.
+        ValueError: shapes that do not fit one another.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> targets = jm.from_lengths(jnp.array([[1.0, 2.0, 3.0, jnp.nan]]), [3])
+    >>> float(jm.metrics.r2_score(jnp.array([[1.0, 2.0, 2.0, 9.0]]), targets).value)
+    0.5
+    """
+    steps = align("r2_score", (predictions, targets), sample_weight, mask)
+    found, true = steps.values
+    check_float(found, "r2_score")
+    check_alike("r2_score", found, true)
+    true = true.astype(found.dtype)
+    rank = steps.rank(found)
+    weights = steps.weights(found.shape[:rank], found.dtype)
+
+    def summed(x: Array) -> Array:
+        return (expand(weights, x.ndim) * x).sum(tuple(range(rank)))
+
+    centred = true - center
+    residual, squares, total = map(summed, ((true - found) ** 2, centred**2, centred))
+    return R2Score(residual, squares, total, weights.sum(), center)
