@@ -1,9 +1,12 @@
 """Sizes that are not known yet: `batch`, `time`, and what layers make of them."""
 
+import contextlib
+import dataclasses
 import functools
 import keyword
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -70,12 +73,16 @@ def probe(infer: Callable[[list[Any]], list[Any]], specs: list[Any]) -> list[Any
     base = _base_sizes(names)
     at_base = infer(_at(specs, base))
     nearby = {name: infer(_at(specs, base | {name: base[name] + _STEP})) for name in names}
-    far = infer(_at(specs, {name: 3 * size for name, size in base.items()}))
+    far = {name: 3 * size for name, size in base.items()}
+    fits = [[_affine(axis, i, at_base, nearby, base) for axis in range(len(x.shape))] for i, x in enumerate(at_base)]
+    divisor = max((fit.divisor for axes in fits for fit in axes), default=1)
+    between = [base | {name: base[name] + rest} for name in names for rest in range(1, divisor)]
+    found = [(far, infer(_at(specs, far))), *_where_defined(infer, specs, between)]
     outputs = []
     for i, spec in enumerate(at_base):
-        shape = tuple(_affine(axis, i, at_base, nearby, base) for axis in range(len(spec.shape)))
-        expected = tuple(evaluate(size, {name: 3 * size for name, size in base.items()}) for size in shape)
-        if expected != tuple(far[i].shape):
+        axes = enumerate(fits[i])
+        shape = tuple(fit.rounded([(sizes, at[i].shape[axis]) for sizes, at in found]) for axis, fit in axes)
+        if None in shape:
             raise ValueError(f"its output sizes are not an affine function of {', '.join(names)}.")
         outputs.append(jax.ShapeDtypeStruct(shape, spec.dtype))
     return outputs
@@ -91,16 +98,44 @@ def _base_sizes(names: list[str]) -> dict[str, int]:
     return {name: _STEP * (1 + 2 * i) for i, name in enumerate(names)}
 
 
-def _affine(axis: int, i: int, at_base: list[Any], nearby: dict[str, list[Any]], base: dict[str, int]) -> Any:
-    """The size of one axis as `(a * batch + b * time) // c + d`."""
+@dataclasses.dataclass(frozen=True)
+class _Affine:
+    """The size `(scaled + rest) // divisor + constant`, whose `rest` below the divisor is not known yet.
+
+    Attributes:
+        scaled: a sum of multiples of symbols; 0 if no symbol takes part.
+        divisor: a positive int.
+        constant: an int.
+    """
+
+    scaled: Any
+    divisor: int
+    constant: int
+
+    def rounded(self, found: list[tuple[dict[str, int], int]]) -> Any:
+        """The size that is right for all that has been found; None if none is."""
+        for rest in range(self.divisor):
+            parts = (self.scaled + rest) // self.divisor if self.divisor > 1 else self.scaled
+            size = parts + self.constant
+            if all(evaluate(size, sizes) == expected for sizes, expected in found):
+                return size
+        return None
+
+
+def _affine(axis: int, i: int, at_base: list[Any], nearby: dict[str, list[Any]], base: dict[str, int]) -> _Affine:
+    """The size of one axis, up to its rounding: at the base sizes nothing is rounded."""
     size = at_base[i].shape[axis]
     slopes = {name: Fraction(found[i].shape[axis] - size, _STEP) for name, found in nearby.items()}
-    denominator = max(slope.denominator for slope in slopes.values())
-    scaled = sum(int(slope * denominator) * symbol(name) for name, slope in slopes.items() if slope)
-    constant = size - sum(slope * base[name] for name, slope in slopes.items())
-    if isinstance(scaled, int):  # no symbol takes part
-        return size
-    return (scaled // denominator if denominator > 1 else scaled) + int(constant)
+    divisor = math.lcm(*(slope.denominator for slope in slopes.values()))
+    scaled = sum(int(slope * divisor) * symbol(name) for name, slope in slopes.items() if slope)
+    return _Affine(scaled, divisor, int(size - sum(slope * base[name] for name, slope in slopes.items())))
+
+
+def _where_defined(infer: Callable[[list[Any]], list[Any]], specs: list[Any], sizes: list[dict[str, int]]) -> Iterator:
+    """What comes out at these sizes, without those that the function refuses."""
+    for at in sizes:
+        with contextlib.suppress(Exception):
+            yield at, infer(_at(specs, at))
 
 
 def _at(specs: list[Any], sizes: dict[str, int]) -> list[Any]:

@@ -70,6 +70,18 @@ def test_a_strided_slice_has_the_size_that_it_has(step, start):
         assert tuple(evaluate(size, {"batch": 3, "time": time}) for size in node.shape) == expected
 
 
+@pytest.mark.parametrize("divisor", [2, 3, 4])
+@pytest.mark.parametrize("rest", [0, 1, 2, 3])
+def test_sizes_that_jax_refuses_as_symbols_are_rounded_as_they_are(divisor, rest):
+    def function(x):
+        return jnp.zeros((len(range(rest % divisor, x.shape[1], divisor)), 2 * len(range(x.shape[1])) // divisor))
+
+    node = layer(function)(jm.Input((None, FEATURES)))
+    for time in range(9, 20):
+        expected = function(jnp.zeros((3, time, FEATURES))).shape
+        assert tuple(evaluate(size, {"batch": 3, "time": time}) for size in node.shape) == expected
+
+
 def test_sizes_that_are_not_affine_are_refused_with_a_reason():
     for function in (lambda x: jnp.zeros(x.shape[1].bit_length()), lambda x: jnp.zeros(len(range(x.shape[1])) ** 2)):
         with pytest.raises(ValueError, match=r"its output sizes are not an affine function of batch, time"):
