@@ -290,6 +290,8 @@ WINDOWS = {
     "conv, narrow": Case(conv(padding=[(-1, 2)])),
     "max pool": vector(pool(-np.inf, lax.max, 3, 2, "SAME")),
     "max pool, valid": vector(pool(-np.inf, lax.max, 2, 2, "VALID"), shortest=2),
+    "max pool, some steps in no window": vector(pool(-np.inf, lax.max, 4, 4, "VALID"), shortest=4),
+    "max pool, windows apart": vector(pool(-np.inf, lax.max, 2, 4, "SAME")),
     "min pool": vector(pool(np.inf, lax.min, 2, 1, "SAME")),
     "sum pool": vector(pool(0.0, lax.add, 3, 1, "SAME")),
     "average pool": vector(
@@ -320,6 +322,9 @@ CONTROL = {
     "jit inside": Case(lambda w, x: jax.jit(attention)(w, x)),
     "checkpoint inside": Case(lambda w, x: jax.checkpoint(attention)(w, x)),
     "gradient inside": Case(lambda w, x: jax.grad(lambda x: attention(w, x).sum() ** 2)(x)),
+    "gradient of max pool inside, some steps in no window": vector(
+        jax.grad(lambda x: (pool(-np.inf, lax.max, 3, 3, "VALID")(x) ** 2).sum()), shortest=3, has_gradient=False
+    ),
     "gradient of max pool inside": vector(
         jax.grad(lambda x: (pool(-np.inf, lax.max, 3, 1, "SAME")(x) ** 2).sum()), has_gradient=False
     ),

@@ -50,8 +50,10 @@ class Slide:
             inside = (source >= 0) & (source < array.shape[axis])
             inside = jnp.expand_dims(inside, [a for a in range(array.ndim) if a != axis])
             array, low, dilation = select(inside, take(array, source, axis), value), 0, 1
-        span = max((array.shape[axis] - 1) * dilation + 1, 0)
         reach = (self.places - 1) * self.stride + (self.window - 1) * self.window_dilation + 1
+        seen = max((reach - low - 1) // dilation + 1, 1)  # entries; cut by a slice, as pooling cut by a negative
+        array = lax.slice_in_dim(array, 0, min(seen, array.shape[axis]), axis=axis)  # padding has no gradient
+        span = max((array.shape[axis] - 1) * dilation + 1, 0)
         return array, (low, reach - low - span), dilation
 
 
@@ -162,6 +164,7 @@ def pool_tangents(equation: Equation, tangents: Padded, x: Padded) -> Padded:
 def pool_cotangents(equation: Equation, cotangents: Padded, x: Padded) -> Padded:
     """The cotangent of a pooled entry goes to the entry which was the largest, or the smallest."""
     params, sizes, paddings = equation.params, equation.sizes, []
+    array = x.safe().fill(_loser(equation, x))
     for axis, (window, padding) in enumerate(zip(params["window_dimensions"], params["padding"], strict=True)):
         if not isinstance(padding[0], int):
             raise NotImplementedError(
@@ -170,9 +173,11 @@ def pool_cotangents(equation: Equation, cotangents: Padded, x: Padded) -> Padded
             )
         places = cotangents.array.shape[axis]
         slide = Slide(sizes.static(window), params["window_strides"][axis], padding, 1, 1, places)
-        paddings.append(slide.pads(x.array, axis, 0, sizes)[1])
-    filled = x.safe().fill(_loser(equation, x))
-    return equation.result(equation.bind(cotangents.fill(0), filled, padding=tuple(paddings)))
+        array, seen, _ = slide.pads(array, axis, 0, sizes)
+        paddings.append(seen)
+    found = equation.bind(cotangents.fill(0), array, padding=tuple(paddings))
+    unseen = [(0, size - part, 0) for size, part in zip(x.array.shape, found.shape, strict=True)]
+    return equation.result(lax.pad(found, jnp.zeros((), found.dtype), unseen))
 
 
 def _loser(equation: Equation, x: Padded) -> Any:
