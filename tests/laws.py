@@ -190,8 +190,8 @@ MASK_LAWS: Mapping[str, Law] = {
     "left hint": left_hint,
     "one compile": one_compile,
 }
+EAGER_LAWS: Mapping[str, Law] = {"eager": eager}
 TRANSFORM_LAWS: Mapping[str, Law] = {
-    "eager": eager,
     "pickle": pickled,
     "vmap": vmapped,
     "arrays": arrays,

@@ -9,7 +9,7 @@ import pytest
 from batches import LENGTHS, TIME, Steps, draw_rows, place, right
 from cases import CASES
 from cases.reductions import REDUCTIONS
-from laws import DTYPE_LAWS, MASK_LAWS, TRANSFORM_LAWS, Law
+from laws import DTYPE_LAWS, EAGER_LAWS, MASK_LAWS, TRANSFORM_LAWS, Law
 from program import Trial
 
 import jmask as jm
@@ -47,6 +47,12 @@ def test_masks(case, rng, x64):
 @EVERY_CASE
 def test_transforms(case, rng, x64):
     judge(Trial(case, rng), TRANSFORM_LAWS)
+
+
+@pytest.mark.slow
+@EVERY_CASE
+def test_without_jit(case, rng, x64):
+    judge(Trial(case, rng), EAGER_LAWS)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.has_floats], ids=str)
@@ -97,7 +103,7 @@ def test_the_table_is_complete():
 
 
 def test_names_differ_and_skips_name_a_law_and_a_reason():
-    laws = {*MASK_LAWS, *TRANSFORM_LAWS, *DTYPE_LAWS}
+    laws = {*MASK_LAWS, *TRANSFORM_LAWS, *EAGER_LAWS, *DTYPE_LAWS}
     assert len({case.name for case in CASES}) == len(CASES)
     for case in CASES:
         assert set(case.skips) <= laws, case

@@ -49,10 +49,12 @@ def check_layer(
     read = read_specs(specs, maximum)
     key = jax.random.key(0) if key is None else key
     name = layer.name or layer.default_name
-    subject = Subject(name, lambda params, xs: layer.apply_with_state(params, state, *xs)[0], {}, read, key)
-    inputs = subject.inputs(Example((2, 1), 3))
-    params, state = _with_noise(initialise(layer, key, inputs), key), _with_noise(layer.init_state(*inputs), key)
-    _check(name, subject.function, params, read, key, laws)
+
+    def function(params: Any, inputs: tuple[Any, ...]) -> Any:
+        return layer.apply_with_state(params, _with_noise(layer.init_state(*inputs), key), *inputs)[0]
+
+    example = Subject(name, function, {}, read, key).inputs(Example((2, 1), 3))
+    _check(name, function, _with_noise(initialise(layer, key, example), key), read, key, laws)
 
 
 def check_function(

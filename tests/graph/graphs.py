@@ -303,7 +303,8 @@ def solved(name: str) -> Solved:
 
 def program(model: Any, params: Any, *inputs: Any) -> str:
     """What jax compiles for a model: models of the same program have the same outputs, bit by bit."""
-    return jax.jit(model.apply).lower(params, *inputs).as_text()
+    state = model.init_state(*inputs)
+    return jax.jit(lambda params, *xs: model.apply_with_state(params, state, *xs)[0]).lower(params, *inputs).as_text()
 
 
 def assert_same(actual: Any, expected: Any) -> None:
