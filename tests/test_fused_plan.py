@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from counting import Counted
 from fused_oracle import sequences_of
 from fused_runs import LAYOUTS
 
@@ -110,7 +111,8 @@ def assert_plan_holds(plan, mask, segments, reverse):
 @pytest.mark.parametrize("is_packed", [False, True])
 @pytest.mark.parametrize(("rows", "time"), SHAPES)
 def test_each_step_runs_once_and_in_order(rows, time, is_packed, reverse, rng):
-    make_plan: Any = jax.jit(functools.partial(plans.make_plan, reverse=reverse))
+    counted = Counted(functools.partial(plans.make_plan, reverse=reverse))
+    make_plan: Any = jax.jit(counted)
     choices = set()
     masks = [draw_mask(rng, rows, time) for _ in range(25)]
     for mask in (*masks, np.zeros((rows, time), bool), np.ones((rows, time), bool)):
@@ -118,7 +120,7 @@ def test_each_step_runs_once_and_in_order(rows, time, is_packed, reverse, rng):
         plan = make_plan(jnp.asarray(mask), None if segments is None else jnp.asarray(segments))
         assert_plan_holds(plan, mask, segments, reverse)
         choices.add(int(plan.choice))
-    assert make_plan._cache_size() == 1
+    assert counted.num_traces == 1
     widths = plans.widths(rows, are_packed=is_packed)
     assert choices == set(range(len(widths))) or time == 1  # different fills, different widths
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from counting import Counted
 from fused_runs import NAMES, QUICKLY, assert_same, draw_params, draw_state, draw_values, run
 from jax import lax
 
@@ -148,14 +149,15 @@ def test_a_transform_gives_what_it_gives_of_the_scan(transform, name, rng, x64):
 def test_vmap_shares_the_lanes_of_many_rows(rng, x64):
     """Twenty rows of four examples have three numbers of lanes to choose from; nothing is compiled for new masks."""
     loss = loss_of("lstm", "xla", reverse=False)
-    mapped: Any = jax.jit(jax.vmap(gradients_of(loss), SHARED), compiler_options=QUICKLY)
+    counted = Counted(jax.vmap(gradients_of(loss), SHARED))
+    mapped: Any = jax.jit(counted, compiler_options=QUICKLY)
     single = jax.jit(gradients_of(loss_of("lstm", "scan", reverse=False)))
     for _ in range(4):
         params, *arrays = draw(rng, "lstm", "vmap", rows=5, examples=4)
         for example, actual in enumerate(zip(*jax.tree.leaves(mapped(params, *arrays)), strict=True)):
             one = jax.tree.map(lambda a, example=example: a[example], arrays)
             assert_same(list(actual), jax.tree.leaves(single(params, *one)))
-    assert mapped._cache_size() == 1
+    assert counted.num_traces == 1
 
 
 @pytest.mark.parametrize("name", NAMES)

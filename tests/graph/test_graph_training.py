@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from counting import Counted
 from graphs import BATCH, FEATURES, TIME, Block, Noise, Scale, assert_same, sequences, solved
 
 import jmask as jm
@@ -112,9 +113,10 @@ def tagger():
 
 def test_new_lengths_compile_nothing_new_and_take_nothing_from_the_caller():
     model, params = tagger()
-    apply = jax.jit(model.apply)
+    counted = Counted(model.apply)
+    apply = jax.jit(counted)
     results = [apply(params, sequences(lengths)) for lengths in ((4, 0, 1), (1, 1, 1), (4, 4, 4))]
-    assert apply._cache_size() == 1
+    assert counted.num_traces == 1
     assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(params))
     for found, lengths in zip(results, ((4, 0, 1), (1, 1, 1), (4, 4, 4)), strict=True):
         np.testing.assert_allclose(found, model.apply(params, sequences(lengths)), rtol=1e-5, atol=1e-6)
