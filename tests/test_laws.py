@@ -55,6 +55,7 @@ def test_without_jit(case, rng, x64):
     judge(Trial(case, rng), EAGER_LAWS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [case for case in CASES if case.has_floats], ids=str)
 def test_dtypes(case, rng):
     judge(Trial(case, rng), DTYPE_LAWS)

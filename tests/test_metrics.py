@@ -51,6 +51,7 @@ def padded(rows, **options):
 # Epochs and devices
 
 
+@pytest.mark.slow
 @EVERY_METRIC
 def test_an_epoch_does_not_depend_on_its_batches(name, rng):
     kind, options = METRICS[name]

@@ -134,6 +134,7 @@ def test_what_take_refuses(x):
 # accumulating
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int32", "float16", "bfloat16", "float32"])
 def test_dtypes_of_running_reductions(dtype):
     values = jnp.asarray([[1, 0, 1, 1, 1]], dtype)
