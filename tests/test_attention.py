@@ -11,6 +11,8 @@ from batches import LENGTHS, TIME, holes, left, right
 import jmask as jm
 from jmask.testing import assert_close
 
+pytestmark = pytest.mark.slow
+
 LAYOUTS = pytest.mark.parametrize("layout", [right, left, holes], ids=lambda f: f.__name__)
 EARLIER = np.tril(np.ones((TIME, TIME), bool))
 

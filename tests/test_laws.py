@@ -44,6 +44,7 @@ def test_masks(case, rng, x64):
     judge(Trial(case, rng), MASK_LAWS)
 
 
+@pytest.mark.slow
 @EVERY_CASE
 def test_transforms(case, rng, x64):
     judge(Trial(case, rng), TRANSFORM_LAWS)

@@ -14,6 +14,8 @@ import jmask as jm
 from jmask.ops.windows import TransposedWindows, Windows
 from jmask.testing import assert_close, random_masked
 
+pytestmark = pytest.mark.slow
+
 L = jm.layers
 LENGTHS = (6, 0, 11, 1, 2, 9)
 TIME = 11
