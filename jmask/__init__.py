@@ -17,6 +17,7 @@ from .graph import Sequential as Sequential
 from .graph import draw as draw
 from .graph import summarize as summarize
 from .graph import trace as trace
+from .keras import from_keras as from_keras
 from .layers.arguments import NO_MASK as NO_MASK
 from .layers.base import Layer as Layer
 from .layers.config import from_config as from_config

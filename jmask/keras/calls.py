@@ -1,0 +1,178 @@
+"""A call in a graph of Keras: its inputs by name, and the masks that Keras has put there by itself."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from .carried import refuse
+
+OPTIONS = ("use_causal_mask", "return_attention_scores")  # fields of a layer in jmask, since they change the program
+NAMES = {"key": "key_"}  # `key` is a PRNG key
+
+OPERATORS = {
+    "Add": "add",
+    "Subtract": "sub",
+    "Multiply": "mul",
+    "Divide": "truediv",
+    "TrueDivide": "truediv",
+    "FloorDivide": "floordiv",
+    "Mod": "mod",
+    "Power": "pow",
+    "Matmul": "matmul",
+    "GetItem": "getitem",
+    "Equal": "eq",
+    "NotEqual": "ne",
+    "Less": "lt",
+    "LessEqual": "le",
+    "Greater": "gt",
+    "GreaterEqual": "ge",
+    "LogicalAnd": "and_",
+    "LogicalOr": "or_",
+    "LogicalNot": "invert",
+    "Negative": "neg",
+    "Abs": "abs",
+    "Absolute": "abs",
+}
+FUNCTIONS = {
+    "Relu": "relu",
+    "Relu6": "relu6",
+    "Selu": "selu",
+    "Sigmoid": "sigmoid",
+    "Silu": "silu",
+    "Tanh": "tanh",
+    "Softplus": "softplus",
+    "Softsign": "softsign",
+    "LogSigmoid": "log_sigmoid",
+    "Exp": "exponential",
+    "HardSigmoid": "hard_sigmoid",
+    "HardSilu": "hard_silu",
+    "HardTanh": "hard_tanh",
+    "Mish": "mish",
+}
+
+
+def is_tensor(leaf: Any) -> bool:
+    """Whether a leaf is a symbolic tensor of Keras."""
+    return hasattr(leaf, "_keras_history")
+
+
+def leaves(tree: Any) -> list[Any]:
+    """The leaves of a nest, in Keras' order, None among them."""
+    import keras
+
+    return keras.tree.flatten(tree)
+
+
+@dataclasses.dataclass
+class Call:
+    """One call of a layer.
+
+    Attributes:
+        inputs: the first input, a tensor or a nest.
+        named: the others by their names in jmask, masks that the user has given among them.
+        options: what is a field in jmask.
+    """
+
+    inputs: Any
+    named: dict[str, Any]
+    options: dict[str, Any]
+
+    @property
+    def tensors(self) -> list[Any]:
+        """The tensors that the call reads."""
+        return [leaf for leaf in leaves((self.inputs, self.named)) if is_tensor(leaf)]
+
+
+def read_call(node: Any, place: str) -> Call:
+    """What a call of a layer says.
+
+    Args:
+        node: the node of Keras' graph.
+        place: the path to the layer.
+
+    Returns:
+        Its inputs and options, without the masks that Keras has filled in: jmask finds its own.
+
+    Raises:
+        ValueError: an argument that jmask's layer does not have.
+    """
+    signature = inspect.signature(node.operation.call)
+    arguments = dict(signature.bind(*node.arguments.args, **node.arguments.kwargs).arguments)
+    first = next(iter(signature.parameters))
+    call = Call(arguments.pop(first), {}, {})
+    values = {first: call.inputs} | arguments
+    for name, value in arguments.items():
+        if value is None or (name == "training" and not value):
+            continue
+        if name in OPTIONS:
+            call.options[name] = value
+        elif name == "mask" or (name.endswith("_mask") and name != "attention_mask"):
+            of = values.get(first if name == "mask" else name.removesuffix("_mask"))
+            if not _is_automatic(value, of):
+                call.named[name] = value
+        elif any(map(is_tensor, leaves(value))) or name == "training":
+            call.named[NAMES.get(name, name)] = value
+        else:
+            refuse(place, f"the argument `{name}={value!r}` of its call")
+    return call
+
+
+def read_operation(node: Any, place: str) -> tuple[Any, list[Any]]:
+    """What an operation of `keras.ops` or an operator says.
+
+    Returns:
+        A function of nodes of jmask, or the name of an activation; and what it is called on.
+    """
+    import operator
+
+    kind = type(node.operation).__name__
+    arguments = [*node.arguments.args, *node.arguments.kwargs.values()]
+    if type(node.operation).__module__.startswith("keras.") and None not in arguments:
+        if kind in OPERATORS:
+            return getattr(operator, OPERATORS[kind]), arguments
+        if kind in FUNCTIONS and len(arguments) == 1:
+            return FUNCTIONS[kind], arguments
+    refuse(
+        place,
+        f"jmask has no layer for the operation `{kind}`",
+        "Put it into a `Lambda`, or into a layer that is given to `custom`.",
+    )
+
+
+def _is_automatic(mask: Any, inputs: Any) -> bool:
+    """Whether Keras has filled in these masks itself: those that the inputs carry."""
+    masks, values = leaves(mask), leaves(inputs)
+    return len(masks) == len(values) and all(
+        m is None or _same_tensor(m, getattr(x, "_keras_mask", None)) for m, x in zip(masks, values, strict=True)
+    )
+
+
+def _same_tensor(one: Any, other: Any) -> bool:
+    """Whether two tensors come of the same operations on the same tensors; a loaded graph has masks twice."""
+    if one is other or not (is_tensor(one) and is_tensor(other)):
+        return one is other or (not is_tensor(one) and not is_tensor(other) and _equal(one, other))
+    a, b = one._keras_history, other._keras_history
+    if a.operation is b.operation:
+        return (a.node_index, a.tensor_index) == (b.node_index, b.tensor_index)
+    if _is_layer(a.operation) or type(a.operation) is not type(b.operation):
+        return False
+    return _same_arguments(_node_of(a), _node_of(b), _same_tensor)
+
+
+def _same_arguments(one: Any, other: Any, same: Callable[[Any, Any], bool]) -> bool:
+    a = leaves((one.arguments.args, one.arguments.kwargs))
+    b = leaves((other.arguments.args, other.arguments.kwargs))
+    return len(a) == len(b) and all(map(same, a, b))
+
+
+def _equal(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and bool(one == other)
+
+
+def _node_of(history: Any) -> Any:
+    return history.operation._inbound_nodes[history.node_index]
+
+
+def _is_layer(operation: Any) -> bool:
+    return hasattr(operation, "weights")

@@ -1,0 +1,178 @@
+"""Models of Keras: Sequential, and the graph of the Functional API call by call."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+
+from ..graph.model import Model
+from ..graph.node import Input, Node
+from ..graph.sequential import Sequential
+from ..layers.activations import Activation
+from .calls import Call, is_tensor, leaves, read_call, read_operation
+from .carried import Carried, below, refuse
+from .layers import Custom, carry_layer
+
+
+def carry(keras_layer: Any, place: str, custom: Custom, **call_options: Any) -> Carried:
+    """A layer or model of Keras; see `carry_layer`."""
+    import keras
+
+    if isinstance(keras_layer, keras.Sequential):
+        return _sequential(keras_layer, place, custom)
+    if hasattr(keras_layer, "_nodes_by_depth"):
+        return _Graph(keras_layer, place, custom).carried()
+    if isinstance(keras_layer, keras.Model):
+        refuse(
+            place,
+            f"`{type(keras_layer).__name__}` is a subclass of `keras.Model`, whose `call` is Python",
+            "Only Sequential and Functional models say what they do.",
+        )
+    return carry_layer(keras_layer, place, custom, **call_options)
+
+
+def _sequential(model: Any, place: str, custom: Custom) -> Carried:
+    """One layer after the other; a layer that stands twice is one."""
+    if not model.built:
+        refuse(place, "it has not been built, and has no weights yet", "Call the model once, or `build` it.")
+    carried = {id(layer): carry(layer, below(place, layer.name), custom) for layer in model.layers}
+    dtype = "int32" if _takes_ids(model) else None
+    stack: list[Any] = [_input(tensor, name=tensor.name, dtype=dtype) for tensor in model.inputs]
+    stack += [carried[id(layer)].model for layer in model.layers]
+    return Carried(Sequential(stack, name=model.name), *_by_name(carried.values()))
+
+
+def _by_name(carried: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parameters and statistics of layers by their names, where there are any."""
+    params = {c.model.name: c.params for c in carried if jax.tree.leaves(c.params)}
+    state = {c.model.name: c.state for c in carried if jax.tree.leaves(c.state)}
+    return params, state
+
+
+class _Graph:
+    """The graph of a Functional model: first its layers are carried, then they are called as in Keras."""
+
+    def __init__(self, model: Any, place: str, custom: Custom) -> None:
+        self.model, self.place = model, place
+        self.inputs = leaves(model._inputs_struct)
+        self.nodes = list(self._needed_nodes())
+        self.calls = {id(node): self._read(node) for node in self.nodes}
+        self.layers = self._carry_layers(custom)
+
+    def carried(self) -> Carried:
+        """The model of jmask."""
+        return Carried(self._model(), *_by_name(self.layers.values()))
+
+    def _needed_nodes(self) -> Iterator[Any]:
+        """The nodes that lead to the outputs, in an order in which they can run; not those of masks alone."""
+        known = set(map(id, self.inputs))
+        pending, needed = leaves(self.model._outputs_struct), {}
+        while pending:
+            tensor = pending.pop()
+            history = tensor._keras_history
+            node = history.operation._inbound_nodes[history.node_index]
+            if id(tensor) not in known and id(node) not in needed:
+                needed[id(node)] = node
+                pending += self._read(node).tensors
+        for _, nodes in sorted(self.model._nodes_by_depth.items(), reverse=True):
+            yield from (node for node in nodes if id(node) in needed)
+
+    def _place(self, operation: Any) -> str:
+        return below(self.place, operation.name)
+
+    def _read(self, node: Any) -> Call:
+        if hasattr(node.operation, "weights"):
+            return read_call(node, self._place(node.operation))
+        _, arguments = read_operation(node, self._place(node.operation))
+        return Call(arguments, {}, {})
+
+    def _carry_layers(self, custom: Custom) -> dict[int, Carried]:
+        """Each layer once, with the options that its calls agree in."""
+        found: dict[int, Carried] = {}
+        for node in self.nodes:
+            layer = node.operation
+            if id(layer) in found or not hasattr(layer, "weights"):
+                continue
+            options = [self.calls[id(n)].options for n in self.nodes if n.operation is layer]
+            if any(option != options[0] for option in options):
+                refuse(
+                    self._place(layer),
+                    f"it is called with {options}; in jmask these are options of the layer",
+                    "Use one layer for each.",
+                )
+            found[id(layer)] = carry(layer, self._place(layer), custom, **options[0])
+        return found
+
+    def _model(self) -> Model:
+        """Built with unknown sizes that differ from input to input; if they must be equal, with equal ones."""
+        try:
+            return self._build(shared_sizes=False)
+        except ValueError:
+            if len(self.inputs) < 2:
+                raise
+        return self._build(shared_sizes=True)
+
+    def _build(self, *, shared_sizes: bool) -> Model:
+        values = {}
+        for i, tensor in enumerate(self.inputs):
+            suffix = "" if shared_sizes or i == 0 else f"_of_{tensor._keras_history.operation.name}"
+            dtype = "int32" if _feeds_ids(self.model, tensor, self.nodes) else None
+            values[id(tensor)] = _input(tensor, name=tensor._keras_history.operation.name, suffix=suffix, dtype=dtype)
+        import keras
+
+        def value(leaf: Any) -> Any:
+            return values[id(leaf)] if is_tensor(leaf) else leaf
+
+        def mapped(tree: Any) -> Any:
+            return keras.tree.map_structure(value, tree)
+
+        for node in self.nodes:
+            outputs = self._call(node, mapped)
+            values |= zip(map(id, node.outputs), jax.tree.leaves(outputs), strict=True)
+        inputs, outputs = mapped(self.model._inputs_struct), mapped(self.model._outputs_struct)
+        return Model(inputs, outputs, name=self.model.name)
+
+    def _call(self, node: Any, mapped: Any) -> Any:
+        """The nodes of jmask that a call makes."""
+        call, place = self.calls[id(node)], self._place(node.operation)
+        try:
+            if id(node.operation) in self.layers:
+                layer = self.layers[id(node.operation)].model
+                return layer(mapped(call.inputs), **{name: mapped(tree) for name, tree in call.named.items()})
+            function, arguments = read_operation(node, place)
+            function = Activation(function) if isinstance(function, str) else function
+            return function(*map(mapped, arguments))
+        except Exception as error:
+            error.add_note(f"{place}: while it was carried from Keras.")
+            raise
+
+
+def _input(tensor: Any, *, name: str, suffix: str = "", dtype: Any = None) -> Node:
+    """An input in the shape of a tensor of Keras; unknown sizes get names."""
+    batch_size, *shape = tensor.shape
+    unknown = 0
+    for axis, size in enumerate(shape):
+        if size is None:
+            shape[axis] = f"time{f'_{unknown}' if unknown else ''}{suffix}"
+            unknown += 1
+    return Input(tuple(shape), dtype or tensor.dtype, batch_size=batch_size, name=name)
+
+
+def _feeds_ids(model: Any, tensor: Any, nodes: list[Any]) -> bool:
+    """Whether a tensor goes into embeddings alone: Keras' inputs are floats unless something else is said."""
+    readers = [
+        node for node in nodes if any(leaf is tensor for leaf in leaves((node.arguments.args, node.arguments.kwargs)))
+    ]
+    return bool(readers) and all(_takes_ids(node.operation) for node in readers)
+
+
+def _takes_ids(operation: Any) -> bool:
+    """Whether a layer looks its input up."""
+    if type(operation).__name__ == "TimeDistributed":
+        return _takes_ids(operation.layer)
+    if hasattr(operation, "_nodes_by_depth") and len(operation.inputs) == 1:
+        nodes = [node for nodes in operation._nodes_by_depth.values() for node in nodes]
+        return _feeds_ids(operation, operation.inputs[0], [node for node in nodes if node.arguments.args])
+    if type(operation).__name__ == "Sequential":
+        return _takes_ids(operation.layers[0])
+    return type(operation).__name__ == "Embedding"

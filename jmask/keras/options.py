@@ -1,0 +1,150 @@
+"""Options of a layer of Keras as fields of the layer of jmask: each is a field, or off, or refused."""
+
+import dataclasses
+import functools
+from typing import Any, NoReturn, TypeVar
+
+import jax
+
+from ..layers.base import Layer
+from ..layers.config import register
+from ..layers.options import ACTIVATIONS
+from .carried import refuse
+
+L = TypeVar("L", bound=Layer)
+
+# Options that change no output: names, seeds of draws that JAX makes otherwise, ways to compute the same.
+IRRELEVANT = {"name", "trainable", "dtype", "seed", "renorm_momentum", "use_cudnn"}
+LISTS_OF_ONE = {"kernel_size", "strides", "dilation_rate", "pool_size", "output_padding"}
+
+# These mix the features of a step, which is what a layer with features at the end wants of them.
+OVER_FEATURES = {
+    "softmax": register(jax.nn.softmax, name="jax.nn.softmax"),
+    "log_softmax": register(jax.nn.log_softmax, name="jax.nn.log_softmax"),
+}
+
+INITIALIZERS: dict[tuple[str, tuple[Any, ...]], str] = {
+    ("Zeros", ()): "zeros",
+    ("Ones", ()): "ones",
+    ("GlorotUniform", ()): "glorot_uniform",
+    ("GlorotNormal", ()): "glorot_normal",
+    ("HeUniform", ()): "he_uniform",
+    ("HeNormal", ()): "he_normal",
+    ("LecunUniform", ()): "lecun_uniform",
+    ("LecunNormal", ()): "lecun_normal",
+    ("Orthogonal", (("gain", 1.0),)): "orthogonal",
+    ("RandomUniform", (("maxval", 0.05), ("minval", -0.05))): "uniform",
+    ("RandomNormal", (("mean", 0.0), ("stddev", 0.05))): "normal",
+}
+
+PENALTIES = "Set it to None on the layer, and add the penalty to the loss."
+CONSTRAINTS = "Set it to None on the layer, and project the parameters after each step, as `optax.projections` does."
+
+
+def with_options(cls: type[L], keras_layer: Any, place: str, *, without: str | None = None, **given: Any) -> L:
+    """A layer of jmask with the options of a layer of Keras.
+
+    Args:
+        cls: the class of jmask; its fields are named as in Keras.
+        keras_layer: the layer of Keras.
+        place: the path to it.
+        without: an option that the caller has read.
+        **given: fields that are known otherwise.
+
+    Returns:
+        The layer.
+
+    Raises:
+        ValueError: an option that is neither a field nor off.
+    """
+    check_dtype(keras_layer, place)
+    names = {field.name for field in dataclasses.fields(cls)}
+    fields: dict[str, Any] = {"name": keras_layer.name}
+    if "param_dtype" in names:
+        fields["param_dtype"] = keras_layer.variable_dtype
+    for name, value in keras_layer.get_config().items():
+        if name in given or name in IRRELEVANT or name == without:
+            continue
+        if name in names:
+            fields[name] = convert(name, value, place, over_features=not hasattr(cls, "step"))
+        elif not is_off(name, value):
+            refuse_option(place, name, value)
+    return cls(**(fields | given))
+
+
+def convert(name: str, value: Any, place: str, *, over_features: bool) -> Any:
+    """One option in the words of jmask."""
+    if name.endswith("initializer"):
+        return initializer(value)
+    if name.endswith("activation"):
+        return activation(value, place, name, over_features=over_features)
+    if name in LISTS_OF_ONE and isinstance(value, (list, tuple)):
+        return value[0]
+    return tuple(value) if isinstance(value, list) else value
+
+
+def is_off(name: str, value: Any) -> bool:
+    """Whether an option has the value under which it does nothing."""
+    if name == "data_format":
+        return value in (None, "channels_last")
+    if name.endswith("initializer"):
+        return initializer(value) == ("ones" if name == "gamma_initializer" else "zeros")
+    return value is None or value is False or value in ({}, ())
+
+
+def refuse_option(place: str, name: str, value: Any) -> NoReturn:
+    """Says what becomes of penalties and constraints, which belong to the training here; and refuses the rest."""
+    remedy = PENALTIES if name.endswith("regularizer") else CONSTRAINTS if name.endswith("constraint") else ""
+    shown = value["class_name"] if isinstance(value, dict) and "class_name" in value else value
+    refuse(place, f"`{name}={shown!r}`, which is no option of jmask's layer", remedy)
+
+
+def check_dtype(keras_layer: Any, place: str) -> None:
+    """Refuses mixed precision, in which a layer casts its inputs."""
+    policy = keras_layer.dtype_policy.name
+    if policy not in ("float32", "float64"):
+        refuse(
+            place,
+            f"the dtype policy {policy!r}",
+            "Load it in float32, and cast parameters and inputs afterwards: a layer of jmask computes in their dtype.",
+        )
+
+
+def activation(value: Any, place: str, name: str, *, over_features: bool) -> Any:
+    """An activation of Keras by its name; softmax as a function over the features."""
+    if value is None or value in ACTIVATIONS:
+        return None if value == "linear" else value
+    if over_features and value in OVER_FEATURES:
+        return OVER_FEATURES[value]
+    shown = value["class_name"] if isinstance(value, dict) else value
+    refuse(place, f"`{name}={shown!r}`, of which jmask has no elementwise function", "Make it a layer of its own.")
+
+
+def initializer(value: Any) -> Any:
+    """An initialiser by name; as a function if it has options; as one that refuses to run if jmask has none."""
+    kind = value["class_name"]
+    config = {key: entry for key, entry in value["config"].items() if entry is not None and key != "seed"}
+    known = INITIALIZERS.get((kind, tuple(sorted(config.items()))))
+    return known or _initializer_with(kind, config)
+
+
+def _initializer_with(kind: str, config: dict[str, Any]) -> Any:
+    initializers = jax.nn.initializers
+    if kind == "Constant":
+        return initializers.constant(config["value"])
+    if kind == "Orthogonal":
+        return initializers.orthogonal(config["gain"])
+    if kind == "RandomNormal" and config["mean"] == 0:
+        return initializers.normal(config["stddev"])
+    if kind == "TruncatedNormal" and config["mean"] == 0:
+        return initializers.truncated_normal(config["stddev"])
+    if kind == "VarianceScaling":
+        return initializers.variance_scaling(config["scale"], config["mode"], config["distribution"])
+    return functools.partial(_no_initializer, kind)
+
+
+def _no_initializer(kind: str, *_: Any) -> NoReturn:
+    raise ValueError(
+        f"jmask has no initialiser {kind!r}, which this layer had in Keras. Its parameters were carried; to make new "
+        "ones, give the layer another initialiser."
+    )
