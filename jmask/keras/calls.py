@@ -2,10 +2,11 @@
 
 import dataclasses
 import inspect
+import operator
 from collections.abc import Callable
 from typing import Any
 
-from .carried import refuse
+from .carried import Place
 
 OPTIONS = ("use_causal_mask", "return_attention_scores")  # fields of a layer in jmask, since they change the program
 NAMES = {"key": "key_"}  # `key` is a PRNG key
@@ -64,6 +65,18 @@ def leaves(tree: Any) -> list[Any]:
     return keras.tree.flatten(tree)
 
 
+def map_tensors(function: Callable[[Any], Any], tree: Any) -> Any:
+    """A nest with `function` applied to its tensors."""
+    import keras
+
+    return keras.tree.map_structure(lambda leaf: function(leaf) if is_tensor(leaf) else leaf, tree)
+
+
+def is_layer(operation: Any) -> bool:
+    """Whether an operation is a layer, not one of `keras.ops`."""
+    return hasattr(operation, "weights")
+
+
 @dataclasses.dataclass
 class Call:
     """One call of a layer.
@@ -84,12 +97,12 @@ class Call:
         return [leaf for leaf in leaves((self.inputs, self.named)) if is_tensor(leaf)]
 
 
-def read_call(node: Any, place: str) -> Call:
+def read_call(node: Any, place: Place) -> Call:
     """What a call of a layer says.
 
     Args:
         node: the node of Keras' graph.
-        place: the path to the layer.
+        place: where the layer stands.
 
     Returns:
         Its inputs and options, without the masks that Keras has filled in: jmask finds its own.
@@ -114,18 +127,16 @@ def read_call(node: Any, place: str) -> Call:
         elif any(map(is_tensor, leaves(value))) or name == "training":
             call.named[NAMES.get(name, name)] = value
         else:
-            refuse(place, f"the argument `{name}={value!r}` of its call")
+            place.refuse(f"the argument `{name}={value!r}` of its call")
     return call
 
 
-def read_operation(node: Any, place: str) -> tuple[Any, list[Any]]:
+def read_operation(node: Any, place: Place) -> tuple[Any, list[Any]]:
     """What an operation of `keras.ops` or an operator says.
 
     Returns:
         A function of nodes of jmask, or the name of an activation; and what it is called on.
     """
-    import operator
-
     kind = type(node.operation).__name__
     arguments = [*node.arguments.args, *node.arguments.kwargs.values()]
     if type(node.operation).__module__.startswith("keras.") and None not in arguments:
@@ -133,8 +144,7 @@ def read_operation(node: Any, place: str) -> tuple[Any, list[Any]]:
             return getattr(operator, OPERATORS[kind]), arguments
         if kind in FUNCTIONS and len(arguments) == 1:
             return FUNCTIONS[kind], arguments
-    refuse(
-        place,
+    place.refuse(
         f"jmask has no layer for the operation `{kind}`",
         "Put it into a `Lambda`, or into a layer that is given to `custom`.",
     )
@@ -155,7 +165,7 @@ def _same_tensor(one: Any, other: Any) -> bool:
     a, b = one._keras_history, other._keras_history
     if a.operation is b.operation:
         return (a.node_index, a.tensor_index) == (b.node_index, b.tensor_index)
-    if _is_layer(a.operation) or type(a.operation) is not type(b.operation):
+    if is_layer(a.operation) or type(a.operation) is not type(b.operation):
         return False
     return _same_arguments(_node_of(a), _node_of(b), _same_tensor)
 
@@ -172,7 +182,3 @@ def _equal(one: Any, other: Any) -> bool:
 
 def _node_of(history: Any) -> Any:
     return history.operation._inbound_nodes[history.node_index]
-
-
-def _is_layer(operation: Any) -> bool:
-    return hasattr(operation, "weights")

@@ -1,10 +1,14 @@
 """What a layer of Keras becomes, and how it is said that one cannot be carried."""
 
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
 import jax.numpy as jnp
 
 from ..layers.base import Layer
+
+Custom = Mapping[type, Callable[[Any], tuple[Layer, Any]]]
 
 
 class Carried(NamedTuple):
@@ -21,20 +25,30 @@ class Carried(NamedTuple):
     state: Any
 
 
-def refuse(place: str, what: str, remedy: str = "") -> NoReturn:
-    """Says which layer cannot be carried, and why.
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a layer stands in a model of Keras.
 
-    Args:
-        place: the path to the layer.
-        what: what jmask does not have.
-        remedy: what to do about it.
+    Attributes:
+        path: the names on the way to it.
+        custom: by class, what becomes of layers that jmask does not know.
     """
-    raise ValueError(f"{place}: cannot be carried from Keras: {what}.{remedy and f' {remedy}'}")
 
+    path: str
+    custom: Custom
 
-def below(place: str, name: str) -> str:
-    """The path of a layer inside another."""
-    return f"{place}/{name}"
+    def below(self, name: str) -> "Place":
+        """The place of a layer inside this one."""
+        return Place(f"{self.path}/{name}", self.custom)
+
+    def refuse(self, what: str, remedy: str = "") -> NoReturn:
+        """Says that the layer cannot be carried.
+
+        Args:
+            what: what jmask does not have.
+            remedy: what to do about it.
+        """
+        raise ValueError(f"{self.path}: cannot be carried from Keras: {what}.{remedy and f' {remedy}'}")
 
 
 def read(variable: Any) -> Any:

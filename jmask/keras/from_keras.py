@@ -5,9 +5,8 @@ from typing import Any
 
 import jax
 
-from .carried import Carried, refuse
+from .carried import Carried, Custom, Place
 from .graph import carry
-from .layers import Custom
 
 
 def from_keras(model: Any, *, custom: Custom | None = None) -> Carried:
@@ -41,8 +40,9 @@ def from_keras(model: Any, *, custom: Custom | None = None) -> Carried:
         model = _load(model)
     if not (hasattr(model, "get_config") and hasattr(model, "weights")):
         raise TypeError(f"`from_keras` takes a model or layer of Keras, or the path of a file; received {model!r}.")
-    carried = carry(model, model.name, custom or {})
-    _check_params(carried, model.name)
+    place = Place(model.name, custom or {})
+    carried = carry(model, place)
+    _check_params(carried, place)
     return carried
 
 
@@ -57,11 +57,11 @@ def _load(file: Any) -> Any:
     return keras.saving.load_model(file, compile=False)
 
 
-def _check_params(carried: Carried, place: str) -> None:
+def _check_params(carried: Carried, place: Place) -> None:
     """Holds what was carried against what `init` would make: the same names and shapes."""
     if not hasattr(carried.model, "named_layers"):
         return  # a single layer makes its parameters from inputs, which nobody has here
     expected = jax.eval_shape(carried.model.init, jax.random.key(0))
     shapes, wanted = (jax.tree.map(lambda leaf: tuple(leaf.shape), tree) for tree in (carried.params, expected))
     if shapes != wanted:
-        refuse(place, f"its weights have the shapes {shapes}, and jmask's parameters {wanted}")
+        place.refuse(f"its weights have the shapes {shapes}, and jmask's parameters {wanted}")

@@ -1,6 +1,6 @@
 """Models of Keras: Sequential, and the graph of the Functional API call by call."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -9,33 +9,32 @@ from ..graph.model import Model
 from ..graph.node import Input, Node
 from ..graph.sequential import Sequential
 from ..layers.activations import Activation
-from .calls import Call, is_tensor, leaves, read_call, read_operation
-from .carried import Carried, below, refuse
-from .layers import Custom, carry_layer
+from .calls import Call, is_layer, leaves, map_tensors, read_call, read_operation
+from .carried import Carried, Place
+from .layers import carry_layer
 
 
-def carry(keras_layer: Any, place: str, custom: Custom, **call_options: Any) -> Carried:
+def carry(keras_layer: Any, place: Place, **call_options: Any) -> Carried:
     """A layer or model of Keras; see `carry_layer`."""
     import keras
 
     if isinstance(keras_layer, keras.Sequential):
-        return _sequential(keras_layer, place, custom)
+        return _sequential(keras_layer, place)
     if hasattr(keras_layer, "_nodes_by_depth"):
-        return _Graph(keras_layer, place, custom).carried()
+        return _Graph(keras_layer, place).carried()
     if isinstance(keras_layer, keras.Model):
-        refuse(
-            place,
+        place.refuse(
             f"`{type(keras_layer).__name__}` is a subclass of `keras.Model`, whose `call` is Python",
             "Only Sequential and Functional models say what they do.",
         )
-    return carry_layer(keras_layer, place, custom, **call_options)
+    return carry_layer(keras_layer, place, **call_options)
 
 
-def _sequential(model: Any, place: str, custom: Custom) -> Carried:
+def _sequential(model: Any, place: Place) -> Carried:
     """One layer after the other; a layer that stands twice is one."""
     if not model.built:
-        refuse(place, "it has not been built, and has no weights yet", "Call the model once, or `build` it.")
-    carried = {id(layer): carry(layer, below(place, layer.name), custom) for layer in model.layers}
+        place.refuse("it has not been built, and has no weights yet", "Call the model once, or `build` it.")
+    carried = {id(layer): carry(layer, place.below(layer.name)) for layer in model.layers}
     dtype = "int32" if _takes_ids(model) else None
     stack: list[Any] = [_input(tensor, name=tensor.name, dtype=dtype) for tensor in model.inputs]
     stack += [carried[id(layer)].model for layer in model.layers]
@@ -52,12 +51,12 @@ def _by_name(carried: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 class _Graph:
     """The graph of a Functional model: first its layers are carried, then they are called as in Keras."""
 
-    def __init__(self, model: Any, place: str, custom: Custom) -> None:
+    def __init__(self, model: Any, place: Place) -> None:
         self.model, self.place = model, place
         self.inputs = leaves(model._inputs_struct)
         self.nodes = list(self._needed_nodes())
         self.calls = {id(node): self._read(node) for node in self.nodes}
-        self.layers = self._carry_layers(custom)
+        self.layers = self._carry_layers()
 
     def carried(self) -> Carried:
         """The model of jmask."""
@@ -77,30 +76,29 @@ class _Graph:
         for _, nodes in sorted(self.model._nodes_by_depth.items(), reverse=True):
             yield from (node for node in nodes if id(node) in needed)
 
-    def _place(self, operation: Any) -> str:
-        return below(self.place, operation.name)
+    def _place(self, operation: Any) -> Place:
+        return self.place.below(operation.name)
 
     def _read(self, node: Any) -> Call:
-        if hasattr(node.operation, "weights"):
+        if is_layer(node.operation):
             return read_call(node, self._place(node.operation))
         _, arguments = read_operation(node, self._place(node.operation))
         return Call(arguments, {}, {})
 
-    def _carry_layers(self, custom: Custom) -> dict[int, Carried]:
+    def _carry_layers(self) -> dict[int, Carried]:
         """Each layer once, with the options that its calls agree in."""
         found: dict[int, Carried] = {}
         for node in self.nodes:
             layer = node.operation
-            if id(layer) in found or not hasattr(layer, "weights"):
+            if id(layer) in found or not is_layer(layer):
                 continue
             options = [self.calls[id(n)].options for n in self.nodes if n.operation is layer]
             if any(option != options[0] for option in options):
-                refuse(
-                    self._place(layer),
+                self._place(layer).refuse(
                     f"it is called with {options}; in jmask these are options of the layer",
                     "Use one layer for each.",
                 )
-            found[id(layer)] = carry(layer, self._place(layer), custom, **options[0])
+            found[id(layer)] = carry(layer, self._place(layer), **options[0])
         return found
 
     def _model(self) -> Model:
@@ -116,34 +114,29 @@ class _Graph:
         values = {}
         for i, tensor in enumerate(self.inputs):
             suffix = "" if shared_sizes or i == 0 else f"_of_{tensor._keras_history.operation.name}"
-            dtype = "int32" if _feeds_ids(self.model, tensor, self.nodes) else None
+            dtype = "int32" if _feeds_ids(tensor, self.nodes) else None
             values[id(tensor)] = _input(tensor, name=tensor._keras_history.operation.name, suffix=suffix, dtype=dtype)
-        import keras
 
-        def value(leaf: Any) -> Any:
-            return values[id(leaf)] if is_tensor(leaf) else leaf
-
-        def mapped(tree: Any) -> Any:
-            return keras.tree.map_structure(value, tree)
+        def given(tree: Any) -> Any:
+            return map_tensors(lambda tensor: values[id(tensor)], tree)
 
         for node in self.nodes:
-            outputs = self._call(node, mapped)
+            outputs = self._call(node, given)
             values |= zip(map(id, node.outputs), jax.tree.leaves(outputs), strict=True)
-        inputs, outputs = mapped(self.model._inputs_struct), mapped(self.model._outputs_struct)
-        return Model(inputs, outputs, name=self.model.name)
+        return Model(given(self.model._inputs_struct), given(self.model._outputs_struct), name=self.model.name)
 
-    def _call(self, node: Any, mapped: Any) -> Any:
+    def _call(self, node: Any, given: Callable[[Any], Any]) -> Any:
         """The nodes of jmask that a call makes."""
         call, place = self.calls[id(node)], self._place(node.operation)
         try:
             if id(node.operation) in self.layers:
                 layer = self.layers[id(node.operation)].model
-                return layer(mapped(call.inputs), **{name: mapped(tree) for name, tree in call.named.items()})
+                return layer(given(call.inputs), **{name: given(tree) for name, tree in call.named.items()})
             function, arguments = read_operation(node, place)
             function = Activation(function) if isinstance(function, str) else function
-            return function(*map(mapped, arguments))
+            return function(*map(given, arguments))
         except Exception as error:
-            error.add_note(f"{place}: while it was carried from Keras.")
+            error.add_note(f"{place.path}: while it was carried from Keras.")
             raise
 
 
@@ -158,11 +151,9 @@ def _input(tensor: Any, *, name: str, suffix: str = "", dtype: Any = None) -> No
     return Input(tuple(shape), dtype or tensor.dtype, batch_size=batch_size, name=name)
 
 
-def _feeds_ids(model: Any, tensor: Any, nodes: list[Any]) -> bool:
+def _feeds_ids(tensor: Any, nodes: list[Any]) -> bool:
     """Whether a tensor goes into embeddings alone: Keras' inputs are floats unless something else is said."""
-    readers = [
-        node for node in nodes if any(leaf is tensor for leaf in leaves((node.arguments.args, node.arguments.kwargs)))
-    ]
+    readers = [node for node in nodes if any(tensor is given for given in node.arguments.keras_tensors)]
     return bool(readers) and all(_takes_ids(node.operation) for node in readers)
 
 
@@ -172,7 +163,7 @@ def _takes_ids(operation: Any) -> bool:
         return _takes_ids(operation.layer)
     if hasattr(operation, "_nodes_by_depth") and len(operation.inputs) == 1:
         nodes = [node for nodes in operation._nodes_by_depth.values() for node in nodes]
-        return _feeds_ids(operation, operation.inputs[0], [node for node in nodes if node.arguments.args])
+        return _feeds_ids(operation.inputs[0], nodes)
     if type(operation).__name__ == "Sequential":
         return _takes_ids(operation.layers[0])
     return type(operation).__name__ == "Embedding"

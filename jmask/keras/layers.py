@@ -2,17 +2,14 @@
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
 
 from .. import layers
-from ..layers.base import Layer
-from .carried import Carried, below, read, refuse, weights_of
+from .carried import Carried, Place, read, weights_of
 from .options import with_options
-
-Custom = Mapping[type, Callable[[Any], tuple[Layer, Any]]]
 
 # Of one name and one set of options in both libraries, with their weights under the same names.
 SAME = (
@@ -31,13 +28,12 @@ OVER_LAST_AXIS = ("LayerNormalization", "RMSNormalization", "GroupNormalization"
 MOVING = ("moving_mean", "moving_variance")
 
 
-def carry_layer(keras_layer: Any, place: str, custom: Custom, **call_options: Any) -> Carried:
+def carry_layer(keras_layer: Any, place: Place, **call_options: Any) -> Carried:
     """A layer of Keras that is no model.
 
     Args:
         keras_layer: a built layer.
-        place: the path to it.
-        custom: by class, what becomes of layers that jmask does not know.
+        place: where it stands.
         **call_options: options of the call that are fields in jmask, such as `use_causal_mask`.
 
     Returns:
@@ -46,83 +42,83 @@ def carry_layer(keras_layer: Any, place: str, custom: Custom, **call_options: An
     Raises:
         ValueError: a layer or an option that jmask does not have.
     """
-    if type(keras_layer) in custom:
-        return Carried(*custom[type(keras_layer)](keras_layer), {})
+    if type(keras_layer) in place.custom:
+        return Carried(*place.custom[type(keras_layer)](keras_layer), {})
     if not keras_layer.built:
-        refuse(place, "it has not been built, and has no weights yet", "Call the model once, or `build` it.")
+        place.refuse("it has not been built, and has no weights yet", "Call the model once, or `build` it.")
     if not keras_layer.trainable and keras_layer.weights:
         _mention_frozen(keras_layer, place)
     kind = type(keras_layer).__name__
     known = _carry_known.get(kind) if type(keras_layer).__module__.startswith("keras.") else None
     if known is None:
-        refuse(
-            place,
+        place.refuse(
             f"jmask has no layer `{kind}`",
             "Write it as a `jm.Layer`, and say so: "
             f"`jm.from_keras(model, custom={{{kind}: lambda keras_layer: (my_layer, params)}})`.",
         )
-    return known(keras_layer, place, custom, **call_options)
+    return known(keras_layer, place, **call_options)
 
 
-def _same(keras_layer: Any, place: str, custom: Custom, **call_options: Any) -> Carried:
+def _same(keras_layer: Any, place: Place, **call_options: Any) -> Carried:
     cls = getattr(layers, type(keras_layer).__name__)
     return Carried(with_options(cls, keras_layer, place, **call_options), weights_of(keras_layer), {})
 
 
-def _over_last_axis(keras_layer: Any, place: str, custom: Custom) -> Carried:
+def _over_last_axis(keras_layer: Any, place: Place) -> Carried:
     """A normalisation along the last axis, which is where jmask has the features."""
     rank = len(keras_layer.get_build_config()["input_shape"])
     axes = keras_layer.axis if isinstance(keras_layer.axis, (list, tuple)) else [keras_layer.axis]
     if [axis % rank for axis in axes] != [rank - 1]:
-        refuse(place, f"it normalises axis {list(axes)} of {rank}; jmask's layer the last one")
+        place.refuse(f"it normalises axis {list(axes)} of {rank}; jmask's layer the last one")
     layer = with_options(getattr(layers, type(keras_layer).__name__), keras_layer, place, without="axis")
     return Carried(layer, weights_of(keras_layer), {})
 
 
-def _activation(keras_layer: Any, place: str, custom: Custom) -> Carried:
+def _activation(keras_layer: Any, place: Place) -> Carried:
     if keras_layer.get_config()["activation"] == "softmax":
         return Carried(layers.Softmax(name=keras_layer.name), {}, {})
-    return _same(keras_layer, place, custom)
+    return _same(keras_layer, place)
 
 
-def _softmax(keras_layer: Any, place: str, custom: Custom) -> Carried:
+def _softmax(keras_layer: Any, place: Place) -> Carried:
     if not isinstance(keras_layer.axis, int):
-        refuse(place, f"a softmax along several axes, {keras_layer.axis}")
-    return _same(keras_layer, place, custom)
+        place.refuse(f"a softmax along several axes, {keras_layer.axis}")
+    return _same(keras_layer, place)
 
 
-def _batch_normalization(keras_layer: Any, place: str, custom: Custom) -> Carried:
+def _batch_normalization(keras_layer: Any, place: Place) -> Carried:
     layer = with_options(layers.BatchNormalization, keras_layer, place)
     weights = weights_of(keras_layer)
     state = {name: weights.pop(name) for name in MOVING}
     return Carried(layer, weights, state)
 
 
-def _recurrent(keras_layer: Any, place: str, custom: Custom) -> Carried:
+def _recurrent(keras_layer: Any, place: Place) -> Carried:
     """A layer whose weights are those of its cell."""
     layer = with_options(getattr(layers, type(keras_layer).__name__), keras_layer, place)
     return Carried(layer, weights_of(keras_layer.cell), {})
 
 
-def _rnn(keras_layer: Any, place: str, custom: Custom) -> Carried:
-    cell, params, _ = carry_layer(keras_layer.cell, below(place, keras_layer.cell.name), custom)
+def _rnn(keras_layer: Any, place: Place) -> Carried:
+    cell, params, _ = carry_layer(keras_layer.cell, place.below(keras_layer.cell.name))
     return Carried(with_options(layers.RNN, keras_layer, place, cell=cell), params, {})
 
 
-def _stacked_cells(keras_layer: Any, place: str, custom: Custom) -> Carried:
-    carried = {id(cell): carry_layer(cell, below(place, cell.name), custom) for cell in keras_layer.cells}
+def _stacked_cells(keras_layer: Any, place: Place) -> Carried:
+    carried = {id(cell): carry_layer(cell, place.below(cell.name)) for cell in keras_layer.cells}
     cells = [carried[id(cell)].model for cell in keras_layer.cells]
     params = {str(cell.model.name): cell.params for cell in carried.values()}
     return Carried(with_options(layers.StackedRNNCells, keras_layer, place, cells=cells), params, {})
 
 
-def _bidirectional(keras_layer: Any, place: str, custom: Custom) -> Carried:
+def _bidirectional(keras_layer: Any, place: Place) -> Carried:
     directions, params = [], {}
     for name in ("forward", "backward"):
         keras_direction = getattr(keras_layer, f"{name}_layer")
-        direction, params[name], _ = carry_layer(keras_direction, below(place, keras_direction.name), custom)
+        direction, params[name], _ = carry_layer(keras_direction, place.below(keras_direction.name))
         # In Keras the wrapper sets both: the order of the steps, and the outputs at padded steps.
-        options = {"go_backwards": direction.go_backwards and name == "forward", "zero_output_for_mask": True}
+        is_backwards = keras_direction.go_backwards and name == "forward"
+        options = {"go_backwards": is_backwards, "zero_output_for_mask": True}
         directions.append(dataclasses.replace(direction, name=None, **options))
     forward, backward = directions
     given = {"layer": forward, "backward_layer": None if _equal(forward, backward) else backward}
@@ -134,20 +130,20 @@ def _equal(one: Any, other: Any) -> bool:
     return type(one) is type(other) and repr(one) == repr(other)
 
 
-def _time_distributed(keras_layer: Any, place: str, custom: Custom) -> Carried:
+def _time_distributed(keras_layer: Any, place: Place) -> Carried:
     from .graph import carry
 
-    layer, params, state = carry(keras_layer.layer, below(place, keras_layer.layer.name), custom)
+    layer, params, state = carry(keras_layer.layer, place.below(keras_layer.layer.name))
     if jax.tree.leaves(state):
-        refuse(place, "running statistics at every step; jmask keeps them outside of `TimeDistributed`")
+        place.refuse("running statistics at every step; jmask keeps them outside of `TimeDistributed`")
     return Carried(with_options(layers.TimeDistributed, keras_layer, place, layer=layer), params, {})
 
 
-def _heads(keras_layer: Any, place: str, custom: Custom, **call_options: Any) -> Carried:
+def _heads(keras_layer: Any, place: Place, **call_options: Any) -> Carried:
     """Attention with several heads, whose weights stand in a layer for each projection."""
     axes = keras_layer.get_config().get("attention_axes", [1])
     if list(axes) != [1]:
-        refuse(place, f"attention along axes {list(axes)}; jmask attends along time, axis 1")
+        place.refuse(f"attention along axes {list(axes)}; jmask attends along time, axis 1")
     params: dict[str, Any] = {}
     for variable in keras_layer.weights:
         projection, name = variable.path.split("/")[-2:]
@@ -156,31 +152,30 @@ def _heads(keras_layer: Any, place: str, custom: Custom, **call_options: Any) ->
     return Carried(with_options(cls, keras_layer, place, without="attention_axes", **call_options), params, {})
 
 
-def _lambda(keras_layer: Any, place: str, custom: Custom) -> Carried:
+def _lambda(keras_layer: Any, place: Place) -> Carried:
     """A function, which keeps the mask where it can be proved to treat every step alone."""
     import keras
 
     if keras.backend.backend() != "jax":
-        refuse(place, "its function computes with another backend than JAX", "Set `KERAS_BACKEND=jax`.")
+        place.refuse("its function computes with another backend than JAX", "Set `KERAS_BACKEND=jax`.")
     mask, arguments = keras_layer.mask, dict(keras_layer.arguments or {})
     if mask is not None and not callable(mask):
-        refuse(place, "a mask that is an array", "Give the layer a function `(inputs, mask) -> mask`.")
+        place.refuse("a mask that is an array", "Give the layer a function `(inputs, mask) -> mask`.")
     function = keras_layer.function
     if arguments:
         function = jax.tree_util.Partial(function, **arguments)
-    masking = {"mask": mask} if mask is not None else {"supports_masking": "auto"}
-    return Carried(layers.Lambda(function, name=keras_layer.name, **masking), {}, {})
+    supports_masking = "auto" if mask is None else False
+    return Carried(layers.Lambda(function, mask=mask, supports_masking=supports_masking, name=keras_layer.name), {}, {})
 
 
-def _mention_frozen(keras_layer: Any, place: str) -> None:
+def _mention_frozen(keras_layer: Any, place: Place) -> None:
     if type(keras_layer).__name__ == "BatchNormalization":
-        refuse(
-            place,
+        place.refuse(
             "it is frozen (`trainable=False`), and so uses its running statistics in training too",
             "Set `trainable=True`, and call the model with `training=False`.",
         )
     warnings.warn(
-        f"{place}: is frozen in Keras (`trainable=False`); in jmask the optimiser decides what is trained: "
+        f"{place.path}: is frozen in Keras (`trainable=False`); in jmask the optimiser decides what is trained: "
         "see `optax.transforms.freeze`.",
         UserWarning,
         stacklevel=2,

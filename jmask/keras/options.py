@@ -9,7 +9,7 @@ import jax
 from ..layers.base import Layer
 from ..layers.config import register
 from ..layers.options import ACTIVATIONS
-from .carried import refuse
+from .carried import Place
 
 L = TypeVar("L", bound=Layer)
 
@@ -41,13 +41,13 @@ PENALTIES = "Set it to None on the layer, and add the penalty to the loss."
 CONSTRAINTS = "Set it to None on the layer, and project the parameters after each step, as `optax.projections` does."
 
 
-def with_options(cls: type[L], keras_layer: Any, place: str, *, without: str | None = None, **given: Any) -> L:
+def with_options(cls: type[L], keras_layer: Any, place: Place, *, without: str | None = None, **given: Any) -> L:
     """A layer of jmask with the options of a layer of Keras.
 
     Args:
         cls: the class of jmask; its fields are named as in Keras.
         keras_layer: the layer of Keras.
-        place: the path to it.
+        place: where it stands.
         without: an option that the caller has read.
         **given: fields that are known otherwise.
 
@@ -72,7 +72,7 @@ def with_options(cls: type[L], keras_layer: Any, place: str, *, without: str | N
     return cls(**(fields | given))
 
 
-def convert(name: str, value: Any, place: str, *, over_features: bool) -> Any:
+def convert(name: str, value: Any, place: Place, *, over_features: bool) -> Any:
     """One option in the words of jmask."""
     if name.endswith("initializer"):
         return initializer(value)
@@ -92,32 +92,31 @@ def is_off(name: str, value: Any) -> bool:
     return value is None or value is False or value in ({}, ())
 
 
-def refuse_option(place: str, name: str, value: Any) -> NoReturn:
+def refuse_option(place: Place, name: str, value: Any) -> NoReturn:
     """Says what becomes of penalties and constraints, which belong to the training here; and refuses the rest."""
     remedy = PENALTIES if name.endswith("regularizer") else CONSTRAINTS if name.endswith("constraint") else ""
     shown = value["class_name"] if isinstance(value, dict) and "class_name" in value else value
-    refuse(place, f"`{name}={shown!r}`, which is no option of jmask's layer", remedy)
+    place.refuse(f"`{name}={shown!r}`, which is no option of jmask's layer", remedy)
 
 
-def check_dtype(keras_layer: Any, place: str) -> None:
+def check_dtype(keras_layer: Any, place: Place) -> None:
     """Refuses mixed precision, in which a layer casts its inputs."""
     policy = keras_layer.dtype_policy.name
     if policy not in ("float32", "float64"):
-        refuse(
-            place,
+        place.refuse(
             f"the dtype policy {policy!r}",
             "Load it in float32, and cast parameters and inputs afterwards: a layer of jmask computes in their dtype.",
         )
 
 
-def activation(value: Any, place: str, name: str, *, over_features: bool) -> Any:
+def activation(value: Any, place: Place, name: str, *, over_features: bool) -> Any:
     """An activation of Keras by its name; softmax as a function over the features."""
     if value is None or value in ACTIVATIONS:
         return None if value == "linear" else value
     if over_features and value in OVER_FEATURES:
         return OVER_FEATURES[value]
     shown = value["class_name"] if isinstance(value, dict) else value
-    refuse(place, f"`{name}={shown!r}`, of which jmask has no elementwise function", "Make it a layer of its own.")
+    place.refuse(f"`{name}={shown!r}`, of which jmask has no elementwise function", "Make it a layer of its own.")
 
 
 def initializer(value: Any) -> Any:

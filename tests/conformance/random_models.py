@@ -31,7 +31,7 @@ class Builder:
     """Builds one model; everything that it draws comes from `rng`."""
 
     def __init__(self, keras: Any, rng: np.random.Generator) -> None:
-        self.keras, self.L, self.rng = keras, keras.layers, rng
+        self.keras, self.layers, self.rng = keras, keras.layers, rng
         self.shared: list[tuple[int, Any]] = []  # layers that may be called again, by their number of features
 
     def model(self) -> Any:
@@ -39,7 +39,9 @@ class Builder:
         target = self.rng.integers(3, 13)
         if self.rng.random() < 0.5:
             inputs = self.keras.Input((None,), dtype="int32")
-            start = self.L.Embedding(VOCABULARY, int(self.rng.choice(SIZES)), mask_zero=bool(self.rng.random() < 0.5))
+            start = self.layers.Embedding(
+                VOCABULARY, int(self.rng.choice(SIZES)), mask_zero=bool(self.rng.random() < 0.5)
+            )
             streams, count = [Stream(start(inputs))], 1
         else:
             inputs = self.keras.Input((None, 3))
@@ -62,9 +64,9 @@ class Builder:
         if same and choice < 0.2:
             merge = self.pick(["Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"])
             pair = [last.tensor, self.pick(same).tensor]
-            return Stream(getattr(self.L, merge)()(pair), last.steps)
+            return Stream(getattr(self.layers, merge)()(pair), last.steps)
         if others and choice < 0.3:
-            return Stream(self.L.Concatenate()([last.tensor, self.pick(others).tensor]), last.steps)
+            return Stream(self.layers.Concatenate()([last.tensor, self.pick(others).tensor]), last.steps)
         if others and choice < 0.4:
             other = self.pick(others)
             return Stream(self.attention(last, other)(last.tensor, other.tensor), last.steps)
@@ -89,77 +91,87 @@ class Builder:
 
     def keeps_time(self) -> Any:
         """A layer that gives as many steps as it takes."""
-        L, size = self.L, int(self.rng.choice(SIZES))
+        layers, size = self.layers, int(self.rng.choice(SIZES))
         makers: list[Callable[[], Any]] = [
-            lambda: L.Dense(size, activation=self.pick(["relu", "tanh", "softmax", None])),
-            lambda: L.EinsumDense("btf,fg->btg", output_shape=(None, size), bias_axes="g"),
-            lambda: L.LayerNormalization(),
-            lambda: L.RMSNormalization(),
-            lambda: L.UnitNormalization(),
-            lambda: L.GroupNormalization(1),
-            lambda: L.BatchNormalization(),
-            lambda: L.Activation("gelu"),
-            lambda: L.Dropout(0.5),
-            lambda: L.Conv1D(size, 3, padding=self.pick(["same", "causal"]), activation="relu"),
-            lambda: L.Conv1D(size, 2, padding="same", dilation_rate=2),
-            lambda: L.DepthwiseConv1D(3, padding="same"),
-            lambda: L.SeparableConv1D(size, 3, padding="same"),
-            lambda: L.LSTM(size, return_sequences=True),
-            lambda: L.GRU(size, return_sequences=True, reset_after=bool(self.rng.random() < 0.5)),
-            lambda: L.SimpleRNN(size, return_sequences=True),
-            lambda: L.RNN([L.LSTMCell(4), L.GRUCell(size)], return_sequences=True),
-            lambda: L.Bidirectional(L.GRU(size // 2, return_sequences=True), merge_mode=self.pick(["concat", "sum"])),
-            lambda: L.TimeDistributed(L.Dense(size)),
+            lambda: layers.Dense(size, activation=self.pick(["relu", "tanh", "softmax", None])),
+            lambda: layers.EinsumDense("btf,fg->btg", output_shape=(None, size), bias_axes="g"),
+            lambda: layers.LayerNormalization(),
+            lambda: layers.RMSNormalization(),
+            lambda: layers.UnitNormalization(),
+            lambda: layers.GroupNormalization(1),
+            lambda: layers.BatchNormalization(),
+            lambda: layers.Activation("gelu"),
+            lambda: layers.Dropout(0.5),
+            lambda: layers.Conv1D(size, 3, padding=self.pick(["same", "causal"]), activation="relu"),
+            lambda: layers.Conv1D(size, 2, padding="same", dilation_rate=2),
+            lambda: layers.DepthwiseConv1D(3, padding="same"),
+            lambda: layers.SeparableConv1D(size, 3, padding="same"),
+            lambda: layers.LSTM(size, return_sequences=True),
+            lambda: layers.GRU(size, return_sequences=True, reset_after=bool(self.rng.random() < 0.5)),
+            lambda: layers.SimpleRNN(size, return_sequences=True),
+            lambda: layers.RNN([layers.LSTMCell(4), layers.GRUCell(size)], return_sequences=True),
+            lambda: layers.Bidirectional(
+                layers.GRU(size // 2, return_sequences=True), merge_mode=self.pick(["concat", "sum"])
+            ),
+            lambda: layers.TimeDistributed(layers.Dense(size)),
         ]
         return self.pick(makers)()
 
     def changes_time(self) -> tuple[Any, str]:
         """A layer that gives other steps, and a word for them."""
-        L = self.L
+        layers = self.layers
         makers: dict[str, Callable[[], Any]] = {
-            "valid": lambda: L.Conv1D(int(self.rng.choice(SIZES)), 2),
-            "strided": lambda: L.Conv1D(int(self.rng.choice(SIZES)), 3, strides=2, padding="same"),
-            "max": lambda: L.MaxPooling1D(2),
-            "average": lambda: L.AveragePooling1D(2, padding="same"),
-            "cropped": lambda: L.Cropping1D((1, 0)),
-            "padded": lambda: L.ZeroPadding1D(1),
-            "doubled": lambda: L.UpSampling1D(2),
-            "transposed": lambda: L.Conv1DTranspose(4, 2, strides=2),
-            "backwards": lambda: L.LSTM(4, return_sequences=True, go_backwards=True),
+            "valid": lambda: layers.Conv1D(int(self.rng.choice(SIZES)), 2),
+            "strided": lambda: layers.Conv1D(int(self.rng.choice(SIZES)), 3, strides=2, padding="same"),
+            "max": lambda: layers.MaxPooling1D(2),
+            "average": lambda: layers.AveragePooling1D(2, padding="same"),
+            "cropped": lambda: layers.Cropping1D((1, 0)),
+            "padded": lambda: layers.ZeroPadding1D(1),
+            "doubled": lambda: layers.UpSampling1D(2),
+            "transposed": lambda: layers.Conv1DTranspose(4, 2, strides=2),
+            "backwards": lambda: layers.LSTM(4, return_sequences=True, go_backwards=True),
         }
         word = self.pick(list(makers))
         return makers[word](), word
 
     def attention(self, query: Stream, value: Stream) -> Callable[[Any, Any], Any]:
         """Attention of one stream to another."""
-        L = self.L
+        layers = self.layers
         causal = {"use_causal_mask": bool(self.rng.random() < 0.5)}
         if query.features == value.features and self.rng.random() < 0.3:
-            layer = self.pick([L.Attention, L.AdditiveAttention])()
+            layer = self.pick([layers.Attention, layers.AdditiveAttention])()
             return lambda q, v: layer([q, v], **causal)
         if query.features != value.features or self.rng.random() < 0.5:
-            layer = L.MultiHeadAttention(2, 3, sliding_window=self.pick([None, None, 2]))
+            layer = layers.MultiHeadAttention(2, 3, sliding_window=self.pick([None, None, 2]))
         else:
-            layer = L.GroupQueryAttention(3, 4, 2)
+            layer = layers.GroupQueryAttention(3, 4, 2)
         return lambda q, v: layer(q, v, **causal)
 
     def nested(self, stream: Stream) -> Stream:
         """A Sequential, or a Functional model with a residual connection, around a stream."""
-        L, keras = self.L, self.keras
+        layers, keras = self.layers, self.keras
         if self.rng.random() < 0.5:
-            model = keras.Sequential([self.keeps_time(), L.Dense(stream.features)])
+            model = keras.Sequential([self.keeps_time(), layers.Dense(stream.features)])
         else:
             inputs = keras.Input((None, stream.features))
-            model = keras.Model(inputs, L.Add()([inputs, L.Dense(stream.features)(self.keeps_time()(inputs))]))
+            model = keras.Model(
+                inputs, layers.Add()([inputs, layers.Dense(stream.features)(self.keeps_time()(inputs))])
+            )
         y = model(stream.tensor)
         self.shared.append((stream.features, model))
         return Stream(y, stream.steps)
 
     def pooled(self, stream: Stream) -> Any:
         """One vector of a stream."""
-        L = self.L
-        layers = [L.GlobalAveragePooling1D(), L.GlobalMaxPooling1D(), L.LSTM(4), L.Bidirectional(L.LSTM(3)), L.GRU(4)]
-        return L.Dense(2)(self.pick(layers)(stream.tensor))
+        layers = self.layers
+        makers = [
+            layers.GlobalAveragePooling1D,
+            layers.GlobalMaxPooling1D,
+            lambda: layers.LSTM(4),
+            lambda: layers.Bidirectional(layers.LSTM(3)),
+            lambda: layers.GRU(4),
+        ]
+        return layers.Dense(2)(self.pick(makers)()(stream.tensor))
 
     def pick(self, items: Any) -> Any:
         """One of them."""
