@@ -105,7 +105,7 @@ class _Graph:
         """Built with unknown sizes that differ from input to input; if they must be equal, with equal ones."""
         try:
             return self._build(shared_sizes=False)
-        except ValueError:
+        except (TypeError, ValueError):
             if len(self.inputs) < 2:
                 raise
         return self._build(shared_sizes=True)

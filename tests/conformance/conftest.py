@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,3 +23,19 @@ def keras(tmp_path_factory: pytest.TempPathFactory) -> Any:
     if keras.config.backend() != "jax":
         pytest.skip(f"Keras runs on {keras.config.backend()}, not on JAX")
     return keras
+
+
+@pytest.fixture
+def layers(keras: Any) -> Any:
+    """Keras' layers."""
+    return keras.layers
+
+
+@pytest.fixture
+def fresh(keras: Any) -> Iterator[None]:
+    """Names that do not depend on the tests before, and silence about what Keras does by design."""
+    keras.utils.clear_session()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Layer '.*' .* was passed an input with a mask attached to it")
+        warnings.filterwarnings("ignore", message="__array__ implementation")  # when it writes a file
+        yield

@@ -1,7 +1,5 @@
 """Random models of Keras, carried by `jm.from_keras`: a padded batch in jmask, each row alone in Keras."""
 
-import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -14,24 +12,15 @@ from jmask.testing import assert_close
 
 from .random_models import VOCABULARY, Builder, draw_weights
 
-NUM_MODELS = 24
+pytestmark = pytest.mark.usefixtures("fresh")
+NUM_MODELS = 16
 TIME, LENGTHS = 9, (4, 7, 4)
 LAYOUTS = ("right", "left", "holes")
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """Keras speaks of masks that it drops; its models get rows without padding here."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Layer '.*' .* was passed an input with a mask attached to it")
-        warnings.simplefilter("ignore", jm.MaskDroppedWarning)
-        yield
 
 
 @pytest.mark.parametrize("number", range(NUM_MODELS))
 def test_a_padded_batch_equals_each_row_alone_in_keras(keras: Any, number: int) -> None:
     rng = np.random.default_rng(number)
-    keras.utils.clear_session()
     theirs = Builder(keras, rng).model()
     draw_weights(theirs, rng)
     model, params, state = jm.from_keras(theirs)

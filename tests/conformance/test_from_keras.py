@@ -1,0 +1,297 @@
+"""`jm.from_keras`: each layer with other options than its defaults, calls with other arguments, files, refusals."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jmask as jm
+from jmask.testing import assert_close
+
+from .random_models import draw_weights
+
+pytestmark = pytest.mark.usefixtures("fresh")
+BATCH, TIME, FEATURES = 3, 6, 4
+
+
+@pytest.fixture
+def x(rng: np.random.Generator) -> jax.Array:
+    return jnp.asarray(rng.normal(size=(BATCH, TIME, FEATURES)), "float32")
+
+
+@pytest.fixture
+def ids(rng: np.random.Generator) -> jax.Array:
+    return jnp.asarray(rng.integers(1, 9, size=(BATCH, TIME)), "int32")
+
+
+def check(model: Any, *inputs: Any, rng: np.random.Generator, custom: Any = None) -> jm.Sequential | jm.Model:
+    """Asserts that a carried model gives what Keras gives on inputs without padding; returns it."""
+    draw_weights(model, rng)
+    ours, params, state = jm.from_keras(model, custom=custom)
+    given = inputs[0] if len(inputs) == 1 else list(inputs)
+    outputs, _ = ours.apply_with_state(params, state, given)
+    expected, found = jax.tree.leaves(model(given)), jax.tree.leaves(outputs, is_leaf=_is_masked)
+    assert len(found) == len(expected)
+    for y, keras_y in zip(found, expected, strict=True):
+        assert_close(y.values if _is_masked(y) else y, keras_y)
+    return ours
+
+
+def _is_masked(leaf: Any) -> bool:
+    return isinstance(leaf, jm.Masked)
+
+
+OPTIONS: dict[str, Callable[[Any], Any]] = {
+    "Activation": lambda k: k.Activation("softplus"),
+    "Activation, softmax": lambda k: k.Activation("softmax"),
+    "AlphaDropout": lambda k: k.AlphaDropout(0.3),
+    "AveragePooling1D": lambda k: k.AveragePooling1D(3, strides=1, padding="same"),
+    "BatchNormalization": lambda k: k.BatchNormalization(axis=1, epsilon=0.1, scale=False),
+    "Bidirectional, other layers": lambda k: k.Bidirectional(
+        k.LSTM(3, return_sequences=True),
+        backward_layer=k.GRU(3, return_sequences=True, go_backwards=True),
+        merge_mode="mul",
+    ),
+    "Bidirectional, states": lambda k: k.Bidirectional(k.LSTM(3, return_state=True), merge_mode=None),
+    "Conv1D": lambda k: k.Conv1D(4, 3, padding="causal", dilation_rate=2, groups=2, use_bias=False, activation="silu"),
+    "Conv1DTranspose": lambda k: k.Conv1DTranspose(3, 3, strides=2, output_padding=1, padding="same"),
+    "Cropping1D": lambda k: k.Cropping1D((2, 1)),
+    "Dense": lambda k: k.Dense(3, use_bias=False, activation="log_softmax"),
+    "DepthwiseConv1D": lambda k: k.DepthwiseConv1D(2, strides=2, depth_multiplier=2),
+    "Dropout": lambda k: k.Dropout(0.3),
+    "ELU": lambda k: k.ELU(0.5),
+    "EinsumDense": lambda k: k.EinsumDense("abc,cde->abde", (None, 2, 3), bias_axes="e", activation="tanh"),
+    "Flatten": lambda k: k.Flatten(),
+    "GRU": lambda k: k.GRU(3, reset_after=False, use_bias=False, return_sequences=True, go_backwards=True),
+    "GaussianDropout": lambda k: k.GaussianDropout(0.3),
+    "GaussianNoise": lambda k: k.GaussianNoise(0.3),
+    "GlobalAveragePooling1D": lambda k: k.GlobalAveragePooling1D(keepdims=True),
+    "GlobalMaxPooling1D": lambda k: k.GlobalMaxPooling1D(),
+    "GroupNormalization": lambda k: k.GroupNormalization(2, epsilon=0.1, center=False),
+    "Identity": lambda k: k.Identity(),
+    "Lambda": lambda k: k.Lambda(lambda x, power: x**power, arguments={"power": 2}),
+    "LSTM": lambda k: k.LSTM(3, return_state=True, recurrent_activation="hard_sigmoid", unroll=True),
+    "LayerNormalization": lambda k: k.LayerNormalization(axis=2, epsilon=0.1, center=False),
+    "LeakyReLU": lambda k: k.LeakyReLU(0.1),
+    "Masking": lambda k: k.Masking(7.0),
+    "MaxPooling1D": lambda k: k.MaxPooling1D(3, strides=2),
+    "PReLU": lambda k: k.PReLU(shared_axes=[1]),
+    "Permute": lambda k: k.Permute((1, 2)),
+    "RMSNormalization": lambda k: k.RMSNormalization(epsilon=0.1),
+    "RNN": lambda k: k.RNN([k.SimpleRNNCell(3), k.LSTMCell(2)], return_sequences=True, return_state=True),
+    "RNN of one cell": lambda k: k.RNN(k.GRUCell(3), go_backwards=True),
+    "ReLU": lambda k: k.ReLU(max_value=0.5, negative_slope=0.1, threshold=0.05),
+    "Reshape": lambda k: k.Reshape((TIME, 2, 2)),
+    "SeparableConv1D": lambda k: k.SeparableConv1D(3, 2, depth_multiplier=2, strides=2, padding="same"),
+    "SimpleRNN": lambda k: k.SimpleRNN(3, activation="relu", return_sequences=True, zero_output_for_mask=True),
+    "Softmax": lambda k: k.Softmax(axis=1),
+    "SpatialDropout1D": lambda k: k.SpatialDropout1D(0.3),
+    "TimeDistributed": lambda k: k.TimeDistributed(k.Dense(3, activation="relu")),
+    "UnitNormalization": lambda k: k.UnitNormalization(axis=1),
+    "UpSampling1D": lambda k: k.UpSampling1D(3),
+    "ZeroPadding1D": lambda k: k.ZeroPadding1D((0, 2)),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_layer_keeps_its_options(name: str, keras: Any, layers: Any, x: Any, rng: Any) -> None:
+    inputs = keras.Input((TIME, FEATURES))
+    check(keras.Model(inputs, OPTIONS[name](layers)(inputs)), x, rng=rng)
+
+
+@pytest.mark.parametrize("name", ["Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"])
+def test_a_merge(name: str, keras: Any, layers: Any, x: Any, rng: Any) -> None:
+    a, b = keras.Input((None, FEATURES)), keras.Input((None, FEATURES))
+    ours = check(keras.Model([a, b], getattr(layers, name)()([a, b])), x, x[::-1] + 1, rng=rng)
+    assert ours.inputs[0].shape[1] == ours.inputs[1].shape[1]  # the lengths have to agree
+
+
+def test_dot_and_repeat_vector(keras: Any, layers: Any, x: Any, rng: Any) -> None:
+    a = keras.Input((TIME, FEATURES))
+    repeated = layers.RepeatVector(2)(layers.GlobalAveragePooling1D()(a))
+    check(keras.Model(a, [layers.Dot(axes=2, normalize=True)([a, repeated]), repeated]), x, rng=rng)
+
+
+ATTENTION: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "Attention": lambda k, q, v: k.Attention(use_scale=True, score_mode="concat")([q, v]),
+    "Attention, three": lambda k, q, v: k.Attention()([q, v, v * 2.0], use_causal_mask=True),
+    "AdditiveAttention, scores": lambda k, q, v: k.AdditiveAttention()([q, v], return_attention_scores=True),
+    "MultiHeadAttention": lambda k, q, v: k.MultiHeadAttention(2, 3, output_shape=7)(q, v),
+    "MultiHeadAttention by name": lambda k, q, v: k.MultiHeadAttention(2, 3, sliding_window=2, use_bias=False)(
+        query=q, value=v, key=v * 2.0, use_causal_mask=True, return_attention_scores=True
+    ),
+    "GroupQueryAttention": lambda k, q, v: k.GroupQueryAttention(3, 4, 2)(q, v, use_causal_mask=True),
+}
+
+
+@pytest.mark.parametrize("name", ATTENTION)
+def test_attention_between_sequences_of_different_lengths(name: str, keras: Any, layers: Any, x: Any, rng: Any) -> None:
+    q, v = keras.Input((None, FEATURES)), keras.Input((None, FEATURES))
+    ours = check(keras.Model([q, v], ATTENTION[name](layers, q, v)), x[:, :4], x, rng=rng)
+    assert ours.inputs[0].shape[1] != ours.inputs[1].shape[1]
+
+
+def test_an_attention_mask_of_the_user(keras: Any, layers: Any, x: Any, rng: Any) -> None:
+    q, m = keras.Input((TIME, FEATURES)), keras.Input((TIME, TIME), dtype="bool")
+    model = keras.Model([q, m], layers.MultiHeadAttention(2, 3)(q, q, attention_mask=m))
+    check(model, x, jnp.asarray(rng.random((BATCH, TIME, TIME)) < 0.7) | jnp.eye(TIME, dtype=bool), rng=rng)
+
+
+def test_an_initial_state(keras: Any, layers: Any, x: Any, rng: Any) -> None:
+    a, b = keras.Input((None, FEATURES)), keras.Input((None, FEATURES))
+    _, *state = layers.LSTM(3, return_state=True)(a)
+    decoded = layers.LSTM(3, return_sequences=True)(b, initial_state=state)
+    check(keras.Model([a, b], layers.Dense(2)(decoded)), x, x[:, :4], rng=rng)
+
+
+def test_masks_that_keras_fills_in_are_found_by_jmask(
+    keras: Any, layers: Any, ids: Any, rng: Any, tmp_path: Any
+) -> None:
+    inputs = keras.Input((None,))  # floats, as is the default
+    h = layers.Embedding(9, 4, mask_zero=True)(inputs)
+    model = keras.Model(inputs, layers.LSTM(3)(layers.Dense(4)(h)))
+    model.save(tmp_path / "model.keras")
+    for source in (model, keras.saving.load_model(tmp_path / "model.keras")):
+        ours = check(source, ids.at[:, 4:].set(0), rng=rng)
+        assert [call.way for call in ours.calls] == [("made",), ("passed",), ("used",)]
+        assert "mask" not in ours.calls[-1].named
+
+
+def test_a_mask_that_the_user_gives_is_given(keras: Any, layers: Any, x: Any, rng: Any) -> None:
+    a, mask = keras.Input((TIME, FEATURES)), keras.Input((TIME,), dtype="bool")
+    model = keras.Model([a, mask], layers.GRU(3)(a, mask=mask))
+    check(model, x, jnp.arange(TIME) < jnp.array([[6], [2], [4]]), rng=rng)
+
+
+def test_operators_and_functions_between_layers(keras: Any, layers: Any, x: Any, rng: Any) -> None:
+    a = keras.Input((TIME, FEATURES))
+    h = layers.Dense(FEATURES)(a)
+    y = keras.ops.tanh(1.0 - h / 2.0) * a + (-h) ** 2 - keras.ops.relu(h)
+    check(keras.Model(a, {"cut": y[:, 1:-1], "last": abs(y)[:, -1], "large": y > 0.5}), x, rng=rng)
+
+
+def test_shared_layers_share_their_parameters(keras: Any, layers: Any, x: Any, rng: Any) -> None:
+    a, shared = keras.Input((None, FEATURES)), layers.Dense(FEATURES)
+    ours = check(keras.Model(a, shared(shared(a))), x, rng=rng)
+    assert list(ours.init(jax.random.key(0))) == ["dense"]
+    twice = layers.Dense(FEATURES)
+    ours = check(keras.Sequential([keras.Input((None, FEATURES)), twice, layers.ReLU(), twice]), x, rng=rng)
+    assert len(ours.layers) == 4
+    assert len(ours.named_layers) == 2
+
+
+def test_models_inside_models(keras: Any, layers: Any, ids: Any, rng: Any) -> None:
+    inner = keras.Input((None, 4))
+    block = keras.Model(inner, layers.Add()([inner, layers.BatchNormalization()(layers.Dense(4)(inner))]), name="block")
+    encoder = keras.Sequential([layers.Embedding(9, 4, mask_zero=True), block, block, layers.LSTM(3)], name="encoder")
+    left, right = keras.Input((None,), name="left"), keras.Input((None,), name="right")
+    model = keras.Model({"left": left, "right": right}, [encoder(left), encoder(right)])
+    draw_weights(model, rng)
+    ours, params, state = jm.from_keras(model)
+    given = {"left": ids, "right": ids[:, ::-1][:, :4]}
+    outputs, _ = ours.apply_with_state(params, state, given)
+    jax.tree.map(assert_close, outputs, model(given))
+    assert sorted(params["encoder"]) == ["block", "embedding", "lstm"]
+    assert sorted(state["encoder"]["block"]) == ["batch_normalization"]
+
+
+def test_time_distributed_over_a_model(keras: Any, layers: Any, rng: Any) -> None:
+    words = keras.Sequential([keras.Input((5,)), layers.Embedding(9, 4, mask_zero=True), layers.LSTM(3)])
+    documents = keras.Input((None, 5))
+    model = keras.Model(documents, layers.GRU(2)(layers.TimeDistributed(words)(documents)))
+    check(model, jnp.asarray(rng.integers(1, 9, (2, 3, 5)), "int32"), rng=rng)
+
+
+def test_a_sequential_that_was_built_by_a_call(keras: Any, layers: Any, ids: Any, rng: Any, tmp_path: Any) -> None:
+    model = keras.Sequential([layers.Embedding(9, 4, mask_zero=True), layers.LSTM(3), layers.Dense(2)])
+    model(ids)
+    ours = check(model, ids, rng=rng)
+    assert [node.dtype for node in ours.layers[:1]] == [jnp.int32]
+    model.save(tmp_path / "model.keras")
+    again, params, state = jm.from_keras(str(tmp_path / "model.keras"))
+    assert_close(again.apply(params, ids), model(ids))
+    assert state == {}
+
+
+def test_a_single_layer(keras: Any, layers: Any, x: Any) -> None:
+    layer = layers.LSTM(3)
+    expected = layer(x)
+    ours, params, state = jm.from_keras(layer)
+    assert isinstance(ours, jm.layers.LSTM)
+    assert_close(ours.apply(params, x), expected)
+    assert state == {}
+
+
+def test_the_model_is_pure_jax_from_then_on(keras: Any, layers: Any, ids: Any, rng: Any) -> None:
+    model = keras.Sequential([layers.Embedding(9, 4, mask_zero=True), layers.Dense(2, activation="softmax")])
+    model(ids)
+    ours, params, _ = jm.from_keras(model)
+    again = jm.from_config(ours.to_config())
+    assert_close(jax.jit(again.apply)(params, ids).values, model(ids))
+    fresh = again.init(jax.random.key(0))
+    assert jax.tree.map(jnp.shape, fresh) == jax.tree.map(jnp.shape, params)
+
+
+def test_initialisers_are_carried(keras: Any, layers: Any) -> None:
+    by_name = {"glorot_normal": "glorot_normal", "random_normal": "normal", "ones": "ones"}
+    for theirs, name in by_name.items():
+        layer = layers.Dense(300, kernel_initializer=theirs)
+        layer.build((None, 200))
+        assert jm.from_keras(layer).model.kernel_initializer == name
+    initializers = keras.initializers
+    for theirs in (
+        initializers.Constant(0.3),
+        initializers.Orthogonal(gain=2.0),
+        initializers.RandomNormal(stddev=0.2),
+        initializers.TruncatedNormal(stddev=0.2),
+        initializers.VarianceScaling(2.0, "fan_out", "uniform"),
+    ):
+        layer = layers.Dense(300, kernel_initializer=theirs)
+        layer.build((None, 200))
+        ours = jm.from_keras(layer).model
+        drawn = np.asarray(ours.init(jax.random.key(0), jnp.zeros((1, 200)))["kernel"])
+        expected = np.asarray(theirs((200, 300)))
+        np.testing.assert_allclose([drawn.mean(), drawn.std()], [expected.mean(), expected.std()], atol=0.003)
+
+
+def test_an_initialiser_without_a_peer_refuses_only_to_draw(keras: Any, layers: Any, x: Any) -> None:
+    layer = layers.Dense(FEATURES, kernel_initializer=keras.initializers.IdentityInitializer(gain=2.0))
+    expected = layer(x)
+    ours, params, _ = jm.from_keras(layer)
+    assert_close(ours.apply(params, x), expected)
+    with pytest.raises(ValueError, match="no initialiser 'Identity"):
+        ours.init(jax.random.key(0), x)
+
+
+def test_a_frozen_layer_is_mentioned(keras: Any, layers: Any, x: Any) -> None:
+    layer = layers.Dense(2, name="head", trainable=False)
+    layer(x)
+    with pytest.warns(UserWarning, match="^head: is frozen in Keras"):
+        jm.from_keras(layer)
+
+
+def test_custom_layers(keras: Any, layers: Any, x: Any, rng: Any) -> None:
+    class Scale(layers.Layer):
+        def build(self, shape: Any) -> None:
+            self.factor = self.add_weight(shape=shape[-1:], name="factor")
+
+        def call(self, inputs: Any) -> Any:
+            return inputs * self.factor
+
+    class OurScale(jm.Layer):
+        supports_masking = True
+
+        def init(self, key: Any, inputs: Any) -> Any:
+            return {"factor": jnp.ones(inputs.shape[-1:])}
+
+        def call(self, params: Any, inputs: Any) -> Any:
+            return inputs * params["factor"]
+
+    model = keras.Sequential([keras.Input((None, FEATURES)), Scale(name="scale"), layers.Dense(2)], name="mine")
+    with pytest.raises(ValueError, match=r"^mine/scale: cannot be carried from Keras: jmask has no layer `Scale`"):
+        jm.from_keras(model)
+    rule = {Scale: lambda layer: (OurScale(name=layer.name), {"factor": jnp.asarray(layer.factor)})}
+    check(model, x, rng=rng, custom=rule)
