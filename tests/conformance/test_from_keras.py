@@ -1,6 +1,8 @@
 """`jm.from_keras`: each layer with other options than its defaults, calls with other arguments, files, refusals."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -214,6 +216,14 @@ def test_a_sequential_that_was_built_by_a_call(keras: Any, layers: Any, ids: Any
     again, params, state = jm.from_keras(str(tmp_path / "model.keras"))
     assert_close(again.apply(params, ids), model(ids))
     assert state == {}
+
+
+def test_the_example_of_the_readme(keras: Any) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```py\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE)
+    names = {"jm": jm}
+    exec(example, names)
+    assert sorted(names["params"]) == ["embedding", "lstm"]
 
 
 def test_a_single_layer(keras: Any, layers: Any, x: Any) -> None:
