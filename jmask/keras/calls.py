@@ -154,31 +154,24 @@ def _is_automatic(mask: Any, inputs: Any) -> bool:
     """Whether Keras has filled in these masks itself: those that the inputs carry."""
     masks, values = leaves(mask), leaves(inputs)
     return len(masks) == len(values) and all(
-        m is None or _same_tensor(m, getattr(x, "_keras_mask", None)) for m, x in zip(masks, values, strict=True)
+        m is None or _are_same(m, getattr(x, "_keras_mask", None)) for m, x in zip(masks, values, strict=True)
     )
 
 
-def _same_tensor(one: Any, other: Any) -> bool:
-    """Whether two tensors come of the same operations on the same tensors; a loaded graph has masks twice."""
-    if one is other or not (is_tensor(one) and is_tensor(other)):
-        return one is other or (not is_tensor(one) and not is_tensor(other) and _equal(one, other))
+def _are_same(one: Any, other: Any) -> bool:
+    """Whether two arguments are equal: tensors if they come of the same operations on the same tensors.
+
+    A graph that was loaded from a file has every mask twice: as it was saved, and as its layers have made it anew.
+    """
+    if not (is_tensor(one) and is_tensor(other)):
+        return type(one) is type(other) and bool(one == other)
     a, b = one._keras_history, other._keras_history
     if a.operation is b.operation:
         return (a.node_index, a.tensor_index) == (b.node_index, b.tensor_index)
     if is_layer(a.operation) or type(a.operation) is not type(b.operation):
         return False
-    return _same_arguments(_node_of(a), _node_of(b), _same_tensor)
-
-
-def _same_arguments(one: Any, other: Any, same: Callable[[Any, Any], bool]) -> bool:
-    a = leaves((one.arguments.args, one.arguments.kwargs))
-    b = leaves((other.arguments.args, other.arguments.kwargs))
-    return len(a) == len(b) and all(map(same, a, b))
-
-
-def _equal(one: Any, other: Any) -> bool:
-    return type(one) is type(other) and bool(one == other)
-
-
-def _node_of(history: Any) -> Any:
-    return history.operation._inbound_nodes[history.node_index]
+    given, others = (
+        leaves((node.arguments.args, node.arguments.kwargs))
+        for node in (history.operation._inbound_nodes[history.node_index] for history in (a, b))
+    )
+    return len(given) == len(others) and all(map(_are_same, given, others))

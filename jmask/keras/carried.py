@@ -45,10 +45,10 @@ class Place:
         """Says that the layer cannot be carried.
 
         Args:
-            what: what jmask does not have.
+            what: what jmask does not have, or why it refuses.
             remedy: what to do about it.
         """
-        raise ValueError(f"{self.path}: cannot be carried from Keras: {what}.{remedy and f' {remedy}'}")
+        raise ValueError(f"{self.path}: cannot be carried from Keras: {what.rstrip('.')}.{remedy and f' {remedy}'}")
 
 
 def read(variable: Any) -> Any:

@@ -38,7 +38,10 @@ def _sequential(model: Any, place: Place) -> Carried:
     dtype = "int32" if _takes_ids(model) else None
     stack: list[Any] = [_input(tensor, name=tensor.name, dtype=dtype) for tensor in model.inputs]
     stack += [carried[id(layer)].model for layer in model.layers]
-    return Carried(Sequential(stack, name=model.name), *_by_name(carried.values()))
+    try:
+        return Carried(Sequential(stack, name=model.name), *_by_name(carried.values()))
+    except (TypeError, ValueError) as error:
+        place.refuse("; ".join([str(error), *getattr(error, "__notes__", ())]))
 
 
 def _by_name(carried: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -105,7 +108,7 @@ class _Graph:
         """Built with unknown sizes that differ from input to input; if they must be equal, with equal ones."""
         try:
             return self._build(shared_sizes=False)
-        except (TypeError, ValueError):
+        except ValueError:
             if len(self.inputs) < 2:
                 raise
         return self._build(shared_sizes=True)
@@ -135,9 +138,8 @@ class _Graph:
             function, arguments = read_operation(node, place)
             function = Activation(function) if isinstance(function, str) else function
             return function(*map(given, arguments))
-        except Exception as error:
-            error.add_note(f"{place.path}: while it was carried from Keras.")
-            raise
+        except (TypeError, ValueError) as error:
+            place.refuse(str(error))
 
 
 def _input(tensor: Any, *, name: str, suffix: str = "", dtype: Any = None) -> Node:

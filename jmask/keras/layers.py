@@ -12,17 +12,53 @@ from .carried import Carried, Place, read, weights_of
 from .options import with_options
 
 # Of one name and one set of options in both libraries, with their weights under the same names.
-SAME = (
-    *("Activation", "ActivityRegularization", "AdditiveAttention", "AlphaDropout", "Attention", "AveragePooling1D"),
-    *("Add", "Average", "BatchNormalization", "Concatenate", "Conv1D", "Conv1DTranspose", "Cropping1D", "Dense"),
-    *("DepthwiseConv1D", "Dot", "Dropout", "ELU", "EinsumDense", "Embedding", "Flatten", "GaussianDropout"),
-    *("GaussianNoise", "GlobalAveragePooling1D", "GlobalMaxPooling1D", "GroupNormalization", "Identity"),
-    *("LayerNormalization", "LeakyReLU", "Masking", "MaxPooling1D", "Maximum", "Minimum", "Multiply", "PReLU"),
-    *("Permute", "RMSNormalization", "ReLU", "RepeatVector", "Reshape", "SeparableConv1D", "Softmax"),
-    *("SpatialDropout1D", "Subtract", "UnitNormalization", "UpSampling1D", "ZeroPadding1D"),
-)
+SAME = [
+    "ActivityRegularization",
+    "Add",
+    "AdditiveAttention",
+    "AlphaDropout",
+    "Attention",
+    "Average",
+    "AveragePooling1D",
+    "Concatenate",
+    "Conv1D",
+    "Conv1DTranspose",
+    "Cropping1D",
+    "Dense",
+    "DepthwiseConv1D",
+    "Dot",
+    "Dropout",
+    "ELU",
+    "EinsumDense",
+    "Embedding",
+    "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
+    "GlobalAveragePooling1D",
+    "GlobalMaxPooling1D",
+    "Identity",
+    "LeakyReLU",
+    "Masking",
+    "MaxPooling1D",
+    "Maximum",
+    "Minimum",
+    "Multiply",
+    "PReLU",
+    "Permute",
+    "ReLU",
+    "RepeatVector",
+    "Reshape",
+    "SeparableConv1D",
+    "SpatialDropout1D",
+    "Subtract",
+    "UnitNormalization",
+    "UpSampling1D",
+    "ZeroPadding1D",
+    "GRUCell",
+    "LSTMCell",
+    "SimpleRNNCell",
+]
 RECURRENT = ("SimpleRNN", "GRU", "LSTM", "ConvLSTM1D")
-CELLS = ("SimpleRNNCell", "GRUCell", "LSTMCell")
 HEADS = {"MultiHeadAttention": "MultiHeadAttention", "GroupedQueryAttention": "GroupQueryAttention"}
 OVER_LAST_AXIS = ("LayerNormalization", "RMSNormalization", "GroupNormalization")
 MOVING = ("moving_mean", "moving_variance")
@@ -43,6 +79,10 @@ def carry_layer(keras_layer: Any, place: Place, **call_options: Any) -> Carried:
         ValueError: a layer or an option that jmask does not have.
     """
     if type(keras_layer) in place.custom:
+        if call_options:
+            place.refuse(
+                f"its call has the options {call_options}", "Make them fields of the layer that `custom` gives."
+            )
         return Carried(*place.custom[type(keras_layer)](keras_layer), {})
     if not keras_layer.built:
         place.refuse("it has not been built, and has no weights yet", "Call the model once, or `build` it.")
@@ -185,8 +225,7 @@ def _mention_frozen(keras_layer: Any, place: Place) -> None:
 _carry_known: dict[str, Callable[..., Carried]] = {
     **dict.fromkeys(SAME, _same),
     **dict.fromkeys(OVER_LAST_AXIS, _over_last_axis),
-    **dict.fromkeys((*RECURRENT,), _recurrent),
-    **dict.fromkeys(CELLS, _same),
+    **dict.fromkeys(RECURRENT, _recurrent),
     **dict.fromkeys(HEADS, _heads),
     "Activation": _activation,
     "BatchNormalization": _batch_normalization,

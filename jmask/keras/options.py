@@ -69,7 +69,10 @@ def with_options(cls: type[L], keras_layer: Any, place: Place, *, without: str |
             fields[name] = convert(name, value, place, over_features=not hasattr(cls, "step"))
         elif not is_off(name, value):
             refuse_option(place, name, value)
-    return cls(**(fields | given))
+    try:
+        return cls(**(fields | given))
+    except (TypeError, ValueError) as error:
+        place.refuse(str(error))
 
 
 def convert(name: str, value: Any, place: Place, *, over_features: bool) -> Any:
@@ -111,11 +114,11 @@ def check_dtype(keras_layer: Any, place: Place) -> None:
 
 def activation(value: Any, place: Place, name: str, *, over_features: bool) -> Any:
     """An activation of Keras by its name; softmax as a function over the features."""
-    if value is None or value in ACTIVATIONS:
-        return None if value == "linear" else value
-    if over_features and value in OVER_FEATURES:
-        return OVER_FEATURES[value]
     shown = value["class_name"] if isinstance(value, dict) else value
+    if value is None or shown in ACTIVATIONS:
+        return None if value == "linear" else shown
+    if over_features and shown in OVER_FEATURES:
+        return OVER_FEATURES[shown]
     place.refuse(f"`{name}={shown!r}`, of which jmask has no elementwise function", "Make it a layer of its own.")
 
 
