@@ -36,12 +36,20 @@ def _sequential(model: Any, place: Place) -> Carried:
         place.refuse("it has not been built, and has no weights yet", "Call the model once, or `build` it.")
     carried = {id(layer): carry(layer, place.below(layer.name)) for layer in model.layers}
     dtype = "int32" if _takes_ids(model) else None
-    stack: list[Any] = [_input(tensor, name=tensor.name, dtype=dtype) for tensor in model.inputs]
-    stack += [carried[id(layer)].model for layer in model.layers]
+    (inputs,) = (_input(tensor, name=tensor.name, dtype=dtype) for tensor in model.inputs)
+    x = inputs
+    for layer in model.layers:
+        x = _call(place.below(layer.name), carried[id(layer)].model, x)
+    stack = [inputs, *(carried[id(layer)].model for layer in model.layers)]
+    return Carried(Sequential(stack, name=model.name), *_by_name(carried.values()))
+
+
+def _call(place: Place, function: Callable[..., Any], *inputs: Any, **named: Any) -> Any:
+    """Calls a layer on nodes; what it does not take is refused with its path."""
     try:
-        return Carried(Sequential(stack, name=model.name), *_by_name(carried.values()))
+        return function(*inputs, **named)
     except (TypeError, ValueError) as error:
-        place.refuse("; ".join([str(error), *getattr(error, "__notes__", ())]))
+        place.refuse(str(error))
 
 
 def _by_name(carried: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -131,15 +139,12 @@ class _Graph:
     def _call(self, node: Any, given: Callable[[Any], Any]) -> Any:
         """The nodes of jmask that a call makes."""
         call, place = self.calls[id(node)], self._place(node.operation)
-        try:
-            if id(node.operation) in self.layers:
-                layer = self.layers[id(node.operation)].model
-                return layer(given(call.inputs), **{name: given(tree) for name, tree in call.named.items()})
-            function, arguments = read_operation(node, place)
-            function = Activation(function) if isinstance(function, str) else function
-            return function(*map(given, arguments))
-        except (TypeError, ValueError) as error:
-            place.refuse(str(error))
+        if id(node.operation) in self.layers:
+            layer, named = self.layers[id(node.operation)].model, {k: given(tree) for k, tree in call.named.items()}
+            return _call(place, layer, given(call.inputs), **named)
+        function, arguments = read_operation(node, place)
+        function = Activation(function) if isinstance(function, str) else function
+        return _call(place, function, *map(given, arguments))
 
 
 def _input(tensor: Any, *, name: str, suffix: str = "", dtype: Any = None) -> Node:

@@ -91,5 +91,5 @@ def test_what_jmask_refuses_is_refused_with_the_path(keras: Any, layers: Any) ->
     with pytest.raises(ValueError, match=r"^m/flatten: cannot be carried from Keras: `flatten` would join"):
         jm.from_keras(model)
     model = keras.Sequential([inputs, layers.Masking(), layers.Flatten()], name="m")
-    with pytest.raises(ValueError, match=r"^m: cannot be carried from Keras: `flatten` would join.*calling Flatten"):
+    with pytest.raises(ValueError, match=r"^m/flatten_1: cannot be carried from Keras: `flatten` would join"):
         jm.from_keras(model)
