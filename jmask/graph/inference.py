@@ -8,8 +8,9 @@ import jax.numpy as jnp
 
 from ..errors import MaskDroppedError, observe_drops
 from ..layers.arguments import is_masked, is_none, signature_of
-from ..layers.base import Layer, run, uses_mask
+from ..layers.base import Layer, run
 from ..layers.initialise import Slot
+from ..layers.outputs import uses_mask
 from ..masked import Masked
 from .dimensions import is_symbolic, probe
 from .node import Call, MaskEdge, Node, nodes_in

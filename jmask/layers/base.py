@@ -10,8 +10,9 @@ from jax.core import Tracer
 
 from ..masked import mask_of
 from . import masks, path, state
-from .arguments import Arguments, bind, fill_by_name, is_masked, is_none, signature_of
+from .arguments import bind, fill_by_name, is_masked, is_none
 from .initialise import Slot, collect
+from .outputs import with_masks
 
 
 @dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(dataclasses.field,))
@@ -254,43 +255,9 @@ def run(
         if passes == "auto":
             call = functools.partial(layer.call, params)
             passes = not layer.changes_mask and masks.are_kept(call, arguments, filled)
-        return _with_masks(layer, arguments, passed, outputs, options, passes=passes)
-
-
-def _with_masks(
-    layer: Layer, arguments: Arguments, guarded: Arguments, outputs: Any, options: dict[str, Any], *, passes: bool
-) -> Any:
-    """The outputs with the masks that the layer gives them."""
-    if layer.changes_mask:
-        out_masks, asked = _computed_masks(layer, arguments, guarded, options)
-        lost = [name for name in arguments.masked if name not in asked]
-        masks.report_loss(lost, f"neither `call` nor `compute_mask` of `{type(layer).__name__}` asks for it")
-        return masks.attach(outputs, out_masks, arguments)
-    if passes:
-        return masks.attach(outputs, masks.pass_masks(arguments, outputs), arguments)
-    if not any(map(is_masked, jax.tree.leaves(outputs, is_leaf=is_masked))):
-        does = "uses it, but does not say what becomes of it" if uses_mask(layer) else "does not say what becomes of it"
-        if layer.supports_masking == "auto":
-            does = "cannot be proved to treat every step alone (`jm.explain` shows where it mixes them)"
-        reason = f"`{type(layer).__name__}` {does}"
-        masks.report_loss(list(arguments.masked), reason, is_composite=bool(sublayers(layer)))
-    return outputs
-
-
-def _computed_masks(
-    layer: Layer, arguments: Arguments, guarded: Arguments, options: dict[str, Any]
-) -> tuple[Any, set[str]]:
-    """What `compute_mask` returns, and the arguments whose masks it or `call` has asked for."""
-    signature = signature_of(type(layer).compute_mask, type(layer).call)
-    bound = guarded.bound_to(signature)
-    filled = fill_by_name(signature, arguments, options)
-    asked = {
-        name
-        for name in arguments.masked
-        for s in (signature, arguments.signature)
-        if s.asks_for_mask_of(name, first=name == arguments.first)
-    }
-    return layer.compute_mask(*bound.args, **bound.kwargs, **filled), asked
+        return with_masks(
+            layer, arguments, passed, outputs, options, passes=passes, is_composite=bool(sublayers(layer))
+        )
 
 
 def _masks_of_outputs(layer: Layer, inputs: Any, mask: Any) -> Any:
@@ -303,14 +270,6 @@ def _masks_of_outputs(layer: Layer, inputs: Any, mask: Any) -> Any:
         return jax.tree.map(mask_of, outputs, is_leaf=is_masked)
 
     return masks_of(jax.random.key(0), inputs, mask)
-
-
-def uses_mask(layer: Layer) -> bool:
-    """Whether the layer's outputs at real steps depend on the mask, for the summary."""
-    if layer.uses_mask is not None:
-        return layer.uses_mask
-    signature = signature_of(type(layer).call)
-    return layer.takes_masked or "mask" in signature.filled or bool(signature.masks)
 
 
 def sublayers(layer: Layer) -> list[Layer]:
