@@ -204,6 +204,7 @@ KEEPS = {
     "MaxPooling1D": (lambda x: jm.layers.MaxPooling1D(1)(x), lambda s: s),
     "Activation": (lambda x: jm.layers.Activation("relu")(x), lambda s: np.maximum(s, 0)),
     "Dropout": (lambda x: jm.layers.Dropout(0.5)(x), lambda s: s),
+    "ActivityRegularization": (lambda x: jm.layers.ActivityRegularization(l1=0.5)(x), lambda s: s),
     "Add": (lambda x: jm.layers.Add()([x, x]), lambda s: s + s),
     "Multiply": (lambda x: jm.layers.Multiply()([x, x]), np.square),
     "Permute": (lambda x: jm.layers.Permute((1, 3, 2))(x[..., None])[..., 0, :], lambda s: s),

@@ -78,6 +78,7 @@ class Decay(jm.Layer):
 
 LAYERS = {
     "Activation": (jm.layers.Activation("gelu"), SEQUENCE),
+    "ActivityRegularization": (jm.layers.ActivityRegularization(l1=0.5), SEQUENCE),
     "Add": (jm.layers.Add(), [SEQUENCE, SEQUENCE]),
     "BatchNormalization": (jm.layers.BatchNormalization(), SEQUENCE),
     "Average": (jm.layers.Average(merge="union"), [SEQUENCE, SEQUENCE]),

@@ -6,6 +6,7 @@ from .activations import LeakyReLU as LeakyReLU
 from .activations import PReLU as PReLU
 from .activations import ReLU as ReLU
 from .activations import Softmax as Softmax
+from .activity_regularization import ActivityRegularization as ActivityRegularization
 from .attention import AdditiveAttention as AdditiveAttention
 from .attention import Attention as Attention
 from .base import Layer as Layer

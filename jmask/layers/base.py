@@ -30,7 +30,10 @@ class Layer:
       `params["w"] * jnp.log(jnp.where(mask[..., None], inputs, 1))`.
     - `init(self, key, *inputs)`: the parameters, a nested dict. Without it a layer has none of its own; a layer with
       layers in its fields, which calls them as `self.lstm.apply(params["lstm"], x)`, gets theirs under these names.
-    - `init_state(self, *inputs)`: for a `call` with a `state`, the statistics at first (see `apply_with_state`).
+    - `init_state(self, *inputs)`: for a `call` with a `state`, the statistics at first (see `apply_with_state`). With
+      `fresh_state = True` every call of `apply_with_state` begins with these: what the layer returns is of this call
+      alone, such as a penalty to be added to the loss (`{"penalty": ...}`, see `jm.losses.penalties`). Outside
+      training such a layer also runs without state.
     - what becomes of the mask: nothing (it is dropped, with a warning), `supports_masking = True` (every step is
       treated alone, so outputs have the masks of the inputs), `supports_masking = "auto"` (the same where that can be
       proved of `call`, see `jm.explain`, and nothing else), or `compute_mask`.
@@ -58,6 +61,7 @@ class Layer:
     supports_masking: ClassVar[bool | Literal["auto"]] = False
     supports_segments: ClassVar[bool] = False
     takes_masked: ClassVar[bool] = False
+    fresh_state: ClassVar[bool] = False
     uses_mask: ClassVar[Any] = None
 
     name: str | None = dataclasses.field(default=None, kw_only=True)
@@ -151,7 +155,7 @@ class Layer:
         return run(self, self.name or self.default_name, params, inputs, named, mask, training, key)
 
     def init_state(self, *inputs: Any, **_: Any) -> Any:
-        """Makes the running statistics, such as those of `jm.layers.BatchNormalization`.
+        """Makes the state: running statistics, such as those of `jm.layers.BatchNormalization`, and penalties.
 
         Args:
             *inputs: arrays, `Masked` or `jax.ShapeDtypeStruct` in the places of the inputs of `call`.
@@ -171,7 +175,7 @@ class Layer:
         key: Any = None,
         **named: Any,
     ) -> tuple[Any, Any]:
-        """`apply` for layers with running statistics.
+        """`apply` for layers with a state: with running statistics, or with penalties.
 
         Args:
             params: what `init` made.
@@ -183,7 +187,7 @@ class Layer:
             **named: as for `apply`.
 
         Returns:
-            The outputs, and the statistics after the call: other ones only in training.
+            The outputs, and the state after the call: other statistics only in training; penalties are of this call.
 
         Raises:
             ValueError: statistics that lack those of a layer; and as `apply` raises.
@@ -243,12 +247,12 @@ def run(
         options = {"training": training, "key": key}
         has_state = "state" in arguments.signature.filled
         if has_state:
-            options["state"] = state.read(layer, arguments.bound.args)
+            options["state"] = state.read(layer, arguments.bound.args, training=training)
         filled = fill_by_name(arguments.signature, arguments, options)
         outputs = layer.call(params, *passed.bound.args, **passed.bound.kwargs, **filled)
         if has_state:
             outputs, statistics = outputs
-            state.write(layer, statistics)
+            state.write(statistics)
         if layer.takes_masked:
             return outputs
         passes = layer.supports_masking

@@ -50,6 +50,7 @@ class Options2(NamedTuple):
 
 LAYERS = {
     "Activation": (L.Activation(double), (X,)),
+    "ActivityRegularization": (L.ActivityRegularization(l1=0.5, l2=0.25), (X,)),
     "Add": (L.Add(merge="union"), ([X, sequences(seed=1)],)),
     "Average": (L.Average(merge="union"), ([X, sequences(seed=1)],)),
     "AlphaDropout": (L.AlphaDropout(0.25), (X,)),
