@@ -104,6 +104,7 @@ TABLE: dict[str, list[tuple[Any, ...]]] = {
         (L.GroupQueryAttention(4, 4, 2), X, CONTEXT),
         (L.PositionEmbedding(100), X),
         (L.SinePositionEncoding(), X),
+        (L.RotaryEmbedding(), X),
     ],
 }
 WORDS = {

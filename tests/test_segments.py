@@ -190,6 +190,7 @@ KEEPS = {
     "dropout": (lambda x: jm.ops.dropout(x, 1.0, jax.random.key(0)), np.zeros_like),
     "positions": (lambda x: jm.ops.positions(x), lambda s: np.arange(len(s))),
     "rotary": (lambda x: jm.ops.rotary(x), rotated),
+    "RotaryEmbedding": (lambda x: jm.layers.RotaryEmbedding(interleaved=True)(x), rotated),
     "attention": (lambda x: jm.layers.Attention(use_causal_mask=True).apply({}, x, x), luong_attention),
     "concatenate": (lambda x: jm.ops.concatenate([x, x * 2]), lambda s: np.concatenate([s, 2 * s], -1)),
     "add": (lambda x: jm.ops.add([x, x * 2, jnp.ones((1, 1, 2))]), lambda s: 3 * s + 1),
