@@ -39,7 +39,8 @@ class Layer:
       proved of `call`, see `jm.explain`, and nothing else), or `compute_mask`.
 
     `uses_mask` tells a model's summary whether the outputs at real steps depend on the mask; it affects nothing else.
-    Left at None, a layer uses it if its `call` sees it.
+    It is a bool, or a method that makes one of the inputs, so far as they are known. Left at None, a layer uses the
+    mask if its `call` sees it.
 
     With `takes_masked = True` the inputs arrive as they are, `Masked` or arrays, and `call` answers itself for the
     masks of its outputs by returning `Masked`. The same may be done leaf by leaf in any `call`. A layer made of layers

@@ -64,9 +64,10 @@ def _computed_masks(
     return layer.compute_mask(*bound.args, **bound.kwargs, **filled), asked
 
 
-def uses_mask(layer: Any) -> bool:
-    """Whether the layer's outputs at real steps depend on the mask, for the summary."""
-    if layer.uses_mask is not None:
-        return layer.uses_mask
+def uses_mask(layer: Any, *inputs: Any) -> bool:
+    """Whether the layer's outputs at real steps depend on the mask, for the summary; inputs where they are known."""
+    found = layer.uses_mask
+    if found is not None:
+        return bool(found(*inputs) if callable(found) else found)
     signature = signature_of(type(layer).call)
     return layer.takes_masked or "mask" in signature.filled or bool(signature.masks)

@@ -56,6 +56,11 @@ class States:
             )
         return found
 
+    @property
+    def statistics(self) -> list[Any]:
+        """The initial running statistics of the layers in `made`; what is of one call alone is none."""
+        return [owner.init_state(*specs) for owner, specs in self.made.values() if not owner.fresh_state]
+
     def write(self, statistics: Any) -> None:
         """Replaces the statistics of the layer at the current path."""
         if not self.makes:
