@@ -19,7 +19,8 @@ class ActivityRegularization(Layer):
     call of `apply_with_state` begins at 0, and a layer that is called twice in it has the sum of both. `apply` cannot
     return a penalty, and is refused in training.
 
-    Inputs: any array with a mask or without. Outputs: the same. An empty row adds nothing and passes no gradient.
+    Inputs: any array with a mask or without. Outputs: the same. An empty row adds nothing and passes no gradient. Like
+    all that counts a batch it belongs outside of `jm.layers.TimeDistributed`, in which each step is a row.
 
     Attributes:
         l1: factor of the absolute values, 0 or more.
