@@ -47,6 +47,7 @@ TABLE: dict[str, list[tuple[Any, ...]]] = {
         (L.GaussianDropout(0.5), X),
         (L.GaussianNoise(0.5), X),
         (L.AlphaDropout(0.5), X),
+        (L.ActivityRegularization(l1=0.01), X),
     ],
     "Normalisation": [
         (L.LayerNormalization(), X),
@@ -103,6 +104,7 @@ TABLE: dict[str, list[tuple[Any, ...]]] = {
         (L.GroupQueryAttention(4, 4, 2), X, CONTEXT),
         (L.PositionEmbedding(100), X),
         (L.SinePositionEncoding(), X),
+        (L.RotaryEmbedding(), X),
     ],
 }
 WORDS = {

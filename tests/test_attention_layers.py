@@ -47,6 +47,34 @@ def test_parameters_of_multi_head_attention(x, getkey):
     assert all((p == 1).all() and p.dtype == "bfloat16" for p in jax.tree.leaves(made))
 
 
+def test_parameters_of_a_gate(x, getkey):
+    params = L.MultiHeadAttention(2, 3, value_dim=5, use_gate=True).init(getkey(), x, x)
+    assert shapes(params.pop("gate")) == {"kernel": (4, 2, 5), "bias": (2, 5)}
+    assert shapes(params) == shapes(L.MultiHeadAttention(2, 3, value_dim=5).init(getkey(), x, x))
+    params = L.GroupQueryAttention(3, 4, 2, use_gate=True, use_bias=False).init(getkey(), x, x)
+    assert shapes(params["gate"]) == {"kernel": (4, 4, 3)}
+
+
+def test_a_gate_is_of_the_heads_and_leaves_the_weights(x, y, getkey):
+    layer = L.MultiHeadAttention(2, 3, use_gate=True, return_attention_scores=True)
+    params = layer.init(getkey(), x, y)
+    closed = {**params, "gate": {"kernel": jnp.zeros((4, 2, 3)), "bias": jnp.full((2, 3), -100.0)}}
+    half = {**params, "gate": {"kernel": jnp.zeros((4, 2, 3)), "bias": jnp.zeros((2, 3))}}
+    (nothing, _), (halved, weights) = layer.apply(closed, x, y), layer.apply(half, x, y)
+    del params["gate"]
+    whole, expected = layer.apply(params, x, y)
+    assert_close(nothing.fill(0), jnp.zeros((3, 5, 4)))
+    assert_close(halved.fill(0), whole.fill(0) / 2)
+    assert_close(weights, expected)
+
+
+def test_a_gate_that_does_not_fit_is_refused(x, getkey):
+    layer = L.MultiHeadAttention(2, 3, use_gate=True)
+    params = layer.init(getkey(), x, x)
+    with pytest.raises(ValueError, match=r"the kernel of `gate` has shape \(7, 2, 3\), .* received values \(3, 5, 4\)"):
+        layer.apply({**params, "gate": {"kernel": jnp.ones((7, 2, 3))}}, x, x)
+
+
 def test_parameters_of_grouped_queries(x, getkey):
     params = L.GroupQueryAttention(3, 4, 2, bias_initializer="ones").init(getkey(), x, x)
     assert shapes(params) == {
@@ -204,6 +232,7 @@ def test_a_key_by_name_on_nodes_is_refused():
         (lambda: L.GroupQueryAttention(3, 4, 3), "a multiple of `num_key_value_heads`; received 4 and 3"),
         (lambda: L.PositionEmbedding(0), "`max_length` of `PositionEmbedding` is a positive integer; received 0"),
         (lambda: L.SinePositionEncoding(max_wavelength=0.0), "`max_wavelength` of .* must be positive; received 0.0"),
+        (lambda: L.RotaryEmbedding(max_wavelength=-1.0), "`max_wavelength` of `RotaryEmbedding` .*; received -1.0"),
     ],
 )
 def test_options_are_refused(make, message):

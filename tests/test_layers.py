@@ -479,6 +479,7 @@ HALF = {
     "GaussianDropout": lambda dtype: L.GaussianDropout(0.5),
     "GaussianNoise": lambda dtype: L.GaussianNoise(0.5),
     "AlphaDropout": lambda dtype: L.AlphaDropout(0.5),
+    "RotaryEmbedding": lambda dtype: L.RotaryEmbedding(),
     "RMSNormalization": lambda dtype: L.RMSNormalization(param_dtype=dtype),
     "UnitNormalization": lambda dtype: L.UnitNormalization(),
     "GroupNormalization": lambda dtype: L.GroupNormalization(2, param_dtype=dtype),

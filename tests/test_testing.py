@@ -78,6 +78,7 @@ class Decay(jm.Layer):
 
 LAYERS = {
     "Activation": (jm.layers.Activation("gelu"), SEQUENCE),
+    "ActivityRegularization": (jm.layers.ActivityRegularization(l1=0.5), SEQUENCE),
     "Add": (jm.layers.Add(), [SEQUENCE, SEQUENCE]),
     "BatchNormalization": (jm.layers.BatchNormalization(), SEQUENCE),
     "Average": (jm.layers.Average(merge="union"), [SEQUENCE, SEQUENCE]),
@@ -126,6 +127,7 @@ LAYERS = {
     "Reshape": (jm.layers.Reshape((-1, 6)), SEQUENCE),
     "PReLU": (jm.layers.PReLU(alpha_initializer="ones", shared_axes=1), SEQUENCE),
     "RMSNormalization": (jm.layers.RMSNormalization(), SEQUENCE),
+    "RotaryEmbedding": (jm.layers.RotaryEmbedding(), jm.Input((None, 2, 4))),
     "ReLU": (jm.layers.ReLU(1.0, negative_slope=0.5, threshold=0.25), SEQUENCE),
     "SeparableConv1D": (jm.layers.SeparableConv1D(2, 2), SEQUENCE),
     "SimpleRNN": (jm.layers.SimpleRNN(2, return_sequences=True, unroll=True), SEQUENCE),

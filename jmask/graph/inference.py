@@ -7,9 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from ..errors import MaskDroppedError, observe_drops
+from ..layers import state
 from ..layers.arguments import is_masked, is_none, signature_of
-from ..layers.base import Layer, run, uses_mask
+from ..layers.base import Layer, run
 from ..layers.initialise import Slot
+from ..layers.outputs import uses_mask
 from ..masked import Masked
 from .dimensions import is_symbolic, probe
 from .node import Call, MaskEdge, Node, nodes_in
@@ -39,7 +41,7 @@ def call_layer(layer: Layer, inputs: tuple[Any, ...], named: dict[str, Any]) -> 
         error.add_note(f"While calling {layer!r} on {called}.")
         raise
     way = ("dropped",) if drops else _way(layer, trace)
-    call = Call(layer, inputs, named, way, trace.params)
+    call = Call(layer, inputs, named, way, trace.params, trace.statistics)
     nodes = [
         Node(spec, edge, side, call, index=index)
         for index, (spec, edge, side) in enumerate(zip(specs, trace.edges, trace.sides, strict=True))
@@ -61,6 +63,8 @@ class _Trace:
         self.edges: list[MaskEdge | None] = []
         self.sides: list[Any] = []
         self.params: Any = None
+        self.statistics: Any = None
+        self.uses_mask = False
         self._same: list[int | None] = []
 
     def run(self) -> list[jax.ShapeDtypeStruct]:
@@ -99,12 +103,11 @@ class _Trace:
         return found
 
     def _infer(self, specs: list[Any]) -> list[Any]:
-        values, masks, params = jax.eval_shape(self._call, specs)
-        self.params = params
+        values, masks, self.params, self.statistics = jax.eval_shape(self._call, specs)
         return [*values, *masks]
 
-    def _call(self, arrays: list[Any]) -> tuple[list[Any], list[Any], Any]:
-        """Runs the layer on tracers. Returns values, new masks and parameters; notes which masks are old ones."""
+    def _call(self, arrays: list[Any]) -> tuple[list[Any], list[Any], Any, Any]:
+        """Runs the layer on tracers. Returns values, new masks, parameters and statistics; notes what masks do."""
         masks = dict(zip(map(id, self.in_edges), arrays[len(self.nodes) :], strict=True))
         made = {
             id(node): array if node.edge is None else Masked(array, masks[id(node.edge)], node.padding_side)
@@ -113,7 +116,9 @@ class _Trace:
         inputs, named = jax.tree.map(lambda leaf: made.get(id(leaf), leaf), self.tree)
         name, key = self.layer.name or self.layer.default_name, jax.random.key(0)
         slot = Slot(name, key)
-        outputs = run(self.layer, name, slot, inputs, *split_options(named), key)
+        self.uses_mask = uses_mask(self.layer, *inputs)
+        with state.running({}, makes=True) as states:
+            outputs = run(self.layer, name, slot, inputs, *split_options(named), key)
         leaves, self.structure = jax.tree.flatten(outputs, is_leaf=is_masked)
         known = [*(masks[id(edge)] for edge in self.in_edges), *(made[id(node)] for node in self.explicit)]
         self.sides, self._same, new = [], [], []
@@ -121,7 +126,7 @@ class _Trace:
             self.sides.append(leaf.padding_side if is_masked(leaf) else None)
             self._same.append(self._find(leaf, known, new))
         values = [jnp.asarray(leaf.values if is_masked(leaf) else leaf) for leaf in leaves]
-        return values, new, slot.params
+        return values, new, slot.params, states.statistics
 
     def _find(self, leaf: Any, known: list[Any], new: list[Any]) -> int | None:
         """The position of an output's mask among all masks; a mask not met before is added."""
@@ -142,7 +147,7 @@ def _way(layer: Layer, trace: _Trace) -> tuple[str, ...]:
     outgoing = {id(edge) for edge in trace.edges if edge is not None}
     if not incoming:
         return ("made",) if outgoing else ("ended",) if trace.in_edges else ()
-    used = ("used",) if uses_mask(layer) else ()
+    used = ("used",) if trace.uses_mask else ()
     if not outgoing:
         return used or ("ended",)
     if outgoing <= incoming:

@@ -6,9 +6,10 @@ from typing import Any
 
 import jax
 
-from ..layers.base import Layer, run, uses_mask
+from ..layers.base import Layer, run
 from ..layers.config import register
 from ..layers.initialise import collect
+from ..layers.outputs import uses_mask
 from .dimensions import at_some_size
 from .inference import split_options
 from .matching import match, names_of, restructure
@@ -106,7 +107,8 @@ class Model(Layer):
     @property
     def uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
         """Whether a layer does."""
-        return any(uses_mask(call.layer) for call in self.calls)
+        known = lambda leaf: leaf.abstract if isinstance(leaf, Node) else leaf  # noqa: E731
+        return any(uses_mask(call.layer, *jax.tree.map(known, call.inputs)) for call in self.calls)
 
     def init(self, key: Any, *inputs: Any) -> dict[str, Any]:
         """Parameters of all layers, `{"embedding": {...}, "lstm": {...}}`; layers without any are left out.

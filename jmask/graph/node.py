@@ -40,6 +40,7 @@ class Call:
         outputs: a nest of nodes; filled when the nodes have been made.
         way: what happened to the mask, of `made`, `passed`, `used`, `merged`, `changed`, `ended`, `dropped`.
         params: shapes of the layer's parameters.
+        statistics: shapes of its running statistics.
         serial: calls in the order of their making.
     """
 
@@ -48,6 +49,7 @@ class Call:
     named: dict[str, Any]
     way: tuple[str, ...]
     params: Any
+    statistics: Any
     outputs: list[Any] = dataclasses.field(default_factory=list)
     serial: int = dataclasses.field(default_factory=lambda: next(_serial))
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import jax
 
-from ..layers.base import Layer, run, uses_mask
+from ..layers.base import Layer, run
 from ..layers.config import register
 from ..layers.initialise import collect
+from ..layers.outputs import uses_mask
 from .matching import match
 from .model import Model
 from .names import assign_names

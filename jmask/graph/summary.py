@@ -29,6 +29,7 @@ class Row:
         sources: names of the layers and inputs that the call reads.
         way: what happens to the mask, e.g. `("used", "passed")`.
         depth: how many models the call is nested in.
+        num_statistics: number of running statistics, which are no parameters; 0 as for `num_params`.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Row:
     sources: tuple[str, ...]
     way: tuple[str, ...]
     depth: int = 0
+    num_statistics: Any = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +58,11 @@ class Summary:
     def num_params(self) -> Any:
         """Number of parameters of the model."""
         return sum(row.num_params for row in self.rows if row.depth == 0)
+
+    @property
+    def num_statistics(self) -> Any:
+        """Number of running statistics of the model."""
+        return sum(row.num_statistics for row in self.rows if row.depth == 0)
 
     def table(self) -> Table:
         """A table for `rich`, which fits it to the terminal."""
@@ -113,7 +120,7 @@ def _rows(model: Any, names: dict[int, str], prefix: str, expand_nested: bool, i
         names: names of its inputs, by the ids of the nodes.
         prefix: the path of the model.
         expand_nested: whether to list the calls inside nested models.
-        is_counted: whether the parameters have not been counted in an earlier row.
+        is_counted: whether the parameters and statistics have not been counted in an earlier row.
 
     Returns:
         The rows.
@@ -122,11 +129,11 @@ def _rows(model: Any, names: dict[int, str], prefix: str, expand_nested: bool, i
     for call in model.calls:
         name = prefix + model.names[id(call.layer)]
         is_shared = id(call.layer) in seen
-        num_params = sum(math.prod(p.shape) for p in jax.tree.leaves(call.params))
+        numbers = (_size(call.params), _size(call.statistics)) if is_counted and not is_shared else (0, 0)
         seen.add(id(call.layer))
         sources = [names[id(node)] for node in call.sources]
         names |= {id(node): name for node in nodes_in(call.outputs)}
-        rows.append(_row(call, name, 0 if is_shared or not is_counted else num_params, sources, prefix.count("/")))
+        rows.append(_row(call, name, numbers, sources, prefix.count("/")))
         inner = inside(call) if expand_nested else None
         if inner is not None:
             inner_names = dict(zip(map(id, nodes_in(inner.inputs)), sources, strict=False))
@@ -134,9 +141,15 @@ def _rows(model: Any, names: dict[int, str], prefix: str, expand_nested: bool, i
     return rows
 
 
-def _row(call: Call, name: str, num_params: Any, sources: list[str], depth: int) -> Row:
+def _row(call: Call, name: str, numbers: tuple[Any, Any], sources: list[str], depth: int) -> Row:
     shapes = tuple(shape_text(node.shape) for node in nodes_in(call.outputs))
-    return Row(name, type(call.layer).__name__, shapes, num_params, tuple(dict.fromkeys(sources)), call.way, depth)
+    kind, (num_params, num_statistics) = type(call.layer).__name__, numbers
+    return Row(name, kind, shapes, num_params, tuple(dict.fromkeys(sources)), call.way, depth, num_statistics)
+
+
+def _size(tree: Any) -> Any:
+    """How many numbers there are in a tree of shapes."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
 def _plain(table: Table) -> str:

@@ -6,6 +6,7 @@ from .activations import LeakyReLU as LeakyReLU
 from .activations import PReLU as PReLU
 from .activations import ReLU as ReLU
 from .activations import Softmax as Softmax
+from .activity_regularization import ActivityRegularization as ActivityRegularization
 from .attention import AdditiveAttention as AdditiveAttention
 from .attention import Attention as Attention
 from .base import Layer as Layer
@@ -45,6 +46,7 @@ from .pooling import GlobalAveragePooling1D as GlobalAveragePooling1D
 from .pooling import GlobalMaxPooling1D as GlobalMaxPooling1D
 from .pooling import MaxPooling1D as MaxPooling1D
 from .positions import PositionEmbedding as PositionEmbedding
+from .positions import RotaryEmbedding as RotaryEmbedding
 from .positions import SinePositionEncoding as SinePositionEncoding
 from .recurrent import RNN as RNN
 from .regularization import AlphaDropout as AlphaDropout

@@ -7,6 +7,7 @@ from typing import Any
 from .. import ops
 from ..masked import Masked
 from .base import Layer
+from .masks import reaches
 from .options import Activation as ActivationOption
 from .options import Initializer, activation, initializer
 
@@ -47,6 +48,10 @@ class Softmax(Layer):
     takes_masked = True
 
     axis: int = -1
+
+    def uses_mask(self, inputs: Any = None) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
+        """Along a masked axis it does."""
+        return reaches(self.axis, inputs)
 
     def call(self, params: Any, inputs: Any) -> Any:
         """The weights, masked as the inputs."""

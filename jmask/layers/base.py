@@ -10,8 +10,9 @@ from jax.core import Tracer
 
 from ..masked import mask_of
 from . import masks, path, state
-from .arguments import Arguments, bind, fill_by_name, is_masked, is_none, signature_of
+from .arguments import bind, fill_by_name, is_masked, is_none
 from .initialise import Slot, collect
+from .outputs import with_masks
 
 
 @dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(dataclasses.field,))
@@ -29,13 +30,17 @@ class Layer:
       `params["w"] * jnp.log(jnp.where(mask[..., None], inputs, 1))`.
     - `init(self, key, *inputs)`: the parameters, a nested dict. Without it a layer has none of its own; a layer with
       layers in its fields, which calls them as `self.lstm.apply(params["lstm"], x)`, gets theirs under these names.
-    - `init_state(self, *inputs)`: for a `call` with a `state`, the statistics at first (see `apply_with_state`).
+    - `init_state(self, *inputs)`: for a `call` with a `state`, the statistics at first (see `apply_with_state`). With
+      `fresh_state = True` every call of `apply_with_state` begins with these: what the layer returns is of this call
+      alone, such as a penalty to be added to the loss (`{"penalty": ...}`, see `jm.losses.penalties`). Outside
+      training such a layer also runs without state.
     - what becomes of the mask: nothing (it is dropped, with a warning), `supports_masking = True` (every step is
       treated alone, so outputs have the masks of the inputs), `supports_masking = "auto"` (the same where that can be
       proved of `call`, see `jm.explain`, and nothing else), or `compute_mask`.
 
     `uses_mask` tells a model's summary whether the outputs at real steps depend on the mask; it affects nothing else.
-    Left at None, a layer uses it if its `call` sees it.
+    It is a bool, or a method that makes one of the inputs, so far as they are known. Left at None, a layer uses the
+    mask if its `call` sees it.
 
     With `takes_masked = True` the inputs arrive as they are, `Masked` or arrays, and `call` answers itself for the
     masks of its outputs by returning `Masked`. The same may be done leaf by leaf in any `call`. A layer made of layers
@@ -57,6 +62,7 @@ class Layer:
     supports_masking: ClassVar[bool | Literal["auto"]] = False
     supports_segments: ClassVar[bool] = False
     takes_masked: ClassVar[bool] = False
+    fresh_state: ClassVar[bool] = False
     uses_mask: ClassVar[Any] = None
 
     name: str | None = dataclasses.field(default=None, kw_only=True)
@@ -150,7 +156,7 @@ class Layer:
         return run(self, self.name or self.default_name, params, inputs, named, mask, training, key)
 
     def init_state(self, *inputs: Any, **_: Any) -> Any:
-        """Makes the running statistics, such as those of `jm.layers.BatchNormalization`.
+        """Makes the state: running statistics, such as those of `jm.layers.BatchNormalization`, and penalties.
 
         Args:
             *inputs: arrays, `Masked` or `jax.ShapeDtypeStruct` in the places of the inputs of `call`.
@@ -170,7 +176,7 @@ class Layer:
         key: Any = None,
         **named: Any,
     ) -> tuple[Any, Any]:
-        """`apply` for layers with running statistics.
+        """`apply` for layers with a state: with running statistics, or with penalties.
 
         Args:
             params: what `init` made.
@@ -182,7 +188,7 @@ class Layer:
             **named: as for `apply`.
 
         Returns:
-            The outputs, and the statistics after the call: other ones only in training.
+            The outputs, and the state after the call: other statistics only in training; penalties are of this call.
 
         Raises:
             ValueError: statistics that lack those of a layer; and as `apply` raises.
@@ -242,55 +248,21 @@ def run(
         options = {"training": training, "key": key}
         has_state = "state" in arguments.signature.filled
         if has_state:
-            options["state"] = state.read(layer, arguments.bound.args)
+            options["state"] = state.read(layer, arguments.bound.args, training=training)
         filled = fill_by_name(arguments.signature, arguments, options)
         outputs = layer.call(params, *passed.bound.args, **passed.bound.kwargs, **filled)
         if has_state:
             outputs, statistics = outputs
-            state.write(layer, statistics)
+            state.write(statistics)
         if layer.takes_masked:
             return outputs
         passes = layer.supports_masking
         if passes == "auto":
             call = functools.partial(layer.call, params)
             passes = not layer.changes_mask and masks.are_kept(call, arguments, filled)
-        return _with_masks(layer, arguments, passed, outputs, options, passes=passes)
-
-
-def _with_masks(
-    layer: Layer, arguments: Arguments, guarded: Arguments, outputs: Any, options: dict[str, Any], *, passes: bool
-) -> Any:
-    """The outputs with the masks that the layer gives them."""
-    if layer.changes_mask:
-        out_masks, asked = _computed_masks(layer, arguments, guarded, options)
-        lost = [name for name in arguments.masked if name not in asked]
-        masks.report_loss(lost, f"neither `call` nor `compute_mask` of `{type(layer).__name__}` asks for it")
-        return masks.attach(outputs, out_masks, arguments)
-    if passes:
-        return masks.attach(outputs, masks.pass_masks(arguments, outputs), arguments)
-    if not any(map(is_masked, jax.tree.leaves(outputs, is_leaf=is_masked))):
-        does = "uses it, but does not say what becomes of it" if uses_mask(layer) else "does not say what becomes of it"
-        if layer.supports_masking == "auto":
-            does = "cannot be proved to treat every step alone (`jm.explain` shows where it mixes them)"
-        reason = f"`{type(layer).__name__}` {does}"
-        masks.report_loss(list(arguments.masked), reason, is_composite=bool(sublayers(layer)))
-    return outputs
-
-
-def _computed_masks(
-    layer: Layer, arguments: Arguments, guarded: Arguments, options: dict[str, Any]
-) -> tuple[Any, set[str]]:
-    """What `compute_mask` returns, and the arguments whose masks it or `call` has asked for."""
-    signature = signature_of(type(layer).compute_mask, type(layer).call)
-    bound = guarded.bound_to(signature)
-    filled = fill_by_name(signature, arguments, options)
-    asked = {
-        name
-        for name in arguments.masked
-        for s in (signature, arguments.signature)
-        if s.asks_for_mask_of(name, first=name == arguments.first)
-    }
-    return layer.compute_mask(*bound.args, **bound.kwargs, **filled), asked
+        return with_masks(
+            layer, arguments, passed, outputs, options, passes=passes, is_composite=bool(sublayers(layer))
+        )
 
 
 def _masks_of_outputs(layer: Layer, inputs: Any, mask: Any) -> Any:
@@ -303,14 +275,6 @@ def _masks_of_outputs(layer: Layer, inputs: Any, mask: Any) -> Any:
         return jax.tree.map(mask_of, outputs, is_leaf=is_masked)
 
     return masks_of(jax.random.key(0), inputs, mask)
-
-
-def uses_mask(layer: Layer) -> bool:
-    """Whether the layer's outputs at real steps depend on the mask, for the summary."""
-    if layer.uses_mask is not None:
-        return layer.uses_mask
-    signature = signature_of(type(layer).call)
-    return layer.takes_masked or "mask" in signature.filled or bool(signature.masks)
 
 
 def sublayers(layer: Layer) -> list[Layer]:

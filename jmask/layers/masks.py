@@ -1,14 +1,14 @@
 """What becomes of masks at a layer: the default rule, the attachment to outputs, and the report of a lost mask."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 
 from ..arithmetic import intersect_masks, join
 from ..errors import report_dropped_mask
-from ..masked import Masked, check_mask
+from ..masked import Masked, check_mask, mask_of
 from ..segments import refuse_segments
 from ..transform.explain import keeps_mask
 from . import path
@@ -64,6 +64,12 @@ def are_kept(call: Callable[..., Any], arguments: Arguments, filled: dict[str, A
         return call(*args, **kwargs, **filled)
 
     return keeps_mask(function, [leaves[i] for i in places])
+
+
+def reaches(axes: int | Sequence[int], inputs: Any = None) -> bool:
+    """Whether one of the axes is masked; of inputs that are unknown or have no mask yet, all axes but -1 are."""
+    axes, mask = (axes,) if isinstance(axes, int) else axes, mask_of(inputs)
+    return any(axis != -1 if mask is None else axis % inputs.ndim < mask.ndim for axis in axes)
 
 
 def attach(outputs: Any, masks: Any, arguments: Arguments) -> Any:

@@ -21,6 +21,7 @@ class Heads(Layer):
     _: dataclasses.KW_ONLY
     dropout: float = 0.0
     use_bias: bool = True
+    use_gate: bool = False
     use_causal_mask: bool = False
     sliding_window: int | None = None
     return_attention_scores: bool = False
@@ -43,14 +44,22 @@ class Heads(Layer):
         return (query.shape[-1],)
 
     def init(self, key: Any, query: Any, value: Any = None, key_: Any = None) -> dict[str, Any]:
-        """`{"query": {"kernel": (features, heads, key_dim), "bias": ...}, "key", "value", "attention_output"}`."""
+        """`{"query": {"kernel": (features, heads, key_dim), "bias": ...}, "key", "value", "attention_output"}`.
+
+        With `use_gate` also `"gate"`, its kernel `(features, heads, value_dim)`.
+        """
         query, value, keys = read_inputs(self, query, value, key_)
         sizes = self.sizes()
         widths = {"query": query.shape[-1:], "key": keys.shape[-1:], "value": value.shape[-1:]}
         heads = (sizes["query"][0], sizes["value"][1])
-        shapes = [(name, widths[name], sizes[name]) for name in widths]
+        gate = [("gate", widths["query"], heads)] if self.use_gate else []
+        shapes = [
+            *((name, widths[name], sizes[name]) for name in widths),
+            ("attention_output", heads, self.features_out(query)),
+            *gate,
+        ]
         params = {}
-        for name, shape_in, shape_out in [*shapes, ("attention_output", heads, self.features_out(query))]:
+        for name, shape_in, shape_out in shapes:
             key, kernel_key, bias_key = jax.random.split(key, 3)
             kernel = initializer(self.kernel_initializer)(kernel_key, (*shape_in, *shape_out), self.param_dtype)
             params[name] = {"kernel": kernel}
@@ -96,6 +105,7 @@ class MultiHeadAttention(Heads):
         output_shape: shape of a step of the outputs, a number or several; the features of the query by default.
         dropout: probability of dropping a weight in training.
         use_bias: whether all projections have a bias.
+        use_gate: whether the heads are multiplied by a gate, the sigmoid of one more projection of the query.
         use_causal_mask: whether a query attends to no step after it, by position among the real steps.
         sliding_window: if given, a query attends to steps that are fewer real steps away than this.
         return_attention_scores: whether to return the weights before dropout, too.
@@ -148,6 +158,7 @@ class GroupQueryAttention(Heads):
         num_key_value_heads: number of heads of keys and values, a divisor of `num_query_heads`.
         dropout: probability of dropping a weight in training.
         use_bias: whether all projections have a bias.
+        use_gate: whether the heads are multiplied by a gate, the sigmoid of one more projection of the query.
         use_causal_mask: whether a query attends to no step after it, by position among the real steps.
         sliding_window: if given, a query attends to steps that are fewer real steps away than this.
         return_attention_scores: whether to return the weights before dropout, too.

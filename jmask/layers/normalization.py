@@ -10,6 +10,7 @@ from .. import ops
 from ..ops.linear import check_feature_axis
 from ..ops.normalise import group_size
 from .base import Layer
+from .masks import reaches
 
 
 class LayerNormalization(Layer):
@@ -93,6 +94,10 @@ class UnitNormalization(Layer):
     takes_masked = True
 
     axis: int | Sequence[int] = -1
+
+    def uses_mask(self, inputs: Any = None) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
+        """Along a masked axis it does."""
+        return reaches(self.axis, inputs)
 
     def call(self, params: Any, inputs: Any) -> Any:
         """The normalised inputs, in their shape and with their mask."""

@@ -1,4 +1,4 @@
-"""Positions as vectors: learned ones, and sines."""
+"""Positions as vectors, learned ones and sines, and as rotations."""
 
 import dataclasses
 from typing import Any
@@ -77,11 +77,52 @@ class SinePositionEncoding(Layer):
 
     def __post_init__(self) -> None:
         """Checks the wavelength while the user's line is still on the stack."""
-        if not self.max_wavelength > 0:
-            raise ValueError(
-                f"`max_wavelength` of `SinePositionEncoding` must be positive; received {self.max_wavelength}."
-            )
+        _check_wavelength(self, self.max_wavelength)
 
     def call(self, params: Any, inputs: Any) -> Any:
         """`(batch, time, features)` -> `(batch, time, features)`."""
         return ops.sine_position_encoding(inputs, max_wavelength=self.max_wavelength)
+
+
+class RotaryEmbedding(Layer):
+    """Rotates pairs of features by angles that grow with the position of each real step (see `jm.ops.rotary`).
+
+    Of queries and keys that are rotated alike, dot products depend on the difference of their positions alone.
+
+    Inputs: `(batch, time, features)`, or `(batch, time, heads, features)`, an even number of features. Outputs: the
+    same shape, dtype and mask. Positions count real steps, of packed rows in each sequence. An empty row passes no
+    gradient.
+
+    Attributes:
+        max_wavelength: the longest wavelength, over 2 pi.
+        interleaved: whether a pair is two neighbours; by default it is a feature of the first half and its counterpart
+            in the second.
+
+    References:
+        Su et al.: RoFormer: Enhanced Transformer with Rotary Position Embedding, arXiv:2104.09864, equation 34.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> x = jm.masked(jnp.ones((1, 3, 2)), jnp.array([[False, True, True]]))
+    >>> jm.layers.RotaryEmbedding()(x)[0, 1].values.tolist()  # the first real step
+    [1.0, 1.0]
+    """
+
+    supports_segments = True
+    takes_masked = True
+
+    _: dataclasses.KW_ONLY
+    max_wavelength: float = 10000.0
+    interleaved: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks the wavelength while the user's line is still on the stack."""
+        _check_wavelength(self, self.max_wavelength)
+
+    def call(self, params: Any, inputs: Any) -> Any:
+        """The rotated inputs, in their shape."""
+        return ops.rotary(inputs, max_wavelength=self.max_wavelength, interleaved=self.interleaved)
+
+
+def _check_wavelength(layer: Layer, max_wavelength: float) -> None:
+    if not max_wavelength > 0:
+        raise ValueError(f"`max_wavelength` of `{type(layer).__name__}` must be positive; received {max_wavelength}.")

@@ -1,4 +1,4 @@
-"""Running statistics: kept apart from the parameters, handed into a call of `apply_with_state` and out of it."""
+"""State: running statistics and penalties, handed into a call of `apply_with_state` and out of it."""
 
 import contextlib
 import dataclasses
@@ -35,6 +35,7 @@ class States:
     def read(self, layer: Any, inputs: tuple[Any, ...]) -> Any:
         """The statistics of the layer at the current path."""
         place = path.names()[self.root :]
+        is_first = place not in self.owners
         if self.owners.setdefault(place, layer) is not layer:
             raise ValueError(
                 f"{path.current()}: two layers share the statistics of this name; give each its own, "
@@ -43,6 +44,8 @@ class States:
         if self.makes:
             _, specs = self.made.setdefault(place, (layer, abstract(inputs)))
             return layer.init_state(*specs)
+        if layer.fresh_state and is_first:
+            return layer.init_state(*abstract(inputs))
         found = self.known
         for name in place:
             found = found.get(name) if isinstance(found, dict) else None
@@ -52,6 +55,11 @@ class States:
                 f"Received {_names(self.known)}."
             )
         return found
+
+    @property
+    def statistics(self) -> list[Any]:
+        """The initial running statistics of the layers in `made`; what is of one call alone is none."""
+        return [owner.init_state(*specs) for owner, specs in self.made.values() if not owner.fresh_state]
 
     def write(self, statistics: Any) -> None:
         """Replaces the statistics of the layer at the current path."""
@@ -83,14 +91,25 @@ def while_shapes_are_found(is_slot: bool) -> Iterator[None]:
         yield
 
 
-def read(layer: Any, inputs: tuple[Any, ...]) -> Any:
-    """The statistics of the layer that is being called."""
-    return _current(layer).read(layer, inputs)
+def read(layer: Any, inputs: tuple[Any, ...], *, training: bool) -> Any:
+    """The statistics of the layer that is being called; outside training, fresh ones may be for nobody."""
+    states = _states.get()
+    if states is not None:
+        return states.read(layer, inputs)
+    if layer.fresh_state and not training:
+        return layer.init_state(*abstract(inputs))
+    has = "gives out a state in training, such as a penalty" if layer.fresh_state else "has running statistics"
+    raise TypeError(
+        f"{path.current()}: `{type(layer).__name__}` {has}, which `apply` cannot return: make the state by "
+        "`state = model.init_state(x)`, and call `outputs, state = model.apply_with_state(params, state, x)`."
+    )
 
 
-def write(layer: Any, statistics: Any) -> None:
+def write(statistics: Any) -> None:
     """Its new statistics."""
-    _current(layer).write(statistics)
+    states = _states.get()
+    if states is not None:
+        states.write(statistics)
 
 
 def collect(layer: Any, run: Any, inputs: tuple[Any, ...]) -> Any:
@@ -116,16 +135,6 @@ def collect(layer: Any, run: Any, inputs: tuple[Any, ...]) -> Any:
     for place, (owner, specs) in found.items():
         known = _replace(known, place, owner.init_state(*specs))
     return known
-
-
-def _current(layer: Any) -> States:
-    states = _states.get()
-    if states is None:
-        raise TypeError(
-            f"{path.current()}: `{type(layer).__name__}` has running statistics, which are no parameters: make them by "
-            "`state = model.init_state(x)`, and call `outputs, state = model.apply_with_state(params, state, x)`."
-        )
-    return states
 
 
 def _replace(known: Any, place: tuple[str, ...], statistics: Any) -> Any:

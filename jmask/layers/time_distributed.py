@@ -10,8 +10,9 @@ from ..arithmetic import expand, join
 from ..masked import Masked, PaddingSide, fill, mask_of
 from . import path
 from .arguments import is_masked
-from .base import Layer, uses_mask
+from .base import Layer
 from .initialise import eval_shape, initialise
+from .outputs import uses_mask
 
 
 class TimeDistributed(Layer):

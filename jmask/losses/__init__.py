@@ -8,6 +8,7 @@ from .classification import softmax_cross_entropy_with_integer_labels as softmax
 from .ctc import ctc_loss as ctc_loss
 from .mask_aware import mask_aware as mask_aware
 from .mean import Mean as Mean
+from .penalties import penalties as penalties
 from .regression import absolute_error as absolute_error
 from .regression import cosine_distance as cosine_distance
 from .regression import huber_loss as huber_loss

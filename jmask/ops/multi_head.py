@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
-from ..masked import Masked, fill
+from ..masked import Masked, fill, values_of
 from .attention import attention
 
 
@@ -18,7 +19,8 @@ def multi_head_attention(
         params: `query`, `key`, `value` and `attention_output`, each with a `kernel` and perhaps a `bias`: kernels
             `(features, heads, key_dim)` for queries, `(features, groups, key_dim)` for keys, `(features, groups,
             value_dim)` for values and `(heads, value_dim, ...)` for the output. Biases lack the axes that a product
-            sums over.
+            sums over. With a `gate`, its kernel `(features, heads, value_dim)`, the heads are multiplied by
+            `sigmoid(query @ gate)` before the projection to the output.
         query: values `(batch, queries, features)`, mask `(batch, queries)`, or an array.
         value: `(batch, keys, features)`, mask `(batch, keys)`, or an array.
         key: the same, `value` by default; where it is padding there is no key either.
@@ -34,7 +36,8 @@ def multi_head_attention(
         ValueError: shapes that do not fit, and what `jm.ops.attention` refuses.
 
     References:
-        Vaswani et al.: Attention Is All You Need, arXiv:1706.03762, section 3.2.2.
+        Vaswani et al.: Attention Is All You Need, arXiv:1706.03762, section 3.2.2. Qiu et al.: Gated Attention for
+        Large Language Models, arXiv:2505.06708, for the gate.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> params = {name: {"kernel": jnp.ones((2, 1, 2))} for name in ("query", "key", "value")}
@@ -47,10 +50,11 @@ def multi_head_attention(
     inputs = {"query": query, "value": value, "key": key}
     projected = [_project(x, params[name], name) for name, x in inputs.items()]
     attended = attention(*projected, **options)
-    if not isinstance(attended, tuple):
-        return _project(attended, params["attention_output"], "attention_output")
-    y, weights = attended
-    return _project(y, params["attention_output"], "attention_output"), weights
+    y, *weights = attended if isinstance(attended, tuple) else (attended,)
+    if "gate" in params:
+        y = y * jax.nn.sigmoid(values_of(_project(query, params["gate"], "gate")))
+    y = _project(y, params["attention_output"], "attention_output")
+    return (y, *weights) if weights else y
 
 
 def _project(x: Any, params: Mapping[str, Any], name: str) -> Any:

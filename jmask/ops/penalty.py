@@ -1,38 +1,74 @@
 """What an activity adds to a loss."""
 
+from typing import Any, Literal
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ..arithmetic import still_bool
 from ..masked import Masked, fill
+from ..segments import ids_of, starts
 from .linear import AnyArray, check_float
 
 
-def activity_penalty(x: Masked | Float[AnyArray, "..."], *, l1: float = 0.0, l2: float = 0.0) -> Float[Array, ""]:
+def activity_penalty(
+    x: Masked | Float[AnyArray, "..."],
+    *,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    reduction: Literal["sum", "sequences"] = "sum",
+) -> Float[Array, ""]:
     """The penalty `l1 * sum(abs(x)) + l2 * sum(x**2)` over all real steps, to be added to a loss.
 
-    As in Keras it is a sum over the whole batch; divided by `x.mask.sum()` it is a mean over real steps. For an
-    activity inside a model, make this activity one of its outputs: `jm.Model(inputs, [outputs, hidden])`.
+    As the regularizers of Keras it is a sum over the whole batch. `reduction="sequences"` divides it by the number of
+    sequences, as Keras does with the penalties of its layers; divided by `x.mask.sum()` it is a mean over real steps.
+    For an activity inside a model there is `jm.layers.ActivityRegularization`.
 
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array.
         l1: factor of the absolute values, 0 or more.
         l2: factor of the squares, 0 or more.
+        reduction: `"sum"`, or `"sequences"` for the mean over the sequences of the batch that have a real step: its
+            rows, or of packed rows what shares them. An array counts all its rows.
 
     Returns:
-        One number for the batch, packed or not, in the dtype of `x`. An empty row adds 0 and passes no gradient.
+        One number for the batch in the dtype of `x`. An empty row adds 0, is not counted and passes no gradient.
 
     Raises:
         TypeError: the values are not floats.
-        ValueError: a negative factor.
+        ValueError: a negative factor, or another word for `reduction`.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> float(jm.ops.activity_penalty(jm.from_lengths(jnp.array([[-1.0, 2.0, 9.0]]), [2]), l1=1.0, l2=0.5))
     5.5
     """
-    if not (l1 >= 0 and l2 >= 0):
-        raise ValueError(f"`l1` and `l2` of `activity_penalty` must not be negative; received {l1} and {l2}.")
+    check_factors("activity_penalty", l1, l2)
+    if reduction not in ("sum", "sequences"):
+        raise ValueError(
+            f"`reduction` of `activity_penalty` must be 'sum' or 'sequences'; received {reduction!r}. A mean over real "
+            "steps is the sum divided by `x.mask.sum()`."
+        )
     check_float(x, "activity_penalty")
     values = jnp.abs(jnp.asarray(fill(x, 0)))
     wide = values.astype(jnp.promote_types(values.dtype, jnp.float32))
     terms = [factor * power.sum() for factor, power in ((l1, wide), (l2, jnp.square(wide))) if factor]
-    return jnp.asarray(sum(terms), values.dtype)
+    total = jnp.asarray(sum(terms), wide.dtype)
+    if reduction == "sequences":
+        total /= jnp.maximum(_num_sequences(x), 1)
+    return total.astype(values.dtype)
+
+
+def check_factors(name: str, l1: float, l2: float) -> None:
+    """Refuses negative factors and NaN."""
+    if not (l1 >= 0 and l2 >= 0):
+        raise ValueError(f"`l1` and `l2` of `{name}` must not be negative; received {l1} and {l2}.")
+
+
+def _num_sequences(x: Any) -> Any:
+    """How many sequences have a real step; under a mask of rank 1 there is one, of an array each row is one."""
+    if not isinstance(x, Masked):
+        return x.shape[0] if x.ndim else 1
+    mask = jnp.asarray(still_bool(x.mask))
+    if x.segments is not None:
+        return starts(mask, ids_of(x)).sum()
+    return mask.any(axis=tuple(range(min(1, mask.ndim - 1), mask.ndim))).sum() if mask.ndim else mask

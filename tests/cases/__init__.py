@@ -9,6 +9,7 @@ from .masked import CASES as MASKED_CASES
 from .merging import CASES as MERGING_CASES
 from .metrics import CASES as METRIC_CASES
 from .ops import CASES as OP_CASES
+from .penalties import CASES as PENALTY_CASES
 from .reductions import CASES as REDUCTION_CASES
 from .rnn import CASES as RNN_CASES
 from .stepwise import CASES as STEPWISE_CASES
@@ -26,6 +27,7 @@ CASES = [
     *LOSS_CASES,
     *MERGING_CASES,
     *METRIC_CASES,
+    *PENALTY_CASES,
     *STEPWISE_CASES,
     *WINDOW_CASES,
     *VMAP_CASES,

@@ -64,13 +64,16 @@ def additive_attention(params: Any, *rows: np.ndarray, high: Any = np.inf) -> np
 
 
 def multi_head(params: Any, *rows: np.ndarray, low: Any = -np.inf, high: Any = np.inf) -> np.ndarray:
-    """Projections, attention, and a projection back."""
-    projected = [
-        np.tensordot(x, params[name]["kernel"], 1) + params[name].get("bias", 0.0)
-        for name, x in zip(("query", "value", "key"), there(*rows), strict=True)
-    ]
-    output = params["attention_output"]
-    return np.tensordot(attention(params, *projected, low=low, high=high), output["kernel"], 2) + output.get("bias", 0)
+    """Projections, attention, perhaps a gate, and a projection back."""
+    query, value, key = there(*rows)
+
+    def project(x: np.ndarray, name: str, num_axes: int = 1) -> np.ndarray:
+        return np.tensordot(x, params[name]["kernel"], num_axes) + params[name].get("bias", 0.0)
+
+    heads = attention(params, project(query, "query"), project(value, "value"), project(key, "key"), low=low, high=high)
+    if "gate" in params:
+        heads = heads * oracles.sigmoid(project(query, "gate"))
+    return project(heads, "attention_output", 2)
 
 
 def one_head(function: Any) -> Any:
@@ -203,7 +206,21 @@ LAYERS = [
         arrange=lambda x: (x, x),
         skips=RANDOM,
     ),
+    layer_case(
+        jm.layers.MultiHeadAttention(2, 3, value_dim=5, use_gate=True),
+        "gate",
+        multi_head,
+        floats(3),
+        floats(5),
+        overlapping=True,
+    ),
     layer_case(jm.layers.GroupQueryAttention(3, 4, 2), "", multi_head, floats(3), floats(5), overlapping=True),
+    layer_case(
+        jm.layers.GroupQueryAttention(3, 4, 2, use_gate=True),
+        "gate",
+        lambda params, x: multi_head(params, x, x),
+        arrange=lambda x: (x, x),
+    ),
 ]
 
 POSITIONS = [
@@ -237,6 +254,13 @@ POSITIONS = [
         any_rank=True,
     ),
     layer_case(jm.layers.SinePositionEncoding(), "", lambda params, x: sines(x), floats(5), any_rank=True),
+    layer_case(
+        jm.layers.RotaryEmbedding(max_wavelength=50.0, interleaved=True),
+        "interleaved",
+        lambda params, x: rotated(x, interleaved=True, wavelength=50.0),
+        floats(3, 6),
+        any_rank=True,
+    ),
 ]
 
 CASES = [*ATTENTION, *LAYERS, *POSITIONS]

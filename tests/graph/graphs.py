@@ -248,8 +248,9 @@ def functions() -> Example:
 def transformer() -> Example:
     """Attention to itself and to another input, with the mask of each and residual sums."""
     x, context = jm.Input((None, FEATURES), masked=True), jm.Input(("context", FEATURES), masked=True)
-    h = L.Add()([x, L.PositionEmbedding(7)(x)])
-    h = L.Add()([h, L.MultiHeadAttention(2, 3, use_causal_mask=True)(h, h)])
+    h = L.Add()([L.RotaryEmbedding()(x), L.PositionEmbedding(7)(x)])
+    h = L.Add()([h, L.MultiHeadAttention(2, 3, use_causal_mask=True, use_gate=True)(h, h)])
+    h = L.ActivityRegularization(l1=0.5)(h)
     h = L.Add()([h, L.Attention()([h, context]), L.GroupQueryAttention(3, 2, 1)(h, context, value_mask=context.mask)])
     inputs = (sequences(), sequences(CONTEXT_LENGTHS, CONTEXT, seed=1))
     return Example(jm.Model([x, context], h), (list(inputs),))

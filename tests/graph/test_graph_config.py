@@ -50,6 +50,7 @@ class Options2(NamedTuple):
 
 LAYERS = {
     "Activation": (L.Activation(double), (X,)),
+    "ActivityRegularization": (L.ActivityRegularization(l1=0.5, l2=0.25), (X,)),
     "Add": (L.Add(merge="union"), ([X, sequences(seed=1)],)),
     "Average": (L.Average(merge="union"), ([X, sequences(seed=1)],)),
     "AlphaDropout": (L.AlphaDropout(0.25), (X,)),
@@ -89,7 +90,7 @@ LAYERS = {
     "GRUCell": (L.RNN(L.GRUCell(2, reset_after=False)), (X,)),
     "GroupNormalization": (L.GroupNormalization(1, epsilon=0.5, scale=False), (X,)),
     "Identity": (L.Identity(), (X,)),
-    "GroupQueryAttention": (L.GroupQueryAttention(3, 4, 2, sliding_window=2, use_bias=False), (X, X)),
+    "GroupQueryAttention": (L.GroupQueryAttention(3, 4, 2, sliding_window=2, use_bias=False, use_gate=True), (X, X)),
     "LSTM": (L.LSTM(2, return_sequences=True, return_state=True, go_backwards=True, recurrent_activation=double), (X,)),
     "LSTMCell": (L.RNN(L.LSTMCell(2, unit_forget_bias=False), return_sequences=True), (X,)),
     "Lambda": (L.Lambda(double, supports_masking=True), (X,)),
@@ -112,6 +113,7 @@ LAYERS = {
     "Reshape": (L.Reshape((-1, 1)), (X,)),
     "PReLU": (L.PReLU(alpha_initializer=scaled_uniform, shared_axes=[1]), (X,)),
     "RMSNormalization": (L.RMSNormalization(epsilon=0.5), (X,)),
+    "RotaryEmbedding": (L.RotaryEmbedding(max_wavelength=50.0, interleaved=True), (X,)),
     "ReLU": (L.ReLU(6.0, negative_slope=0.5, threshold=0.25), (X,)),
     "SeparableConv1D": (L.SeparableConv1D(3, 2, strides=2, padding="same", bias_initializer="ones"), (X,)),
     "SimpleRNN": (L.SimpleRNN(2, activation=double, unroll=True), (X,)),

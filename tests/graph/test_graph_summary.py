@@ -73,6 +73,53 @@ def test_a_pipe_that_is_not_unicode_gets_ascii(monkeypatch, tmp_path):
     assert len(lines) == len(TABLE.splitlines())
 
 
+def statistics() -> jm.Model:
+    """Running statistics: of a layer that is called twice, of one inside another model, and none of a penalty."""
+    x = jm.Input((None, 3), masked=True)
+    norm = L.BatchNormalization(center=False, name="norm")
+    inner = jm.Sequential([L.BatchNormalization(name="b"), L.ActivityRegularization(l1=0.5)], name="inner")
+    return jm.Model(x, L.Dense(2)(norm(inner(norm(x)))), name="statistics")
+
+
+def test_running_statistics_have_a_column_of_their_own():
+    model = statistics()
+    summary = jm.summarize(model, expand_nested=True)
+    assert [(row.name, row.num_params, row.num_statistics) for row in summary.rows] == [
+        ("input", 0, 0),
+        ("norm", 3, 6),
+        ("inner", 6, 6),
+        ("inner/b", 6, 6),
+        ("inner/activity_regularization", 0, 0),
+        ("norm", 0, 0),
+        ("dense", 8, 0),
+    ]
+    assert summary.num_statistics == 12
+    assert re.search(r"│ Total +│ +│ +17 │ +12 │ +│ +│$", str(summary).splitlines()[-2])
+    rows = list(ET.fromstring(summary._repr_html_()).iter("tr"))
+    assert ["".join(cell.itertext()) for cell in rows[-1]] == ["Total", "", "17", "12", "", ""]
+    assert "text-align:right" in rows[-1][3].get("style")
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "uses"),
+    [
+        (L.Softmax(), (None, 4), False),
+        (L.Softmax(), (None,), True),  # the last axis is time
+        (L.Softmax(2), (None, 4), False),
+        (L.Softmax(1), (None, 4), True),
+        (L.UnitNormalization(), (None, 4), False),
+        (L.UnitNormalization((1, 2)), (None, 4), True),
+        (jm.Sequential([L.Softmax()]), (None, 4), False),
+        (L.TimeDistributed(L.Softmax(-2)), (None, 4, 5), True),
+    ],
+    ids=str,
+)
+def test_masks_are_used_along_masked_axes(layer, shape, uses):
+    x = jm.Input(shape, masked=True)
+    (_, row) = jm.summarize(jm.Model(x, layer(x))).rows
+    assert row.way == (("used", "passed") if uses else ("passed",))
+
+
 def test_markup_and_html_in_names_are_text():
     name = "[red]<b>&:smile:"
     summary = jm.summarize(jm.Model(x := jm.Input((2,)), L.Dense(1, name=name)(x), name="[bold]m"))

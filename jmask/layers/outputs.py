@@ -1,0 +1,73 @@
+"""What gives outputs their masks: the rule that a layer states, or a report that it states none."""
+
+from typing import Any
+
+import jax
+
+from . import masks
+from .arguments import Arguments, fill_by_name, is_masked, signature_of
+
+
+def with_masks(
+    layer: Any,
+    arguments: Arguments,
+    guarded: Arguments,
+    outputs: Any,
+    options: dict[str, Any],
+    *,
+    passes: bool,
+    is_composite: bool,
+) -> Any:
+    """The outputs with the masks that the layer gives them.
+
+    Args:
+        layer: the layer.
+        arguments: the inputs of the call.
+        guarded: the same as arrays, with zeros at padding.
+        outputs: what `call` has returned.
+        options: what else `compute_mask` may ask for.
+        passes: whether the masks of the inputs go on.
+        is_composite: whether the layer is made of layers.
+
+    Returns:
+        The outputs, masked where there is a mask; a mask that ends here without a word has been reported.
+    """
+    if layer.changes_mask:
+        out_masks, asked = _computed_masks(layer, arguments, guarded, options)
+        lost = [name for name in arguments.masked if name not in asked]
+        masks.report_loss(lost, f"neither `call` nor `compute_mask` of `{type(layer).__name__}` asks for it")
+        return masks.attach(outputs, out_masks, arguments)
+    if passes:
+        return masks.attach(outputs, masks.pass_masks(arguments, outputs), arguments)
+    if not any(map(is_masked, jax.tree.leaves(outputs, is_leaf=is_masked))):
+        does = "uses it, but does not say what becomes of it" if uses_mask(layer) else "does not say what becomes of it"
+        if layer.supports_masking == "auto":
+            does = "cannot be proved to treat every step alone (`jm.explain` shows where it mixes them)"
+        reason = f"`{type(layer).__name__}` {does}"
+        masks.report_loss(list(arguments.masked), reason, is_composite=is_composite)
+    return outputs
+
+
+def _computed_masks(
+    layer: Any, arguments: Arguments, guarded: Arguments, options: dict[str, Any]
+) -> tuple[Any, set[str]]:
+    """What `compute_mask` returns, and the arguments whose masks it or `call` has asked for."""
+    signature = signature_of(type(layer).compute_mask, type(layer).call)
+    bound = guarded.bound_to(signature)
+    filled = fill_by_name(signature, arguments, options)
+    asked = {
+        name
+        for name in arguments.masked
+        for s in (signature, arguments.signature)
+        if s.asks_for_mask_of(name, first=name == arguments.first)
+    }
+    return layer.compute_mask(*bound.args, **bound.kwargs, **filled), asked
+
+
+def uses_mask(layer: Any, *inputs: Any) -> bool:
+    """Whether the layer's outputs at real steps depend on the mask, for the summary; inputs where they are known."""
+    found = layer.uses_mask
+    if found is not None:
+        return bool(found(*inputs) if callable(found) else found)
+    signature = signature_of(type(layer).call)
+    return layer.takes_masked or "mask" in signature.filled or bool(signature.masks)
