@@ -99,6 +99,20 @@ def test_a_model_in_a_model_is_distributed(documents, getkey):
     assert model.apply(params, documents).shape == (2, 3)
 
 
+def test_what_counts_its_batch_is_refused_among_padded_steps(x):
+    for inner, training in ((L.BatchNormalization(), True), (L.ActivityRegularization(l1=1.0), False)):
+        layer = L.TimeDistributed(jm.Sequential([L.Dense(2), inner]))
+        params, state = layer.init(jax.random.key(0), x), layer.init_state(x)
+        with pytest.raises(
+            ValueError, match=r"^time_distributed/sequential/\w+: .* counts its batch, of which .*Put it"
+        ):
+            layer.apply_with_state(params, state, x, training=training)
+        layer.apply_with_state(params, state, x.values, training=training)
+    layer = L.TimeDistributed(L.BatchNormalization())  # which counts nothing at inference
+    y, _ = layer.apply_with_state(layer.init(jax.random.key(0), x), layer.init_state(x), x)
+    assert y.mask is x.mask
+
+
 class Whole(jm.Layer):
     """Has one result for the batch."""
 

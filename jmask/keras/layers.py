@@ -174,9 +174,8 @@ def _time_distributed(keras_layer: Any, place: Place) -> Carried:
     from .graph import carry
 
     layer, params, state = carry(keras_layer.layer, place.below(keras_layer.layer.name))
-    if jax.tree.leaves(state):
-        place.refuse("running statistics at every step; jmask keeps them outside of `TimeDistributed`")
-    return Carried(with_options(layers.TimeDistributed, keras_layer, place, layer=layer), params, {})
+    state = {layer.name: state} if jax.tree.leaves(state) else {}
+    return Carried(with_options(layers.TimeDistributed, keras_layer, place, layer=layer), params, state)
 
 
 def _heads(keras_layer: Any, place: Place, **call_options: Any) -> Carried:

@@ -68,6 +68,7 @@ class States:
 
 
 _states: ContextVar[States | None] = ContextVar("jmask_states", default=None)
+_among_padded_rows: ContextVar[bool] = ContextVar("jmask_among_padded_rows", default=False)
 
 
 @contextlib.contextmanager
@@ -91,9 +92,24 @@ def while_shapes_are_found(is_slot: bool) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def among_padded_rows(are_padded: bool) -> Iterator[None]:
+    """Inside, some rows of the batch are padding, and nothing tells which: none of it may be counted."""
+    token = _among_padded_rows.set(are_padded or _among_padded_rows.get())
+    try:
+        yield
+    finally:
+        _among_padded_rows.reset(token)
+
+
 def read(layer: Any, inputs: tuple[Any, ...], *, training: bool) -> Any:
     """The statistics of the layer that is being called; outside training, fresh ones may be for nobody."""
     states = _states.get()
+    if _among_padded_rows.get() and states is not None and not states.makes and (training or layer.fresh_state):
+        raise ValueError(
+            f"{path.current()}: `{type(layer).__name__}` counts its batch, of which `TimeDistributed` makes a row out "
+            "of every step, the padded ones too. Put it outside of `TimeDistributed`, where it sees the mask."
+        )
     if states is not None:
         return states.read(layer, inputs)
     if layer.fresh_state and not training:

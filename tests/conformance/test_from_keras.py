@@ -92,6 +92,8 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     "Softmax": lambda k: k.Softmax(axis=1),
     "SpatialDropout1D": lambda k: k.SpatialDropout1D(0.3),
     "TimeDistributed": lambda k: k.TimeDistributed(k.Dense(3, activation="relu")),
+    "TimeDistributed, statistics": lambda k: k.TimeDistributed(k.BatchNormalization()),
+    "ActivityRegularization": lambda k: k.ActivityRegularization(l1=0.1),
     "UnitNormalization": lambda k: k.UnitNormalization(axis=1),
     "UpSampling1D": lambda k: k.UpSampling1D(3),
     "ZeroPadding1D": lambda k: k.ZeroPadding1D((0, 2)),
@@ -125,7 +127,7 @@ ATTENTION: dict[str, Callable[[Any, Any, Any], Any]] = {
     "MultiHeadAttention by name": lambda k, q, v: k.MultiHeadAttention(2, 3, sliding_window=2, use_bias=False)(
         query=q, value=v, key=v * 2.0, use_causal_mask=True, return_attention_scores=True
     ),
-    "GroupQueryAttention": lambda k, q, v: k.GroupQueryAttention(3, 4, 2)(q, v, use_causal_mask=True),
+    "GroupQueryAttention": lambda k, q, v: k.GroupQueryAttention(3, 4, 2, use_gate=True)(q, v, use_causal_mask=True),
 }
 
 

@@ -31,7 +31,6 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
         lambda k: k.Bidirectional(k.LSTM(2, kernel_regularizer="l2")),
         "^m/bidirectional/forward_lstm: .*kernel_regularizer",
     ),
-    "inside of every step": (lambda k: k.TimeDistributed(k.BatchNormalization()), "^m/time_distributed: .*statistics"),
     "an unknown layer": (lambda k: k.SpectralNormalization(k.Dense(2)), "^m/spectral_normalization: .*no layer"),
     "a mask that is an array": (lambda k: k.Lambda(abs, mask=np.ones((3, 6))), "^m/lambda: .*mask that is an array"),
 }
