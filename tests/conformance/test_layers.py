@@ -7,7 +7,8 @@ import pytest
 from jmask.testing import assert_close
 
 from .beside import is_none
-from .pairs import BATCH, PAIRS
+from .pairs import BATCH
+from .table import PAIRS
 from .twins import Twins
 
 

@@ -1,4 +1,4 @@
-"""Beside Keras, what the table of layers has no place for: masks made, statistics, scores, penalties, and what lacks."""
+"""What the table of layers has no place for, beside Keras: masks made, statistics, attention scores, penalties."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,8 @@ import jmask as jm
 from jmask.testing import assert_close
 
 from .beside import call_keras, draw_params, mask_of, masks_dropped, weights_of, with_mask
-from .pairs import BATCH, KEYS, PAIRS, STEPS, keys, steps
+from .pairs import BATCH, KEYS, STEPS, keys, steps
+from .table import PAIRS
 
 L = jm.layers
 
