@@ -173,6 +173,24 @@ def test_a_call_with_a_mask_changes_later_calls(keras, theirs, values):
     np.testing.assert_array_equal(ours.apply(params, data), before)
 
 
+def test_a_call_with_a_mask_under_jit(keras, values):
+    """What it leaves on an array is then a tracer, and the next call an error in Keras (r6)."""
+    inputs = keras.Input((None, 3))
+    model = keras.Model(inputs, keras.layers.LSTM(2)(inputs))
+    data = jnp.asarray(values)
+    with masks_dropped():
+        jax.jit(lambda mask: model(data, mask=mask))(jnp.asarray(MASK))
+        with pytest.raises(jax.errors.UnexpectedTracerError):
+            model(data)
+
+    node = jm.Input((None, 3))
+    ours = jm.Model(node, L.LSTM(2)(node))
+    params = ours.init(jax.random.key(0), data)
+    under_jit = jax.jit(lambda mask: ours.apply(params, data, mask=mask))(jnp.asarray(MASK))
+    assert_close(under_jit, ours.apply(params, data, mask=jnp.asarray(MASK)))
+    ours.apply(params, data)
+
+
 # Merges
 
 

@@ -1,4 +1,4 @@
-"""More that Keras gets wrong, computed live: empty rows, NaN, directions, losses, metrics, and padding itself."""
+"""More layers that Keras gets wrong, computed live: empty rows, NaN in the padding, directions, axes and distances."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ import pytest
 import jmask as jm
 from jmask.testing import assert_close
 
-from .beside import mask_of, muted, weights_of, with_mask
+from .beside import mask_of, weights_of, with_mask
 
 L = jm.layers
 MASK = np.array([[1, 1, 0, 0], [1, 1, 1, 0], [0, 0, 0, 0]], bool)  # the last row is empty
@@ -111,14 +111,6 @@ def test_attention_to_nan_in_the_padding(name, keras, values, x):
     assert_close(np.asarray(y)[:2], expected[:2])
 
 
-def test_a_loss_with_nan_in_the_padding(keras, values, x):
-    """Keras multiplies by the mask, and 0 times NaN is NaN."""
-    theirs = keras.losses.MeanSquaredError()
-    assert np.isnan(theirs(np.zeros_like(values), with_mask(keras, x.values, MASK)))
-    expected = theirs(np.zeros_like(values), with_mask(keras, values, MASK))
-    assert_close(jm.losses.squared_error(x, np.zeros_like(values)), expected)
-
-
 # Directions and axes
 
 
@@ -191,113 +183,46 @@ def test_values_of_another_width_than_the_keys(keras, values, x):
     assert_close(ours.apply(keras_params(working, ours, values, values), values, values), y)
 
 
-# Losses, metrics and weights
+def test_a_window_over_holes(keras, rng):
+    """Keras counts padding as distance, so that a window over holes is shorter than over the row alone."""
+    row, mask = rng.normal(size=(1, 5, 2)).astype("float32"), np.array([[True, False, True, False, True]])
+    ours, theirs = (module.MultiHeadAttention(1, 2, sliding_window=2) for module in (L, keras.layers))
+    outputs, alone = np.asarray(theirs(*[with_mask(keras, row, mask)] * 2)), theirs(row[mask][None], row[mask][None])
+    assert not np.allclose(outputs[mask], alone[0], atol=1e-3)
+    x = jm.masked(row, mask)
+    y = ours.apply(keras_params(theirs, ours, x, x), x, x)
+    assert_close(np.asarray(y.values)[mask], alone[0])
 
 
-def test_a_weight_for_each_sequence(keras, values):
-    """Weights of shape (B,) crash Keras; if B == T they weight steps without a word (r5)."""
-    loss, targets = keras.losses.MeanSquaredError(), np.zeros_like(values)
-    weights = np.array([1.0, 2.0, 0.5], "float32")
-    with pytest.raises((TypeError, ValueError), match=r"[Ii]ncompatible shapes"):
-        loss(targets, with_mask(keras, values, MASK), sample_weight=weights)
-    right = loss(targets, with_mask(keras, values, MASK), sample_weight=weights[:, None])
-    assert_close(jm.losses.squared_error(jm.masked(values, MASK), targets, sample_weight=weights), right)
-
-    square, mask = values[:, :3], MASK[:, :3]
-    wrong = loss(targets[:, :3], with_mask(keras, square, mask), sample_weight=weights)
-    right = loss(targets[:, :3], with_mask(keras, square, mask), sample_weight=weights[:, None])
-    assert not np.allclose(wrong, right)
-    assert_close(jm.losses.squared_error(jm.masked(square, mask), targets[:, :3], sample_weight=weights), right)
+def test_a_very_low_logit_that_is_real(keras):
+    """Keras takes every logit below -1e9 for a masked one."""
+    logits, mask = np.full((1, 2), -1e30, "float32"), np.array([[True, False]])
+    assert_close(keras.layers.Softmax()(logits, mask=jnp.asarray(mask)), [[0.0, 0.0]])
+    assert_close(L.Softmax()(jm.masked(logits, mask)).fill(0), [[1.0, 0.0]])
 
 
-def test_ctc_with_a_mask(keras, rng):
-    """A loss of whole sequences crashes on a mask in Keras (r5); in jmask the mask says how long they are."""
-    logits, labels = rng.normal(size=(2, 5, 3)).astype("float32"), np.array([[1, 2], [2, 0]])
-    mask = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]], bool)
-    with pytest.raises((TypeError, ValueError)):
-        keras.losses.CTC()(labels, with_mask(keras, logits, mask))
-    of_keras = jax.jit(lambda y, x: keras.losses.CTC()(y, x))
-    alone = [of_keras(labels[row][None], logits[row][mask[row]][None]) for row in range(2)]
-    ours = jax.jit(jm.losses.ctc_loss)(jm.masked(logits, mask), jm.from_lengths(jnp.asarray(labels), [2, 1]))
-    assert_close(ours, np.mean(alone))
+def test_a_mask_upon_a_mask(keras):
+    """`Masking` forgets in Keras what was padding before."""
+    x = with_mask(keras, np.ones((1, 3, 1)), [[True, True, False]])
+    assert mask_of(keras, keras.layers.Masking()(x)).all()
+    assert L.Masking()(jm.masked(np.ones((1, 3, 1)), [[True, True, False]])).mask.tolist() == [[True, True, False]]
 
 
-METRICS = {
-    "recall": ("Recall", lambda x, y, **o: jm.metrics.recall(x, y, **o)),
-    "precision": ("Precision", lambda x, y, **o: jm.metrics.precision(x, y, **o)),
-    "auc": ("AUC", lambda x, y, **o: jm.metrics.auc(x, y, **o)),
-    "RMSE": ("RootMeanSquaredError", lambda x, y, **o: jm.metrics.root_mean_squared_error(x, y, **o)),
-}
+def test_batch_normalization_of_one_feature(keras, rng):
+    """Under a mask Keras cannot have fewer than two."""
+    values, mask = rng.normal(size=(2, 3, 1)).astype("float32"), np.array([[True, True, False], [True] * 3])
+    with pytest.raises(Exception, match="BatchNormalization"):
+        keras.layers.BatchNormalization()(values, mask=jnp.asarray(mask), training=True)
+    expected = keras.layers.BatchNormalization()(values[mask][None], training=True)
+    layer, x = L.BatchNormalization(), jm.masked(values, mask)
+    y, _ = layer.apply_with_state(layer.init(jax.random.key(0), x), layer.init_state(x), x, training=True)
+    assert_close(np.asarray(y.values)[mask], expected[0])
 
 
-@pytest.mark.parametrize(("name", "ours"), METRICS.values(), ids=METRICS)
-def test_a_metric_that_ignores_the_mask(name, ours, keras):
-    """Predictions that are perfect at real steps are not perfect to Keras (r7)."""
-    targets = np.array([[1, 0, 1, 1], [1, 1, 0, 1], [1, 1, 0, 0]], "float32")
-    predictions = np.where(MASK, targets, 1 - targets)
-    perfect = 0.0 if name == "RootMeanSquaredError" else 1.0
-    theirs = getattr(keras.metrics, name)()
-    theirs.update_state(targets, with_mask(keras, predictions, MASK))
-    assert abs(theirs.result() - perfect) > 0.3
-    assert_close(ours(jm.masked(predictions, MASK), targets).value, perfect)
-
-
-def test_a_mean_over_batches(keras):
-    """Keras' epoch loss is the mean of the batches' means, so that it depends on how the data are cut into batches."""
-    mask = np.array([[1, 1, 1, 1], [1, 0, 0, 0]], bool)
-    errors = np.sqrt(np.array([[1, 1, 1, 1], [4, 0, 0, 0]], "float32"))[..., None]
-    inputs = keras.Input((4, 1))
-    masking = keras.layers.Masking()(inputs)
-    model = keras.Model(inputs, keras.layers.Identity()(masking))
-    model.compile(loss="mse")
-    with muted("Explicitly requested dtype int64"):  # by Keras' loop
-        losses = [model.evaluate(errors, np.zeros_like(errors), batch_size=size, verbose=0) for size in (2, 1)]
-    assert_close(np.float32(losses), [1.6, 2.5])
-    x = jm.masked(errors, mask)
-    rows = [jm.losses.squared_error(x[row : row + 1], errors[row : row + 1] * 0, divide=False) for row in range(2)]
-    assert_close(jm.losses.squared_error(x, errors * 0), 1.6)
-    assert_close(sum(rows).value, 1.6)
-
-
-def test_a_metric_of_batches_of_different_lengths(keras):
-    """In Keras a batch counts by the part of it that is real, so that its padding changes the metric."""
-    errors, found = [np.ones((1, 4, 1), "float32"), np.full((1, 1, 1), 2, "float32")], []
-    padded = [errors[0], np.pad(errors[1], ((0, 0), (0, 3), (0, 0)))]
-    for batches in (errors, padded):
-        theirs = keras.metrics.MeanSquaredError()
-        for batch, length in zip(batches, (4, 1), strict=True):
-            theirs.update_state(batch * 0, with_mask(keras, batch, np.arange(batch.shape[1])[None] < length))
-        found.append(theirs.result())
-        ours = [jm.from_lengths(jnp.asarray(batch), [n]) for batch, n in zip(batches, (4, 1), strict=True)]
-        assert_close(sum(jm.metrics.mean_squared_error(x, x.values * 0) for x in ours).value, 1.6)
-    assert_close(np.float32(found), [2.5, 1.6])
-
-
-# Padding
-
-
-def test_pad_sequences(keras):
-    """Keras pads in front, cuts floats off to integers without a word, and gives no mask."""
-    floats = [[1.9, 2.5], [0.0]]
-    theirs = keras.utils.pad_sequences(floats)
-    assert theirs.dtype == np.int32
-    assert theirs.tolist() == [[1, 2], [0, 0]]
-    ours = jm.pad_sequences(floats)
-    assert_close(ours.values, [[1.9, 2.5], [0.0, 0.0]])
-    assert ours.mask.tolist() == [[True, True], [True, False]]  # a zero that is real
-
-
-def test_pad_sequences_of_large_numbers(keras):
-    """Keras wraps NumPy integers round; jmask says what does not fit."""
-    large = [np.array([2**32, 5])]
-    assert keras.utils.pad_sequences(large).tolist() == [[0, 5]]
-    with pytest.raises(OverflowError, match="4294967296 does not fit int32"):
-        jm.pad_sequences(large)
-    assert jm.pad_sequences(large, dtype="int64").values.tolist() == [[2**32, 5]]
-
-
-def test_pad_sequences_to_no_length(keras):
-    """`maxlen=0` crashes Keras in its default, `"pre"`."""
-    with pytest.raises(ValueError, match="broadcast"):
-        keras.utils.pad_sequences([[1, 2]], maxlen=0)
-    assert jm.pad_sequences([[1, 2]], maxlen=0, padding="pre", truncating="pre").shape == (1, 0)
+def test_repeated_vectors(keras):
+    """Rows that are not real stay so in jmask; Keras destroys the mask, with a warning."""
+    values, mask = np.ones((2, 3), "float32"), np.array([True, False])
+    with pytest.warns(UserWarning, match="destroy the mask"):
+        outputs = keras.layers.RepeatVector(2)(with_mask(keras, values, mask))
+    assert mask_of(keras, outputs) is None
+    assert L.RepeatVector(2)(jm.masked(values, mask)).mask.tolist() == [[True, True], [False, False]]
