@@ -516,6 +516,25 @@ def test_float32_parameters_lift_half_precision(x, getkey):
     assert layer.apply(layer.init(getkey(), x), x.astype("bfloat16")).dtype == jnp.bfloat16
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        L.LayerNormalization(),
+        L.UnitNormalization(1),
+        L.GroupNormalization(2),
+        L.GlobalAveragePooling1D(),
+        L.RNN(L.GRUCell(2)),
+        jm.Sequential([L.Dense(3)]),
+    ],
+    ids=repr,
+)
+def test_numpy_data_in_double_precision_need_no_word_about_it(layer, rng, getkey):
+    """Without x64 they are float32 here, as they are everywhere in JAX; a warning would be an error."""
+    values = rng.normal(size=(3, 5, 4))
+    for x in (values, jm.masked(values, np.ones((3, 5), bool))):
+        assert layer.apply(layer.init(getkey(), x), x).dtype == jnp.float32
+
+
 def test_float64(x64, rng, getkey):
     x = jm.from_lengths(jnp.asarray(rng.normal(size=(3, 5, 4))), [4, 0, 5])
     layers = {

@@ -117,7 +117,8 @@ class RecurrentCell(Layer):
         )
 
     def _product_dtype(self, inputs: Any) -> Any:
-        return jnp.dtype(self.dtype or jnp.result_type(inputs.dtype, jnp.dtype(self.param_dtype)))
+        known = (jax.dtypes.canonicalize_dtype(dtype) for dtype in (inputs.dtype, self.param_dtype))
+        return jnp.dtype(self.dtype or jnp.result_type(*known))
 
 
 class SimpleRNNCell(RecurrentCell):

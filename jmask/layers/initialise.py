@@ -166,4 +166,4 @@ def fold_in_name(key: Any, name: str) -> Any:
 
 def _spec(x: Any) -> jax.ShapeDtypeStruct:
     is_key = jax.dtypes.issubdtype(x.dtype, jax.dtypes.extended)
-    return jax.ShapeDtypeStruct(x.shape, x.dtype if is_key else jnp.result_type(x.dtype))
+    return jax.ShapeDtypeStruct(x.shape, x.dtype if is_key else jax.dtypes.canonicalize_dtype(x.dtype))

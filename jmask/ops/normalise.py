@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
@@ -215,5 +216,5 @@ def finish(x: Any, normal: Array, scale: Any = None, offset: Any = None) -> Any:
     """Scaled and shifted, in the dtype and under the mask of `x`."""
     normal = normal if scale is None else normal * scale
     normal = normal if offset is None else normal + offset
-    normal = normal.astype(jnp.result_type(x.dtype))
+    normal = normal.astype(jax.dtypes.canonicalize_dtype(x.dtype))
     return x.with_values(normal) if isinstance(x, Masked) else normal

@@ -4,6 +4,7 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any, SupportsIndex
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 
@@ -154,7 +155,8 @@ def _reduce(x: Any, axis: Axis, keepdims: bool, reduction: Callable, name: str, 
         return reduced if keepdims else jnp.squeeze(reduced, axes)
     refuse_crossing(x, axis, name)
     axes = _axes(axis, x.ndim)
-    value = neutral(x.dtype) if callable(neutral) else jnp.asarray(neutral, x.dtype)
+    dtype = jax.dtypes.canonicalize_dtype(x.dtype)
+    value = neutral(dtype) if callable(neutral) else jnp.asarray(neutral, dtype)
     where = jnp.broadcast_to(expand(x.mask, x.ndim), x.shape)
     reduced = reduction(x.fill(value), where, axes)
     values = reduced if keepdims else jnp.squeeze(reduced, axes)
