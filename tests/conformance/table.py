@@ -150,6 +150,8 @@ ATTENTION = [
     pair(of("GroupQueryAttention", 2, 4, 2), *CROSS, masked=True),
     pair(of("GroupQueryAttention", 2, 4, 1, use_bias=False), *TWO, **CAUSAL),
     pair(of("GroupQueryAttention", 2, 4, 2, sliding_window=3), *TWO),
+    pair(of("MultiHeadAttention", 2, 4, use_gate=True), *CROSS, masked=True),
+    pair(of("GroupQueryAttention", 2, 4, 2, use_gate=True, use_bias=False), *TWO, **CAUSAL),
 ]
 
 PAIRS = [*STEPWISE, *NORMALISATION, *MERGING, *RESHAPING, *CONVOLUTION, *RECURRENT, *ATTENTION]

@@ -15,7 +15,7 @@ from .table import PAIRS
 L = jm.layers
 
 # Layers of Keras that jmask has, and that are compared in this file or need an argument that is a function.
-ELSEWHERE = {"BatchNormalization", "Lambda", "Layer", "Masking"}
+ELSEWHERE = {"ActivityRegularization", "BatchNormalization", "Lambda", "Layer", "Masking"}
 
 
 @pytest.fixture
@@ -207,3 +207,5 @@ def test_a_penalty_of_activities(keras, x):
         layer(x.values[row][STEPS[row]][None])
         expected += sum(np.asarray(loss) for loss in layer.losses)
     assert_close(jm.ops.activity_penalty(x, l1=0.3, l2=0.2), expected)
+    _, state = L.ActivityRegularization(l1=0.3, l2=0.2).apply_with_state({}, {}, x)
+    assert_close(jm.losses.penalties(state), expected / BATCH)
