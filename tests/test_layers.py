@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jmask as jm
-from jmask.layers.options import ACTIVATIONS, INITIALIZERS
+from jmask.layers.options import ACTIVATIONS, INITIALIZERS, is_tame
 from jmask.testing import assert_close
 
 L = jm.layers
@@ -161,6 +161,21 @@ def test_an_activation_that_is_not_finite_at_padding_keeps_gradients_finite(x, g
     positive = jm.masked(jnp.where(x.mask[..., None], jnp.abs(x.fill(0)) + 1, jnp.nan), x.mask)
     gradients = jax.grad(lambda p: layer.apply(p, positive).fill(0).sum())(layer.init(getkey(), x))
     assert jnp.isfinite(gradients["kernel"]).all()
+
+
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+def test_activations_that_see_padding_are_finite_there(name):
+    function = ACTIVATIONS[name]
+    biases = jnp.array([-1e6, -1e2, -3, -1, 0, 1, 3, 1e2, 1e6])
+    found = jnp.stack([function(biases), jax.vmap(jax.grad(function))(biases)])
+    assert bool(jnp.isfinite(found).all()) == is_tame(name)
+    assert is_tame(function) == is_tame(name)
+
+
+def test_an_activation_of_ones_own_sees_no_padding(x, getkey):
+    assert not is_tame(lambda v: v)
+    y = L.Dense(3, use_bias=False, activation=lambda v: v + 1).apply({"kernel": jnp.zeros((4, 3))}, x)
+    assert y.unmasked()[~np.asarray(x.mask)].tolist() == [[2] * 3] * int((~np.asarray(x.mask)).sum())
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def make_task(workload: Workload, cell: CellKind, mode: Mode, fill: float, unrol
     """The same weights and the same draw of lengths, whatever the mode and the fill."""
     rng = np.random.default_rng(0)
     batch, time, features, units = workload.batch, workload.time, workload.features, workload.units
-    lengths = _lengths(rng.lognormal(0.0, 0.8, batch), time, fill)
+    lengths = lognormal_lengths(rng, batch, time, fill)
     weights = _weights(rng, cell, features, units)
     real = (np.arange(time) < lengths[:, None])[..., None]
     x = np.where(real, rng.normal(size=(batch, time, features)), 0).astype(np.float32)
@@ -100,8 +100,9 @@ def make_task(workload: Workload, cell: CellKind, mode: Mode, fill: float, unrol
     return Task(workload, cell, mode, lengths, x, targets, weights, unroll)
 
 
-def _lengths(draw: np.ndarray, time: int, fill: float) -> np.ndarray:
+def lognormal_lengths(rng: np.random.Generator, batch: int, time: int, fill: float) -> np.ndarray:
     """Lognormal lengths within `[1, time]`, the longest `time`, scaled until their mean comes to `fill * time`."""
+    draw = rng.lognormal(0.0, 0.8, batch)
 
     def scaled(log_scale: float) -> np.ndarray:
         lengths = np.clip(np.rint(draw * math.exp(log_scale)), 1, time).astype(int)

@@ -15,7 +15,7 @@ from ..ops.einsum import Equation, parse
 from ..ops.linear import check_feature_axis
 from ..ops.stepwise import apply
 from .base import Layer
-from .options import Activation, Initializer, activation, initializer, kernel_initializer
+from .options import Activation, Initializer, activation, initializer, is_tame, kernel_initializer
 
 
 class Embedding(Layer):
@@ -282,4 +282,5 @@ def _asks_for_mask(function: Callable[..., Any]) -> bool:
 
 
 def _activated(y: Any, option: Activation) -> Any:
-    return y if option is None else apply(activation(option), y)
+    """The activation of what an affine map gives, whose padding is a bias."""
+    return y if option is None else apply(activation(option), y, is_harmless=is_tame(option))

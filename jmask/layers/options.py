@@ -57,6 +57,9 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "tanh": jnp.tanh,
 }
 
+# Finite, and with a finite derivative, wherever the argument is finite.
+_TAME = (jax.nn.gelu, *(function for name, function in ACTIVATIONS.items() if name != "exponential"))
+
 
 def initializer(option: Initializer) -> Callable[..., Any]:
     """The function `(key, shape, dtype) -> array` that an option names, or is."""
@@ -87,6 +90,11 @@ def activation(option: Activation) -> Callable[[Any], Any]:
             f"{option!r} is no elementwise activation, and must know the mask; use the layer `jm.layers.Softmax`."
         )
     return _look_up("activation", ACTIVATIONS, option or "linear")
+
+
+def is_tame(option: Activation) -> bool:
+    """Whether the function does no harm at padding that is finite, so that nothing must be put in its place."""
+    return any(activation(option) is function for function in _TAME)
 
 
 def _look_up(kind: str, table: dict[str, Callable], option: Any) -> Callable:

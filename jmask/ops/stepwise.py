@@ -11,9 +11,18 @@ from ..masked import Masked
 from .linear import AnyArray, check_float, check_no_steps
 
 
-def apply(function: Callable[[Any], Any], x: Any) -> Any:
-    """An elementwise function of a `Masked` or an array."""
-    return x.map(function) if isinstance(x, Masked) else function(jnp.asarray(x))
+def apply(function: Callable[[Any], Any], x: Any, *, is_harmless: bool = False) -> Any:
+    """An elementwise function of a `Masked` or an array.
+
+    Args:
+        function: takes an array.
+        x: what it is applied to.
+        is_harmless: whether neither the function nor its derivative makes anything but numbers of what is in the
+            padding, so that it may see that as it is: in a gradient a guard costs more than the function.
+    """
+    if not isinstance(x, Masked):
+        return function(jnp.asarray(x))
+    return x.with_values(function(x.values)) if is_harmless else x.map(function)
 
 
 def relu(

@@ -15,7 +15,7 @@ from jax import lax
 
 from .arrays import at, cut, write, write_all, zeros
 from .cells import FusedCell, Weights, dot, fence
-from .forward import Saved, project, state_dtype
+from .forward import Saved, project, shift, state_dtype
 from .layout import Block, Dense, Layout, State, for_each_group, restart
 
 
@@ -137,7 +137,8 @@ class Backward:
         """What the steps of the block have saved."""
         if self.saved.gates is not None:
             return cut(self.saved.gates, block.slot, h.shape[0])
-        return self.cell.rebuild(self.weights, fence(project(self.weights, x, h.dtype)), h)
+        z = shift(self.weights, fence(project(self.weights, x, h.dtype)))
+        return self.cell.rebuild(self.weights, z, h)
 
     def _memory(self, block: Block, gates: Any) -> State:
         """The memory before each step of the block, followed from its beginning."""
