@@ -66,7 +66,7 @@ def call(layer, weights, *inputs, **options):
     """A Keras layer with these weights, as arrays."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of masks that Keras drops, and of its use of JAX
-        layer.build((BATCH, TIME, FEATURES))
+        layer.build(inputs[0].shape)
         layer.set_weights(weights)
         return jax.tree.map(np.asarray, layer(*inputs, **options))
 
@@ -138,3 +138,21 @@ def test_stacked_cells(zero, keras, rng, values, x):
     assert_close(outputs.values, expected)
     for state, other in zip(actual, jax.tree.leaves(states), strict=True):
         assert_close(state, other)
+
+
+CONVOLUTIONS = [{"strides": 2}, {"padding": "same", "dilation_rate": 2}, {"padding": "same", "go_backwards": True}]
+
+
+@pytest.mark.parametrize("options", CONVOLUTIONS, ids=str)
+def test_a_convolutional_lstm(options, keras, rng):
+    """Without a mask, by which Keras would choose pixels, if there are as many as samples, or crash."""
+    lines = rng.normal(size=(BATCH, TIME, 7, FEATURES)).astype("float32")
+    options = {**options, "return_sequences": True, "return_state": True}
+    ours, theirs = (module.ConvLSTM1D(UNITS, 4, **options) for module in (L, keras.layers))
+    params = randomise(ours.init(jax.random.key(0), lines), rng)
+    pixels = ours.apply(params, lines)[1].shape[1]
+    state = [rng.normal(size=(BATCH, pixels, UNITS)).astype("float32") for _ in range(2)]
+    for given in ({}, {"initial_state": state}):
+        expected = call(theirs, weights_of(params), lines, **given)
+        for actual, other in zip(ours.apply(params, lines, **given), expected, strict=True):
+            assert_close(actual, other)

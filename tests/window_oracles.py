@@ -100,17 +100,20 @@ def average_pool(pool_size: int, strides: int, padding: str = "valid") -> Callab
     return pool
 
 
-def conv_lstm(**options: Any) -> Callable[..., tuple[Row, Row, Row]]:
-    """All hidden states, and the last hidden and cell state; steps are lines `(pixels, channels)`."""
+def conv_lstm(factor: Any = 1.0, **options: Any) -> Callable[..., tuple[Row, Row, Row]]:
+    """All hidden states, and the last hidden and cell state; steps are lines `(pixels, channels)`.
+
+    The hidden state is multiplied by a factor before its convolution; the options are those of the inputs' one.
+    """
 
     def recur(params: Any, x: Row, *state: Row) -> tuple[Row, Row, Row]:
-        inputs = {"kernel": params["kernel"], "bias": params.get("bias", 0.0)}
-        like = conv(**options)(inputs, np.zeros(x.shape[1:]))[:, : params["recurrent_kernel"].shape[1]]
+        recurrent = {"kernel": params["recurrent_kernel"]}
+        like = conv(**options)(params, np.zeros(x.shape[1:]))[:, : params["recurrent_kernel"].shape[1]]
         state = state or (np.zeros_like(like), np.zeros_like(like))
 
         def step(state: tuple[Row, Row], line: Row) -> tuple[tuple[Row, Row], Row]:
             hidden, cell = state
-            z = conv(**options)(inputs, line) + conv(padding="same")({"kernel": params["recurrent_kernel"]}, hidden)
+            z = conv(**options)(params, line) + conv(padding="same")(recurrent, hidden * factor)
             hidden, cell = lstm_gates(z, cell)
             return (hidden, cell), hidden
 
