@@ -68,7 +68,7 @@ LAYERS = {
         L.ConvLSTM1D(2, 2, strides=2, padding="same", recurrent_activation=double, return_sequences=True),
         (LINES,),
     ),
-    "ConvLSTM1DCell": (L.RNN(L.ConvLSTM1DCell(2, 2, dilation_rate=2, unit_forget_bias=False)), (LINES,)),
+    "ConvLSTM1DCell": (L.RNN(L.ConvLSTM1DCell(2, 2, padding="same", unit_forget_bias=False)), (LINES,)),
     "Conv1DTranspose": (L.Conv1DTranspose(3, 2, strides=2, output_padding=1, kernel_initializer="ones"), (X,)),
     "Dense": (
         L.Dense(
