@@ -1,6 +1,5 @@
 """ConvLSTM1D and its cell: options, dtypes, packed rows, errors; `test_laws.py` holds what they compute to the laws."""
 
-import functools
 from typing import Any
 
 import jax
@@ -225,14 +224,13 @@ def test_packed_rows(rng, params):
 
 
 def test_over_an_explicit_mesh(x, params):
-    run = functools.partial(jm.rnn.conv_lstm, strides=2, padding="same", return_state=False)
-    weights = jm.rnn.ConvLSTMParams(**params)
+    run = layer(strides=2, padding="same").apply
     eight = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf, leaf])[:8], x)
-    expected = run(weights, eight).values
+    expected = run(params, eight)
     mesh = jax.make_mesh((8,), ("batch",), axis_types=(jax.sharding.AxisType.Explicit,))
     with jax.set_mesh(mesh):
         sharded = jax.device_put(eight, jax.sharding.PartitionSpec("batch"))
-        assert_close(jax.jit(run)(weights, sharded).values, expected)
+        assert_close(jax.jit(run)(params, sharded), expected)
 
 
 # Refusals
@@ -259,15 +257,14 @@ def test_options_are_checked(options, text):
 @pytest.mark.parametrize(
     ("shape", "mask_ndim", "text"),
     [
-        ((2, 3, 7), None, r"received values \(2, 3, 7\)\."),
-        ((2, 3, 7, 3), 1, r"received values \(2, 3, 7, 3\) with mask \(2,\)\."),
-        ((2, 3, 5, 7, 3), 2, r"received values \(2, 3, 5, 7, 3\) with mask \(2, 3\)\."),
-        ((2, 3, 7, 3), 4, r"received values \(2, 3, 7, 3\) with mask \(2, 3, 7, 3\)\."),
+        ((2, 3, 7), None, r"`ConvLSTM1DCell` takes values \(batch, time, pixels, channels\), .* of shape \(7,\)"),
+        ((2, 3, 5, 7, 3), 2, r"`ConvLSTM1DCell` takes values \(batch, time, pixels, channels\), .* \(5, 7, 3\)"),
+        ((2, 3, 7, 3), 1, r"with a mask \(batch, time\); received values \(2, 3, 7, 3\) with mask \(2,\)\."),
         (
             (2, 3, 7, 3),
             3,
-            r"with mask \(2, 3, 7\)\. A step is real or padding as a whole: give padded pixels a value and mask the "
-            r"steps, `jm\.masked\(x\.fill\(0\), x\.mask\.any\(-1\)\)`\.",
+            r"with mask \(2, 3, 7\)\. A step is real or padding as a whole: where steps are sequences, use "
+            r"`jm\.layers\.TimeDistributed`; where a part of a step is padding, `jm\.masked\(x\.fill\(0\), ",
         ),
     ],
     ids=str,
@@ -276,7 +273,6 @@ def test_inputs_of_another_rank_are_refused(shape, mask_ndim, text, params):
     x: Any = jnp.ones(shape) if mask_ndim is None else jm.masked(jnp.ones(shape), jnp.ones(shape[:mask_ndim], bool))
     with pytest.raises(ValueError, match=text) as error:
         layer(name="radar").apply(params, x)
-    assert str(error.value).startswith("`conv_lstm` takes values (batch, time, pixels, channels) with a mask (batch,")
     assert error.value.__notes__ == ["In layer `radar`."]
     if len(shape) != 4:
         with pytest.raises(ValueError, match=r"`ConvLSTM1D` takes values \(batch, time, pixels, channels\); received"):
@@ -301,7 +297,7 @@ def test_a_line_that_is_shorter_than_a_window_is_refused(params):
 
 def test_weights_that_do_not_fit_are_refused(x, params):
     for name, shape in (("kernel", (4, 5, 8)), ("recurrent_kernel", (3, 2, 8)), ("bias", (2, 4))):
-        text = rf"`conv_lstm` over 3 channels takes for 2 filters a {name} of shape \(.*\); received \({shape[0]}, "
+        text = rf"over 3 channels takes for 2 filters a {name.replace('_', ' ')} of shape .*; received \({shape[0]}, "
         with pytest.raises(ValueError, match=text):
             layer().apply(params | {name: jnp.ones(shape)}, x)
 
@@ -310,12 +306,6 @@ def test_a_state_that_does_not_fit_is_refused(x, params):
     text = r"with shapes \[\(3, 4, 2\), \(3, 4, 2\)\]; received \[\(3, 7, 2\), \(3, 7, 2\)\]"
     with pytest.raises(ValueError, match=text):
         layer().apply(params, x, [jnp.ones((3, PIXELS, FILTERS))] * 2)
-    text = (
-        r"`initial_state` of `conv_lstm` is two arrays, hidden and cell, of shape \(3, 4, 2\); received \[\(3, 7, 2\)"
-    )
-    state = jm.rnn.LSTMState(*[jnp.ones((3, PIXELS, FILTERS))] * 2)
-    with pytest.raises(ValueError, match=text):
-        jm.rnn.conv_lstm(jm.rnn.ConvLSTMParams(**params), x, initial_state=state)
 
 
 def test_what_cells_share_is_no_cell(x, getkey):

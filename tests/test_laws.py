@@ -26,7 +26,6 @@ NEED_NO_ROW = {
     "metrics.Recall": "a container",
     "metrics.RootMean": "a container",
     "rnn.Cell": "a protocol",
-    "rnn.ConvLSTMParams": "a container",
     "rnn.LSTMParams": "a container",
     "rnn.LSTMState": "a container",
     "rnn.conv_lstm_step": "one step of one sequence, before there are masks",

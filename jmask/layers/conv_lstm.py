@@ -1,17 +1,15 @@
-"""The convolutional LSTM: its cell, and the layer over a sequence, by the function of `jmask.rnn`."""
+"""The convolutional LSTM: its cell, and the layer that scans it over sequences."""
 
 import dataclasses
 from typing import Any, ClassVar, Literal
 
 import jax
 
-from .. import rnn
 from ..ops.windows import Windows
 from ..padding import checked_size
 from ..rnn.conv_lstm import convolve, line_windows, prepare
-from .cells import Draw, KernelCell, LSTMGates, Shapes
-from .recurrent import state_like, step_spec
-from .rnn_layers import CellLayer, times
+from .cells import KernelCell, LSTMGates, Shapes
+from .rnn_layers import CellLayer
 
 
 class ConvLSTM1DCell(LSTMGates):
@@ -60,13 +58,9 @@ class ConvLSTM1DCell(LSTMGates):
         pixels, _ = jax.eval_shape(lambda x, w: convolve(x, w, self.windows), inputs, spec).shape
         return Shapes((pixels, self.filters), kernel, recurrent_kernel, (width,))
 
-    def weights(self, params: Any) -> rnn.ConvLSTMParams:
-        """The parameters as `jmask.rnn` takes them, in the dtype of the products."""
-        return rnn.ConvLSTMParams(*self.kernels(params), params.get("bias"))
-
     def prepare(self, params: Any, inputs: Any) -> tuple[Any, Any]:
-        """As for a whole sequence."""
-        return prepare(self.weights(params), inputs, self.windows, self.activations)
+        """By a convolution."""
+        return prepare((*self.kernels(params), params.get("bias")), inputs, self.windows, self.activations)
 
 
 class ConvLSTM1D(CellLayer, ConvLSTM1DCell):
@@ -111,26 +105,3 @@ class ConvLSTM1D(CellLayer, ConvLSTM1DCell):
     """
 
     cell_class: ClassVar[type[KernelCell]] = ConvLSTM1DCell
-
-    def scan(
-        self, params: Any, inputs: Any, initial_state: Any = None, *, reverse: bool = False, draws: Any = None
-    ) -> tuple[Any, Any]:
-        """By the function of `jmask.rnn`."""
-        draws = Draw() if draws is None else draws
-        if draws.inputs is not None:
-            inputs = times(inputs, draws.inputs[:, None])
-        if initial_state is not None:
-            initial_state = state_like(self.initial_state(step_spec(inputs)), initial_state, inputs)
-        return rnn.conv_lstm(
-            self.weights(params),
-            self.cast(inputs),
-            initial_state=initial_state,
-            reverse=reverse,
-            strides=self.strides,
-            padding=self.padding,
-            dilation_rate=self.dilation_rate,
-            activation=self.activations[0],
-            recurrent_activation=self.activations[1],
-            scale=draws.hidden,
-            unroll=self.num_unrolled(inputs),
-        )

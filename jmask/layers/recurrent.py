@@ -77,12 +77,8 @@ class Recurrent(Layer):
         refuse_state_of_packed_rows(inputs, initial_state)
         if initial_state is not None:
             initial_state = state_like(cell.initial_state(step_spec(inputs)), initial_state, inputs)
-        unroll = self.num_unrolled(inputs)
+        unroll = max(inputs.shape[1], 1) if self.unroll and len(inputs.shape) > 1 else 1
         return scan_cell(cell, params, inputs, initial_state, reverse=reverse, unroll=unroll, draws=draws)
-
-    def num_unrolled(self, inputs: Any) -> int:
-        """How many steps of the loop are written out."""
-        return max(inputs.shape[1], 1) if self.unroll and len(inputs.shape) > 1 else 1
 
     def num_states(self, inputs: Any) -> int:
         """How many parts the state has."""

@@ -57,7 +57,7 @@ class BuiltIn(CellLayer, RecurrentCell):
         if self.unroll or (draws is not None and draws.hidden is not None):
             return super().scan(params, inputs, initial_state, reverse=reverse, draws=draws)
         if draws is not None:
-            inputs = times(inputs, draws.inputs[:, None])
+            inputs = _times(inputs, draws.inputs[:, None])
         if initial_state is not None:
             initial_state = state_like(self.initial_state(step_spec(inputs)), initial_state, inputs)
         return self.run(
@@ -161,6 +161,5 @@ class LSTM(BuiltIn, LSTMCell):
         return rnn.lstm(params, inputs, activation=activation, recurrent_activation=recurrent_activation, **options)
 
 
-def times(inputs: Any, factor: Any) -> Any:
-    """The inputs times a factor, zero at padded steps."""
+def _times(inputs: Any, factor: Any) -> Any:
     return inputs.with_values(inputs.fill(0) * factor) if isinstance(inputs, Masked) else inputs * factor

@@ -13,40 +13,22 @@ from jmask.layers import Bidirectional, ConvLSTM1D, ConvLSTM1DCell
 
 from .case import Case, case, layer_case
 from .layers import SEQUENCE_AND_STATE, WIDE_STATES, with_state
-from .rnn import in_one_dtype
 
 LINES = floats(7, 3)  # pixels and channels
-SHAPES = {"kernel": (4, 3, 8), "recurrent_kernel": (4, 2, 8), "bias": (8,)}
 SAME: dict[str, Any] = {"strides": 2, "padding": "same"}
 DILATED = ConvLSTM1DCell(2, 3, padding="same", dilation_rate=2, use_bias=False)
 last = oracles.last
 
 
-def run(params: Any, x: Any, *state: Any, **options: Any) -> Any:
-    weights, given = jm.rnn.ConvLSTMParams(**params), jm.rnn.LSTMState(*state) if state else None
-    return in_one_dtype(*jm.rnn.conv_lstm(weights, x, initial_state=given, **options))
-
-
 CASES: list[Case] = [
-    case(
-        "rnn.conv_lstm(initial state, reverse)",
-        functools.partial(run, reverse=True, **SAME),
-        oracles.backward(conv_lstm(**SAME)),
-        LINES,
-        Vector((4, 2)),
-        Vector((4, 2)),
-        params=SHAPES,
-        output=SEQUENCE_AND_STATE,
-        zero_padding=True,
-    ),
     layer_case(ConvLSTM1D(2, 3), "", lambda p, x: last(conv_lstm()(p, x)[0]), LINES, output="pooled"),
     layer_case(
-        ConvLSTM1D(2, 4, strides=2, go_backwards=True, return_sequences=True, return_state=True),
+        ConvLSTM1D(2, 4, **SAME, go_backwards=True, return_sequences=True, return_state=True),
         "initial_state, go_backwards",
-        lambda p, x, *state: conv_lstm(strides=2)(p, x[::-1], *state),
+        lambda p, x, *state: conv_lstm(**SAME)(p, x[::-1], *state),
         LINES,
-        Vector((2, 2)),
-        Vector((2, 2)),
+        Vector((4, 2)),
+        Vector((4, 2)),
         arrange=with_state,
         output=SEQUENCE_AND_STATE,
         zero_padding=True,
