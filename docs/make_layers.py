@@ -17,6 +17,7 @@ PAGE = Path(__file__).parent / "layers.md"
 X = jm.Input((None, 8), masked=True)
 Y = jm.Input((None, 8), masked=True)
 CONTEXT = jm.Input(("keys", 8), masked=True)
+LINES = jm.Input((None, 7, 8), masked=True)
 VECTOR = jm.Input((8,))
 IDS = jm.Input((None,), "int32")
 
@@ -92,6 +93,8 @@ TABLE: dict[str, list[tuple[Any, ...]]] = {
         (L.SimpleRNN(4), X),
         (L.GRU(4, return_sequences=True), X),
         (L.LSTM(4, return_sequences=True, go_backwards=True), X),
+        (L.ConvLSTM1D(4, 3, return_sequences=True), LINES),
+        (L.RNN(L.ConvLSTM1DCell(4, 3)), LINES),
         (L.Bidirectional(L.LSTM(4, return_sequences=True)), X),
         (L.RNN(L.SimpleRNNCell(4)), X),
         (L.RNN(L.GRUCell(4)), X),

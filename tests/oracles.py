@@ -133,13 +133,18 @@ def lstm(params: Params, x: Row, *state: Row) -> tuple[np.ndarray, Row, Row]:
     def step(state: tuple[Row, Row], inputs: Row) -> tuple[tuple[Row, Row], Row]:
         hidden, cell = state
         z = inputs @ params["kernel"] + hidden @ params["recurrent_kernel"] + params.get("bias", 0.0)
-        i, f, g, o = np.split(z, 4)
-        cell = sigmoid(f) * cell + sigmoid(i) * np.tanh(g)
-        hidden = sigmoid(o) * np.tanh(cell)
+        hidden, cell = lstm_gates(z, cell)
         return (hidden, cell), hidden
 
     outputs, (hidden, cell) = scan(step, (hidden, cell), x, hidden)
     return outputs, hidden, cell
+
+
+def lstm_gates(z: np.ndarray, cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The next hidden and cell state."""
+    i, f, g, o = np.split(z, 4, axis=-1)
+    cell = sigmoid(f) * cell + sigmoid(i) * np.tanh(g)
+    return sigmoid(o) * np.tanh(cell), cell
 
 
 def simple_rnn(params: Params, x: Row, *state: Row) -> tuple[np.ndarray, Row]:

@@ -28,6 +28,7 @@ NEED_NO_ROW = {
     "rnn.Cell": "a protocol",
     "rnn.LSTMParams": "a container",
     "rnn.LSTMState": "a container",
+    "rnn.conv_lstm_step": "one step of one sequence, before there are masks",
     "rnn.lstm_step": "one step of one sequence, before there are masks",
 }
 

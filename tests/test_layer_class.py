@@ -62,6 +62,8 @@ def test_options_are_keyword_only_in_every_layer():
         "AveragePooling1D": ["pool_size"],
         "Conv1D": ["filters", "kernel_size"],
         "Conv1DTranspose": ["filters", "kernel_size"],
+        "ConvLSTM1D": ["filters", "kernel_size"],
+        "ConvLSTM1DCell": ["filters", "kernel_size"],
         "DepthwiseConv1D": ["kernel_size"],
         "Dropout": ["rate"],
         "ELU": ["alpha"],

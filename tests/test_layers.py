@@ -482,6 +482,7 @@ HALF = {
     "Bidirectional": lambda dtype: L.Bidirectional(
         L.LSTM(3, param_dtype=dtype, recurrent_initializer="normal"), merge_mode="ave"
     ),
+    "ConvLSTM1D": lambda dtype: jm.Sequential([L.Reshape((-1, 4, 1)), L.ConvLSTM1D(3, 2, param_dtype=dtype)]),
     "Softmax": lambda dtype: L.Softmax(axis=1),
     "Activation": lambda dtype: L.Activation("gelu"),
     "Dropout": lambda dtype: L.Dropout(0.5),

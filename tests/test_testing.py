@@ -15,6 +15,7 @@ from jmask.testing import LAWS, LawBroken, assert_close, check_function, check_l
 pytestmark = pytest.mark.slow
 
 SEQUENCE, IDS, STATE = jm.Input((None, 3)), jm.Input((None,), "int32"), jm.Input((2,))
+LINES = jm.Input((None, 5, 3))
 
 
 @pytest.mark.parametrize(("fault", "law", "lengths", "text"), FAULTS, ids=lambda x: getattr(x, "__name__", None))
@@ -93,6 +94,8 @@ LAYERS = {
     "AveragePooling1D": (jm.layers.AveragePooling1D(3, strides=2, padding="same"), SEQUENCE),
     "Conv1D": (jm.layers.Conv1D(2, 3, strides=2, padding="same", activation="relu"), SEQUENCE),
     "Conv1DTranspose": (jm.layers.Conv1DTranspose(2, 3, strides=2), SEQUENCE),
+    "ConvLSTM1D": (jm.layers.ConvLSTM1D(2, 3, padding="same", go_backwards=True), LINES),
+    "ConvLSTM1DCell": (jm.layers.RNN(jm.layers.ConvLSTM1DCell(2, 3), return_sequences=True), LINES),
     "DepthwiseConv1D": (jm.layers.DepthwiseConv1D(2, padding="causal", dilation_rate=2), SEQUENCE),
     "Dropout": (jm.layers.Dropout(0.5), SEQUENCE),
     "ELU": (jm.layers.ELU(), SEQUENCE),

@@ -1,9 +1,10 @@
-"""What convolutions and poolings should give, in NumPy, for one sequence at a time and without padding."""
+"""What convolutions, poolings and a convolutional LSTM should give, in NumPy, for one sequence without padding."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from oracles import lstm_gates, scan
 
 Row = np.ndarray
 
@@ -97,3 +98,26 @@ def average_pool(pool_size: int, strides: int, padding: str = "valid") -> Callab
         return (read * is_step).sum(axis=1) / is_step.sum(axis=1)
 
     return pool
+
+
+def conv_lstm(factor: Any = 1.0, **options: Any) -> Callable[..., tuple[Row, Row, Row]]:
+    """All hidden states, and the last hidden and cell state; steps are lines `(pixels, channels)`.
+
+    The hidden state is multiplied by a factor before its convolution; the options are those of the inputs' one.
+    """
+
+    def recur(params: Any, x: Row, *state: Row) -> tuple[Row, Row, Row]:
+        recurrent = {"kernel": params["recurrent_kernel"]}
+        like = conv(**options)(params, np.zeros(x.shape[1:]))[:, : params["recurrent_kernel"].shape[1]]
+        state = state or (np.zeros_like(like), np.zeros_like(like))
+
+        def step(state: tuple[Row, Row], line: Row) -> tuple[tuple[Row, Row], Row]:
+            hidden, cell = state
+            z = conv(**options)(params, line) + conv(padding="same")(recurrent, hidden * factor)
+            hidden, cell = lstm_gates(z, cell)
+            return (hidden, cell), hidden
+
+        outputs, (hidden, cell) = scan(step, state, x, like)
+        return outputs, hidden, cell
+
+    return recur

@@ -1,7 +1,7 @@
 """Cells as layers: hyperparameters and parameters for one step of `jmask.rnn`, for `jm.layers.RNN`."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,11 +19,20 @@ class Draw(NamedTuple):
     hidden: Any = None
 
 
-class RecurrentCell(Layer):
-    """What the cells share, and the layers made of them.
+class Shapes(NamedTuple):
+    """What is in a cell: a part of the state, and the parameters."""
+
+    state: tuple[int, ...]
+    kernel: tuple[int, ...]
+    recurrent_kernel: tuple[int, ...]
+    bias: tuple[int, ...]
+
+
+class KernelCell(Layer):
+    """What cells share that have a kernel for the inputs, another for the state, and a bias; and layers made of them.
 
     Attributes:
-        units: length of the state and of an output.
+        step_axes: the axes of one step of the inputs.
         activation: of the candidate, `"tanh"` by default.
         use_bias: whether there is a bias.
         kernel_initializer: by name or as `(key, shape, dtype)`.
@@ -40,8 +49,8 @@ class RecurrentCell(Layer):
     """
 
     supports_segments = True
+    step_axes: ClassVar[tuple[str, ...]] = ("features",)
 
-    units: int
     _: dataclasses.KW_ONLY
     activation: Activation = "tanh"
     use_bias: bool = True
@@ -57,68 +66,135 @@ class RecurrentCell(Layer):
         """Checks the rates while the user's line is still on the stack."""
         check_rates(self)
 
-    @property
-    def kind(self) -> str:
-        """Which recurrence of `jmask.rnn.recurrences` it is."""
-        raise TypeError(f"`{type(self).__name__}` is what cells share; use one of them, such as `LSTMCell`.")
+    def shapes(self, inputs: Any) -> Shapes:
+        """The shapes for inputs of one step."""
+        raise TypeError(_is_shared(self))
+
+    def prepare(self, params: Any, inputs: Any) -> tuple[Any, Any]:
+        """The inputs projected, and what remains of a step: `(scale, state, projected) -> (state, output)`."""
+        raise TypeError(_is_shared(self))
 
     @property
     def activations(self) -> tuple[Any, ...]:
         """The functions of a step."""
         return (activation(self.activation),)
 
-    def weights(self, params: Any) -> Any:
-        """The parameters as `jmask.rnn` takes them, in the dtype of the products."""
-        container = {"simple_rnn": SimpleRNNParams, "lstm": LSTMParams}.get(self.kind, GRUParams)
-        kernels = (jnp.asarray(params[name]) for name in ("kernel", "recurrent_kernel"))
-        return container(*map(self.cast, kernels), params.get("bias"))
+    def kernels(self, params: Any) -> tuple[Any, Any]:
+        """Both kernels in the dtype of the products."""
+        return self.cast(jnp.asarray(params["kernel"])), self.cast(jnp.asarray(params["recurrent_kernel"]))
 
     def cast(self, x: Any) -> Any:
         """Inputs or a kernel in the dtype of the products."""
         return x if self.dtype is None else x.astype(jnp.dtype(self.dtype))
 
     def init(self, key: Any, inputs: Any) -> dict[str, Any]:
-        """`{"kernel": ..., "recurrent_kernel": ..., "bias": ...}` for inputs `(features,)` of one step."""
+        """`{"kernel": ..., "recurrent_kernel": ..., "bias": ...}` for inputs of one step."""
         kernel_key, recurrent_key, bias_key = jax.random.split(key, 3)
-        width, dtype = GATES[self.kind] * self.units, self.param_dtype
+        shapes, dtype = self.shapes(inputs), self.param_dtype
         params = {
-            "kernel": initializer(self.kernel_initializer)(kernel_key, (inputs.shape[-1], width), dtype),
-            "recurrent_kernel": initializer(self.recurrent_initializer)(recurrent_key, (self.units, width), dtype),
+            "kernel": initializer(self.kernel_initializer)(kernel_key, shapes.kernel, dtype),
+            "recurrent_kernel": initializer(self.recurrent_initializer)(recurrent_key, shapes.recurrent_kernel, dtype),
         }
         if self.use_bias:
-            shape = (2, width) if self.kind == "gru" else (width,)
-            params["bias"] = initializer(self.bias_initializer)(bias_key, shape, dtype)
+            params["bias"] = initializer(self.bias_initializer)(bias_key, shapes.bias, dtype)
         return params
 
     def initial_state(self, inputs: Any) -> Any:
-        """Zeros, `(units,)`, in float32 at least."""
-        return jnp.zeros(self.units, jnp.promote_types(self._product_dtype(inputs), jnp.float32))
+        """Zeros, in float32 at least."""
+        return jnp.zeros(self.shapes(inputs).state, jnp.promote_types(self._product_dtype(inputs), jnp.float32))
 
     def step(self, params: Any, state: Any, inputs: Any, draw: Draw | None = None) -> tuple[Any, Any]:
-        """The next state and the output `(units,)`, from inputs `(features,)`."""
-        if inputs.ndim != 1:
-            raise ValueError(
-                f"`{type(self).__name__}` takes values (batch, time, features), one step (features,) at a time; "
-                f"received a step of shape {tuple(inputs.shape)}."
-            )
+        """The next state and the output, from inputs of one step."""
+        self.check_step(inputs)
         draw = Draw() if draw is None else draw
         inputs = self.cast(inputs if draw.inputs is None else inputs * draw.inputs)
-        projected, step = prepare(self.kind, self.weights(params), inputs, self.activations)
+        projected, step = self.prepare(params, inputs)
         return step(draw.hidden, state, projected)
 
+    def check_step(self, inputs: Any) -> None:
+        """Refuses a step of another rank."""
+        if len(inputs.shape) != len(self.step_axes):
+            axes = ", ".join(self.step_axes)
+            step = f"{axes}," if len(self.step_axes) == 1 else axes
+            raise ValueError(
+                f"`{type(self).__name__}` takes values (batch, time, {axes}), one step ({step}) at a time; "
+                f"received a step of shape {tuple(inputs.shape)}."
+            )
+
     def draw(self, key: Any, inputs: Any) -> Draw:
-        """What one sequence drops in training, for inputs `(features,)` of one step."""
+        """What one sequence drops in training, for inputs of one step."""
         inputs_key, hidden_key = jax.random.split(key)
-        dtype = self._product_dtype(inputs)
+        dtype, shape = self._product_dtype(inputs), self.shapes(inputs).state
         inputs_dtype = inputs.dtype if jnp.issubdtype(inputs.dtype, jnp.inexact) else dtype
         return Draw(
             keep(inputs_key, self.dropout, inputs.shape, inputs_dtype),
-            keep(hidden_key, self.recurrent_dropout, (self.units,), jnp.promote_types(dtype, jnp.float32)),
+            keep(hidden_key, self.recurrent_dropout, shape, jnp.promote_types(dtype, jnp.float32)),
         )
 
     def _product_dtype(self, inputs: Any) -> Any:
         known = (jax.dtypes.canonicalize_dtype(dtype) for dtype in (inputs.dtype, self.param_dtype))
         return jnp.dtype(self.dtype or jnp.result_type(*known))
+
+
+class LSTMGates(KernelCell):
+    """What the LSTMs share: four gates, and a state of two parts.
+
+    Attributes:
+        recurrent_activation: of the gates.
+        unit_forget_bias: whether the bias of the forget gate starts at 1.
+    """
+
+    _: dataclasses.KW_ONLY
+    recurrent_activation: Activation = "sigmoid"
+    unit_forget_bias: bool = True
+
+    @property
+    def activations(self) -> tuple[Any, ...]:
+        """Of the candidate and the cell, and of the gates."""
+        return activation(self.activation), activation(self.recurrent_activation)
+
+    def init(self, key: Any, inputs: Any) -> dict[str, Any]:
+        """As of every cell; the forget gate begins open."""
+        params = super().init(key, inputs)
+        if self.use_bias and self.unit_forget_bias:
+            size = params["bias"].size // 4
+            params["bias"] = params["bias"].at[size : 2 * size].set(1)
+        return params
+
+    def initial_state(self, inputs: Any) -> LSTMState:
+        """Zeros for the hidden state and for the cell, in float32 at least."""
+        zeros = super().initial_state(inputs)
+        return LSTMState(zeros, zeros)
+
+
+class RecurrentCell(KernelCell):
+    """What the cells of `jmask.rnn.recurrences` share, and the layers made of them.
+
+    Attributes:
+        units: length of the state and of an output.
+    """
+
+    units: int
+
+    @property
+    def kind(self) -> str:
+        """Which recurrence it is."""
+        raise TypeError(_is_shared(self))
+
+    def shapes(self, inputs: Any) -> Shapes:
+        """The shapes for inputs `(features,)`."""
+        width = GATES[self.kind] * self.units
+        bias = (2, width) if self.kind == "gru" else (width,)
+        return Shapes((self.units,), (inputs.shape[-1], width), (self.units, width), bias)
+
+    def weights(self, params: Any) -> Any:
+        """The parameters as `jmask.rnn` takes them, in the dtype of the products."""
+        container = {"simple_rnn": SimpleRNNParams, "lstm": LSTMParams}.get(self.kind, GRUParams)
+        return container(*self.kernels(params), params.get("bias"))
+
+    def prepare(self, params: Any, inputs: Any) -> tuple[Any, Any]:
+        """By the kind."""
+        return prepare(self.kind, self.weights(params), inputs, self.activations)
 
 
 class SimpleRNNCell(RecurrentCell):
@@ -172,7 +248,7 @@ class GRUCell(RecurrentCell):
         return activation(self.activation), activation(self.recurrent_activation)
 
 
-class LSTMCell(RecurrentCell):
+class LSTMCell(LSTMGates, RecurrentCell):
     """One step of an LSTM, for `jm.layers.RNN` (see `jm.rnn.lstm_step` for the equations).
 
     Attributes:
@@ -188,39 +264,22 @@ class LSTMCell(RecurrentCell):
     (2, 4)
     """
 
-    _: dataclasses.KW_ONLY
-    recurrent_activation: Activation = "sigmoid"
-    unit_forget_bias: bool = True
-
     @property
     def kind(self) -> str:
         """The one with a memory cell."""
         return "lstm"
 
-    @property
-    def activations(self) -> tuple[Any, ...]:
-        """Of the candidate and the cell, and of the gates."""
-        return activation(self.activation), activation(self.recurrent_activation)
 
-    def init(self, key: Any, inputs: Any) -> dict[str, Any]:
-        """As of every cell; the forget gate begins open."""
-        params = super().init(key, inputs)
-        if self.use_bias and self.unit_forget_bias:
-            params["bias"] = params["bias"].at[self.units : 2 * self.units].set(1)
-        return params
-
-    def initial_state(self, inputs: Any) -> LSTMState:
-        """Zeros for the hidden state and for the cell, `(units,)` each, in float32 at least."""
-        zeros = super().initial_state(inputs)
-        return LSTMState(zeros, zeros)
-
-
-def check_rates(layer: RecurrentCell) -> None:
+def check_rates(layer: KernelCell) -> None:
     """Refuses a rate that is no probability."""
     for name in ("dropout", "recurrent_dropout"):
         rate = getattr(layer, name)
         if not 0 <= rate <= 1:
             raise ValueError(f"`{name}` of `{type(layer).__name__}` is a probability in [0, 1]; received {rate}.")
+
+
+def _is_shared(cell: KernelCell) -> str:
+    return f"`{type(cell).__name__}` is what cells share; use one of them, such as `LSTMCell`."
 
 
 def keep(key: Any, rate: float, shape: tuple[int, ...], dtype: Any) -> Any:

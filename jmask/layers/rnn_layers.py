@@ -6,20 +6,36 @@ from typing import Any, ClassVar
 from .. import rnn
 from ..masked import Masked
 from ..rnn.recurrences import check_implementation
-from .cells import GRUCell, LSTMCell, RecurrentCell, SimpleRNNCell, check_rates
+from .cells import GRUCell, KernelCell, LSTMCell, RecurrentCell, SimpleRNNCell, check_rates
 from .recurrent import Recurrent, state_like, step_spec
 
 
-class BuiltIn(Recurrent, RecurrentCell):
-    """A layer with the hyperparameters of its cell, scanned by a function of `jmask.rnn` where that can be.
+class CellLayer(Recurrent, KernelCell):
+    """A layer with the hyperparameters of its cell."""
+
+    cell_class: ClassVar[type[KernelCell]]
+
+    def make_cell(self) -> Any:
+        """A cell with the same hyperparameters."""
+        names = [field.name for field in dataclasses.fields(self.cell_class)]
+        return self.cell_class(**{name: getattr(self, name) for name in names})
+
+    def init(self, key: Any, inputs: Any, initial_state: Any = None) -> Any:
+        """The cell's parameters, for values of one batch and one time axis, and those of a step."""
+        if len(inputs.shape) != 2 + len(self.step_axes):
+            axes = ", ".join(("batch", "time", *self.step_axes))
+            raise ValueError(f"`{type(self).__name__}` takes values ({axes}); received {tuple(inputs.shape)}.")
+        return super().init(key, inputs, initial_state)
+
+
+class BuiltIn(CellLayer, RecurrentCell):
+    """A layer over one of the three cells, scanned by a function of `jmask.rnn` where that can be.
 
     Attributes:
         implementation: which of the ways of `jm.rnn.lstm`, `"auto"`, `"xla"` or `"scan"`. With `unroll`, and in
             training with `recurrent_dropout`, the layer scans its cell.
         remat: whether the gates are computed again in the backward pass, as in `jm.rnn.lstm`.
     """
-
-    cell_class: ClassVar[type[RecurrentCell]]
 
     _: dataclasses.KW_ONLY
     implementation: str = "auto"
@@ -29,18 +45,6 @@ class BuiltIn(Recurrent, RecurrentCell):
         """Checks the options while the user's line is still on the stack."""
         check_rates(self)
         check_implementation(self.implementation)
-
-    def make_cell(self) -> Any:
-        """A cell with the same hyperparameters."""
-        names = [field.name for field in dataclasses.fields(self.cell_class)]
-        return self.cell_class(**{name: getattr(self, name) for name in names})
-
-    def init(self, key: Any, inputs: Any, initial_state: Any = None) -> Any:
-        """The cell's parameters, for values `(batch, time, features)`."""
-        if len(inputs.shape) != 3:
-            name = type(self).__name__
-            raise ValueError(f"`{name}` takes values (batch, time, features); received {tuple(inputs.shape)}.")
-        return super().init(key, inputs, initial_state)
 
     def run(self, params: Any, inputs: Any, **options: Any) -> tuple[Any, Any]:
         """The function of `jmask.rnn` with these parameters and hyperparameters."""
@@ -81,7 +85,7 @@ class SimpleRNN(BuiltIn, SimpleRNNCell):
     [3, 1]
     """
 
-    cell_class: ClassVar[type[RecurrentCell]] = SimpleRNNCell
+    cell_class: ClassVar[type[KernelCell]] = SimpleRNNCell
 
     def run(self, params: Any, inputs: Any, **options: Any) -> tuple[Any, Any]:
         """`jm.rnn.simple_rnn`."""
@@ -106,7 +110,7 @@ class GRU(BuiltIn, GRUCell):
     [3, 1]
     """
 
-    cell_class: ClassVar[type[RecurrentCell]] = GRUCell
+    cell_class: ClassVar[type[KernelCell]] = GRUCell
 
     def run(self, params: Any, inputs: Any, **options: Any) -> tuple[Any, Any]:
         """`jm.rnn.gru`."""
@@ -149,7 +153,7 @@ class LSTM(BuiltIn, LSTMCell):
     [3, 1]
     """
 
-    cell_class: ClassVar[type[RecurrentCell]] = LSTMCell
+    cell_class: ClassVar[type[KernelCell]] = LSTMCell
 
     def run(self, params: Any, inputs: Any, **options: Any) -> tuple[Any, Any]:
         """`jm.rnn.lstm`."""

@@ -9,6 +9,7 @@ from .cells import SimpleRNNParams as SimpleRNNParams
 from .cells import gru_step as gru_step
 from .cells import lstm_step as lstm_step
 from .cells import simple_rnn_step as simple_rnn_step
+from .conv_lstm import conv_lstm_step as conv_lstm_step
 from .recurrences import gru as gru
 from .recurrences import lstm as lstm
 from .recurrences import simple_rnn as simple_rnn

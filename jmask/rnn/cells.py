@@ -202,8 +202,14 @@ def lstm_step(
     >>> jm.rnn.lstm_step(jnp.zeros((1, 4)), state, jnp.zeros(4)).cell.tolist()  # half of it is forgotten
     [0.5]
     """
-    i, f, g, o = jnp.split(projected + _product(state.hidden, recurrent_kernel, scale), 4, axis=-1)
-    cell = recurrent_activation(f) * state.cell + recurrent_activation(i) * activation(g)
+    z = projected + _product(state.hidden, recurrent_kernel, scale)
+    return lstm_gates(z, state.cell, activation, recurrent_activation)
+
+
+def lstm_gates(z: Any, cell: Any, activation: Any, recurrent_activation: Any) -> LSTMState:
+    """The next state of an LSTM, from `z` in four parts along its last axis, and the memory cell."""
+    i, f, g, o = jnp.split(z, 4, axis=-1)
+    cell = recurrent_activation(f) * cell + recurrent_activation(i) * activation(g)
     return LSTMState(recurrent_activation(o) * activation(cell), cell)
 
 

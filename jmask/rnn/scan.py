@@ -94,9 +94,13 @@ def split(x: Any) -> tuple[Any, Any, Any]:
     is_masked = isinstance(x, Masked)
     values = x.fill(0) if is_masked else x
     if values.ndim < 2 or (is_masked and x.mask.ndim != 2):
+        remedy = ""
+        if is_masked and x.mask.ndim > 2:
+            remedy = " A step is real or padding as a whole: where steps are sequences, use `jm.layers.TimeDistributed`"
+            remedy += "; where a part of a step is padding, `jm.masked(x.fill(0), x.mask.any(-1))`."
         raise ValueError(
             "A recurrent layer runs over values (batch, time, ...) with a mask (batch, time); received values "
-            f"{tuple(x.shape)}" + (f" with mask {tuple(x.mask.shape)}." if is_masked else ".")
+            f"{tuple(x.shape)}" + (f" with mask {tuple(x.mask.shape)}." if is_masked else ".") + remedy
         )
     return values, x.mask if is_masked else None, segments_of(x)
 

@@ -125,6 +125,9 @@ RECURRENT = [
     *(pair(of("RNN", of(f"{name}Cell", 2), **STATE), masked=True) for name in ("SimpleRNN", "GRU", "LSTM")),
     pair(of("RNN", of("StackedRNNCells", [of("GRUCell", 2), of("LSTMCell", 4)]), **STATE), masked=True),
     pair(of("RNN", [of("LSTMCell", 4), of("SimpleRNNCell", 2)], go_backwards=True), masked=True),
+    pair(of("ConvLSTM1D", 2, 3, strides=2), steps(7, 3)),
+    pair(of("ConvLSTM1D", 2, 4, padding="same", dilation_rate=2, **STATE), steps(7, 3)),
+    pair(of("ConvLSTM1D", 2, 3, go_backwards=True), steps(7, 3), vector(5, 2), vector(5, 2), arrange=with_state),
 ]
 
 CAUSAL = {"ours": {"use_causal_mask": True}, "call": {"use_causal_mask": True}}

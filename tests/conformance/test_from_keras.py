@@ -106,6 +106,13 @@ def test_a_layer_keeps_its_options(name: str, keras: Any, layers: Any, x: Any, r
     check(keras.Model(inputs, OPTIONS[name](layers)(inputs)), x, rng=rng)
 
 
+def test_a_convolutional_lstm(keras: Any, layers: Any, rng: Any) -> None:
+    inputs = keras.Input((None, 7, 2))
+    lines = jnp.asarray(rng.normal(size=(BATCH, TIME, 7, 2)), "float32")
+    layer = layers.ConvLSTM1D(3, 2, strides=2, padding="same", return_sequences=True, return_state=True)
+    check(keras.Model(inputs, layer(inputs)), lines, rng=rng)
+
+
 @pytest.mark.parametrize("name", ["Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"])
 def test_a_merge(name: str, keras: Any, layers: Any, x: Any, rng: Any) -> None:
     a, b = keras.Input((None, FEATURES)), keras.Input((None, FEATURES))

@@ -17,6 +17,7 @@ import jmask as jm
 from jmask import layers as L  # noqa: N812 - it stands in every line
 
 X = sequences()
+LINES = X[..., None]
 
 
 @jm.register
@@ -64,6 +65,11 @@ LAYERS = {
     "Concatenate": (L.Concatenate(axis=1), ([X, sequences(seed=1)],)),
     "Cropping1D": (L.Cropping1D((2, 0)), (X,)),
     "Conv1D": (L.Conv1D(4, 2, padding="causal", dilation_rate=2, activation=double, use_bias=False), (X,)),
+    "ConvLSTM1D": (
+        L.ConvLSTM1D(2, 2, strides=2, padding="same", recurrent_activation=double, return_sequences=True),
+        (LINES,),
+    ),
+    "ConvLSTM1DCell": (L.RNN(L.ConvLSTM1DCell(2, 2, padding="same", unit_forget_bias=False)), (LINES,)),
     "Conv1DTranspose": (L.Conv1DTranspose(3, 2, strides=2, output_padding=1, kernel_initializer="ones"), (X,)),
     "Dense": (
         L.Dense(

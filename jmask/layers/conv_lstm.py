@@ -1,0 +1,107 @@
+"""The convolutional LSTM: its cell, and the layer that scans it over sequences."""
+
+import dataclasses
+from typing import Any, ClassVar, Literal
+
+import jax
+
+from ..ops.windows import Windows
+from ..padding import checked_size
+from ..rnn.conv_lstm import convolve, line_windows, prepare
+from .cells import KernelCell, LSTMGates, Shapes
+from .rnn_layers import CellLayer
+
+
+class ConvLSTM1DCell(LSTMGates):
+    """One step of a convolutional LSTM, for `jm.layers.RNN` (see `jm.rnn.conv_lstm_step` for the equations).
+
+    Attributes:
+        filters: number of channels of the state and of an output.
+        kernel_size: number of pixels in a window.
+
+    The other attributes are those of `jm.layers.ConvLSTM1D`.
+
+    >>> import jax, jax.numpy as jnp, jmask as jm
+    >>> x, layer = jm.from_lengths(jnp.ones((2, 3, 7, 5)), [3, 1]), jm.layers.RNN(jm.layers.ConvLSTM1DCell(4, 3))
+    >>> layer.apply(layer.init(jax.random.key(0), x), x).shape
+    (2, 5, 4)
+    """
+
+    step_axes: ClassVar[tuple[str, ...]] = ("pixels", "channels")
+
+    filters: int
+    kernel_size: int
+    _: dataclasses.KW_ONLY
+    strides: int = 1
+    padding: Literal["valid", "same"] = "valid"
+    dilation_rate: int = 1
+
+    def __post_init__(self) -> None:
+        """Checks the options while the user's line is still on the stack."""
+        super().__post_init__()
+        checked_size("filters", self.filters, 1)
+        _ = self.windows
+
+    @property
+    def windows(self) -> Windows:
+        """Where the windows of the inputs stand."""
+        return line_windows(self.kernel_size, self.strides, self.padding, self.dilation_rate)
+
+    def shapes(self, inputs: Any) -> Shapes:
+        """The shapes for inputs `(pixels, channels)`."""
+        self.check_step(inputs)
+        width = 4 * self.filters
+        kernel, recurrent_kernel = (
+            (self.kernel_size, channels, width) for channels in (inputs.shape[-1], self.filters)
+        )
+        spec = jax.ShapeDtypeStruct(kernel, inputs.dtype)
+        pixels, _ = jax.eval_shape(lambda x, w: convolve(x, w, self.windows), inputs, spec).shape
+        return Shapes((pixels, self.filters), kernel, recurrent_kernel, (width,))
+
+    def prepare(self, params: Any, inputs: Any) -> tuple[Any, Any]:
+        """By a convolution."""
+        return prepare((*self.kernels(params), params.get("bias")), inputs, self.windows, self.activations)
+
+
+class ConvLSTM1D(CellLayer, ConvLSTM1DCell):
+    """Convolutional LSTM over lines of pixels (see `jm.rnn.conv_lstm_step`; gates and parameters as in Keras).
+
+    Inputs: values `(batch, time, pixels, channels)` with a mask `(batch, time)`: a step is real or padding as a whole.
+    Outputs: of the last real step of each sequence, `(batch, new_pixels, filters)`, or of every step. Masks, packed
+    rows and the outputs of empty rows, which are 0, are as in `jm.layers.LSTM`. With `return_state` the outputs are
+    followed by the hidden and the cell state, `(batch, new_pixels, filters)` each; `initial_state` is a list of these.
+
+    Attributes:
+        filters: number of channels of the state and of an output.
+        kernel_size: number of pixels in a window.
+        strides: pixels of the inputs from one window to the next; those of the state are always neighbours.
+        padding: of the inputs. `"valid"`: windows lie within the line; `"same"`: there are `ceil(pixels / strides)`,
+            with zeros on both sides. That of the state is always `"same"`.
+        dilation_rate: pixels of the inputs from one entry of a window to the next.
+        activation: of the candidate and of the cell, `"tanh"` by default.
+        recurrent_activation: of the gates.
+        use_bias: whether there is a bias.
+        unit_forget_bias: whether the bias of the forget gate starts at 1.
+        kernel_initializer: by name or as `(key, shape, dtype)`.
+        recurrent_initializer: the same for the recurrent kernel.
+        bias_initializer: the same for the bias.
+        dropout: probability of dropping a number of the inputs, `(pixels, channels)`, in training, at all steps of a
+            sequence or at none. The draw depends on the key and the row, not on the padding; all gates share it.
+        recurrent_dropout: the same for the hidden state, before its convolution with the recurrent kernel.
+        dtype: inputs and kernels are cast to it, and outputs have it; None: their common dtype. States and sums are
+            float32 at least.
+        param_dtype: dtype of the parameters.
+        return_sequences: outputs of every step.
+        return_state: the state besides.
+        go_backwards: from the last real step to the first; the outputs are in this order, and so is their mask.
+        zero_output_for_mask: False repeats the last real output at padded steps.
+        unroll: whether the loop is written out step by step in the program; it changes no result.
+
+    >>> import jax, jax.numpy as jnp, jmask as jm
+    >>> x, layer = jm.from_lengths(jnp.ones((2, 3, 7, 5)), [3, 1]), jm.layers.ConvLSTM1D(4, 3, return_sequences=True)
+    >>> outputs = layer.apply(layer.init(jax.random.key(0), x), x)
+    >>> outputs.shape, outputs.lengths.tolist()
+    ((2, 3, 5, 4), [3, 1])
+    """
+
+    cell_class: ClassVar[type[KernelCell]] = ConvLSTM1DCell
