@@ -106,6 +106,60 @@ def test_implementation_is_handed_on(rng, x64):
         jm.ops.attention(x.values, x.values, implementation="none of them")
 
 
+class Spy:
+    """Stands for cuDNN: notes what it is told, and lets XLA compute."""
+
+    def __init__(self, function):
+        self.function, self.told = function, None
+
+    def __call__(self, q, k, v, bias=None, mask=None, *, implementation, **told):
+        assert implementation == "cudnn"
+        self.told = {name for name, value in {"mask": mask, **told}.items() if value is not None and value is not False}
+        return self.function(q, k, v, bias, mask, implementation="xla", **told)
+
+
+def right_padded(rng, lengths, time):
+    values = np.where(np.arange(time) < np.array(lengths)[:, None], 0.0, np.nan)[..., None, None]
+    return jm.from_lengths(jnp.asarray(values + rng.normal(size=(len(lengths), time, 2, 3)), "float32"), lengths)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("others", ["itself", "others", "an array"])
+def test_cudnn_is_told_lengths_of_padding_on_the_right(causal, others, monkeypatch, rng):
+    x = right_padded(rng, [5, 0, 2], 5)
+    keys = {"itself": x, "others": right_padded(rng, [0, 4, 7], 7), "an array": x.values[:1].repeat(3, axis=0)}[others]
+
+    def results(implementation):
+        def loss(x, keys):
+            y = jm.ops.attention(x, keys, causal=causal, implementation=implementation)
+            return jnp.sum(y.fill(0) ** 2), y
+
+        inputs = (x, keys) if isinstance(keys, jm.Masked) else (x.values, keys)
+        gradient = jax.grad(lambda *values: loss(*map(rebuild, values, (x, keys)))[0], argnums=(0, 1))
+        return loss(x, keys)[1].fill(0), gradient(*(getattr(array, "values", array) for array in inputs))
+
+    def rebuild(values, like):
+        return like.with_values(values) if isinstance(like, jm.Masked) else values
+
+    expected = results(None)
+    spy = Spy(jax.nn.dot_product_attention)
+    monkeypatch.setattr(jax.nn, "dot_product_attention", spy)
+    jax.tree.map(assert_close, results("cudnn"), expected)
+    lengths = {"query_seq_lengths"} | ({"key_value_seq_lengths"} if others != "an array" else set())
+    assert spy.told == {"scale", *lengths, *(["is_causal"] if causal else [])}
+
+
+def test_cudnn_is_told_a_mask_where_lengths_do_not_say_all(monkeypatch, rng):
+    spy = Spy(jax.nn.dot_product_attention)
+    monkeypatch.setattr(jax.nn, "dot_product_attention", spy)
+    x = right_padded(rng, [5, 0, 2], 5)
+    left = jm.masked(x.values, x.mask[:, ::-1])
+    allowed = jnp.ones((5, 5), bool)
+    for query, options in ((left, {}), (x, {"window": 1}), (x, {"attention_mask": allowed})):
+        jm.ops.attention(query, query, implementation="cudnn", **options)
+        assert spy.told == {"scale", "mask"}
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 @pytest.mark.parametrize("options", [{}, {"return_attention_scores": True}], ids=["fused", "by hand"])
 def test_dtypes_come_back(rng, dtype, options):

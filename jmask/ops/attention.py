@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ..masked import Masked, fill, values_of
+from .fused_attention import as_lengths, fused, is_fused
 from .linear import AnyArray, check_float
 from .positions import steps_before
 from .softmax import softmax
@@ -59,7 +60,9 @@ def attention(
         return_attention_scores: whether to return the weights, too.
         implementation: that of `jax.nn.dot_product_attention`, for what it can compute: no dropout, no weights, one
             dtype, `value_features` equal to `features`, one batch axis at most. None takes it where it is exact: not
-            for float64, whose weights it rounds to float32.
+            for float64, whose weights it rounds to float32. `"cudnn"`, on a GPU and in half precision, is told lengths
+            in place of a mask where the padding is known to be on the right (`padding_side`) and nothing else
+            forbids, so that it skips the padding.
 
     Returns:
         `(batch, queries, heads, value_features)` with the mask of `query`, 0 at its padded steps. A query that attends
@@ -87,8 +90,11 @@ def attention(
     q, k, v = (jnp.asarray(fill(x, 0)) for x in (query, key, value))
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     needs_weights = return_attention_scores or dropout != 0
-    if _is_fused(q, k, v, needs_weights, implementation):
-        return _like(query, _fused(q, k, v, bias, seen, scale, implementation))
+    if is_fused(q, k, v, needs_weights, implementation):
+        if implementation == "cudnn" and attention_mask is None and bias is None:
+            lengths = as_lengths(query, keys, causal, window)
+            seen = seen if lengths is None else lengths
+        return _like(query, fused(q, k, v, bias, seen, scale=scale, implementation=implementation))
     scores = scale * _dot_products(q, k)
     scores = scores if bias is None else scores + bias.astype(scores.dtype)
     weights = _weights(scores, seen).astype(v.dtype)
@@ -204,30 +210,6 @@ def _drop(weights: Array, rate: float, key: Any, query: Any, keys: Any) -> Array
             index = jnp.expand_dims(steps_before(x, -3), (-3, -3 - axis))
             kept = jnp.take_along_axis(kept, index, axis, mode="promise_in_bounds")
     return jnp.where(kept, weights / (1 - rate), 0).astype(weights.dtype)
-
-
-def _is_fused(q: Array, k: Array, v: Array, needs_weights: bool, implementation: Any) -> bool:
-    """Whether `jax.nn.dot_product_attention` computes it; refuses an `implementation` that it cannot choose from."""
-    can = not needs_weights and q.dtype == k.dtype == v.dtype and k.shape == v.shape and q.ndim <= 4
-    if implementation is None:
-        return can and q.dtype != jnp.float64
-    if not can:
-        raise ValueError(
-            f"`implementation={implementation!r}` is for what `jax.nn.dot_product_attention` computes: no dropout, no "
-            "attention scores, one dtype, values with as many features as keys, and one batch axis at most; received "
-            f"{q.dtype} {q.shape}, {k.dtype} {k.shape} and {v.dtype} {v.shape}. Leave it out."
-        )
-    return True
-
-
-def _fused(q: Array, k: Array, v: Array, bias: Any, seen: Any, scale: Any, implementation: Any) -> Array:
-    """By `jax.nn.dot_product_attention`, which lets a query that sees no key attend to all."""
-    if seen is None:
-        return jax.nn.dot_product_attention(q, k, v, bias, scale=scale, implementation=implementation)
-    mask = jnp.broadcast_to(seen, (*seen.shape[:-2], q.shape[-3], k.shape[-3]))
-    y = jax.nn.dot_product_attention(q, k, v, bias, mask, scale=scale, implementation=implementation)
-    sees_any = jnp.swapaxes(seen.any(axis=-1), -1, -2)[..., None]
-    return jnp.where(sees_any, y, 0)
 
 
 def _like(query: Any, y: Array) -> Any:
