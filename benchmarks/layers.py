@@ -53,8 +53,8 @@ jmask guards every layer against NaN in the padding; Keras and Flax trust it to 
 reads it. "jmask packed" takes rows that `jm.pack` made beforehand. Without padding no model is given a mask, except
 "jmask, mask of True".
 Times are medians over rounds, in turns (A B C, C B A), of the medians of each turn. A ratio is a model's time over that
-of "jmask": above 1, jmask is faster. Without padding the Conv1D stack compiles to the same program in all three (forward),
-so that its ratios tell how far others are to be trusted."""
+of "jmask": above 1, jmask is faster. Without padding the Conv1D stack (forward) is the same
+program in all three, so that its ratios tell how far others are to be trusted."""
 
 
 def main(arguments: Sequence[str]) -> None:
