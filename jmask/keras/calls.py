@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from .carried import Place
+from .carried import Place, keras
 
 OPTIONS = ("use_causal_mask", "return_attention_scores")  # fields of a layer in jmask, since they change the program
 NAMES = {"key": "key_"}  # `key` is a PRNG key
@@ -60,16 +60,12 @@ def is_tensor(leaf: Any) -> bool:
 
 def leaves(tree: Any) -> list[Any]:
     """The leaves of a nest, in Keras' order, None among them."""
-    import keras
-
-    return keras.tree.flatten(tree)
+    return keras().tree.flatten(tree)
 
 
 def map_tensors(function: Callable[[Any], Any], tree: Any) -> Any:
     """A nest with `function` applied to its tensors."""
-    import keras
-
-    return keras.tree.map_structure(lambda leaf: function(leaf) if is_tensor(leaf) else leaf, tree)
+    return keras().tree.map_structure(lambda leaf: function(leaf) if is_tensor(leaf) else leaf, tree)
 
 
 def is_layer(operation: Any) -> bool:

@@ -1,6 +1,7 @@
 """What a layer of Keras becomes, and how it is said that one cannot be carried."""
 
 import dataclasses
+import importlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
@@ -51,11 +52,14 @@ class Place:
         raise ValueError(f"{self.path}: cannot be carried from Keras: {what.rstrip('.')}.{remedy and f' {remedy}'}")
 
 
+def keras() -> Any:
+    """The module, imported when there is something to be carried: jmask does without it."""
+    return importlib.import_module("keras")
+
+
 def read(variable: Any) -> Any:
     """The value of a variable, whatever the backend of Keras."""
-    import keras
-
-    return jnp.asarray(keras.ops.convert_to_numpy(variable.value))
+    return jnp.asarray(keras().ops.convert_to_numpy(variable.value))
 
 
 def weights_of(keras_layer: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from .carried import Carried, Custom, Place
+from .carried import Carried, Custom, Place, keras
 from .graph import carry
 
 
@@ -48,13 +48,13 @@ def from_keras(model: Any, *, custom: Custom | None = None) -> Carried:
 
 def _load(file: Any) -> Any:
     try:
-        import keras
+        module = keras()
     except ImportError as error:
         raise ImportError(
             "`from_keras` reads a `.keras` file with Keras 3, which cannot be imported: install it by "
             '`pip install "jmask[keras]"`, and set the environment variable `KERAS_BACKEND=jax`.'
         ) from error
-    return keras.saving.load_model(file, compile=False)
+    return module.saving.load_model(file, compile=False)
 
 
 def _check_params(carried: Carried, place: Place) -> None:

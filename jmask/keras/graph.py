@@ -10,19 +10,17 @@ from ..graph.node import Input, Node
 from ..graph.sequential import Sequential
 from ..layers.activations import Activation
 from .calls import Call, is_layer, leaves, map_tensors, read_call, read_operation
-from .carried import Carried, Place
+from .carried import Carried, Place, keras
 from .layers import carry_layer
 
 
 def carry(keras_layer: Any, place: Place, **call_options: Any) -> Carried:
     """A layer or model of Keras; see `carry_layer`."""
-    import keras
-
-    if isinstance(keras_layer, keras.Sequential):
+    if isinstance(keras_layer, keras().Sequential):
         return _sequential(keras_layer, place)
     if hasattr(keras_layer, "_nodes_by_depth"):
         return _Graph(keras_layer, place).carried()
-    if isinstance(keras_layer, keras.Model):
+    if isinstance(keras_layer, keras().Model):
         place.refuse(
             f"`{type(keras_layer).__name__}` is a subclass of `keras.Model`, whose `call` is Python",
             "Only Sequential and Functional models say what they do.",

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from .. import layers
-from .carried import Carried, Place, read, weights_of
+from .carried import Carried, Place, keras, read, weights_of
 from .options import with_options
 
 # Of one name and one set of options in both libraries, with their weights under the same names.
@@ -193,9 +193,7 @@ def _heads(keras_layer: Any, place: Place, **call_options: Any) -> Carried:
 
 def _lambda(keras_layer: Any, place: Place) -> Carried:
     """A function, which keeps the mask where it can be proved to treat every step alone."""
-    import keras
-
-    if keras.backend.backend() != "jax":
+    if keras().backend.backend() != "jax":
         place.refuse("its function computes with another backend than JAX", "Set `KERAS_BACKEND=jax`.")
     mask, arguments = keras_layer.mask, dict(keras_layer.arguments or {})
     if mask is not None and not callable(mask):
