@@ -1,4 +1,4 @@
-"""The fused engine beside Flax, and beside Keras and PyTorch where these are installed, with the same weights."""
+"""The fused engine beside Flax, and beside PyTorch where that is installed; for Keras see `conformance/`."""
 
 import warnings
 from typing import Any
@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import test_rnn_beside_keras as beside_keras
 from fused_oracle import Outcome
 from fused_runs import FEATURES, QUICKLY, UNITS, assert_same, draw_cotangents, draw_params, draw_values, run
 
@@ -19,7 +18,6 @@ pytestmark = pytest.mark.slow
 
 BATCH, TIME = 11, 13
 LENGTHS = np.array([4, 1, 13, 1, 7, 2, 3, 5, 2, 1, 6])  # no empty row, of which the others make something else
-keras = beside_keras.keras
 
 
 @pytest.fixture
@@ -134,23 +132,3 @@ def test_it_is_that_of_pytorch_on_a_packed_sequence(name, rng, x):
     for one, other in zip(ours, gradients, strict=True):
         assert_close(torch_order(name, one), other)
     assert_close(actual.by_inputs, values.grad.numpy())
-
-
-@beside_keras.EACH
-@pytest.mark.parametrize("backwards", [False, True])
-def test_a_layer_is_that_of_keras(kind, backwards, keras, rng):
-    """At full length and with any mask; the layer of Keras that gives zeros at padded steps."""
-    options = {"return_sequences": True, "return_state": True, "go_backwards": backwards}
-    mask = rng.random((BATCH, TIME)) < 0.4
-    mask[2] = True
-    x = jm.masked(jnp.asarray(draw_values(rng, mask), jnp.float32), jnp.asarray(mask))
-    ours = beside_keras.build(jm.layers, kind, implementation="xla", **options)
-    params = beside_keras.randomise(ours.init(jax.random.key(0), x), rng)
-    theirs = beside_keras.build(keras.layers, kind, zero_output_for_mask=True, **options)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        theirs.build((BATCH, TIME, FEATURES))
-        theirs.set_weights(beside_keras.weights_of(params))
-        expected = jax.tree.map(np.asarray, theirs(np.asarray(x.fill(0)), mask=mask))
-    outputs, *state = ours.apply(params, x)
-    assert_same([outputs.values, *state], list(expected))

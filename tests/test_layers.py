@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jmask as jm
-from jmask.layers.options import ACTIVATIONS, INITIALIZERS, is_tame
+from jmask.layers.options import ACTIVATIONS, INITIALIZERS, is_tame, keeps_zeros
 from jmask.testing import assert_close
 
 L = jm.layers
@@ -170,6 +170,15 @@ def test_activations_that_see_padding_are_finite_there(name):
     found = jnp.stack([function(biases), jax.vmap(jax.grad(function))(biases)])
     assert bool(jnp.isfinite(found).all()) == is_tame(name)
     assert is_tame(function) == is_tame(name)
+    assert (function(jnp.zeros(())) == 0) == keeps_zeros(name)
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", jnp.cos])
+def test_the_padding_of_a_convolution_is_zero_behind_any_activation(activation, x, getkey):
+    layer = L.Conv1D(3, 2, activation=activation, bias_initializer="ones")
+    y = layer.apply(layer.init(getkey(), x), x)
+    assert y.values.any()
+    assert not y.unmasked()[~np.asarray(y.mask)].any()
 
 
 def test_an_activation_of_ones_own_sees_no_padding(x, getkey):

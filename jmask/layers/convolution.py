@@ -7,6 +7,7 @@ import jax
 
 from .. import ops
 from ..masked import Masked
+from ..ops.stepwise import apply
 from ..ops.windows import Padding, TransposedWindows, Windows, check_steps
 from ..padding import checked_size
 from . import options
@@ -41,11 +42,12 @@ class Convolution(Layer):
         }
 
     def activated(self, y: Any) -> Any:
-        """The activation of every real step."""
+        """The activation of every real step; the others are zeros, and stay."""
         if self.activation is None:
             return y
-        function = options.activation(self.activation)
-        return y.with_values(y.map(function).fill(0)) if isinstance(y, Masked) else function(y)
+        y = apply(options.activation(self.activation), y, is_harmless=options.is_tame(self.activation))
+        keeps_zeros = options.keeps_zeros(self.activation) or not isinstance(y, Masked)
+        return y if keeps_zeros else y.with_values(y.fill(0))
 
 
 class Conv1D(Convolution):

@@ -59,6 +59,8 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
 
 # Finite, and with a finite derivative, wherever the argument is finite.
 _TAME = (jax.nn.gelu, *(function for name, function in ACTIVATIONS.items() if name != "exponential"))
+_ZERO_ELSEWHERE = {"exponential", "hard_sigmoid", "log_sigmoid", "sigmoid", "softplus"}
+_ZERO_AT_ZERO = (jax.nn.gelu, *(function for name, function in ACTIVATIONS.items() if name not in _ZERO_ELSEWHERE))
 
 
 def initializer(option: Initializer) -> Callable[..., Any]:
@@ -95,6 +97,11 @@ def activation(option: Activation) -> Callable[[Any], Any]:
 def is_tame(option: Activation) -> bool:
     """Whether the function does no harm at padding that is finite, so that nothing must be put in its place."""
     return any(activation(option) is function for function in _TAME)
+
+
+def keeps_zeros(option: Activation) -> bool:
+    """Whether the function is known to be 0 at 0, so that zeros in the padding stay."""
+    return any(activation(option) is function for function in _ZERO_AT_ZERO)
 
 
 def _look_up(kind: str, table: dict[str, Callable], option: Any) -> Callable:

@@ -65,7 +65,7 @@ def test_outputs_of_every_step(kind, unroll):
         (SimpleRNN(4), HOLES, [0.32951632, 0.61799484]),
         (SimpleRNN(4, go_backwards=True), HOLES, [0.07376196, 0.43645123]),
     ],
-    ids=repr,
+    ids=["LSTM", "GRU", "GRU backwards", "SimpleRNN", "SimpleRNN backwards"],
 )
 def test_the_last_output(layer, mask, expected):
     output = run(layer, mask)
