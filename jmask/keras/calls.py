@@ -112,7 +112,7 @@ def read_call(node: Any, place: Place) -> Call:
     call = Call(arguments.pop(first), {}, {})
     values = {first: call.inputs} | arguments
     for name, value in arguments.items():
-        if value is None or (name == "training" and not value):
+        if value is None or (name in ("training", *OPTIONS) and not value):
             continue
         if name in OPTIONS:
             call.options[name] = value
@@ -135,7 +135,11 @@ def read_operation(node: Any, place: Place) -> tuple[Any, list[Any]]:
     """
     kind = type(node.operation).__name__
     arguments = [*node.arguments.args, *node.arguments.kwargs.values()]
-    if type(node.operation).__module__.startswith("keras.") and None not in arguments:
+    if any(hasattr(argument, "assign") for argument in arguments):
+        place.refuse("a variable that is no weight of a layer", "Make it a weight of a layer, or a constant.")
+    if kind.startswith("Logical") and not all(map(_is_bool, arguments)):
+        place.refuse(f"`{kind}` of numbers, which are bits in jmask", "Compare them with 0 first: `x != 0`.")
+    if type(node.operation).__module__.startswith("keras.") and not any(argument is None for argument in arguments):
         if kind in OPERATORS:
             return getattr(operator, OPERATORS[kind]), arguments
         if kind in FUNCTIONS and len(arguments) == 1:
@@ -144,6 +148,10 @@ def read_operation(node: Any, place: Place) -> tuple[Any, list[Any]]:
         f"jmask has no layer for the operation `{kind}`",
         "Put it into a `Lambda`, or into a layer that is given to `custom`.",
     )
+
+
+def _is_bool(argument: Any) -> bool:
+    return getattr(argument, "dtype", type(argument)) in ("bool", bool)
 
 
 def _is_automatic(mask: Any, inputs: Any) -> bool:

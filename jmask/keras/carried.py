@@ -33,14 +33,26 @@ class Place:
     Attributes:
         path: the names on the way to it.
         custom: by class, what becomes of layers that jmask does not know.
+        owners: by the id of each weight that was read, the path to its layer.
     """
 
     path: str
     custom: Custom
+    owners: dict[int, str] = dataclasses.field(default_factory=dict)
 
     def below(self, name: str) -> "Place":
         """The place of a layer inside this one."""
-        return Place(f"{self.path}/{name}", self.custom)
+        return Place(f"{self.path}/{name}", self.custom, self.owners)
+
+    def claim(self, keras_layer: Any) -> None:
+        """Refuses a layer whose weights another one has too: in jmask they would be two, and drift apart."""
+        for variable in keras_layer.weights:
+            owner = self.owners.setdefault(id(variable), self.path)
+            if owner != self.path:
+                self.refuse(
+                    f"it shares its weights with {owner}, and jmask's models and wrappers keep theirs to themselves",
+                    "Use the layer in one of them only, or make one model of both.",
+                )
 
     def refuse(self, what: str, remedy: str = "") -> NoReturn:
         """Says that the layer cannot be carried.
@@ -62,6 +74,7 @@ def read(variable: Any) -> Any:
     return jnp.asarray(keras().ops.convert_to_numpy(variable.value))
 
 
-def weights_of(keras_layer: Any) -> dict[str, Any]:
+def weights_of(keras_layer: Any, place: Place) -> dict[str, Any]:
     """The values of a layer's weights by their names."""
+    place.claim(keras_layer)
     return {variable.name: read(variable) for variable in keras_layer.weights}

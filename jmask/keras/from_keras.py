@@ -15,7 +15,8 @@ def from_keras(model: Any, *, custom: Custom | None = None) -> Carried:
     Takes Sequential and Functional models of the layers of `jm.layers`, nested and shared ones included, and the
     operators between them. Options, names and weights stay; masks follow jmask's rules from then on, so that sequences
     are exact where Keras loses or misuses a mask. What cannot be carried is refused: penalties and constraints, mixed
-    precision, state between batches, other layers.
+    precision, state between batches, weights that two models or wrappers share, functions of one's own as activations,
+    other layers.
 
         model, params, state = jm.from_keras(keras_model)       # or jm.from_keras("model.keras")
         y = model.apply(params, x)                              # without running statistics, `state` is {}
@@ -25,8 +26,8 @@ def from_keras(model: Any, *, custom: Custom | None = None) -> Carried:
 
     Args:
         model: a `keras.Sequential`, a Functional `keras.Model`, a single built layer, or the path of a `.keras` file.
-        custom: by class of Keras layers that jmask does not have, a function that takes such a layer and returns a
-            layer of jmask and its parameters.
+        custom: by class of Keras layers or models that jmask does not have, a function that takes such a layer and
+            returns a layer of jmask, which gets its name unless it has one, and its parameters.
 
     Returns:
         The model, its parameters and its running statistics, as a named tuple.

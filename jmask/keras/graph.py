@@ -16,25 +16,26 @@ from .layers import carry_layer
 
 def carry(keras_layer: Any, place: Place, **call_options: Any) -> Carried:
     """A layer or model of Keras; see `carry_layer`."""
-    if isinstance(keras_layer, keras().Sequential):
-        return _sequential(keras_layer, place)
-    if hasattr(keras_layer, "_nodes_by_depth"):
-        return _Graph(keras_layer, place).carried()
-    if isinstance(keras_layer, keras().Model):
+    if type(keras_layer) in place.custom or not isinstance(keras_layer, keras().Model):
+        return carry_layer(keras_layer, place, **call_options)
+    if not type(keras_layer).call.__module__.startswith("keras."):
         place.refuse(
             f"`{type(keras_layer).__name__}` is a subclass of `keras.Model`, whose `call` is Python",
             "Only Sequential and Functional models say what they do.",
         )
-    return carry_layer(keras_layer, place, **call_options)
+    is_sequential = isinstance(keras_layer, keras().Sequential)
+    return _sequential(keras_layer, place) if is_sequential else _Graph(keras_layer, place).carried()
 
 
 def _sequential(model: Any, place: Place) -> Carried:
     """One layer after the other; a layer that stands twice is one."""
     if not model.built:
         place.refuse("it has not been built, and has no weights yet", "Call the model once, or `build` it.")
+    if not hasattr(model, "inputs"):
+        place.refuse("Keras does not know its inputs", "Make it a Functional model.")
     carried = {id(layer): carry(layer, place.below(layer.name)) for layer in model.layers}
     dtype = "int32" if _takes_ids(model) else None
-    (inputs,) = (_input(tensor, name=tensor.name, dtype=dtype) for tensor in model.inputs)
+    (inputs,) = (_input(tensor, place, name=tensor.name, dtype=dtype) for tensor in model.inputs)
     x = inputs
     for layer in model.layers:
         x = _call(place.below(layer.name), carried[id(layer)].model, x)
@@ -124,7 +125,8 @@ class _Graph:
         for i, tensor in enumerate(self.inputs):
             suffix = "" if shared_sizes or i == 0 else f"_of_{tensor._keras_history.operation.name}"
             dtype = "int32" if _feeds_ids(tensor, self.nodes) else None
-            values[id(tensor)] = _input(tensor, name=tensor._keras_history.operation.name, suffix=suffix, dtype=dtype)
+            name = tensor._keras_history.operation.name
+            values[id(tensor)] = _input(tensor, self.place, name=name, suffix=suffix, dtype=dtype)
 
         def given(tree: Any) -> Any:
             return map_tensors(lambda tensor: values[id(tensor)], tree)
@@ -132,7 +134,10 @@ class _Graph:
         for node in self.nodes:
             outputs = self._call(node, given)
             values |= zip(map(id, node.outputs), jax.tree.leaves(outputs), strict=True)
-        return Model(given(self.model._inputs_struct), given(self.model._outputs_struct), name=self.model.name)
+        outputs = self.model._outputs_struct
+        is_alone = isinstance(outputs, (list, tuple)) and len(outputs) == 1  # Keras gives it without the list
+        outputs = outputs[0] if is_alone else outputs
+        return Model(given(self.model._inputs_struct), given(outputs), name=self.model.name)
 
     def _call(self, node: Any, given: Callable[[Any], Any]) -> Any:
         """The nodes of jmask that a call makes."""
@@ -145,8 +150,10 @@ class _Graph:
         return _call(place, function, *map(given, arguments))
 
 
-def _input(tensor: Any, *, name: str, suffix: str = "", dtype: Any = None) -> Node:
+def _input(tensor: Any, place: Place, *, name: str, suffix: str = "", dtype: Any = None) -> Node:
     """An input in the shape of a tensor of Keras; unknown sizes get names."""
+    if tensor.dtype in ("float16", "bfloat16"):
+        place.below(name).refuse(f"an input in {tensor.dtype}, which each layer of Keras casts", "Make it float32.")
     batch_size, *shape = tensor.shape
     unknown = 0
     for axis, size in enumerate(shape):

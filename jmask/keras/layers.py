@@ -1,6 +1,7 @@
 """Layers of Keras, one by one: the class, its options, and where its weights go."""
 
 import dataclasses
+import inspect
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -83,7 +84,9 @@ def carry_layer(keras_layer: Any, place: Place, **call_options: Any) -> Carried:
             place.refuse(
                 f"its call has the options {call_options}", "Make them fields of the layer that `custom` gives."
             )
-        return Carried(*place.custom[type(keras_layer)](keras_layer), {})
+        place.claim(keras_layer)
+        layer, params = place.custom[type(keras_layer)](keras_layer)
+        return Carried(layer if layer.name else dataclasses.replace(layer, name=keras_layer.name), params, {})
     if not keras_layer.built:
         place.refuse("it has not been built, and has no weights yet", "Call the model once, or `build` it.")
     if not keras_layer.trainable and keras_layer.weights:
@@ -101,7 +104,7 @@ def carry_layer(keras_layer: Any, place: Place, **call_options: Any) -> Carried:
 
 def _same(keras_layer: Any, place: Place, **call_options: Any) -> Carried:
     cls = getattr(layers, type(keras_layer).__name__)
-    return Carried(with_options(cls, keras_layer, place, **call_options), weights_of(keras_layer), {})
+    return Carried(with_options(cls, keras_layer, place, **call_options), weights_of(keras_layer, place), {})
 
 
 def _over_last_axis(keras_layer: Any, place: Place) -> Carried:
@@ -111,11 +114,11 @@ def _over_last_axis(keras_layer: Any, place: Place) -> Carried:
     if [axis % rank for axis in axes] != [rank - 1]:
         place.refuse(f"it normalises axis {list(axes)} of {rank}; jmask's layer the last one")
     layer = with_options(getattr(layers, type(keras_layer).__name__), keras_layer, place, without="axis")
-    return Carried(layer, weights_of(keras_layer), {})
+    return Carried(layer, weights_of(keras_layer, place), {})
 
 
 def _activation(keras_layer: Any, place: Place) -> Carried:
-    if keras_layer.get_config()["activation"] == "softmax":
+    if keras_layer.activation is keras().activations.softmax:
         return Carried(layers.Softmax(name=keras_layer.name), {}, {})
     return _same(keras_layer, place)
 
@@ -128,7 +131,7 @@ def _softmax(keras_layer: Any, place: Place) -> Carried:
 
 def _batch_normalization(keras_layer: Any, place: Place) -> Carried:
     layer = with_options(layers.BatchNormalization, keras_layer, place)
-    weights = weights_of(keras_layer)
+    weights = weights_of(keras_layer, place)
     state = {name: weights.pop(name) for name in MOVING}
     return Carried(layer, weights, state)
 
@@ -136,7 +139,7 @@ def _batch_normalization(keras_layer: Any, place: Place) -> Carried:
 def _recurrent(keras_layer: Any, place: Place) -> Carried:
     """A layer whose weights are those of its cell."""
     layer = with_options(getattr(layers, type(keras_layer).__name__), keras_layer, place)
-    return Carried(layer, weights_of(keras_layer.cell), {})
+    return Carried(layer, weights_of(keras_layer.cell, place), {})
 
 
 def _rnn(keras_layer: Any, place: Place) -> Carried:
@@ -174,15 +177,23 @@ def _time_distributed(keras_layer: Any, place: Place) -> Carried:
     from .graph import carry
 
     layer, params, state = carry(keras_layer.layer, place.below(keras_layer.layer.name))
-    state = {layer.name: state} if jax.tree.leaves(state) else {}
+    if jax.tree.leaves(state):
+        warnings.warn(
+            f"{place.path}: in training Keras takes the statistics of each time step alone, jmask those of all steps.",
+            UserWarning,
+            stacklevel=2,
+        )
+        state = {layer.name: state}
     return Carried(with_options(layers.TimeDistributed, keras_layer, place, layer=layer), params, state)
 
 
 def _heads(keras_layer: Any, place: Place, **call_options: Any) -> Carried:
     """Attention with several heads, whose weights stand in a layer for each projection."""
-    axes = keras_layer.get_config().get("attention_axes", [1])
-    if list(axes) != [1]:
-        place.refuse(f"attention along axes {list(axes)}; jmask attends along time, axis 1")
+    rank = len(keras_layer.get_build_config()["shapes_dict"]["query_shape"])
+    axes = [axis % rank for axis in keras_layer.get_config().get("attention_axes", [1])]
+    if axes != [rank - 2]:
+        place.refuse(f"attention along axes {axes} of {rank}; jmask attends along the last one before the features")
+    place.claim(keras_layer)
     params: dict[str, Any] = {}
     for variable in keras_layer.weights:
         projection, name = variable.path.split("/")[-2:]
@@ -199,6 +210,8 @@ def _lambda(keras_layer: Any, place: Place) -> Carried:
     if mask is not None and not callable(mask):
         place.refuse("a mask that is an array", "Give the layer a function `(inputs, mask) -> mask`.")
     function = keras_layer.function
+    if "training" in inspect.getfullargspec(function).args:
+        place.refuse("its function asks for `training`", "Write it as a `jm.Layer`, and give it to `custom`.")
     if arguments:
         function = jax.tree_util.Partial(function, **arguments)
     supports_masking = "auto" if mask is None else False

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import warnings
 from typing import Any, NoReturn, TypeVar
 
 import jax
@@ -9,7 +10,7 @@ import jax
 from ..layers.base import Layer
 from ..layers.config import register
 from ..layers.options import ACTIVATIONS
-from .carried import Place
+from .carried import Place, keras
 
 L = TypeVar("L", bound=Layer)
 
@@ -62,11 +63,11 @@ def with_options(cls: type[L], keras_layer: Any, place: Place, *, without: str |
     fields: dict[str, Any] = {"name": keras_layer.name}
     if "param_dtype" in names:
         fields["param_dtype"] = keras_layer.variable_dtype
-    for name, value in keras_layer.get_config().items():
+    for name, value in _config(keras_layer, place).items():
         if name in given or name in IRRELEVANT or name == without:
             continue
         if name in names:
-            fields[name] = convert(name, value, place, over_features=not hasattr(cls, "step"))
+            fields[name] = convert(name, value, keras_layer, place, over_features=not hasattr(cls, "step"))
         elif not is_off(name, value):
             refuse_option(place, name, value)
     try:
@@ -75,12 +76,20 @@ def with_options(cls: type[L], keras_layer: Any, place: Place, *, without: str |
         place.refuse(str(error))
 
 
-def convert(name: str, value: Any, place: Place, *, over_features: bool) -> Any:
+def _config(keras_layer: Any, place: Place) -> dict[str, Any]:
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of lambdas, which could not be loaded from a file
+            return keras_layer.get_config()
+    except (NotImplementedError, OSError, TypeError, ValueError) as error:
+        place.refuse(f"Keras cannot say which options it has: {error}")
+
+
+def convert(name: str, value: Any, keras_layer: Any, place: Place, *, over_features: bool) -> Any:
     """One option in the words of jmask."""
     if name.endswith("initializer"):
         return initializer(value)
     if name.endswith("activation"):
-        return activation(value, place, name, over_features=over_features)
+        return activation(value, getattr(keras_layer, name), place, name, over_features=over_features)
     if name in LISTS_OF_ONE and isinstance(value, (list, tuple)):
         return value[0]
     return tuple(value) if isinstance(value, list) else value
@@ -112,14 +121,15 @@ def check_dtype(keras_layer: Any, place: Place) -> None:
         )
 
 
-def activation(value: Any, place: Place, name: str, *, over_features: bool) -> Any:
+def activation(value: Any, function: Any, place: Place, name: str, *, over_features: bool) -> Any:
     """An activation of Keras by its name; softmax as a function over the features."""
-    shown = value["class_name"] if isinstance(value, dict) else value
-    if value is None or shown in ACTIVATIONS:
-        return None if value == "linear" else shown
-    if over_features and shown in OVER_FEATURES:
-        return OVER_FEATURES[shown]
-    place.refuse(f"`{name}={shown!r}`, of which jmask has no elementwise function", "Make it a layer of its own.")
+    if not (isinstance(value, str) and keras().activations.get(value) is function):  # others may have the same name
+        place.refuse(f"`{name}` is no function of `keras.activations`", "Make it a layer of its own, a `Lambda`.")
+    if value in ACTIVATIONS:
+        return None if value == "linear" else value
+    if over_features and value in OVER_FEATURES:
+        return OVER_FEATURES[value]
+    place.refuse(f"`{name}={value!r}`, of which jmask has no elementwise function", "Make it a layer of its own.")
 
 
 def initializer(value: Any) -> Any:

@@ -92,7 +92,6 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     "Softmax": lambda k: k.Softmax(axis=1),
     "SpatialDropout1D": lambda k: k.SpatialDropout1D(0.3),
     "TimeDistributed": lambda k: k.TimeDistributed(k.Dense(3, activation="relu")),
-    "TimeDistributed, statistics": lambda k: k.TimeDistributed(k.BatchNormalization()),
     "ActivityRegularization": lambda k: k.ActivityRegularization(l1=0.1),
     "UnitNormalization": lambda k: k.UnitNormalization(axis=1),
     "UpSampling1D": lambda k: k.UpSampling1D(3),
@@ -104,6 +103,13 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
 def test_a_layer_keeps_its_options(name: str, keras: Any, layers: Any, x: Any, rng: Any) -> None:
     inputs = keras.Input((TIME, FEATURES))
     check(keras.Model(inputs, OPTIONS[name](layers)(inputs)), x, rng=rng)
+
+
+def test_statistics_of_each_time_step_are_those_of_all(keras: Any, layers: Any, x: Any, rng: Any) -> None:
+    inputs = keras.Input((TIME, FEATURES))
+    model = keras.Model(inputs, layers.TimeDistributed(layers.BatchNormalization())(inputs), name="m")
+    with pytest.warns(UserWarning, match="^m/time_distributed: in training Keras takes the statistics of each time"):
+        check(model, x, rng=rng)
 
 
 def test_a_convolutional_lstm(keras: Any, layers: Any, rng: Any) -> None:
@@ -182,6 +188,24 @@ def test_operators_and_functions_between_layers(keras: Any, layers: Any, x: Any,
     h = layers.Dense(FEATURES)(a)
     y = keras.ops.tanh(1.0 - h / 2.0) * a + (-h) ** 2 - keras.ops.relu(h)
     check(keras.Model(a, {"cut": y[:, 1:-1], "last": abs(y)[:, -1], "large": y > 0.5}), x, rng=rng)
+
+
+def test_constants_between_layers(keras: Any, layers: Any, x: Any, rng: Any) -> None:
+    a, constant = keras.Input((TIME, FEATURES)), np.arange(FEATURES, dtype="float32")
+    model = keras.Model(a, [a * constant, keras.ops.subtract(x2=a, x1=constant), keras.ops.matmul(a, np.ones((4, 2)))])
+    check(model, x, rng=rng)
+
+
+def test_an_output_alone_in_a_list_is_given_without_it(keras: Any, layers: Any, x: Any, rng: Any) -> None:
+    a = keras.Input((TIME, FEATURES))
+    model = keras.Model([a], [layers.Dense(2)(a)])
+    ours, params, _ = jm.from_keras(model)
+    assert_close(ours.apply(params, [x]), model([x]))
+
+
+def test_options_of_calls_that_are_off(keras: Any, layers: Any, x: Any, rng: Any) -> None:
+    a, attention = keras.Input((TIME, FEATURES)), layers.MultiHeadAttention(2, 2)
+    check(keras.Model(a, attention(attention(a, a), a, use_causal_mask=False)), x, rng=rng)
 
 
 def test_shared_layers_share_their_parameters(keras: Any, layers: Any, x: Any, rng: Any) -> None:
@@ -314,3 +338,29 @@ def test_custom_layers(keras: Any, layers: Any, x: Any, rng: Any) -> None:
         jm.from_keras(model)
     rule = {Scale: lambda layer: (OurScale(name=layer.name), {"factor": jnp.asarray(layer.factor)})}
     check(model, x, rng=rng, custom=rule)
+
+
+def test_custom_layers_get_the_names_of_keras(keras: Any, layers: Any, x: Any, rng: Any) -> None:
+    class Twice(layers.Dense):
+        def call(self, inputs: Any, training: Any = None) -> Any:
+            return 2 * super().call(inputs, training=training)
+
+    class Block(keras.Model):
+        def __init__(self) -> None:
+            super().__init__(name="block")
+            self.dense = layers.Dense(2)
+
+        def call(self, inputs: Any) -> Any:
+            return self.dense(inputs)
+
+    def params_of(dense: Any, factor: int) -> Any:
+        return {name: factor * jnp.asarray(getattr(dense, name)) for name in ("kernel", "bias")}
+
+    a = keras.Input((None, FEATURES))
+    model = keras.Model(a, [layers.TimeDistributed(Twice(3))(a), Twice(5, name="five")(a), Block()(a)])
+    rules = {
+        Twice: lambda layer: (jm.layers.Dense(layer.units), params_of(layer, 2)),
+        Block: lambda block: (jm.layers.Dense(2), params_of(block.dense, 1)),
+    }
+    ours = check(model, x, rng=rng, custom=rules)
+    assert sorted(ours.named_layers) == ["block", "five", "time_distributed"]

@@ -1,6 +1,7 @@
 """What `jm.from_keras` refuses, always with the path to the layer."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
@@ -11,6 +12,12 @@ import jmask as jm
 
 pytestmark = pytest.mark.usefixtures("fresh")
 TIME, FEATURES = 6, 4
+
+
+def relu(x: Any) -> Any:
+    """Another function than Keras'."""
+    return 2 * x
+
 
 REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "a penalty": (
@@ -26,6 +33,12 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "renormalisation": (lambda k: k.BatchNormalization(renorm=True), "^m/batch_normalization: .*renorm=True"),
     "frozen statistics": (lambda k: k.BatchNormalization(trainable=False), "^m/batch_normalization: .*frozen"),
     "an unknown activation": (lambda k: k.Dense(2, activation="squareplus"), "^m/dense: .*'squareplus'.*layer of its"),
+    "another function of that name": (lambda k: k.Dense(2, activation=relu), "^m/dense: .*no function of `keras.act"),
+    "another function of a gate": (lambda k: k.LSTM(2, activation=relu), "^m/lstm: .*`activation` is no function"),
+    "another function as a layer": (lambda k: k.Activation(relu), "^m/activation: .*`activation` is no function"),
+    "a function without a name": (lambda k: k.Dense(2, activation=lambda x: 2 * x), "^m/dense: .*is no function"),
+    "a function with options": (lambda k: k.Dense(2, activation=partial(relu)), "^m/dense: .*Keras cannot say which"),
+    "what depends on training": (lambda k: k.Lambda(lambda x, training: x), "^m/lambda: .*asks for `training`"),
     "softmax of a gate": (lambda k: k.LSTM(2, activation="softmax"), "^m/lstm: .*activation='softmax'"),
     "inside a wrapper": (
         lambda k: k.Bidirectional(k.LSTM(2, kernel_regularizer="l2")),
@@ -51,6 +64,30 @@ def test_attention_along_other_axes_is_refused(keras: Any, layers: Any) -> None:
         jm.from_keras(model)
 
 
+def test_attention_along_the_first_of_two_axes_is_refused(keras: Any, layers: Any) -> None:
+    inputs = keras.Input((TIME, 5, FEATURES))
+    model = keras.Model(inputs, layers.MultiHeadAttention(2, 3, attention_axes=1)(inputs, inputs), name="m")
+    with pytest.raises(ValueError, match=r"^m/multi_head_attention: .*axes \[1\] of 4"):
+        jm.from_keras(model)
+
+
+def test_weights_of_two_places_are_refused(keras: Any, layers: Any) -> None:
+    inputs, dense, cell = keras.Input((TIME, FEATURES)), layers.Dense(FEATURES), layers.GRUCell(FEATURES)
+    inner = keras.Sequential([inputs, dense], name="inner")
+    rnn = partial(layers.RNN, cell, return_sequences=True)
+    for outputs in (inner(dense(inputs)), layers.TimeDistributed(dense)(dense(inputs)), rnn()(rnn()(inputs))):
+        with pytest.raises(ValueError, match=r"^m/.*: .*shares its weights with m/"):
+            jm.from_keras(keras.Model(inputs, outputs, name="m"))
+
+
+def test_half_precision_is_refused(keras: Any, layers: Any) -> None:
+    inputs = keras.Input((TIME, FEATURES), dtype="float16", name="x")
+    models = [keras.Model(inputs, -inputs, name="m"), keras.Sequential([inputs, layers.Softmax()], name="m")]
+    for model in models:
+        with pytest.raises(ValueError, match=r"^m/x: .*input in float16"):
+            jm.from_keras(model)
+
+
 def test_a_state_between_batches_is_refused(keras: Any, layers: Any) -> None:
     inputs = keras.Input((TIME, FEATURES), batch_size=2)
     with pytest.raises(ValueError, match=r"^m/lstm: .*stateful=True"):
@@ -68,6 +105,37 @@ def test_operations_without_a_peer_are_refused(keras: Any, layers: Any) -> None:
     inputs = keras.Input((TIME, FEATURES))
     with pytest.raises(ValueError, match=r"^m/mean: .*no layer for the operation `Mean`"):
         jm.from_keras(keras.Model(inputs, keras.ops.mean(inputs, axis=1), name="m"))
+
+
+def test_operations_with_another_meaning_are_refused(keras: Any, layers: Any) -> None:
+    inputs = keras.Input((TIME,), dtype="int32")
+    with pytest.raises(ValueError, match=r"^m/logical_and: .*of numbers, which are bits"):
+        jm.from_keras(keras.Model(inputs, keras.ops.logical_and(inputs, inputs > 0), name="m"))
+    with pytest.raises(ValueError, match=r"^m/multiply: .*a variable that is no weight"):
+        jm.from_keras(keras.Model(inputs, inputs * keras.Variable(2.0), name="m"))
+
+
+def test_models_with_a_call_of_their_own_are_refused(keras: Any, layers: Any) -> None:
+    class Functional(keras.Model):
+        def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+            return -super().call(inputs)
+
+    class Sequential(keras.Sequential):
+        def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+            return -super().call(inputs)
+
+    inputs = keras.Input((FEATURES,))
+    for model in (Functional(inputs, -inputs, name="m"), Sequential([inputs, layers.Dense(2)], name="m")):
+        with pytest.raises(ValueError, match=r"^m: .*subclass of `keras.Model`"):
+            jm.from_keras(model)
+
+
+def test_a_sequential_of_several_inputs_is_refused(keras: Any, layers: Any) -> None:
+    a, b = keras.Input((FEATURES,)), keras.Input((FEATURES,))
+    model = keras.Sequential([keras.Model([a, b], a - b), layers.Dense(2)], name="m")
+    model([jnp.ones((1, FEATURES)), jnp.ones((1, FEATURES))])
+    with pytest.raises(ValueError, match=r"^m: .*does not know its inputs"):
+        jm.from_keras(model)
 
 
 def test_models_that_say_nothing_of_themselves_are_refused(keras: Any, layers: Any) -> None:
