@@ -70,7 +70,7 @@ class TimeDistributed(Layer):
         leaves = jax.tree.leaves(inputs, is_leaf=is_masked)
         _check(leaves)
         folded = _as_batch(inputs)
-        with among_padded_rows(any(mask_of(leaf) is not None and leaf.mask.ndim == 2 for leaf in leaves)):
+        with among_padded_rows([leaf.mask.ndim for leaf in leaves if isinstance(leaf, Masked)]):
             outputs = self.layer.apply(params, folded, training=training, key=key)
         rows, steps = jax.tree.leaves(folded, is_leaf=is_masked), _real_steps(leaves)
         return jax.tree.map(lambda leaf: _as_steps(leaf, leaves, rows, steps), outputs, is_leaf=is_masked)
