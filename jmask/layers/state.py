@@ -86,11 +86,23 @@ def running(known: Any, *, makes: bool = False) -> Iterator[States]:
 @contextlib.contextmanager
 def while_shapes_are_found(is_slot: bool) -> Iterator[None]:
     """Inside, while parameters are but shapes, statistics are the initial ones."""
-    if not is_slot or _states.get() is not None:
+    states = _states.get()
+    if not is_slot or (states is not None and states.makes):
         yield
         return
     with running({}, makes=True):
         yield
+
+
+@contextlib.contextmanager
+def looked_at() -> Iterator[None]:
+    """Inside, a call is only looked at: what it writes is forgotten."""
+    states = _states.get()
+    token = _states.set(states and dataclasses.replace(states))
+    try:
+        yield
+    finally:
+        _states.reset(token)
 
 
 @contextlib.contextmanager
