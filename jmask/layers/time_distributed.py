@@ -21,7 +21,7 @@ class TimeDistributed(Layer):
 
     Inputs: `(batch, time, ...)`, or nests of them with the same batch and time. The layer sees a batch of all steps,
     `(batch * time, ...)`, and its outputs get the two axes back. So it has to treat every row of its batch alone;
-    what counts a batch belongs outside, and is refused among padded steps.
+    what counts a batch belongs outside, and is refused among padded steps unless a mask is left that tells them.
 
     A mask `(batch, time)` says which steps there are: the layer sees zeros at the others, as every layer does, and its
     outputs have the mask. Of a mask of rank 3, `(documents, sentences, words)`, the layer gets its own part: an LSTM at
