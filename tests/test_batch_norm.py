@@ -161,6 +161,33 @@ def test_a_shared_layer_goes_on_from_its_last_call(x):
     assert_close(state["norm"]["moving_mean"], steps_of(x).mean(0) / 4)
 
 
+class Probed(jm.Layer):
+    """A layer made of a layer, whose call is followed once more to see what becomes of the mask."""
+
+    supports_masking = "auto"
+
+    inner: jm.Layer
+
+    def call(self, params, inputs, training=False):
+        return self.inner.apply(params["inner"], inputs, training=training)
+
+
+class Asked(Probed):
+    """The same, but it is the inner layer that is asked."""
+
+    def compute_mask(self, inputs, mask=None):
+        return self.inner.compute_mask(inputs, mask)
+
+
+@pytest.mark.filterwarnings("ignore::jmask.MaskDroppedWarning")
+@pytest.mark.parametrize("make", [Probed, Asked])
+@pytest.mark.parametrize("inner", [normalization("norm"), jm.layers.ActivityRegularization(l1=1.0, name="norm")])
+def test_a_call_that_is_only_looked_at_leaves_them_alone(make, inner, x):
+    _, state = train(make(jm.Sequential([inner], name="inner")), x)
+    _, expected = train(inner, x.fill(0))
+    jax.tree.map(assert_close, state["inner"]["norm"], expected)
+
+
 def test_layers_without_statistics_have_none(x):
     model = jm.Sequential([jm.layers.Dense(2)])
     assert model.init_state(x) == {}

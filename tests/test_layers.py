@@ -164,16 +164,18 @@ def test_an_activation_that_is_not_finite_at_padding_keeps_gradients_finite(x, g
 
 
 @pytest.mark.parametrize("name", sorted(ACTIVATIONS))
-def test_activations_that_see_padding_are_finite_there(name):
+def test_activations_that_see_padding_are_finite_there(name, x64):
     function = ACTIVATIONS[name]
-    biases = jnp.array([-1e6, -1e2, -3, -1, 0, 1, 3, 1e2, 1e6])
-    found = jnp.stack([function(biases), jax.vmap(jax.grad(function))(biases)])
-    assert bool(jnp.isfinite(found).all()) == is_tame(name)
+    for dtype in ("float16", "bfloat16", "float32", "float64"):
+        sizes = jnp.array([0, jnp.finfo(dtype).tiny, 1e-3, 1, 3, 2e2, 1e3, 1e4, jnp.finfo(dtype).max / 2], dtype)
+        biases = jnp.concatenate([-sizes, sizes])
+        found = jnp.stack([function(biases), jax.vmap(jax.grad(function))(biases)])
+        assert bool(jnp.isfinite(found).all()) == is_tame(name)
     assert is_tame(function) == is_tame(name)
     assert (function(jnp.zeros(())) == 0) == keeps_zeros(name)
 
 
-@pytest.mark.parametrize("activation", ["relu", "sigmoid", jnp.cos])
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", jnp.cos, jax.nn.gelu])
 def test_the_padding_of_a_convolution_is_zero_behind_any_activation(activation, x, getkey):
     layer = L.Conv1D(3, 2, activation=activation, bias_initializer="ones")
     y = layer.apply(layer.init(getkey(), x), x)
@@ -183,6 +185,7 @@ def test_the_padding_of_a_convolution_is_zero_behind_any_activation(activation, 
 
 def test_an_activation_of_ones_own_sees_no_padding(x, getkey):
     assert not is_tame(lambda v: v)
+    assert not is_tame(jax.nn.gelu)  # by tanh: its derivative at 200 is NaN in float16
     y = L.Dense(3, use_bias=False, activation=lambda v: v + 1).apply({"kernel": jnp.zeros((4, 3))}, x)
     assert y.unmasked()[~np.asarray(x.mask)].tolist() == [[2] * 3] * int((~np.asarray(x.mask)).sum())
 

@@ -219,3 +219,15 @@ def test_what_is_refused(x, getkey):
         L.GRU(UNITS, reset_after=False).apply(params, x)
     with pytest.raises(TypeError, match=r"`RecurrentCell` is what cells share; use one of them, such as `LSTMCell`"):
         L.cells.RecurrentCell(UNITS).init(getkey(), jnp.ones(3))
+
+
+@pytest.mark.parametrize("make", [lambda cell: L.RNN(cell), lambda cell: L.SimpleRNN(1, activation=cell.activation)])
+def test_a_state_that_grows_does_not_overflow_in_the_padding(make):
+    """One more step of the last state, `exp(4 + 1.5 h)` with `h = exp(1 + 1.5 e)`, would be infinite."""
+    layer = make(L.SimpleRNNCell(1, activation="exponential"))
+    params = {"kernel": jnp.full((1, 1), -3.0), "recurrent_kernel": jnp.full((1, 1), 1.5), "bias": jnp.full(1, 4.0)}
+    x = jm.from_lengths(jnp.ones((3, 5, 1)), [2, 0, 1])
+    gradient = jax.grad(lambda params: layer.apply(params, x).sum())(params)
+    rows = [jnp.ones((1, 2, 1)), jnp.ones((1, 1, 1))]
+    expected = jax.grad(lambda params: sum(layer.apply(params, row).sum() for row in rows))(params)
+    jax.tree.map(assert_close, gradient, expected)

@@ -113,6 +113,21 @@ def test_what_counts_its_batch_is_refused_among_padded_steps(x):
     assert y.mask is x.mask
 
 
+@pytest.mark.parametrize("inner", [L.BatchNormalization(), L.ActivityRegularization(l1=1.0)])
+def test_what_counts_its_batch_may_count_it_where_a_mask_is_left(documents, getkey, inner):
+    counted = L.TimeDistributed(jm.Sequential([L.LSTM(3, return_sequences=True), inner]))
+    params, state = counted.init(getkey(), documents), counted.init_state(documents)
+    _, state = counted.apply_with_state(params, state, documents, training=True)
+    rows = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), documents)
+    real = rows[np.asarray(rows.mask.any(-1))]
+    _, alone = counted.layer.apply_with_state(params, counted.layer.init_state(real), real, training=True)
+    jax.tree.map(assert_close, jax.tree.leaves(state), jax.tree.leaves(alone))
+
+    pooled = L.TimeDistributed(jm.Sequential([L.LSTM(3), inner]))  # which leaves no mask to tell an empty row
+    with pytest.raises(ValueError, match=r"^time_distributed/sequential/\w+: .* counts its batch, of which .*Put it"):
+        pooled.apply_with_state(params, pooled.init_state(documents), documents, training=True)
+
+
 class Whole(jm.Layer):
     """Has one result for the batch."""
 

@@ -259,7 +259,8 @@ def run(
         passes = layer.supports_masking
         if passes == "auto":
             call = functools.partial(layer.call, params)
-            passes = not layer.changes_mask and masks.are_kept(call, arguments, filled)
+            with state.looked_at():
+                passes = not layer.changes_mask and masks.are_kept(call, arguments, filled)
         return with_masks(
             layer, arguments, passed, outputs, options, passes=passes, is_composite=bool(sublayers(layer))
         )

@@ -57,10 +57,11 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "tanh": jnp.tanh,
 }
 
-# Finite, and with a finite derivative, wherever the argument is finite.
-_TAME = (jax.nn.gelu, *(function for name, function in ACTIVATIONS.items() if name != "exponential"))
-_ZERO_ELSEWHERE = {"exponential", "hard_sigmoid", "log_sigmoid", "sigmoid", "softplus"}
-_ZERO_AT_ZERO = (jax.nn.gelu, *(function for name, function in ACTIVATIONS.items() if name not in _ZERO_ELSEWHERE))
+# With a finite derivative wherever the argument is finite. The cube in gelu by tanh is not, of 200 in float16.
+_TAME = tuple(function for name, function in ACTIVATIONS.items() if name != "exponential")
+_KEEP_ZEROS = tuple(
+    f for f in _TAME if f not in (jax.nn.hard_sigmoid, jax.nn.log_sigmoid, jax.nn.sigmoid, jax.nn.softplus)
+)
 
 
 def initializer(option: Initializer) -> Callable[..., Any]:
@@ -100,8 +101,8 @@ def is_tame(option: Activation) -> bool:
 
 
 def keeps_zeros(option: Activation) -> bool:
-    """Whether the function is known to be 0 at 0, so that zeros in the padding stay."""
-    return any(activation(option) is function for function in _ZERO_AT_ZERO)
+    """Whether the function is tame and 0 at 0, so that zeros in the padding stay."""
+    return any(activation(option) is function for function in _KEEP_ZEROS)
 
 
 def _look_up(kind: str, table: dict[str, Callable], option: Any) -> Callable:

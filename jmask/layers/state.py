@@ -10,6 +10,7 @@ import jax
 
 from ..errors import muted
 from . import path
+from .arguments import is_masked
 from .initialise import Slot, abstract, eval_shape
 
 
@@ -68,7 +69,7 @@ class States:
 
 
 _states: ContextVar[States | None] = ContextVar("jmask_states", default=None)
-_among_padded_rows: ContextVar[bool] = ContextVar("jmask_among_padded_rows", default=False)
+_ranks: ContextVar[tuple[int, ...]] = ContextVar("jmask_ranks_of_masks_of_steps", default=())
 
 
 @contextlib.contextmanager
@@ -85,7 +86,8 @@ def running(known: Any, *, makes: bool = False) -> Iterator[States]:
 @contextlib.contextmanager
 def while_shapes_are_found(is_slot: bool) -> Iterator[None]:
     """Inside, while parameters are but shapes, statistics are the initial ones."""
-    if not is_slot or _states.get() is not None:
+    states = _states.get()
+    if not is_slot or (states is not None and states.makes):
         yield
         return
     with running({}, makes=True):
@@ -93,19 +95,32 @@ def while_shapes_are_found(is_slot: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def among_padded_rows(are_padded: bool) -> Iterator[None]:
-    """Inside, some rows of the batch are padding, and nothing tells which: none of it may be counted."""
-    token = _among_padded_rows.set(are_padded or _among_padded_rows.get())
+def looked_at() -> Iterator[None]:
+    """Inside, a call is only looked at: what it writes is forgotten."""
+    states = _states.get()
+    token = _states.set(states and dataclasses.replace(states))
     try:
         yield
     finally:
-        _among_padded_rows.reset(token)
+        _states.reset(token)
+
+
+@contextlib.contextmanager
+def among_padded_rows(ranks: list[int]) -> Iterator[None]:
+    """Inside, rows are steps, some of them padding by masks of these ranks. What is left of rank 3 tells which."""
+    token = _ranks.set((*_ranks.get(), *ranks))
+    try:
+        yield
+    finally:
+        _ranks.reset(token)
 
 
 def read(layer: Any, inputs: tuple[Any, ...], *, training: bool) -> Any:
     """The statistics of the layer that is being called; outside training, fresh ones may be for nobody."""
-    states = _states.get()
-    if _among_padded_rows.get() and states is not None and not states.makes and (training or layer.fresh_state):
+    states, ranks = _states.get(), _ranks.get()
+    is_told = 2 not in ranks and any(map(is_masked, jax.tree.leaves(inputs, is_leaf=is_masked)))
+    counts = states is not None and not states.makes and (training or layer.fresh_state)
+    if counts and ranks and not is_told:
         raise ValueError(
             f"{path.current()}: `{type(layer).__name__}` counts its batch, of which `TimeDistributed` makes a row out "
             "of every step, the padded ones too. Put it outside of `TimeDistributed`, where it sees the mask."

@@ -21,7 +21,7 @@ class TimeDistributed(Layer):
 
     Inputs: `(batch, time, ...)`, or nests of them with the same batch and time. The layer sees a batch of all steps,
     `(batch * time, ...)`, and its outputs get the two axes back. So it has to treat every row of its batch alone;
-    what counts a batch belongs outside, and is refused among padded steps.
+    what counts a batch belongs outside, and is refused among padded steps unless a mask is left that tells them.
 
     A mask `(batch, time)` says which steps there are: the layer sees zeros at the others, as every layer does, and its
     outputs have the mask. Of a mask of rank 3, `(documents, sentences, words)`, the layer gets its own part: an LSTM at
@@ -70,7 +70,7 @@ class TimeDistributed(Layer):
         leaves = jax.tree.leaves(inputs, is_leaf=is_masked)
         _check(leaves)
         folded = _as_batch(inputs)
-        with among_padded_rows(any(mask_of(leaf) is not None and leaf.mask.ndim == 2 for leaf in leaves)):
+        with among_padded_rows([leaf.mask.ndim for leaf in leaves if isinstance(leaf, Masked)]):
             outputs = self.layer.apply(params, folded, training=training, key=key)
         rows, steps = jax.tree.leaves(folded, is_leaf=is_masked), _real_steps(leaves)
         return jax.tree.map(lambda leaf: _as_steps(leaf, leaves, rows, steps), outputs, is_leaf=is_masked)

@@ -169,19 +169,23 @@ def scan_rows(
             row_step, inputs = _from_initial_state(row_step, initial), (inputs, segments)
             carry = (initial, jnp.zeros_like(segments).sum(dtype=segments.dtype))  # the id of no sequence
         if mask is not None:
-            row_step, inputs = _at_real_steps(row_step), (inputs, mask)
+            row_step, inputs = _at_real_steps(row_step, lax.stop_gradient(carry)), (inputs, mask)
         carry, outputs = lax.scan(row_step, carry, inputs, reverse=reverse, unroll=unroll)
         return outputs, carry if segments is None else carry[0]
 
     return jax.vmap(scan_row)(inputs, mask, segments, initial_state, draws)
 
 
-def _at_real_steps(step: Callable) -> Callable:
-    """At a padded step the new state and the output are thrown away, and with them their gradients."""
+def _at_real_steps(step: Callable, initial: Any) -> Callable:
+    """At a padded step the new state and the output are thrown away, and with them their gradients.
+
+    Such a step is one from the initial state: one more from the last state, which may have grown, could overflow.
+    """
 
     def masked_step(state: Any, inputs: tuple[Any, Any]) -> tuple[Any, Any]:
         values, is_real = inputs
-        new_state, output = step(state, values)
+        seen = jax.tree.map(lambda old, first: jnp.where(is_real, old, first), state, initial)
+        new_state, output = step(seen, values)
         new_state = jax.tree.map(lambda new, old: jnp.where(is_real, new, old), new_state, state)
         return new_state, jax.tree.map(lambda y: jnp.where(is_real, y, jnp.zeros((), y.dtype)), output)
 
