@@ -22,6 +22,9 @@ def from_keras(model: Any, *, custom: Custom | None = None) -> Carried:
         y = model.apply(params, x)                              # without running statistics, `state` is {}
         y, state = model.apply_with_state(params, state, x)     # with BatchNormalization
 
+    A `training=True` that a call in the graph has fixed stays fixed, also where Keras' `predict` would override it. Ids
+    are integers here; a model of Keras casts floats.
+
     Needs Keras 3, `pip install "jmask[keras]"`, on any of its backends.
 
     Args:
