@@ -122,6 +122,7 @@ def test_text_of_jax_arrays_is_that_of_numpy():
     assert repr(jax.tree.map(jnp.asarray, make())) == unindented(expected)
 
 
+@pytest.mark.slow
 def test_large_arrays_are_cut_short():
     time, batch = 100_000, 1000
     values = np.broadcast_to(np.arange(time, dtype=np.int32), (batch, time))

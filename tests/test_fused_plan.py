@@ -107,6 +107,7 @@ def assert_plan_holds(plan, mask, segments, reverse):
     assert not mask.any() or mask.reshape(-1)[int(plan.spare)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("is_packed", [False, True])
 @pytest.mark.parametrize(("rows", "time"), SHAPES)

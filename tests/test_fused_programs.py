@@ -170,6 +170,7 @@ def test_ten_thousand_steps_stay_finite(name, rng):
     assert_same(jax.tree.map(lambda part: part[1:2], actual.state), alone[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rows", "time"), [(0, 5), (3, 0), (0, 0), (1, 1), (2, 1)])
 @EACH
 def test_next_to_nothing(name, rows, time, rng):

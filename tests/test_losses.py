@@ -70,6 +70,7 @@ def test_the_mean_over_steps_is_that_of_optax_on_all_rows_in_one(name, rng):
     assert_close(getattr(jm.losses, name)(predictions[2], targets[2]), OPTAX[name](predictions[2], targets[2]).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("padding", ["pre", "post"])
 def test_ctc_is_that_of_optax_on_each_row(padding, rng):
     logits, labels = rows_of(rng, "squared_error")[0], [rng.integers(0, 4, (n + 1) // 2) for n in LENGTHS]
@@ -218,6 +219,7 @@ def test_ctc_with_labels_that_do_not_fit_stays_finite(rng):
     assert np.isfinite(gradient.values).all()
 
 
+@pytest.mark.slow
 def test_ctc_of_any_rank_and_size(rng):
     rows, labels = rows_of(rng, "squared_error", (3, 0, 7, 1))[0], padded([[1, 2], [], [3, 3, 1], []])
     logits = padded(rows)

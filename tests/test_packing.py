@@ -62,6 +62,7 @@ def test_what_a_packed_batch_looks_like():
     assert x.positions.tolist() == [[0, 1, 2, 3], [0, 1, 0, 1], [0, 0, 0, 0]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("features", [(), (2,), (2, 3)])
 @pytest.mark.parametrize("options", [{}, {"row_length": 13}, {"row_length": 29, "num_rows": 5}])
 def test_round_trips(rng, features, options):

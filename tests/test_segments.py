@@ -232,6 +232,7 @@ def flipped(found, name):
     return [row[::-1] for row in found] if name == "reversed" else found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KEEPS)
 def test_what_keeps_segments(rng, name):
     run, function = KEEPS[name]

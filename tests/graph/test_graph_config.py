@@ -145,6 +145,7 @@ def test_every_layer_has_a_round_trip_here():
     assert public - {"Layer"} == set(LAYERS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_comes_back_with_its_hyperparameters_and_program(name):
     layer, inputs = LAYERS[name]
@@ -165,6 +166,7 @@ def original(name):
     return program(model, found.params, *found.example.inputs), str(jm.summarize(model))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("copied", [through_json, copy.deepcopy, copy.copy, lambda m: pickle.loads(pickle.dumps(m))])
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_a_model_comes_back_with_its_parameters_and_program(name, copied):
