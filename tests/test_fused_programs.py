@@ -113,6 +113,7 @@ def test_it_lowers_for_other_platforms(name, platform, rng):
 # Precisions
 
 
+@pytest.mark.slow
 @EACH
 def test_float32(name, rng):
     args = draw(rng, name, draw_mask(rng, 13, 11))
@@ -121,6 +122,7 @@ def test_float32(name, rng):
     assert_same(actual, expected_of(name, *args, reverse=True))
 
 
+@pytest.mark.slow
 @EACH
 def test_bfloat16_in_products_alone(name, rng):
     """The state is float32, so what is lost is lost in the products, whose operands are rounded to 8 bits: an error of
@@ -144,6 +146,7 @@ def test_a_state_in_float32_keeps_what_bfloat16_would_lose(rng):
     assert_close(cell[:3, 0], [1024 * step, 512 * step, 0.0], precision="float32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @EACH
 def test_where_there_is_float64(name, dtype, rng, x64):
@@ -156,6 +159,7 @@ def test_where_there_is_float64(name, dtype, rng, x64):
 # Sizes
 
 
+@pytest.mark.slow
 @EACH
 def test_ten_thousand_steps_stay_finite(name, rng):
     """And a short row, which the lanes put behind or beside the long ones, gives what it gives alone."""

@@ -524,6 +524,7 @@ HALF = {
 MERGES = ("Add", "Average", "Concatenate", "Dot", "Maximum", "Multiply")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("name", HALF)
 def test_half_precision_stays_half_precision(name, dtype, x, getkey):

@@ -60,6 +60,7 @@ def packed_rows(rng):
 # Values
 
 
+@pytest.mark.slow
 @EVERY_LOSS
 def test_the_mean_over_steps_is_that_of_optax_on_all_rows_in_one(name, rng):
     predictions, targets = rows_of(rng, name)
@@ -84,6 +85,7 @@ def test_ctc_is_that_of_optax_on_each_row(padding, rng):
             assert_close(jnp.float32(value), ctc(x, y, blank=4))
 
 
+@pytest.mark.slow
 @DIVIDED
 def test_batches_of_any_size_and_padding_add_up_to_the_whole(reduction, rng):
     predictions, targets = rows_of(rng, "squared_error")
@@ -174,6 +176,7 @@ def test_the_dtype_is_that_of_the_predictions_and_sums_are_wide(dtype):
     assert (mean.total.dtype, float(mean.total), float(mean.count)) == ("float32", 396900.0, 8100.0)
 
 
+@pytest.mark.slow
 def test_without_real_steps_the_loss_is_0_and_so_are_its_gradients(rng):
     predictions, targets = rows_of(rng, "squared_error")
     empty = padded(predictions).with_mask(np.zeros((8, 7), bool))

@@ -19,6 +19,7 @@ def x(rng):
     return jm.from_lengths(jnp.asarray(rng.normal(size=(3, 5, 4)), "float32"), LENGTHS)
 
 
+@pytest.mark.slow
 def test_a_linen_module_in_a_functional_model(x, getkey):
     module = nn.Sequential([nn.Dense(4), nn.MultiHeadAttention(2), nn.RNN(nn.GRUCell(3))])
     inputs = jm.Input((None, 4))

@@ -166,6 +166,7 @@ def test_weights_of_zero_have_gradients(reverse):
     assert_close(gradient, np.asarray([[0, 0, 0, 3 if reverse else 1, 0]]) * np.e)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0, 3e38])
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("name", RUNNING)

@@ -54,6 +54,7 @@ def batch(rng, lengths=LENGTHS):
     return jm.masked(jnp.asarray(rng.normal(size=(4, 6, FEATURES)), "float32"), mask)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPS)
 def test_the_ops(name, rng):
     by_hand, alone = OPS[name]
