@@ -13,8 +13,8 @@ os.environ.setdefault("XLA_FLAGS", "")
 if "xla_force_host_platform_device_count" not in os.environ["XLA_FLAGS"]:
     os.environ["XLA_FLAGS"] += " --xla_force_host_platform_device_count=8"
 if "xla_backend" not in os.environ["XLA_FLAGS"]:
-    # Most of the time goes to the compiler, which is several times as fast like this. Beside Keras `.ci/run`
-    # compiles as users do.
+    # Most of the time goes to the compiler, which is several times as fast like this. Random models beside Keras
+    # compile as users do in `.ci/run`.
     os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0"
     if int(version("jaxlib").split(".")[1]) < 11:  # which newer ones do not know
         os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
