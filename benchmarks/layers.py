@@ -24,7 +24,7 @@ import numpy as np
 import optax
 from models import entrants
 from models.task import WORKS, Entrant, Task, make_task
-from timing import Rival, Timing, compiled, race
+from timing import Rival, Timing, compiled, publish, race
 
 RESULTS = Path(__file__).parent / "results" / "layers.md"
 MODES = ("forward", "training")
@@ -67,10 +67,7 @@ def main(arguments: Sequence[str]) -> None:
                 times = ", ".join(f"{timing.name} {timing.run * 1e3:.2f} ms" for timing in case)
                 print(f"{name}, {fill:.0%}, {mode}: {times}", file=sys.stderr, flush=True)
     report = "\n\n".join([_heading(arguments), *_tables(cases)]) + "\n"
-    print(report)
-    if options.write:
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(report)
+    publish(report, RESULTS, write=options.write)
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:

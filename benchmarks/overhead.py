@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
-from timing import Rival, compiled, race, table
+from timing import Rival, compiled, publish, race, table
 
 import jmask as jm
 
@@ -143,10 +143,7 @@ def main(arguments: list[str]) -> None:
     if unknown:
         sys.exit(f"Unknown arguments: {' '.join(sorted(unknown))}.\n{__doc__}")
     report = "\n\n".join([_heading(arguments), *(section() for section in SECTIONS)]) + "\n"
-    print(report)
-    if "--write" in arguments:
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(report)
+    publish(report, RESULTS, write="--write" in arguments)
 
 
 def _heading(arguments: list[str]) -> str:

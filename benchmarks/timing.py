@@ -5,6 +5,7 @@ import functools
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -88,6 +89,14 @@ def table(timings: Sequence[Timing]) -> str:
         cells = (_cell(getattr(timing, c), getattr(timings[0], c)) for c in columns)
         lines.append(f"| {timing.name} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def publish(report: str, results: Path, *, write: bool) -> None:
+    """Prints a report; writes it to the file of its results if that was asked for."""
+    print(report)
+    if write:
+        results.parent.mkdir(exist_ok=True)
+        results.write_text(report)
 
 
 def _turn(run: Callable[[], Any], clock: Callable[[], float], seconds_a_turn: float) -> float:

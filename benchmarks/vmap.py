@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from timing import Timing, compiled, race
+from timing import Timing, compiled, publish, race
 
 import jmask as jm
 
@@ -226,10 +226,7 @@ def main(arguments: Sequence[str]) -> None:
             times = ", ".join(f"{who} {timing.run * 1e3:.2f} ms" for who, timing in cases[name, mode].items())
             print(f"{name}, {mode}: {times}", file=sys.stderr, flush=True)
     report = "\n\n".join([_heading(arguments), *tables(cases)]) + "\n"
-    print(report)
-    if options.write:
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(report)
+    publish(report, RESULTS, write=options.write)
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
