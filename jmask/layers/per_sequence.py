@@ -1,6 +1,8 @@
 """A function of one sequence, or a Flax module, as a layer: it runs on each sequence alone, through `jm.vmap`."""
 
 import dataclasses
+import functools
+import operator
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,9 +10,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..masked import values_of
+from ..masked import Masked, values_of
 from ..transform import vmap
 from . import path
+from .arguments import is_masked
 from .base import Layer
 
 
@@ -20,6 +23,9 @@ class PerSequence(Layer):
     The function sees neither masks nor padding nor the batch. A `flax.linen` module is initialised with the layer, on a
     row of the batch, and its parameters are the layer's; a `flax.nnx` module brings its parameters along. Either way
     they are arguments of the model like all others.
+
+    Of a `Masked`, a result whose shape depends on a length is a `Masked` as from `jm.vmap`, and any other has a mask
+    `(batch,)`: the rows in which any of the sequences has a real step.
 
     Attributes:
         function: a function of one sequence, or of several inputs; a `flax.linen.Module` or a `flax.nnx.Module`.
@@ -72,7 +78,10 @@ class PerSequence(Layer):
         return params
 
     def call(self, params: Any, *inputs: Any, training: bool = False, key: Any = None) -> Any:
-        """What the function gives for each sequence; a `Masked` where its shape depends on a length."""
+        """What the function gives for each sequence; of a `Masked`, results without time have a mask `(batch,)`."""
+        return _with_rows(inputs, self._run_rows(params, inputs, training, key))
+
+    def _run_rows(self, params: Any, inputs: tuple[Any, ...], training: bool, key: Any) -> Any:
         if key is None or not training or not _is_of(self.function, "flax.linen"):
             return self._vmap(lambda *rows: self._run(params, rows))(*inputs)
         keys = jax.random.split(key, inputs[0].shape[0])
@@ -97,6 +106,15 @@ class PerSequence(Layer):
         nnx.replace_by_pure_dict(state, params)
         nnx.update(module, state)
         return module
+
+
+def _with_rows(inputs: Any, results: Any) -> Any:
+    """Results of which the shape depends on no length, under the rows in which any of the sequences has a step."""
+    masked = [x for x in jax.tree.leaves(inputs, is_leaf=is_masked) if is_masked(x)]
+    if not masked:
+        return results
+    rows = functools.reduce(operator.or_, (x.mask.any(tuple(range(1, x.mask.ndim))) for x in masked))
+    return jax.tree.map(lambda leaf: leaf if is_masked(leaf) else Masked(leaf, rows), results, is_leaf=is_masked)
 
 
 def _is_of(function: Any, package: str) -> bool:

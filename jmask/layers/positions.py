@@ -7,6 +7,7 @@ from .. import ops
 from ..ops.linear import check_feature_axis
 from .base import Layer
 from .options import Initializer, initializer
+from .rows import over_time
 
 
 class PositionEmbedding(Layer):
@@ -47,6 +48,7 @@ class PositionEmbedding(Layer):
         shape = (self.max_length, inputs.shape[-1])
         return {"position_embeddings": initializer(self.initializer)(key, shape, self.param_dtype)}
 
+    @over_time
     def call(self, params: Any, inputs: Any) -> Any:
         """`(batch, time, features)` -> `(batch, time, features)`."""
         return ops.position_embedding(inputs, params["position_embeddings"])
@@ -79,6 +81,7 @@ class SinePositionEncoding(Layer):
         """Checks the wavelength while the user's line is still on the stack."""
         _check_wavelength(self, self.max_wavelength)
 
+    @over_time
     def call(self, params: Any, inputs: Any) -> Any:
         """`(batch, time, features)` -> `(batch, time, features)`."""
         return ops.sine_position_encoding(inputs, max_wavelength=self.max_wavelength)
@@ -118,6 +121,7 @@ class RotaryEmbedding(Layer):
         """Checks the wavelength while the user's line is still on the stack."""
         _check_wavelength(self, self.max_wavelength)
 
+    @over_time
     def call(self, params: Any, inputs: Any) -> Any:
         """The rotated inputs, in their shape."""
         return ops.rotary(inputs, max_wavelength=self.max_wavelength, interleaved=self.interleaved)

@@ -5,6 +5,7 @@ from typing import Any
 from .. import ops
 from . import path
 from .base import Layer
+from .rows import over_time
 
 
 class Dropout(Layer):
@@ -54,6 +55,7 @@ class SpatialDropout1D(Layer):
         """Checks the rate while the user's line is still on the stack."""
         _check_rate(self, self.rate)
 
+    @over_time
     def call(self, params: Any, inputs: Any, training: bool = False, key: Any = None) -> Any:
         """`(batch, time, features)`, in training with some features set to zero and the rest scaled up."""
         return ops.spatial_dropout(inputs, self.rate, _needed(key)) if training and self.rate > 0 else inputs

@@ -7,6 +7,7 @@ from .. import ops
 from ..ops.crop import pair_of
 from ..ops.reshape import check_dims, check_repetitions, check_target_shape
 from .base import Layer
+from .rows import over_time
 
 
 class Flatten(Layer):
@@ -123,6 +124,7 @@ class Cropping1D(Layer):
         """Checks the numbers while the user's line is still on the stack."""
         pair_of("cropping", self.cropping)
 
+    @over_time
     def call(self, params: Any, inputs: Any) -> Any:
         """`(batch, time, ...)` -> `(batch, time - left - right, ...)`."""
         return ops.crop(inputs, self.cropping)
@@ -147,6 +149,7 @@ class ZeroPadding1D(Layer):
         """Checks the numbers while the user's line is still on the stack."""
         pair_of("padding", self.padding)
 
+    @over_time
     def call(self, params: Any, inputs: Any) -> Any:
         """`(batch, time, ...)` -> `(batch, left + time + right, ...)`."""
         return ops.zero_pad(inputs, self.padding)
@@ -173,6 +176,7 @@ class UpSampling1D(Layer):
         """Checks the number while the user's line is still on the stack."""
         check_repetitions("size", self.size)
 
+    @over_time
     def call(self, params: Any, inputs: Any) -> Any:
         """`(batch, time, ...)` -> `(batch, size * time, ...)`."""
         return ops.up_sample(inputs, self.size)

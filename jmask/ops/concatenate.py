@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from ..arithmetic import join
 from ..masked import Masked, mask_of, segments_of, values_of
 from ..segments import refuse_segments
-from .alignment import check_list, masked_like, refuse_ranks
+from .alignment import check_list, masked_like, with_masks_of_one_rank
 
 
 def concatenate(xs: Sequence[Any], axis: int = -1) -> Any:
@@ -35,7 +35,7 @@ def concatenate(xs: Sequence[Any], axis: int = -1) -> Any:
     [[1 · 3 ·]]
     """
     check_list(xs, "concatenate")
-    refuse_ranks(xs, "concatenate")
+    xs = with_masks_of_one_rank(xs, "concatenate")
     values = jnp.concatenate([values_of(x) for x in xs], axis)
     found = [x for x in xs if isinstance(x, Masked)]
     if not found:

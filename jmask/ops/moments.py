@@ -15,7 +15,7 @@ def var(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
     The mean is taken off first, so large means cost no digits. An empty row gives 0 and passes no gradient.
 
     >>> import jax.numpy as jnp, jmask as jm
-    >>> jm.ops.var(jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2]), axis=1).tolist()
+    >>> jm.ops.var(jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2]), axis=1).values.tolist()
     [1.0]
     """
     refuse_crossing(x, axis, "var")
@@ -33,7 +33,7 @@ def std(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
     An empty row gives 0 and passes no gradient, nor does a row of equal steps, where the root has none.
 
     >>> import jax.numpy as jnp, jmask as jm
-    >>> jm.ops.std(jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2]), axis=1).tolist()
+    >>> jm.ops.std(jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2]), axis=1).values.tolist()
     [1.0]
     """
     refuse_crossing(x, axis, "std")

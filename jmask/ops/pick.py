@@ -24,8 +24,9 @@ def take(x: Masked | ArrayLike, n: SupportsIndex | Integer[AnyArray, "..."], *, 
             must fit the dtype.
 
     Returns:
-        `(batch, ...)`, without a mask; of a mask of rank 3, `(documents, sentences, words)`, a `Masked` in which a
-        sentence is real if it has a real word. An empty row gives `fill_value` and passes no gradient.
+        `(batch, ...)`; of a `Masked` with a mask `(batch,)`, in which a row is real if it has a real step, and of a
+        mask of rank 3, `(documents, sentences, words)`, one in which a sentence is real if it has a real word. An empty
+        row gives `fill_value` and passes no gradient.
 
     Raises:
         TypeError: `n` is no integer, or `fill_value` does not fit the dtype.
@@ -33,7 +34,7 @@ def take(x: Masked | ArrayLike, n: SupportsIndex | Integer[AnyArray, "..."], *, 
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[1, 2, 9], [3, 9, 9]]), [2, 1])
-    >>> jm.ops.take(x, 1, fill_value=-1).tolist()
+    >>> jm.ops.take(x, 1, fill_value=-1).values.tolist()
     [2, -1]
     """
     return _take(x, n, fill_value, "take")
@@ -45,7 +46,7 @@ def first(x: Masked | ArrayLike, *, fill_value: Any = 0) -> Masked | Array:
     An empty row gives `fill_value` and passes no gradient.
 
     >>> import jax.numpy as jnp, jmask as jm
-    >>> jm.ops.first(jm.from_lengths(jnp.array([[9, 1, 2]]), [2], padding_side="left")).tolist()
+    >>> jm.ops.first(jm.from_lengths(jnp.array([[9, 1, 2]]), [2], padding_side="left")).values.tolist()
     [1]
     """
     return _take(x, 0, fill_value, "first")
@@ -57,7 +58,7 @@ def last(x: Masked | ArrayLike, *, fill_value: Any = 0) -> Masked | Array:
     An empty row gives `fill_value` and passes no gradient.
 
     >>> import jax.numpy as jnp, jmask as jm
-    >>> jm.ops.last(jm.from_lengths(jnp.array([[1, 2, 9]]), [2])).tolist()
+    >>> jm.ops.last(jm.from_lengths(jnp.array([[1, 2, 9]]), [2])).values.tolist()
     [2]
     """
     return _take(x, -1, fill_value, "last")
