@@ -234,7 +234,7 @@ def test_what_is_refused_of_positions(rng):
         jm.ops.rotary(x, positions=np.ones(3, bool))
     with pytest.raises(TypeError, match="Ids must be integers"):
         jm.ops.position_embedding(x, table, positions=jnp.ones(3))
-    with pytest.raises(ValueError, match=r"vectors for 5 positions, and all 3 steps .*, from position 3 on"):
+    with pytest.raises(ValueError, match=r"vectors for 5 positions, and all 3 steps .*, from position 3 on, are"):
         jm.ops.position_embedding(x, table, offset=3)
     assert jnp.isnan(jm.ops.position_embedding(x, table, offset=jnp.asarray([0, 3]))[1, 2]).all()
     with pytest.raises(ValueError, match=r"`query_positions` of `attention` are one for each step, here \(2, 3\)"):

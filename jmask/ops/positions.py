@@ -73,9 +73,10 @@ def position_embedding(
     time, length = x.shape[_time_axis(x, x.ndim - 1)], table.shape[0]
     begin = offset if isinstance(offset, int) else 0
     if not isinstance(x, Masked) and positions is None and isinstance(time, int) and begin + time > length:
+        place = f", from position {begin} on," if begin else ""
         raise ValueError(
-            f"`position_embedding` has vectors for {length} positions, and all {time} steps of an array are real, "
-            f"from position {begin} on. Use a larger table (`max_length`), or mask what is padding."
+            f"`position_embedding` has vectors for {length} positions, and all {time} steps of an array{place} are "
+            "real. Use a larger table (`max_length`), or mask what is padding."
         )
     return _like(x, embed(_index(x, x.ndim - 1, "position_embedding", offset, positions), table))
 
