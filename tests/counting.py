@@ -1,4 +1,4 @@
-"""How often a function is traced, and what is compiled."""
+"""How often a function is traced, and how many programs are compiled."""
 
 import contextlib
 import functools
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.monitoring
 
 
 class Counted:
@@ -23,24 +24,30 @@ class Counted:
         return self.function(*args, **kwargs)
 
 
-_open: list[list[str]] = []
+class Compiles:
+    """How many programs JAX has compiled so far inside `num_compiles()`."""
+
+    count = 0
 
 
-def _listen(event: str, *args: Any, **details: Any) -> None:
-    if event == "/jax/core/compile/backend_compile_duration":
-        for programs in _open:
-            programs.append(str(details))
+_open: list[Compiles] = []
 
 
-jax.monitoring.register_event_duration_secs_listener(_listen)  # once: jax 0.7.2 has no way to take it back
+def _on_event(name: str, _: float, **__: Any) -> None:
+    if name.endswith("backend_compile_duration"):
+        for compiles in _open:
+            compiles.count += 1
+
+
+jax.monitoring.register_event_duration_secs_listener(_on_event)
 
 
 @contextlib.contextmanager
-def compiles() -> Iterator[list[str]]:
-    """Collects what is compiled inside this context, in eager calls too: one event for each program."""
-    programs: list[str] = []
-    _open.append(programs)
+def num_compiles() -> Iterator[Compiles]:
+    """Counts what JAX compiles inside, eager operations too."""
+    compiles = Compiles()
+    _open.append(compiles)
     try:
-        yield programs
+        yield compiles
     finally:
-        _open.remove(programs)
+        _open.remove(compiles)

@@ -33,5 +33,5 @@ def check_number(
     is_number = isinstance(value, (int, float)) if dtype is None else dtype.kind in "iuf" or dtype.name == "bfloat16"
     if not is_number or isinstance(value, bool) or np.ndim(value):
         raise TypeError(f"`{name}`: `{option}` must be {rule}; received {value!r}.")
-    if isinstance(value, (int, float, np.generic)) and not low <= value <= high:
+    if isinstance(value, (int, float, np.generic)) and not low <= float(value) <= high:
         raise ValueError(f"`{name}`: `{option}` must be {rule}; received {value}.")
