@@ -5,6 +5,7 @@ without padding, or no row.
 """
 
 import functools
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,15 @@ def once_a_row(inputs: Any) -> Callable[[Any], Any]:
         return lambda result: result
     rows = jnp.asarray(inputs.mask).any(tuple(range(1, inputs.mask.ndim)))
     return lambda result: Masked(values_of(result), rows)
+
+
+def with_rows(inputs: Any, results: Any) -> Any:
+    """Results of each row, so far as they are arrays, under the rows in which any of the inputs has a real step."""
+    masks = [leaf.mask for leaf in jax.tree.leaves(inputs, is_leaf=is_masked) if is_masked(leaf)]
+    if not masks:
+        return results
+    rows = functools.reduce(operator.or_, (mask.any(tuple(range(1, mask.ndim))) for mask in masks))
+    return jax.tree.map(lambda y: y if is_masked(y) else Masked(y, rows), results, is_leaf=is_masked)
 
 
 def has_rows_alone(x: Any) -> bool:
