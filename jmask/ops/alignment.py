@@ -53,13 +53,13 @@ def check_list(xs: Any, name: str) -> None:
 
 
 def with_masks_of_one_rank(xs: Sequence[Any], name: str) -> list[Any]:
-    """Inputs of one rank: a mask of rows, `(batch,)`, beside one of steps, `(batch, time)`, covers all steps."""
-    masks = [x.mask for x in xs if isinstance(x, Masked)]
-    rank = max((mask.ndim for mask in masks), default=0)
-    if len({x.ndim for x in xs}) > 1:
+    """Inputs of one rank, refused otherwise; a mask of rows, `(batch,)`, beside one of steps covers all of a row."""
+    shapes = {tuple(x.mask.shape) for x in xs if isinstance(x, Masked)}
+    rank = max(map(len, shapes), default=0)
+    if len({x.ndim for x in xs}) > 1 or any(len(shape) not in (1, rank) for shape in shapes):
         raise ValueError(
-            f"`{name}` takes inputs of one rank; received values {_shapes(xs)} and masks "
-            f"{sorted({tuple(mask.shape) for mask in masks})}. Add axes with indexing, e.g. `x[:, None]`."
+            f"`{name}` takes inputs of one rank with masks of one rank; received values {_shapes(xs)} "
+            f"and masks {sorted(shapes)}. Add axes with indexing, e.g. `x[:, None]`."
         )
     return [x if not isinstance(x, Masked) or x.mask.ndim == rank else _with_rank(x, rank, name) for x in xs]
 

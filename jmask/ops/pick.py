@@ -69,7 +69,7 @@ def _take(x: Any, n: Any, fill_value: Any, name: str) -> Any:
         raise TypeError(f"`n` of `{name}` counts steps, so it is an integer; received {n!r}.")
     refuse_segments(x, f"`{name}` over time", f"{UNPACK} The first makes one step for each sequence.")
     check_time(x, name)
-    x = as_masked(x)
+    x, is_masked = as_masked(x), isinstance(x, Masked)
     axis, mask, values = time_axis(x), jnp.asarray(x.mask), jnp.asarray(x.values)
     n = jnp.asarray(n)[..., None]
     if n.ndim > 1 and n.shape[:-1] != mask.shape[:-1]:
@@ -83,4 +83,4 @@ def _take(x: Any, n: Any, fill_value: Any, name: str) -> Any:
     place = jnp.argmax(found, axis, keepdims=True)
     taken = jnp.take_along_axis(values, expand(place, values.ndim), axis, mode="promise_in_bounds").squeeze(axis)
     taken = Masked(taken, jnp.any(found, axis)).fill(fill_value)
-    return with_remaining_mask(x, taken, (axis,), keepdims=False)
+    return with_remaining_mask(x, taken, (axis,), keepdims=False) if is_masked else taken
