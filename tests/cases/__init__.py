@@ -4,6 +4,7 @@ from .attention import CASES as ATTENTION_CASES
 from .batch_norm import CASES as BATCH_NORM_CASES
 from .case import Case as Case
 from .conv_lstm import CASES as CONV_LSTM_CASES
+from .crf import CASES as CRF_CASES
 from .layers import CASES as LAYER_CASES
 from .losses import CASES as LOSS_CASES
 from .masked import CASES as MASKED_CASES
@@ -26,6 +27,7 @@ CASES = [
     *ATTENTION_CASES,
     *BATCH_NORM_CASES,
     *CONV_LSTM_CASES,
+    *CRF_CASES,
     *LOSS_CASES,
     *MERGING_CASES,
     *METRIC_CASES,
