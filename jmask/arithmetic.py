@@ -280,5 +280,5 @@ class Arithmetic:
     all = _reduction("all")
     var = _reduction("var")
     std = _reduction("std")
-    argmax = _reduction("argmax", remedy="`x.fill(lowest).argmax(axis=...)` with a value below all others")
-    argmin = _reduction("argmin", remedy="`x.fill(highest).argmin(axis=...)` with a value above all others")
+    argmax = _reduction("argmax")
+    argmin = _reduction("argmin")
