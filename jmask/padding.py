@@ -13,11 +13,12 @@ from jaxtyping import ArrayLike
 
 from .checks import as_array
 from .conversion import OBJECT, convert, default_dtype, requested_dtype
+from .display import is_concrete
 from .masked import Masked, PaddingSide, as_masked, masked, values_of
 from .ragged import Ragged, read_nested, split
 from .rows import End, arrange_rows, mask_of_lengths
 from .segments import refuse_segments
-from .sources import Flat, Steps, find_marks
+from .sources import Flat, Steps, as_host_array, find_marks, refuse_marks
 
 Sizes = SupportsIndex | Sequence[SupportsIndex | None] | None
 
@@ -131,7 +132,8 @@ def from_lengths(values: Any, lengths: Any, *, padding_side: Literal["right", "l
 
     Args:
         values: `(*rows, time, ...)`.
-        lengths: integers `(*rows,)`; `(batch,)` for a batch. One beyond `time` counts as `time`, a negative one as 0.
+        lengths: integers `(*rows,)`; `(batch,)` for a batch, each from 0 to `time`. Only where they are traced, so that
+            nobody can look, one beyond `time` counts as `time` and a negative one as 0.
         padding_side: where the padding stands.
 
     Returns:
@@ -139,7 +141,7 @@ def from_lengths(values: Any, lengths: Any, *, padding_side: Literal["right", "l
 
     Raises:
         TypeError: the lengths are not integers.
-        ValueError: their shape is not a prefix of the values' shape.
+        ValueError: their shape is not a prefix of the values' shape, or one of them is negative or beyond `time`.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.from_lengths(jnp.ones((2, 3)), [1, 3]).mask.tolist()
@@ -156,6 +158,7 @@ def from_lengths(values: Any, lengths: Any, *, padding_side: Literal["right", "l
             f"and leaves a time axis; received {lengths.shape}."
         )
     time = values.shape[lengths.ndim]
+    _check_range(lengths, time)
     array_module = np if isinstance(lengths, np.ndarray) else jnp
     steps = array_module.arange(time)
     if padding_side == "left":
@@ -163,12 +166,28 @@ def from_lengths(values: Any, lengths: Any, *, padding_side: Literal["right", "l
     return Masked(values, steps < lengths[..., None], padding_side)
 
 
+def _check_range(lengths: Any, time: Any) -> None:
+    """Refuses lengths that are at hand, and are none of a row of this many steps."""
+    if not is_concrete(lengths) or not isinstance(time, int):
+        return
+    numbers = np.asarray(lengths)
+    wrong = (numbers < 0) | (numbers > time)
+    if wrong.any():
+        row = tuple(map(int, np.argwhere(wrong)[0]))
+        raise ValueError(
+            f"`lengths` must lie between 0 and the number of steps, {time}; received {numbers[row]} for row "
+            f"{row[0] if len(row) == 1 else row}. If the values were cut, cut the lengths too, "
+            f"`np.clip(lengths, 0, {time})`."
+        )
+
+
 def from_attention_mask(values: Any, attention_mask: Any, *, padding_side: PaddingSide = None) -> Masked:
     """A `Masked` from what a Hugging Face tokenizer returns.
 
     Args:
         values: `(batch, time, ...)`, e.g. `input_ids`.
-        attention_mask: `(batch, time)`, 1 at real steps and 0 at padding, integers or bool.
+        attention_mask: `(batch, time)`, 1 at real steps and 0 at padding, integers or bool; where it is traced, so that
+            nobody can look, anything but 0 counts as 1.
         padding_side: the tokenizer's own `padding_side`, if it is known.
 
     Returns:
@@ -184,13 +203,15 @@ def from_attention_mask(values: Any, attention_mask: Any, *, padding_side: Paddi
     [[· 7 8]]
     """
     if not isinstance(attention_mask, jax.Array):
-        attention_mask = np.asarray(attention_mask)
+        refuse_marks(attention_mask)
+        found = as_host_array(attention_mask)
+        attention_mask = np.asarray(attention_mask) if found is None else found
     if attention_mask.dtype != bool and not jnp.issubdtype(attention_mask.dtype, jnp.integer):
         raise TypeError(
             f"`attention_mask` must be bool, or integers 1 (real) and 0 (padding); received {attention_mask.dtype}. "
-            "An additive mask of 0 and -inf becomes one by `mask == 0`."
+            "Of 1.0 (real) and 0.0 take `mask == 1`, of an additive mask, 0.0 (real) and -inf, `mask == 0`."
         )
-    if not isinstance(attention_mask, Tracer):
+    if is_concrete(attention_mask):
         numbers = np.asarray(attention_mask)
         wrong = numbers[(numbers != 0) & (numbers != 1)]
         if wrong.size:

@@ -11,7 +11,7 @@ import numpy as np
 
 from .conversion import OBJECT, are_integers, common_dtype, convert, default_dtype, is_missing
 from .masked import Masked
-from .sources import Flat, Leaf, Lists, Steps, find_lists, find_marks, flatten, host_array
+from .sources import Flat, Leaf, Lists, Steps, find_lists, find_marks, flat_steps, flatten, host_array
 
 _SLICEABLE = {list, tuple, np.ndarray}
 _BLOCK = 64  # rows that are converted at once: few enough to stay in the cache
@@ -319,7 +319,7 @@ def _as_sequence(index: int, place: Any, row: Any, marks: dict[int, np.ndarray])
         raise _not_a_sequence(place, row)
     found = find_marks(row)
     if found is not None:
-        leaf = flatten(Lists(np.array([len(found.values)]), Leaf(found.values, found.real)), 1)[1]
+        leaf = flat_steps(Leaf(found.values, found.real))
         if leaf.real is not None:
             marks[index] = leaf.real
         return leaf.values

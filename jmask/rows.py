@@ -61,8 +61,8 @@ def _checked_width(lengths: np.ndarray, maxlen: int | None, truncating: End | No
     items, lists = ("steps", "sequences") if is_innermost else ("sequences", "documents")
     raise ValueError(
         f"`maxlen`: {longer} of {len(lengths)} {lists} have more than {maxlen} {items}, the longest {longest}, and "
-        f"{lost} of {lengths.sum()} {items} would be cut off. Pass `truncating=\"post\"` to cut them off the end or "
-        f"`truncating=\"pre\"` off the beginning, or `maxlen={longest}`, or leave it out."
+        f'{lost} of {lengths.sum()} {items} would be cut off. Pass `truncating="post"` to cut them off the end or '
+        f'`truncating="pre"` off the beginning, or `maxlen={longest}`, or leave it out.'
     )
 
 

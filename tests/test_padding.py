@@ -433,7 +433,11 @@ def test_attention_masks_as_lists_under_jit_and_of_arrays():
     [
         ([[1, 2]], ValueError, r"`attention_mask` must hold 1 \(real\) and 0 \(padding\) only; received 2\. Ids"),
         (jnp.array([[1, -1]]), ValueError, "received -1"),
-        ([[0.0, -1e9]], TypeError, r"`attention_mask` must be bool, or integers.*received float64\. An additive mask"),
+        (
+            [[0.0, -1e9]],
+            TypeError,
+            r"`attention_mask` must be bool, or integers.*received float64\. Of 1.0 .* an additive mask",
+        ),
         ([[1, 0, 0]], ValueError, r"must be a prefix of the values' shape.*received mask \(1, 3\) for values \(1, 2\)"),
         ([[0, 1]], ValueError, "not padded on the right only; leave `padding_side` out"),
     ],

@@ -6,8 +6,10 @@ from .flat import Steps as Steps
 from .marks import Marked as Marked
 from .marks import as_host_array as as_host_array
 from .marks import find_marks as find_marks
+from .marks import prefix_of as prefix_of
 from .marks import refuse_marks as refuse_marks
 from .nested import Leaf as Leaf
 from .nested import Lists as Lists
+from .nested import flat_steps as flat_steps
 from .nested import flatten as flatten
 from .tensors import host_array as host_array

@@ -7,7 +7,7 @@ import numpy as np
 from .capsules import Array, Schema, bits, chunks, view
 from .nested import Leaf, Lists, joined, ranges
 
-_NUMBERS = dict(zip("cCsSiIlLefg", "i1 u1 i2 u2 i4 u4 i8 u8 f2 f4 f8".split(), strict=True))
+_NUMBERS = dict(zip("cCsSiIlLefg", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"], strict=True))
 _OFFSETS = {"+l": np.int32, "+L": np.int64, "u": np.int32, "U": np.int64, "z": np.int32, "Z": np.int64}
 _VIEWS = {"+vl": np.int32, "+vL": np.int64}
 _EXTENSION = b"ARROW:extension:name"

@@ -20,7 +20,7 @@ def read_awkward(x: Any) -> Leaf | Lists:
 def _read(layout: Any) -> Leaf | Lists:
     if layout.is_record or layout.is_union:
         raise TypeError(
-            "`sequences` is an awkward array of records or unions; take one field of it, e.g. `array[\"words\"]`."
+            '`sequences` is an awkward array of records or unions; take one field of it, e.g. `array["words"]`.'
         )
     if layout.is_unknown:
         return Leaf(np.zeros(0, np.int32), typeless=True)

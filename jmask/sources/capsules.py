@@ -82,10 +82,8 @@ def chunks(column: Any) -> Iterator[tuple[Schema, Array | None, Any]]:
     """
     if hasattr(column, "__arrow_c_array__"):
         capsules = column.__arrow_c_array__()
-        schema, array = (
-            ctypes.cast(_pointer_of(capsule, name), POINTER(kind)).contents
-            for capsule, name, kind in zip(capsules, (b"arrow_schema", b"arrow_array"), (Schema, Array), strict=True)
-        )
+        schema = ctypes.cast(_pointer_of(capsules[0], b"arrow_schema"), POINTER(Schema)).contents
+        array = ctypes.cast(_pointer_of(capsules[1], b"arrow_array"), POINTER(Array)).contents
         yield schema, array, capsules
         return
     capsule = column.__arrow_c_stream__()

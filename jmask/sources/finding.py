@@ -40,7 +40,7 @@ def _arrow_column(x: Any) -> Any:
             raise TypeError('`sequences` is a table, not a column; take one by its name, e.g. `table["words"]`.')
         is_arrow = hasattr(getattr(x, "dtype", None), "pyarrow_dtype")
         return getattr(x, "array", x).__arrow_array__() if is_arrow else None
-    source = getattr(x, "source", None)
+    source: Any = getattr(x, "source", None)
     if hasattr(x, "column_name") and hasattr(source, "with_format"):  # of `datasets`, which decodes row by row
         if (getattr(source, "format", None) or {}).get("type") in (None, "arrow"):
             return source.with_format("arrow")[:][x.column_name]

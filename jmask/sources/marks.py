@@ -2,11 +2,12 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from .arrow import read_column
 from .capsules import is_exporter
-from .nested import Leaf
+from .nested import Leaf, flat_steps
 from .tensors import host_array
 
 
@@ -39,7 +40,7 @@ def find_marks(x: Any) -> Marked | None:
     if isinstance(x, np.ma.MaskedArray):
         mask = np.ma.getmaskarray(x)
         return Marked(np.asarray(x.data), ~mask, "x.filled({fill})", explicit=True)
-    if type(x) is np.ndarray:
+    if isinstance(x, (np.ndarray, jax.Array, list, tuple)):
         return None
     if _is_masked_tensor(x):
         return Marked(host_array(x.get_data()), np.asarray(x.get_mask()), "x.to_tensor({fill})", explicit=True)
@@ -50,10 +51,24 @@ def find_marks(x: Any) -> Marked | None:
 
 def refuse_marks(x: Any) -> None:
     """Refuses what carries a mask of another library that would be lost here."""
-    if type(x) is np.ndarray or (marks := find_marks(x)) is None:
+    if isinstance(x, jax.Array) or type(x) is np.ndarray or (marks := find_marks(x)) is None:
         return
     if marks.explicit or not _all_real(marks.real):
         raise TypeError(_lost_mask(x, marks))
+
+
+def prefix_of(marks: Marked, rank: int) -> tuple[np.ndarray, np.ndarray]:
+    """The entries, and which steps are real: a mask over the first `rank` axes.
+
+    Raises:
+        ValueError: a part of a step is missing.
+    """
+    leading = marks.values.shape[:rank]
+    real = None if marks.real is None else np.broadcast_to(marks.real, marks.values.shape)
+    vectors = marks.values.reshape(int(np.prod(leading)), *marks.values.shape[rank:])
+    leaf = flat_steps(Leaf(vectors, None if real is None else real.reshape(vectors.shape)))
+    mask = np.ones(leading, bool) if leaf.real is None else leaf.real.reshape(leading)
+    return leaf.values.reshape(marks.values.shape), mask
 
 
 def as_host_array(x: Any) -> np.ndarray | None:

@@ -1,7 +1,6 @@
 """Lists of lists as flat arrays: the items one behind the other, and the lengths of the lists that hold them."""
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -104,8 +103,8 @@ def flatten(lists: Lists, ragged_rank: int | None) -> tuple[list[np.ndarray], Le
         ragged_rank = varying
         if any(level.size is None and not level.certain for level in levels[1:varying]):
             raise ValueError(
-                f"`sequences` nests lists, {varying} deep, and its type does not say whether the inner ones are vectors "
-                f"or sequences. Pass `ragged_rank={varying}` for documents of sentences, which differ in length, or "
+                f"`sequences` nests lists, {varying} deep, and its type does not say whether the inner ones are "
+                f"vectors or sequences. Pass `ragged_rank={varying}` for documents of sentences, which differ in length, or "
                 f"`ragged_rank={varying - 1}` for sequences of vectors."
             )
     if ragged_rank > len(levels):
@@ -130,18 +129,30 @@ def _common_length(level: Lists, depth: int) -> int:
 
 
 def _steps(leaf: Leaf, num_steps: int, sizes: tuple[int, ...]) -> Leaf:
-    values = leaf.values.reshape(num_steps, *sizes, *leaf.values.shape[1:])
+    shape = (num_steps, *sizes, *leaf.values.shape[1:])
+    real = None if leaf.real is None else leaf.real.reshape(*shape[: leaf.real.ndim + len(sizes)])
+    return flat_steps(Leaf(leaf.values.reshape(shape), real, leaf.typeless))
+
+
+def flat_steps(leaf: Leaf) -> Leaf:
+    """Steps that are real or not as a whole, with entries that fit any dtype where they are not.
+
+    Raises:
+        ValueError: a part of a step is missing.
+    """
     if leaf.real is None or leaf.real.all():
-        return Leaf(values, None, leaf.typeless)
-    real = leaf.real.reshape(num_steps, -1) if num_steps else np.ones((0, math.prod(sizes)), bool)
-    if (real.any(1) != real.all(1)).any():
-        step = int((real.any(1) != real.all(1)).argmax())
+        return Leaf(leaf.values, None, leaf.typeless)
+    over = tuple(range(1, leaf.real.ndim))
+    real = np.asarray(leaf.real.all(over))
+    partly = leaf.real.any(over) & ~real
+    if partly.any():
+        step = int(partly.argmax())
         raise ValueError(
-            f"A part of a step is missing: of step {step} of all, {values[step].tolist()}, some entries are null or "
-            "masked and others are not. A mask says which steps are real, not which entries; fill them, and add the "
+            f"A part of a step is missing: of step {step} of all, {leaf.values[step].tolist()}, some entries are null "
+            "or masked and others are not. A mask says which steps are real, not which entries; fill them, and add the "
             "information as a feature if it matters."
         )
-    return Leaf(_harmless(values, real.all(1)), real.all(1), leaf.typeless)
+    return Leaf(_harmless(leaf.values, real), real, leaf.typeless)
 
 
 def _harmless(values: np.ndarray, real: np.ndarray) -> np.ndarray:

@@ -11,9 +11,8 @@ from .nested import Leaf, Lists, joined, ranges
 def host_array(tensor: Any) -> np.ndarray:
     """A tensor as NumPy array; torch's bfloat16 and float8, which it does not turn into NumPy arrays, too."""
     kind = str(getattr(tensor, "dtype", "")).removeprefix("torch.")
-    if kind == "bfloat16" or kind.startswith("float8"):
-        if hasattr(tensor, "float"):
-            return np.asarray(tensor.float()).astype(jnp.dtype(kind))  # exact: float32 holds all of its numbers
+    if (kind == "bfloat16" or kind.startswith("float8")) and hasattr(tensor, "float"):
+        return np.asarray(tensor.float()).astype(jnp.dtype(kind))  # exact: float32 holds all of its numbers
     return np.asarray(tensor)
 
 
