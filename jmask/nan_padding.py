@@ -46,7 +46,7 @@ def from_nan_padding(values: Any) -> Masked:
             place = tuple(map(int, np.argwhere(partly)[0]))
             raise ValueError(
                 f"A step is padding if all of its entries are NaN; of step {place}, "
-                f"{np.asarray(values)[place].tolist()}, only some are. A mask says which steps are real, not which entries: fill those first, e.g. with 0, "
-                "and add the information as a feature if it matters."
+                f"{np.asarray(values)[place].tolist()}, only some are. A mask says which steps are real, "
+                "not which entries: fill those first, e.g. with 0, and add the information as a feature if it matters."
             )
     return Masked(values, ~padding)

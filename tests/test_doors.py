@@ -80,8 +80,8 @@ def test_positions_with_padding_anywhere():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: jm.from_cu_seqlens(IDS, LENGTHS), ValueError, r"begin with 0 and never decrease; received \[3, 1, 0, 2\]\."
-         r" Of lengths it is `np.cumsum\(\[0, \*lengths\]\)`"),
+        (lambda: jm.from_cu_seqlens(IDS, LENGTHS), ValueError, r"begin with 0 and never decrease; received \[3, 1, 0, "
+         r"2\]\. Of lengths it is `np.cumsum\(\[0, \*lengths\]\)`"),
         (lambda: jm.from_cu_seqlens(IDS, [0, 3, 2]), ValueError, "never decrease"),
         (lambda: jm.from_cu_seqlens(IDS[None], [0, 3, 7]), ValueError, r"end at 7, and there are 1 steps on axis 0 of "
          r"the values. For values with a batch axis, \(1, time\), pass `cu_seqlens\[None\]`"),

@@ -104,8 +104,8 @@ def flatten(lists: Lists, ragged_rank: int | None) -> tuple[list[np.ndarray], Le
         if any(level.size is None and not level.certain for level in levels[1:varying]):
             raise ValueError(
                 f"`sequences` nests lists, {varying} deep, and its type does not say whether the inner ones are "
-                f"vectors or sequences. Pass `ragged_rank={varying}` for documents of sentences, which differ in length, or "
-                f"`ragged_rank={varying - 1}` for sequences of vectors."
+                f"vectors or sequences. Pass `ragged_rank={varying}` for documents of sentences, which differ in "
+                f"length, or `ragged_rank={varying - 1}` for sequences of vectors."
             )
     if ragged_rank > len(levels):
         raise ValueError(f"`sequences` nests lists, {len(levels)} deep; received `ragged_rank={ragged_rank}`.")
