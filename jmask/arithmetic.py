@@ -11,6 +11,8 @@ import numpy as np
 from jax.core import Tracer
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from .sources import refuse_marks
+
 _SCALARS = (bool, int, float, complex, np.generic)
 
 
@@ -156,6 +158,7 @@ def _binary(function: Callable, *, guarded: bool, swap: bool = False) -> Callabl
                 other = jnp.asarray(other)
             elif not host:
                 return NotImplemented
+        refuse_marks(other)
         _check_shapes(name, self, other)
         mask, ids, side = intersect(self, other) if isinstance(other, Arithmetic) else _marks(self)
         # The mask of the result: a real step of one operand may stand against padding of the other.
