@@ -89,7 +89,7 @@ class Layer:
                 "called `mask`: `compute_mask(self, inputs, mask)`."
             )
         if "__post_init__" in vars(cls):
-            cls.__post_init__ = _after_the_fields(cls.__post_init__)
+            cls.__post_init__ = _after_the_fields(cls.__post_init__)  # pyright: ignore[reportAttributeAccessIssue] - a method
         dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
         cls._checked_fields = checked_fields(cls)
 

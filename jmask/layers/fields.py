@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import export
+from jax.core import Tracer
 
 _OURS = __name__.partition(".")[0]
 
@@ -128,8 +129,7 @@ def _simple(annotation: Any, value: Any) -> Any:
     elif annotation is bool:
         is_right = isinstance(value, (bool, np.bool_))
     elif annotation is int:
-        is_number = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-        is_right = is_number or export.is_symbolic_dim(value)
+        is_right = _is_integer(value)
     elif annotation is float:
         value = _float(value)
         if isinstance(value, (int, float)) and not math.isfinite(value):
@@ -144,15 +144,22 @@ def _simple(annotation: Any, value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+def _is_integer(value: Any) -> bool:
+    is_number = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    size: Any = value
+    return is_number or export.is_symbolic_dim(size)
+
+
 def _float(value: Any) -> Any:
     is_array = isinstance(value, (jax.Array, np.ndarray))
     is_scalar = is_array and value.ndim == 0 and jnp.issubdtype(value.dtype, np.floating)
-    if is_scalar and isinstance(value, jax.core.Tracer):
+    if is_scalar and isinstance(value, Tracer):
         return value
     is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
     if not (is_scalar or is_number):
         raise _WrongTypeError
-    return value.item() if is_scalar or isinstance(value, np.generic) else value
+    number: Any = value
+    return number.item() if is_scalar or isinstance(value, np.generic) else value
 
 
 def _marked(annotation: Any, marks: tuple[Any, ...], value: Any) -> Any:
@@ -165,7 +172,7 @@ def _marked(annotation: Any, marks: tuple[Any, ...], value: Any) -> Any:
     is_number = isinstance(value, (int, float))
     for mark in marks:
         if isinstance(mark, Interval):
-            if isinstance(value, jax.core.Tracer):
+            if isinstance(value, Tracer):
                 raise _WrongTypeError("it is a number that is known while the program is traced")
             if is_number and value not in mark:
                 raise _WrongValueError
