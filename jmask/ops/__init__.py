@@ -4,7 +4,10 @@ from .attention import additive_attention as additive_attention
 from .attention import attention as attention
 from .batch_norm import batch_moments as batch_moments
 from .batch_norm import batch_norm as batch_norm
+from .cache import append as append
+from .choose import where as where
 from .concatenate import concatenate as concatenate
+from .concatenate import stack as stack
 from .conv import conv as conv
 from .conv import conv_transpose as conv_transpose
 from .conv import depthwise_conv as depthwise_conv
@@ -23,8 +26,12 @@ from .dropout import alpha_dropout as alpha_dropout
 from .dropout import dropout as dropout
 from .dropout import spatial_dropout as spatial_dropout
 from .einsum import einsum_dense as einsum_dense
+from .extremes import argmax as argmax
+from .extremes import argmin as argmin
 from .linear import dense as dense
 from .linear import embed as embed
+from .linear import one_hot as one_hot
+from .log_sum import logsumexp as logsumexp
 from .merge import add as add
 from .merge import average as average
 from .merge import maximum as maximum
@@ -65,6 +72,9 @@ from .reshape import repeat_vector as repeat_vector
 from .reshape import reshape as reshape
 from .reshape import up_sample as up_sample
 from .softmax import softmax as softmax
+from .sorting import argsort as argsort
+from .sorting import sort as sort
+from .sorting import top_k as top_k
 from .stepwise import elu as elu
 from .stepwise import prelu as prelu
 from .stepwise import relu as relu
