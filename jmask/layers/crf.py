@@ -7,6 +7,7 @@ import jax
 
 from .. import ops
 from .base import Layer
+from .fields import Dtype
 from .options import Initializer, initializer
 
 
@@ -40,7 +41,7 @@ class CRF(Layer):
 
     _: dataclasses.KW_ONLY
     transitions_initializer: Initializer = "uniform"
-    param_dtype: Any = "float32"
+    param_dtype: Dtype = "float32"
 
     def init(self, key: Any, inputs: Any) -> dict[str, Any]:
         """`{"transitions": (tags, tags), "start_transitions": (tags,), "end_transitions": (tags,)}`."""
