@@ -40,7 +40,8 @@ def var(
     squares = _with_values(x, jnp.square(jnp.abs(wide - centre)))
     variance = mean(squares, axis, keepdims=keepdims, weights=weights)
     if ddof:
-        count = values_of(sum(_with_values(x, jnp.ones(values.shape, jnp.float32)), axis, keepdims=keepdims))
+        ones = jnp.ones(values.shape, jnp.finfo(wide.dtype).dtype)
+        count = values_of(sum(_with_values(x, ones), axis, keepdims=keepdims))
         variance = variance * jnp.where(count > ddof, count / jnp.where(count > ddof, count - ddof, 1), 0)
     return variance.astype(jnp.finfo(dtype).dtype)
 
