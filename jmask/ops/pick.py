@@ -6,20 +6,23 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Integer
 
 from ..arithmetic import expand
-from ..masked import Masked, as_masked
+from ..masked import Masked, as_masked, values_of
 from ..segments import UNPACK, refuse_segments
 from .linear import AnyArray
 from .reduce import with_remaining_mask
 from .time import check_time, time_axis
 
 
-def take(x: Masked | ArrayLike, n: SupportsIndex | Integer[AnyArray, "..."], *, fill_value: Any = 0) -> Masked | Array:
+def take(
+    x: Masked | ArrayLike, n: SupportsIndex | Integer[AnyArray, "..."] | Masked, *, fill_value: Any = 0
+) -> Masked | Array:
     """The `n`-th real step of each sequence, counted from 0.
 
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, whose axis 1, or only one, is
             time.
-        n: which step, from the end if negative; an integer, or one for each row, `(batch,)`.
+        n: which step, from the end if negative; an integer, or one for each row, `(batch,)`,
+            such as `jm.ops.argmax(x, 1)`.
         fill_value: what a row without such a step gives: a scalar, or an array that broadcasts against the result; it
             must fit the dtype.
 
@@ -65,6 +68,7 @@ def last(x: Masked | ArrayLike, *, fill_value: Any = 0) -> Masked | Array:
 
 
 def _take(x: Any, n: Any, fill_value: Any, name: str) -> Any:
+    n = values_of(n)
     if not jnp.issubdtype(jnp.result_type(n), jnp.integer):
         raise TypeError(f"`n` of `{name}` counts steps, so it is an integer; received {n!r}.")
     refuse_segments(x, f"`{name}` over time", f"{UNPACK} The first makes one step for each sequence.")
