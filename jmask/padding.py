@@ -12,7 +12,7 @@ from jaxtyping import ArrayLike
 
 from .checks import as_array
 from .conversion import OBJECT, convert, default_dtype, requested_dtype
-from .masked import Masked, PaddingSide, as_masked, masked, values_of
+from .masked import Masked, as_masked, masked, values_of
 from .ragged import Ragged, Steps, read, split
 from .segments import refuse_segments
 
@@ -48,9 +48,8 @@ def pad_sequences(
             have few shapes, and `jax.jit` compiles seldom.
 
     Returns:
-        A `Masked` of NumPy arrays, values `(sequences, steps, ...)`, with `padding_side` "right" for "post" and
-        "left" for "pre". An empty sequence makes an empty row. Where all are empty, the dtype and shape of a step
-        come from arrays among them, else the dtype comes from `value`: `[]` makes `(0, 0)` of int32.
+        A `Masked` of NumPy arrays, values `(sequences, steps, ...)`. An empty sequence makes an empty row.
+        Where all are empty, the dtype and shape of a step come from arrays among them, else the dtype comes from `value`: `[]` makes `(0, 0)` of int32.
 
     Raises:
         TypeError: `sequences` or an option is not of the right type, or text meets a number.
@@ -59,7 +58,7 @@ def pad_sequences(
 
     >>> import jmask as jm
     >>> jm.pad_sequences([[3, 4, 5], [6]])
-    Masked(int32[2, 3], lengths=[3 1], padding_side='right')
+    Masked(int32[2, 3], lengths=[3 1])
     [[3 4 5]
      [6 · ·]]
     """
@@ -76,7 +75,7 @@ def pad_sequences(
     side = "right" if padding == "post" else "left"
     mask = mask_of_lengths(ragged.lengths, width, side)
     starts = np.arange(len(mask)) * width + (0 if side == "right" else width - ragged.lengths)
-    return Masked(arrange(steps, mask, starts[ragged.lengths > 0], value), mask, side)
+    return Masked(arrange(steps, mask, starts[ragged.lengths > 0], value), mask)
 
 
 def unpad(x: Masked | ArrayLike) -> Any:
@@ -141,16 +140,15 @@ def from_lengths(values: Any, lengths: Any, *, padding_side: Literal["right", "l
     steps = array_module.arange(time)
     if padding_side == "left":
         steps = time - 1 - steps
-    return Masked(values, steps < lengths[..., None], padding_side)
+    return Masked(values, steps < lengths[..., None])
 
 
-def from_attention_mask(values: Any, attention_mask: Any, *, padding_side: PaddingSide = None) -> Masked:
+def from_attention_mask(values: Any, attention_mask: Any) -> Masked:
     """A `Masked` from what a Hugging Face tokenizer returns.
 
     Args:
         values: `(batch, time, ...)`, e.g. `input_ids`.
         attention_mask: `(batch, time)`, 1 at real steps and 0 at padding, integers or bool.
-        padding_side: the tokenizer's own `padding_side`, if it is known.
 
     Returns:
         The `Masked`. A row of zeros makes an empty row.
@@ -160,8 +158,8 @@ def from_attention_mask(values: Any, attention_mask: Any, *, padding_side: Paddi
         ValueError: it is concrete and holds anything but 0 and 1, or the shapes do not fit.
 
     >>> import jax.numpy as jnp, jmask as jm
-    >>> jm.from_attention_mask(jnp.array([[0, 7, 8]]), jnp.array([[0, 1, 1]]), padding_side="left")
-    Masked(int32[1, 3], lengths=[2], padding_side='left')
+    >>> jm.from_attention_mask(jnp.array([[0, 7, 8]]), jnp.array([[0, 1, 1]]))
+    Masked(int32[1, 3], lengths=[2])
     [[· 7 8]]
     """
     if not isinstance(attention_mask, jax.Array):
@@ -179,7 +177,7 @@ def from_attention_mask(values: Any, attention_mask: Any, *, padding_side: Paddi
                 f"`attention_mask` must hold 1 (real) and 0 (padding) only; received {wrong[0]}. "
                 "Ids of packed sequences are not a mask; pair them with the values by `jm.from_segments(values, ids)`."
             )
-    return masked(values, attention_mask != 0, padding_side=padding_side)
+    return masked(values, attention_mask != 0)
 
 
 def to_attention_mask(x: Masked | ArrayLike, dtype: DTypeLike = jnp.int32) -> Any:
@@ -220,7 +218,7 @@ def arrange(steps: Steps, mask: np.ndarray, starts: np.ndarray, value: Any = 0) 
     return values
 
 
-def mask_of_lengths(lengths: np.ndarray, width: int, side: PaddingSide = "right") -> np.ndarray:
+def mask_of_lengths(lengths: np.ndarray, width: int, side: Literal["right", "left"] = "right") -> np.ndarray:
     """The mask `(rows, width)` of rows with this many real steps and padding on one side."""
     # The narrowest integers that can count the steps: the comparison is bound by memory.
     dtype = np.min_scalar_type(width)

@@ -26,7 +26,6 @@ class Steps:
         dtype: of the predictions before that.
         mask: where all inputs are real, or None if no input has a mask.
         segments: of packed rows, those of all inputs; else None.
-        padding_side: the hint of the mask.
         sample_weight: an array, or None.
     """
 
@@ -35,7 +34,6 @@ class Steps:
     dtype: Any
     mask: Any = None
     segments: Any = None
-    padding_side: Any = None
     sample_weight: Any = None
 
     def per_step(self, results: Array) -> Array:
@@ -110,9 +108,8 @@ def align(name: str, inputs: Sequence[Any], sample_weight: Any = None, mask: Any
     marked = (*xs, sample_weight)
     _check_steps(name, xs, [tuple(x.mask.shape) for x in marked if isinstance(x, Masked)])
     joint, segments = functools.reduce(join, map(_marks, marked))
-    sides = [x.padding_side for x in xs if isinstance(x, Masked) and x.mask is joint]
     values = tuple(_harmless(values_of(x), joint) for x in xs)
-    return Steps(name, values, xs[0].dtype, joint, segments, sides[0] if sides else None, values_of(sample_weight))
+    return Steps(name, values, xs[0].dtype, joint, segments, values_of(sample_weight))
 
 
 def check_alike(name: str, predictions: Any, targets: Any) -> None:

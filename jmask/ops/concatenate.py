@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from ..arithmetic import join
 from ..masked import Masked, mask_of, segments_of, values_of
 from ..segments import refuse_segments
-from .alignment import check_list, masked_like, refuse_ranks
+from .alignment import check_list, refuse_ranks
 
 
 def concatenate(xs: Sequence[Any], axis: int = -1) -> Any:
@@ -43,7 +43,7 @@ def concatenate(xs: Sequence[Any], axis: int = -1) -> Any:
     axis, mask_ndim = axis % values.ndim, found[0].mask.ndim
     if axis >= mask_ndim:
         mask, segments = functools.reduce(join, [(mask_of(x), segments_of(x)) for x in xs])
-        return masked_like(xs, values, mask, segments)
+        return Masked(values, mask, segments)
     is_time = axis == mask_ndim - 1
     for x in xs if is_time else ():
         refuse_segments(x, "`concatenate` over time")
@@ -52,9 +52,4 @@ def concatenate(xs: Sequence[Any], axis: int = -1) -> Any:
     if any(segments_of(x) is not None for x in xs):
         ids = [mask if segments_of(x) is None else x.segments for x, mask in zip(xs, masks, strict=True)]
         segments = jnp.concatenate([array.astype(jnp.int32) for array in ids], axis)
-    return Masked(values, jnp.concatenate(masks, axis), None if is_time else _common_side(xs), segments)
-
-
-def _common_side(xs: Sequence[Any]) -> Any:
-    sides = {getattr(x, "padding_side", None) for x in xs}
-    return sides.pop() if len(sides) == 1 else None
+    return Masked(values, jnp.concatenate(masks, axis), segments)

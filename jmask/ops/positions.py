@@ -98,7 +98,7 @@ def sine_position_encoding(
     features = x.shape[-1]
     angles = _angles(x, jnp.arange(features) // 2 * 2 / features, max_wavelength)
     encoding = jnp.where(jnp.arange(features) % 2 == 0, jnp.sin(angles), jnp.cos(angles))
-    return _like(x, encoding.astype(x.dtype))
+    return _like(x, _at_positions(x, encoding.astype(x.dtype)))
 
 
 def rotary(
@@ -134,7 +134,7 @@ def rotary(
     if odd:
         raise ValueError(f"`rotary` rotates pairs of features; received {x.shape[-1]}, an odd number.")
     angles = _angles(x, jnp.arange(half) / half, max_wavelength)
-    cos, sin = jnp.cos(angles), jnp.sin(angles)
+    cos, sin = (_at_positions(x, f(angles)) for f in (jnp.cos, jnp.sin))
     pair, axis = ((half, 2), -1) if interleaved else ((2, half), -2)
     first, second = jnp.moveaxis(jnp.asarray(values_of(x)).reshape(*x.shape[:-1], *pair), axis, 0)
     rotated = jnp.stack([first * cos - second * sin, first * sin + second * cos], axis)
@@ -151,7 +151,7 @@ def steps_before(x: Any, axis: int) -> Any:
     Returns:
         `(batch, time)`, or `(time,)` where it is the same for all rows.
     """
-    if isinstance(x, Masked) and not x.is_right_padded:
+    if isinstance(x, Masked):
         return jnp.cumsum(x.mask, axis=-1, dtype=jnp.int32) - x.mask
     return jnp.arange(x.shape[axis], dtype=jnp.int32)
 
@@ -159,7 +159,7 @@ def steps_before(x: Any, axis: int) -> Any:
 def _index(x: Any, ndim: int) -> Any:
     """Positions with axes of size 1 behind up to rank `ndim`, and for the batch where all rows have the same."""
     axis = _time_axis(x, ndim)
-    if isinstance(x, Masked) and not (x.is_right_padded and x.segments is None):
+    if isinstance(x, Masked):
         return expand(x.positions, ndim)
     return jnp.arange(x.shape[axis], dtype=jnp.int32).reshape(*(1,) * axis, -1, *(1,) * (ndim - axis - 1))
 
@@ -170,9 +170,15 @@ def _time_axis(x: Any, ndim: int) -> int:
 
 
 def _angles(x: Any, exponents: Any, max_wavelength: float) -> Any:
-    """`positions / max_wavelength**exponents`, in float32 at least."""
+    """`p / max_wavelength**exponents` for every position `p` that there may be, in float32 at least."""
     dtype = jnp.promote_types(x.dtype, jnp.float32)
-    return _index(x, x.ndim - 1)[..., None] * jnp.asarray(max_wavelength, dtype) ** -exponents.astype(dtype)
+    position = jnp.arange(x.shape[_time_axis(x, x.ndim - 1)], dtype=jnp.int32)[:, None]
+    return position * jnp.asarray(max_wavelength, dtype) ** -exponents.astype(dtype)
+
+
+def _at_positions(x: Any, table: Any) -> Any:
+    """The rows of a table at the positions of the steps: fewer sines than one for each step of each row."""
+    return embed(_index(x, x.ndim - 1), table)
 
 
 def _like(x: Any, values: Any) -> Any:
