@@ -49,7 +49,8 @@ def pad_sequences(
 
     Returns:
         A `Masked` of NumPy arrays, values `(sequences, steps, ...)`. An empty sequence makes an empty row.
-        Where all are empty, the dtype and shape of a step come from arrays among them, else the dtype comes from `value`: `[]` makes `(0, 0)` of int32.
+        Where all are empty, the dtype and shape of a step come from arrays among them, else the dtype comes from
+        `value`: `[]` makes `(0, 0)` of int32.
 
     Raises:
         TypeError: `sequences` or an option is not of the right type, or text meets a number.
