@@ -12,6 +12,8 @@ from .conv import conv as conv
 from .conv import conv_transpose as conv_transpose
 from .conv import depthwise_conv as depthwise_conv
 from .conv import separable_conv as separable_conv
+from .crf import crf_decode as crf_decode
+from .crf import crf_marginals as crf_marginals
 from .crop import crop as crop
 from .crop import zero_pad as zero_pad
 from .cumulative import cumlogsumexp as cumlogsumexp
