@@ -12,7 +12,8 @@ from .arithmetic import Arithmetic, convert, expand, fits, guard, is_host_only, 
 from .checks import as_array, check_mask, check_parts, check_segments
 from .indexing import split_index, take
 from .pytree import mask_of_segments, put, register
-from .segments import positions, refuse_segments
+from .segments import number_from, positions, refuse_segments
+from .sources import find_marks, prefix_of, refuse_marks
 
 
 class Masked(Arithmetic):
@@ -125,6 +126,7 @@ class Masked(Arithmetic):
         >>> jm.pad_sequences([[3, 4], [5]]).fill(-1).tolist()
         [[3, 4], [5, -1]]
         """
+        refuse_marks(value)
         if not fits(value, self.values):
             rule = f"`fill`: the value {value!r} does not fit values of dtype {self.dtype}"
             raise TypeError(f"{rule}; give another one, or convert the values first with `x.astype(...)`.")
@@ -249,7 +251,7 @@ def masked(values: Any, mask: Any) -> Masked:
     return Masked(values, mask)
 
 
-def from_segments(values: Any, segments: Any) -> Masked:
+def from_segments(values: Any, segments: Any, *, first_id: int = 1) -> Masked:
     """Pairs the values of packed rows with the ids of the sequences that share the rows.
 
     Args:
@@ -259,6 +261,8 @@ def from_segments(values: Any, segments: Any) -> Masked:
             increasing. An id that comes again in a row stands for another sequence only while there is a step of a
             third one between; without it the two are one. So better number them all differently, as `jm.pack` does;
             `jm.unpack` wants it.
+        first_id: where the ids begin. With 0 they count from 0, as the `seq_idx` of Hugging Face's flattening collator
+            does, and -1 is padding; in the `Masked` each id is 1 more, then.
 
     Returns:
         A `Masked` with the mask `segments > 0`. A row of zeros is an empty row.
@@ -275,18 +279,24 @@ def from_segments(values: Any, segments: Any) -> Masked:
     if isinstance(values, Masked):
         raise TypeError("`from_segments`: the values are a `Masked` already; use `x.with_segments(segments)`.")
     values = as_array(values)
-    return Masked(values, segments=check_segments(values, as_array(segments)))
+    return Masked(values, segments=check_segments(values, number_from(as_array(segments), first_id)))
 
 
 def as_masked(x: Any, mask: Any = None) -> Masked:
     """A `Masked` from a `Masked`, or from an array, which is a batch of sequences without padding.
 
     Args:
-        x: a `Masked`, or an array `(batch, time, ...)`; an array `(time,)` is one sequence.
+        x: a `Masked`, or an array `(batch, time, ...)`; an array `(time,)` is one sequence. A masked array of NumPy or
+            torch, or an array or series of pandas, polars or pyarrow with missing entries: what is masked or missing
+            there is padding here.
         mask: if given, it replaces the mask of `x`.
 
     Returns:
         `x` itself if it is a `Masked` and no mask is given; else a new one.
+
+    Raises:
+        TypeError: there is a mask for a masked array.
+        ValueError: a masked array in which a part of a step is masked: a mask is one of steps, not of features.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.as_masked(jnp.ones((2, 3, 4))).mask.shape
@@ -296,6 +306,9 @@ def as_masked(x: Any, mask: Any = None) -> Masked:
         return x if mask is None else x.with_mask(mask)
     if mask is not None:
         return masked(x, mask)
+    marks = find_marks(x)
+    if marks is not None:
+        return masked(*prefix_of(marks, 2))
     values = as_array(x)
     leading = values.shape[: min(2, values.ndim)]
     return Masked(values, jnp.ones(leading, bool))
@@ -303,7 +316,10 @@ def as_masked(x: Any, mask: Any = None) -> Masked:
 
 def values_of(x: Any) -> Any:
     """The values of a `Masked`, or the array itself."""
-    return x.values if isinstance(x, Masked) else x
+    if isinstance(x, Masked):
+        return x.values
+    refuse_marks(x)
+    return x
 
 
 def mask_of(x: Any) -> Any:
@@ -318,4 +334,4 @@ def segments_of(x: Any) -> Any:
 
 def fill(x: Any, value: Any = 0) -> Any:
     """`x.fill(value)` of a `Masked`; an array, which has no padding, comes back as it is."""
-    return x.fill(value) if isinstance(x, Masked) else x
+    return x.fill(value) if isinstance(x, Masked) else values_of(x)

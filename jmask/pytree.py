@@ -36,7 +36,7 @@ def mask_of_segments(segments: Any) -> Any:
     dtype = getattr(segments, "dtype", None)
     if dtype is None or not jnp.issubdtype(dtype, jnp.integer):
         return segments
-    if isinstance(segments, (jax.Array, np.ndarray)) or np.isscalar(segments):
+    if isinstance(segments, (jax.Array, np.ndarray, np.integer)):
         return segments > 0
     if isinstance(segments, jax.ShapeDtypeStruct):
         return jax.ShapeDtypeStruct(segments.shape, np.bool_, sharding=segments.sharding)

@@ -1,5 +1,6 @@
 """Eager calls that trace anew do not compile anew, and nothing that a function reads is stale."""
 
+import functools
 import gc
 import weakref
 
@@ -130,3 +131,22 @@ def test_a_cell_of_ones_own_compiles_once_and_is_never_stale():
     assert compiled.count == 0
     cell.factor = 5.0
     assert run(jnp.asarray(1.0)) == [[5, 5, 5], [5, 0, 0]]
+
+
+@pytest.mark.parametrize("network", ["lstm", "gru", "simple_rnn"])
+def test_an_eager_gradient_of_a_network_compiles_once(network):
+    params = {
+        "lstm": jm.rnn.LSTMParams(jnp.ones((3, 8)), jnp.ones((2, 8)), jnp.ones(8)),
+        "gru": jm.rnn.GRUParams(jnp.ones((3, 6)), jnp.ones((2, 6)), jnp.ones((2, 6))),
+        "simple_rnn": jm.rnn.SimpleRNNParams(jnp.ones((3, 2)), jnp.ones((2, 2)), None),
+    }[network]
+
+    def gradient(lengths):
+        x = jm.from_lengths(jnp.ones((3, 4, 3)), jnp.asarray(lengths))
+        run = functools.partial(getattr(jm.rnn, network), implementation="xla", return_state=False)
+        return jax.grad(lambda params: run(params, x).fill().sum())(params)
+
+    gradient([4, 1, 0])
+    with num_compiles() as compiled:
+        gradient([1, 2, 3])
+    assert compiled.count == 0

@@ -94,6 +94,7 @@ def fused(
     told: dict[str, Any] = {"scale": scale, "implementation": implementation}
     if seen is None:
         return jax.nn.dot_product_attention(q, k, v, bias, **told)
+    seen = seen.reshape(*(1,) * (q.ndim - seen.ndim), *seen.shape)
 
     def by_mask() -> Array:
         mask = jnp.broadcast_to(seen, (*seen.shape[:-2], q.shape[-3], k.shape[-3]))
