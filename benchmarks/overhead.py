@@ -173,8 +173,8 @@ def columns() -> str:
 
 COLUMNS_NOTE = """\
 Lengths lognormal (sigma 0.8) within 4 to 400 steps, values int64, which become int32. "By way of lists" is what one did
-before: `column.to_pylist()`, then `pad_sequences` of the lists; "lists" are there already. All results are checked to be
-the same. What is left is mostly the work of the kernel, which has to fetch each page of the padded array."""
+before: `column.to_pylist()`, then `pad_sequences` of the lists; "lists" are there already. All results are
+checked. What is left is mostly the work of the kernel, which has to fetch each page of the padded array."""
 NUM_ROWS = 300_000
 
 
