@@ -189,7 +189,8 @@ def _time_axis(x: Any, ndim: int) -> int:
 def _angles(x: Any, index: Any, exponents: Any, max_wavelength: float) -> Any:
     """`positions / max_wavelength**exponents`, in float32 at least."""
     dtype = jnp.promote_types(x.dtype, jnp.float32)
-    return index[..., None] * jnp.asarray(max_wavelength, dtype) ** -exponents.astype(dtype)
+    frequencies = jnp.asarray(max_wavelength, dtype) ** -exponents.astype(dtype)
+    return index[..., None] * frequencies.reshape(*(1,) * index.ndim, -1)
 
 
 def _like(x: Any, values: Any) -> Any:
