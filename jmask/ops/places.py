@@ -54,7 +54,11 @@ def places(x: Any, axis: int, name: str, prefix: str = "", *, offset: Any = None
             )
         return _given(positions, shape, f"`{prefix}positions` of `{name}`")
     index = x.positions if isinstance(x, Masked) else steps_before(x, axis)
-    return index if offset is None else index + _of_each_row(offset, shape[:-1], f"`{prefix}offset` of `{name}`")
+    if offset is None:
+        return index
+    offset = _of_each_row(offset, shape[:-1], f"`{prefix}offset` of `{name}`")
+    common = jnp.broadcast_shapes(index.shape, offset.shape)
+    return jnp.broadcast_to(index, common) + jnp.broadcast_to(offset, common)
 
 
 def _given(positions: Any, shape: tuple[Any, ...], name: str) -> Any:
