@@ -45,7 +45,7 @@ def padded(rows, **options):
     """A batch with garbage in the padding."""
     x = jm.pad_sequences(rows, **options)
     garbage = np.nan if np.issubdtype(x.dtype, np.floating) else -7
-    return jm.Masked(jnp.asarray(x.fill(garbage)), jnp.asarray(x.mask), x.padding_side)
+    return jm.Masked(jnp.asarray(x.fill(garbage)), jnp.asarray(x.mask))
 
 
 def packed_rows(rng):
@@ -119,7 +119,7 @@ def test_what_the_reductions_divide_by():
     assert float(loss(sample_weight=jnp.array([2.0, 0.5]), reduction="sequences")) == 4.0
     assert float(loss(sample_weight=jnp.array([2.0, 0.5]), reduction="weights")) == pytest.approx(12 / 4.5)
     each = loss(sample_weight=jnp.array([2.0, 0.5]), reduction=None)
-    assert (each.mask is x.mask, each.padding_side) == (True, "right")
+    assert each.mask is x.mask
     assert each.values.tolist() == [[2.0, 6.0, 0.0], [4.0, 0.0, 0.0]]
 
 

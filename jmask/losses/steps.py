@@ -30,7 +30,6 @@ class Steps:
         dtype: of the predictions before that.
         mask: where all inputs are real, or None if no input has a mask.
         segments: of packed rows, those of all inputs; else None.
-        padding_side: the hint of the mask.
         sample_weight: an array, or None.
         labels: the targets as they came, ids as int32; None if they are not labels.
     """
@@ -40,7 +39,6 @@ class Steps:
     dtype: Any
     mask: Any = None
     segments: Any = None
-    padding_side: Any = None
     sample_weight: Any = None
     labels: Any = None
 
@@ -134,11 +132,9 @@ def align(
     if mask is None:
         _report_lost_labels(name, *xs)
     joint, segments = functools.reduce(join, marks)
-    sides = [x.padding_side for x in xs if isinstance(x, Masked) and x.mask is joint]
     values = tuple(_harmless(values_of(x), joint) for x in xs)
-    side = sides[0] if sides else None
     raw = values_of(xs[-1]) if labels else None
-    return Steps(name, values, xs[0].dtype, joint, segments, side, values_of(sample_weight), raw)
+    return Steps(name, values, xs[0].dtype, joint, segments, values_of(sample_weight), raw)
 
 
 def check_alike(name: str, predictions: Any, targets: Any) -> None:
