@@ -216,6 +216,8 @@ def _harmless(values: Any, mask: Any) -> Array:
     values = jnp.asarray(values)
     if jnp.issubdtype(values.dtype, jnp.floating):
         values = values.astype(jnp.promote_types(values.dtype, jnp.float32))
+    if jnp.issubdtype(values.dtype, jnp.integer) and values.dtype.itemsize < 4:
+        values = values.astype(jnp.int32)  # as ids, int8 would end at 127
     if mask is None:
         return values
     harmless = 1 if jnp.issubdtype(values.dtype, jnp.inexact) else 0
