@@ -36,6 +36,11 @@ def dense(
     [[3.0]]
     """
     check_feature_axis(x, "dense")
+    if bias is not None and tuple(jnp.shape(bias)) != tuple(jnp.shape(kernel)[1:]):
+        raise ValueError(
+            f"`bias` of `dense` has one number for each unit, {tuple(jnp.shape(kernel)[1:])}; received "
+            f"{tuple(jnp.shape(bias))}."
+        )
     y = jnp.asarray(fill(x, 0)) @ kernel
     y = y if bias is None else y + bias
     return x.with_values(y) if isinstance(x, Masked) else y
