@@ -295,3 +295,12 @@ def test_sums_go_through_trees_scans_and_psum():
 def test_options_that_are_none(call, message):
     with pytest.raises((TypeError, ValueError), match=message):
         call()
+
+
+@EVERY
+def test_under_rank_promotion_that_raises(name):
+    function, predictions, labels, options = OF_LABELS[name]
+    with jax.numpy_rank_promotion("raise"):
+        run = jax.jit(functools.partial(function, ignore_index=-100, **options))
+        found = jax.eval_shape(run, predictions, labels, sample_weight=np.ones(2, np.float32))
+    assert found is not None

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..arithmetic import expand, join, still_bool
+from ..arithmetic import expand, is_host_only, join, still_bool
 from ..checks import as_array
 from ..display import is_concrete
 from ..errors import report_not_counted
@@ -125,6 +125,7 @@ def align(
         xs = [x.with_values(as_ids(x.values)) if isinstance(x, Masked) else as_ids(x) for x in xs]
     if sample_weight is not None and not isinstance(sample_weight, Masked):
         sample_weight = as_array(sample_weight)
+    _check_numbers(name, (*xs, sample_weight))
     marks = [_marks(x) for x in (*xs, sample_weight)]
     marks.append((are_not(values_of(xs[-1]), ignore_index), None))
     if getattr(sample_weight, "dtype", None) == bool:
@@ -176,6 +177,14 @@ def override(name: str, x: Any, mask: Any) -> Any:
     remedy = "Set the segments instead, `x.with_segments(ids)`; `mask=jm.NO_MASK` removes mask and segments."
     refuse_segments(x, f"`{name}` under another mask", remedy)
     return masked(values_of(x), as_array(mask))
+
+
+def _check_numbers(name: str, xs: Sequence[Any]) -> None:
+    for x in xs:
+        if is_host_only(values_of(x)):
+            raise TypeError(
+                f"`{name}` takes numbers; received dtype {x.dtype}. Number the labels, such as by `names.index(label)`."
+            )
 
 
 def _check_steps(name: str, xs: Sequence[Any], masks: Sequence[tuple[int, ...]]) -> None:
