@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..arithmetic import expand, join, still_bool
+from ..arithmetic import expand, is_host_only, join, still_bool
 from ..checks import as_array
 from ..display import is_concrete
 from ..errors import report_not_counted
@@ -123,6 +123,7 @@ def align(
         xs = [x.with_values(as_ids(x.values)) if isinstance(x, Masked) else as_ids(x) for x in xs]
     if sample_weight is not None and not isinstance(sample_weight, Masked):
         sample_weight = as_array(sample_weight)
+    _check_numbers(name, (*xs, sample_weight))
     marks = [_marks(x) for x in (*xs, sample_weight)]
     marks.append((are_not(values_of(xs[-1]), ignore_index), None))
     if getattr(sample_weight, "dtype", None) == bool:
@@ -174,6 +175,14 @@ def override(name: str, x: Any, mask: Any) -> Any:
     return masked(values_of(x), as_array(mask))
 
 
+def _check_numbers(name: str, xs: Sequence[Any]) -> None:
+    for x in xs:
+        if is_host_only(values_of(x)):
+            raise TypeError(
+                f"`{name}` takes numbers; received dtype {x.dtype}. Number the labels, such as by `names.index(label)`."
+            )
+
+
 def _check_steps(name: str, xs: Sequence[Any], masks: Sequence[tuple[int, ...]]) -> None:
     """Refuses inputs whose leading axes are not those of the mask with the most axes, or masks that are not either."""
     steps = max(masks, key=len, default=())
@@ -212,6 +221,8 @@ def _harmless(values: Any, mask: Any) -> Array:
     values = jnp.asarray(values)
     if jnp.issubdtype(values.dtype, jnp.floating):
         values = values.astype(jnp.promote_types(values.dtype, jnp.float32))
+    if jnp.issubdtype(values.dtype, jnp.integer) and values.dtype.itemsize < 4:
+        values = values.astype(jnp.int32)  # as ids, int8 would end at 127
     if mask is None:
         return values
     harmless = 1 if jnp.issubdtype(values.dtype, jnp.inexact) else 0
