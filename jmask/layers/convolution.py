@@ -107,7 +107,7 @@ class Conv1D(Convolution):
         y = ops.conv(
             inputs,
             params["kernel"],
-            params.get("bias"),
+            params["bias"] if self.use_bias else None,
             strides=self.strides,
             padding=self.padding,
             dilation_rate=self.dilation_rate,
@@ -157,7 +157,7 @@ class DepthwiseConv1D(Convolution):
         y = ops.depthwise_conv(
             inputs,
             params["kernel"],
-            params.get("bias"),
+            params["bias"] if self.use_bias else None,
             strides=self.strides,
             padding=self.padding,
             dilation_rate=self.dilation_rate,
@@ -214,7 +214,7 @@ class SeparableConv1D(Convolution):
             inputs,
             params["depthwise_kernel"],
             params["pointwise_kernel"],
-            params.get("bias"),
+            params["bias"] if self.use_bias else None,
             strides=self.strides,
             padding=self.padding,
             dilation_rate=self.dilation_rate,
@@ -267,7 +267,7 @@ class Conv1DTranspose(Convolution):
         y = ops.conv_transpose(
             inputs,
             params["kernel"],
-            params.get("bias"),
+            params["bias"] if self.use_bias else None,
             strides=self.strides,
             padding=self.padding,
             output_padding=self.output_padding,

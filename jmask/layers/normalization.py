@@ -47,7 +47,7 @@ class LayerNormalization(Layer):
 
     def call(self, params: Any, inputs: Any) -> Any:
         """The normalised inputs, in their shape and with their mask."""
-        return ops.layer_norm(inputs, params.get("gamma"), params.get("beta"), epsilon=self.epsilon)
+        return ops.layer_norm(inputs, *_read(self, params), epsilon=self.epsilon)
 
 
 class RMSNormalization(Layer):
@@ -148,11 +148,10 @@ class GroupNormalization(Layer):
 
     def call(self, params: Any, inputs: Any) -> Any:
         """The normalised inputs, in their shape and with their mask."""
-        gamma, beta = params.get("gamma"), params.get("beta")
+        options = {"groups": self.groups, "epsilon": self.epsilon}
         if isinstance(inputs, Masked) and inputs.mask.ndim == 1:  # a batch of vectors, each with statistics of its own
-            normal = ops.group_norm(inputs.fill(0), gamma, beta, groups=self.groups, epsilon=self.epsilon)
-            return inputs.with_values(normal)
-        return ops.group_norm(inputs, gamma, beta, groups=self.groups, epsilon=self.epsilon)
+            return inputs.with_values(ops.group_norm(inputs.fill(0), *_read(self, params), **options))
+        return ops.group_norm(inputs, *_read(self, params), **options)
 
 
 def _scale_and_offset(layer: LayerNormalization | GroupNormalization, features: int) -> dict[str, Any]:
@@ -163,3 +162,8 @@ def _scale_and_offset(layer: LayerNormalization | GroupNormalization, features: 
     if layer.center:
         params["beta"] = jnp.zeros(features, layer.param_dtype)
     return params
+
+
+def _read(layer: LayerNormalization | GroupNormalization, params: Any) -> tuple[Any, Any]:
+    """The factor and the offset, None for what the layer does not want."""
+    return params["gamma"] if layer.scale else None, params["beta"] if layer.center else None

@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from ..arithmetic import expand
-from ..masked import Masked, PaddingSide, values_of
+from ..masked import Masked, values_of
 from ..segments import refuse_segments
 
 
@@ -67,12 +67,6 @@ def with_masks_of_one_rank(xs: Sequence[Any], name: str) -> list[Any]:
 def _with_rank(x: Masked, rank: int, name: str) -> Masked:
     refuse_segments(x, f"`{name}` with a mask of another rank")
     return Masked(x.values, jnp.broadcast_to(expand(x.mask, rank), x.shape[:rank]))
-
-
-def masked_like(xs: Sequence[Any], values: Any, mask: Any, segments: Any = None) -> Masked:
-    """The merged values under their mask; if it is the mask of an input, the padding side is known too."""
-    side: PaddingSide = next((x.padding_side for x in xs if isinstance(x, Masked) and x.mask is mask), None)
-    return Masked(values, mask, side, segments)
 
 
 def _as_one_step(x: Any, xs: Sequence[Any], ndim: int, mask_ndim: int, name: str) -> Any:
