@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float, Integer, Num
 
 from ..arithmetic import expand
@@ -93,7 +94,8 @@ def one_hot(
     [[[0, 1], [1, 0]], [[0, 1], [7, 7]]]
     """
     index = _index_of(x)
-    is_class = index[..., None] == jnp.arange(num_classes, dtype=index.dtype)
+    shape = (*index.shape, num_classes)
+    is_class = index[..., None] == lax.broadcasted_iota(index.dtype, shape, index.ndim)
     if not isinstance(x, Masked):
         return is_class.astype(jax.dtypes.canonicalize_dtype(dtype))
     is_class = is_class & expand(x.mask, x.ndim + 1)
