@@ -57,8 +57,11 @@ def _converted(arrays: list[np.ndarray], dtype: np.dtype) -> Iterator[np.ndarray
 def load_lists(rows: list[Any], part: slice | None, dtype: np.dtype | None) -> np.ndarray:
     """The steps of lists and tuples, all of them or those of a part of each row."""
     flat = _packed(_parts(rows, part), type(rows[0][0]), dtype)
+    if flat is not None and flat.dtype.kind == "f" and np.isnan(flat).any():
+        _refuse_masked(itertools.chain.from_iterable(_parts(rows, part)))  # which turn into NaN
     if flat is None:
         steps = list(itertools.chain.from_iterable(_parts(rows, part)))
+        _refuse_masked(steps)
         try:
             flat = _discovered(steps, dtype)
         except ValueError:
@@ -66,6 +69,15 @@ def load_lists(rows: list[Any], part: slice | None, dtype: np.dtype | None) -> n
     if dtype is None:
         dtype = default_dtype(np.dtype(int) if are_integers(flat) else flat.dtype)
     return convert(flat, dtype, "sequences")
+
+
+def _refuse_masked(steps: Iterable[Any]) -> None:
+    """Refuses steps that are masked, or arrays with a mask of their own, which NumPy drops when it makes an array."""
+    if any(issubclass(kind, np.ma.MaskedArray) for kind in set(map(type, steps))):
+        raise TypeError(
+            "`sequences`: a step in a list is masked, or a masked array of NumPy, whose mask would be lost. Make a "
+            "masked array of the whole sequence, `np.ma.array(row)`."
+        )
 
 
 def _parts(rows: list[Any], part: slice | None) -> Iterable[Any]:
