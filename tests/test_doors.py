@@ -185,6 +185,12 @@ IN_OTHER_PLACES = {
     "sample_weight": lambda m: jm.losses.squared_error(X, X, sample_weight=m),
     "targets": lambda m: jm.losses.squared_error(X[..., 0], m),
     "mask of a layer": lambda m: jm.layers.Activation("relu").apply({}, np.ones((2, 2)), mask=m > 0),
+    "reverse": lambda m: jm.ops.reverse(m),
+    "shift": lambda m: jm.ops.shift(m),
+    "take": lambda m: jm.ops.take(m, 0),
+    "positions": lambda m: jm.ops.positions(m),
+    "sine positions": lambda m: jm.layers.SinePositionEncoding().apply({}, m[..., None]),
+    "labels": lambda m: jm.losses.ctc_loss(np.zeros((2, 5, 3), np.float32), np.ma.array([[1, 2]] * 2, mask=m.mask)),
     "input of a layer": lambda m: jm.layers.Dense(1).apply({"kernel": jnp.ones((2, 1)), "bias": jnp.zeros(1)}, m),
 }
 
