@@ -23,8 +23,8 @@ def _from_state_dict(target: Any, state: dict[str, Any]) -> Any:
     if set(state) != set(names):
         raise ValueError(
             f"What was saved has {sorted(state)}, and the target, a `Masked` of {kind}, has {sorted(names)}: packed "
-            "rows are restored into packed rows, and others into others. Pass a target like what was saved, or take what was "
-            "saved as it is, `flax.serialization.msgpack_restore(data)`."
+            "rows are restored into packed rows, and others into others. Pass a target like what was saved, or read it "
+            "without one, `flax.serialization.msgpack_restore(data)`."
         )
     restore = flax.serialization.from_state_dict
     return rebuild(
