@@ -42,7 +42,8 @@ def var(
     if ddof:
         ones = jnp.ones(values.shape, jnp.finfo(wide.dtype).dtype)
         count = values_of(sum(_with_values(x, ones), axis, keepdims=keepdims))
-        variance = variance * jnp.where(count > ddof, count / jnp.where(count > ddof, count - ddof, 1), 0)
+        factor = jnp.where(count > ddof, count / jnp.where(count > ddof, count - ddof, 1), 0)
+        variance = _with_values(variance, values_of(variance) * factor)  # at empty rows too, which have 0
     return variance.astype(jnp.finfo(dtype).dtype)
 
 
