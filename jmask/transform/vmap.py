@@ -102,7 +102,7 @@ def _call(fn: Any, in_axes: Any, out_axes: Any, lengths: Any, constraints: Any, 
     arrays = [part.array if part.is_batched else shared.pop(0) for part in parts]
 
     def row_function(counts: dict[str, Any], runs: Any, arrays: list[Any]) -> list[Any]:
-        sizes = Sizes(padded, counts, symbols.outer)
+        sizes = Sizes(padded, counts, symbols.outer, runs)
         rows = [Padded(array, part.spec.shape, sizes) for array, part in zip(arrays, parts, strict=True)]
         operands = [enter(row, other, runs) for row, other in zip(rows, lent, strict=True)]
         found = iter(run(program.jaxpr, sizes, operands, constants=constants))

@@ -7,6 +7,7 @@ them by their kind.
 """
 
 from . import calls as calls
+from . import collectives as collectives
 from . import contraction as contraction
 from . import control as control
 from . import cumulative as cumulative
@@ -17,8 +18,10 @@ from . import moving as moving
 from . import randomness as randomness
 from . import reduction as reduction
 from . import shaping as shaping
+from . import solvers as solvers
 from . import sorting as sorting
 from . import windows as windows
 from .registry import def_vmap_rule as def_vmap_rule
 from .registry import effect_of as effect_of
+from .registry import has_rule_always as has_rule_always
 from .registry import rule_for as rule_for
