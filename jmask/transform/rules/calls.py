@@ -12,13 +12,17 @@ from ..equation import Equation
 from ..padded import Padded
 from ..sizes import Sizes
 from ..versions import bind_as_is, body_of
+from .associative import find_combine, run_in_parallel
 from .registry import nothing, rule
 
 
-@rule("jit", "pjit", "closed_call", "core_call", effect=nothing)
+@rule("jit", "pjit", "closed_call", "core_call", "custom_vmap_call", effect=nothing)
 def call(equation: Equation, *operands: Padded) -> list[Padded]:
     """A function that means what its body means."""
-    program = equation.params["jaxpr"] if "jaxpr" in equation.params else equation.params["call_jaxpr"]
+    combine = find_combine(equation)
+    if combine is not None:
+        return run_in_parallel(equation, combine, operands)
+    program = next(equation.params[name] for name in ("jaxpr", "call_jaxpr", "call") if name in equation.params)
     return equation.run(program, equation.sizes, operands)
 
 
