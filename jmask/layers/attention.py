@@ -9,6 +9,7 @@ from .. import ops
 from ..masked import Masked
 from . import path
 from .base import Layer
+from .fields import Dtype, Rate
 from .options import initializer
 
 
@@ -26,25 +27,32 @@ class OneHead(Layer):
 
     _: dataclasses.KW_ONLY
     use_scale: bool = False
-    dropout: float = 0.0
+    dropout: Rate = 0.0
     use_causal_mask: bool = False
     return_attention_scores: bool = False
-    param_dtype: Any = "float32"
-
-    def __post_init__(self) -> None:
-        """Checks the rate while the user's line is still on the stack."""
-        check_rate(self)
+    param_dtype: Dtype = "float32"
 
     def score(self, params: Any, query: Any, value: Any, key: Any, **options: Any) -> Any:
         """The attention of one head `(batch, time, 1, features)`."""
         raise TypeError(f"`{type(self).__name__}` is what layers share; use one of them, such as `Attention`.")
 
     def call(
-        self, params: Any, query: Any, value: Any = None, key_: Any = None, training: bool = False, key: Any = None
+        self,
+        params: Any,
+        query: Any,
+        value: Any = None,
+        key_: Any = None,
+        query_offset: Any = None,
+        query_positions: Any = None,
+        key_positions: Any = None,
+        training: bool = False,
+        key: Any = None,
     ) -> Any:
         """`(batch, queries, value_features)`, and with `return_attention_scores` weights `(batch, queries, keys)`."""
         inputs = read_inputs(self, query, value, key_)
-        y = self.score(params, *(x[..., None, :] for x in inputs), **call_options(self, training, key))
+        places = {"query_offset": query_offset, "query_positions": query_positions, "key_positions": key_positions}
+        heads = (x[..., None, :] for x in inputs)
+        y = self.score(params, *heads, **places, **call_options(self, training, key))
         if not self.return_attention_scores:
             return y[..., 0, :]
         return y[0][..., 0, :], y[1][..., 0, :, :]
@@ -78,12 +86,6 @@ class Attention(OneHead):
     _: dataclasses.KW_ONLY
     score_mode: Literal["dot", "concat"] = "dot"
 
-    def __post_init__(self) -> None:
-        """Checks the options while the user's line is still on the stack."""
-        check_rate(self)
-        if self.score_mode not in ("dot", "concat"):
-            raise ValueError(f"`score_mode` of `Attention` is 'dot' or 'concat'; received {self.score_mode!r}.")
-
     def init(self, key: Any, *inputs: Any) -> dict[str, Any]:
         """`{"scale": (), "concat_score_weight": ()}`, each where it is used."""
         names = {"scale": self.use_scale, "concat_score_weight": self.score_mode == "concat"}
@@ -93,9 +95,9 @@ class Attention(OneHead):
         """Dot products, or sums."""
         scale = params.get("scale", 1.0)
         if self.score_mode == "dot":
-            return ops.attention(query, value, key, scale=scale, **options)
+            return ops.attention(query, key=key, value=value, scale=scale, **options)
         weight = params["concat_score_weight"]
-        return ops.additive_attention(query, value, key, weight=weight, scale=scale, **options)
+        return ops.additive_attention(query, key=key, value=value, weight=weight, scale=scale, **options)
 
 
 class AdditiveAttention(OneHead):
@@ -133,7 +135,7 @@ class AdditiveAttention(OneHead):
 
     def score(self, params: Any, query: Any, value: Any, key: Any, **options: Any) -> Any:
         """Sums."""
-        return ops.additive_attention(query, value, key, weight=params.get("scale"), **options)
+        return ops.additive_attention(query, key=key, value=value, weight=params.get("scale"), **options)
 
 
 def read_inputs(layer: Layer, query: Any, value: Any, key: Any) -> tuple[Any, Any, Any]:
@@ -167,10 +169,3 @@ def call_options(layer: Any, training: bool, key: Any) -> dict[str, Any]:
         "dropout_key": key,
         "return_attention_scores": layer.return_attention_scores,
     }
-
-
-def check_rate(layer: Any) -> None:
-    """Refuses a rate that is no probability."""
-    if not 0 <= layer.dropout <= 1:
-        name = type(layer).__name__
-        raise ValueError(f"`dropout` of `{name}` is a probability in [0, 1]; received {layer.dropout}.")

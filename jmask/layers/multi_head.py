@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 
 from .. import ops
-from .attention import call_options, check_rate, read_inputs
+from ..masked import Masked
+from .attention import call_options, read_inputs
 from .base import Layer
+from .fields import Dtype, Rate, Size
 from .options import Initializer, initializer
 
 
@@ -19,21 +22,16 @@ class Heads(Layer):
     takes_masked = True
 
     _: dataclasses.KW_ONLY
-    dropout: float = 0.0
+    dropout: Rate = 0.0
     use_bias: bool = True
     use_gate: bool = False
     use_causal_mask: bool = False
-    sliding_window: int | None = None
+    sliding_window: Size | None = None
     return_attention_scores: bool = False
     implementation: Literal["xla", "cudnn"] | None = None
     kernel_initializer: Initializer = "glorot_uniform"
     bias_initializer: Initializer = "zeros"
-    param_dtype: Any = "float32"
-
-    def __post_init__(self) -> None:
-        """Checks the options while the user's line is still on the stack."""
-        check_rate(self)
-        check_sizes(self, ["sliding_window"] if self.sliding_window is not None else [])
+    param_dtype: Dtype = "float32"
 
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Heads and features of a head, of `query`, `key` and `value`."""
@@ -74,20 +72,49 @@ class Heads(Layer):
         value: Any = None,
         key_: Any = None,
         attention_mask: Any = None,
+        query_offset: Any = None,
+        query_positions: Any = None,
+        key_positions: Any = None,
+        cache: Any = None,
         training: bool = False,
         key: Any = None,
     ) -> Any:
-        """`(batch, queries, ...)`, and with `return_attention_scores` weights `(batch, heads, queries, keys)`."""
+        """`(batch, queries, ...)`, and with `return_attention_scores` weights `(batch, heads, queries, keys)`.
+
+        With a `cache`, which `init_cache` makes, also the cache with these steps in it.
+        """
         options = call_options(self, training, key)
         window = None if self.sliding_window is None else self.sliding_window - 1
+        query, value, keys = read_inputs(self, query, value, key_)
         return ops.multi_head_attention(
             params,
-            *read_inputs(self, query, value, key_),
+            query,
+            key=keys,
+            value=value,
             window=window,
+            query_offset=query_offset,
+            query_positions=query_positions,
+            key_positions=key_positions,
             attention_mask=attention_mask,
+            cache=cache,
             implementation=self.implementation,
             **options,
         )
+
+    def init_cache(self, batch_size: int, length: int, *, dtype: Any = None) -> dict[str, Masked]:
+        """An empty cache for decoding.
+
+        Args:
+            batch_size: number of rows.
+            length: how many real steps a sequence may have, prompt included.
+            dtype: of the cache, `param_dtype` by default.
+
+        Returns:
+            `{"key": (batch_size, length, groups, key_dim), "value": (batch_size, length, groups, value_dim)}`, each a
+            `Masked` of padding alone.
+        """
+        dtype, mask, sizes = dtype or self.param_dtype, jnp.zeros((batch_size, length), bool), self.sizes()
+        return {name: Masked(jnp.zeros((*mask.shape, *sizes[name]), dtype), mask) for name in ("key", "value")}
 
 
 class MultiHeadAttention(Heads):
@@ -97,6 +124,10 @@ class MultiHeadAttention(Heads):
     `attention_mask`, bool, `(batch, queries, keys)`. In `apply`, `key=` is a PRNG key. Outputs:
     `(batch, queries, features)` with the mask of the query. A query that attends to no real key, as in an empty row,
     gives the bias of the output.
+
+    For decoding: `y, cache = layer.apply(params, x, x, cache=cache)`, at first with a cache from
+    `layer.init_cache(batch_size, length)`: `x` attends to the steps in the cache as well, and is written behind them.
+    `query_offset`, `query_positions` and `key_positions` say where steps stand (see `jm.ops.attention`).
 
     Attributes:
         num_heads: number of heads.
@@ -124,16 +155,11 @@ class MultiHeadAttention(Heads):
     ((1, 4, 5), [3])
     """
 
-    num_heads: int
-    key_dim: int
+    num_heads: Size
+    key_dim: Size
     _: dataclasses.KW_ONLY
-    value_dim: int | None = None
-    output_shape: int | Sequence[int] | None = None
-
-    def __post_init__(self) -> None:
-        """Checks the options while the user's line is still on the stack."""
-        super().__post_init__()
-        check_sizes(self, ["num_heads", "key_dim", *(["value_dim"] if self.value_dim is not None else [])])
+    value_dim: Size | None = None
+    output_shape: Size | Sequence[Size] | None = None
 
     def sizes(self) -> dict[str, tuple[int, int]]:
         """As many heads of keys and values as of queries."""
@@ -177,14 +203,12 @@ class GroupQueryAttention(Heads):
     (5, 2, 3)
     """
 
-    head_dim: int
-    num_query_heads: int
-    num_key_value_heads: int
+    head_dim: Size
+    num_query_heads: Size
+    num_key_value_heads: Size
 
     def __post_init__(self) -> None:
         """Checks the options while the user's line is still on the stack."""
-        super().__post_init__()
-        check_sizes(self, ["head_dim", "num_query_heads", "num_key_value_heads"])
         if self.num_query_heads % self.num_key_value_heads:
             raise ValueError(
                 "`num_query_heads` of `GroupQueryAttention` is a multiple of `num_key_value_heads`; received "
@@ -195,11 +219,3 @@ class GroupQueryAttention(Heads):
         """Fewer heads of keys and values than of queries."""
         shared = (self.num_key_value_heads, self.head_dim)
         return {"query": (self.num_query_heads, self.head_dim), "key": shared, "value": shared}
-
-
-def check_sizes(layer: Layer, names: list[str]) -> None:
-    """Refuses options that are no positive integers."""
-    for name in names:
-        size = getattr(layer, name)
-        if not isinstance(size, int) or size < 1:
-            raise ValueError(f"`{name}` of `{type(layer).__name__}` is a positive integer; received {size!r}.")

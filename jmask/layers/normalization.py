@@ -10,6 +10,7 @@ from .. import ops
 from ..ops.linear import check_feature_axis
 from ..ops.normalise import group_size
 from .base import Layer
+from .fields import Dtype, NotNegative
 from .masks import reaches
 
 
@@ -33,10 +34,10 @@ class LayerNormalization(Layer):
     uses_mask = False
 
     _: dataclasses.KW_ONLY
-    epsilon: float = 1e-3
+    epsilon: NotNegative = 1e-3
     center: bool = True
     scale: bool = True
-    param_dtype: Any = "float32"
+    param_dtype: Dtype = "float32"
 
     def init(self, key: Any, inputs: Any) -> dict[str, Any]:
         """`{"gamma": (features,), "beta": (features,)}`."""
@@ -66,8 +67,8 @@ class RMSNormalization(Layer):
     uses_mask = False
 
     _: dataclasses.KW_ONLY
-    epsilon: float = 1e-6
-    param_dtype: Any = "float32"
+    epsilon: NotNegative = 1e-6
+    param_dtype: Dtype = "float32"
 
     def init(self, key: Any, inputs: Any) -> dict[str, Any]:
         """`{"scale": (features,)}`."""
@@ -126,10 +127,10 @@ class GroupNormalization(Layer):
 
     groups: int = 32
     _: dataclasses.KW_ONLY
-    epsilon: float = 1e-3
+    epsilon: NotNegative = 1e-3
     center: bool = True
     scale: bool = True
-    param_dtype: Any = "float32"
+    param_dtype: Dtype = "float32"
 
     def __post_init__(self) -> None:
         """Checks the number while the user's line is still on the stack."""

@@ -6,14 +6,16 @@ from typing import Any
 from .. import ops
 from ..ops.linear import check_feature_axis
 from .base import Layer
+from .fields import Dtype, Positive, Size
 from .options import Initializer, initializer
 
 
 class PositionEmbedding(Layer):
     """A learned vector for the position of each real step, to be added to it (see `jm.ops.position_embedding`).
 
-    Inputs: `(batch, time, features)`. Outputs: the same shape and mask. Positions count real steps, of packed rows in
-    each sequence. An empty row passes no gradient.
+    Inputs: `(batch, time, features)`; `offset`, how many real steps of each sequence came before, an integer or
+    `(batch,)`; or `positions`, integers `(batch, time)`. Outputs: the shape and mask of the first. Positions count real
+    steps, of packed rows in each sequence. An empty row passes no gradient.
 
     Attributes:
         max_length: number of positions; a real step beyond it gives NaN, and an array that is longer is refused.
@@ -29,17 +31,10 @@ class PositionEmbedding(Layer):
     supports_segments = True
     takes_masked = True
 
-    max_length: int
+    max_length: Size
     _: dataclasses.KW_ONLY
     initializer: Initializer = "glorot_uniform"
-    param_dtype: Any = "float32"
-
-    def __post_init__(self) -> None:
-        """Checks the size while the user's line is still on the stack."""
-        if not isinstance(self.max_length, int) or self.max_length < 1:
-            raise ValueError(
-                f"`max_length` of `PositionEmbedding` is a positive integer; received {self.max_length!r}."
-            )
+    param_dtype: Dtype = "float32"
 
     def init(self, key: Any, inputs: Any) -> dict[str, Any]:
         """`{"position_embeddings": (max_length, features)}`."""
@@ -47,16 +42,17 @@ class PositionEmbedding(Layer):
         shape = (self.max_length, inputs.shape[-1])
         return {"position_embeddings": initializer(self.initializer)(key, shape, self.param_dtype)}
 
-    def call(self, params: Any, inputs: Any) -> Any:
+    def call(self, params: Any, inputs: Any, offset: Any = None, positions: Any = None) -> Any:
         """`(batch, time, features)` -> `(batch, time, features)`."""
-        return ops.position_embedding(inputs, params["position_embeddings"])
+        return ops.position_embedding(inputs, params["position_embeddings"], offset=offset, positions=positions)
 
 
 class SinePositionEncoding(Layer):
     """Sines and cosines of the position of each real step, to be added to it (see `jm.ops.sine_position_encoding`).
 
-    Inputs: `(batch, time, features)`. Outputs: the same shape, dtype and mask. Positions count real steps, of packed
-    rows in each sequence.
+    Inputs: `(batch, time, features)`; `offset`, how many real steps of each sequence came before, an integer or
+    `(batch,)`; or `positions` `(batch, time)`. Outputs: the shape, dtype and mask of the first. Positions count real
+    steps, of packed rows in each sequence.
 
     Attributes:
         max_wavelength: the longest wavelength, over 2 pi.
@@ -73,15 +69,12 @@ class SinePositionEncoding(Layer):
     takes_masked = True
 
     _: dataclasses.KW_ONLY
-    max_wavelength: float = 10000.0
+    max_wavelength: Positive = 10000.0
 
-    def __post_init__(self) -> None:
-        """Checks the wavelength while the user's line is still on the stack."""
-        _check_wavelength(self, self.max_wavelength)
-
-    def call(self, params: Any, inputs: Any) -> Any:
+    def call(self, params: Any, inputs: Any, offset: Any = None, positions: Any = None) -> Any:
         """`(batch, time, features)` -> `(batch, time, features)`."""
-        return ops.sine_position_encoding(inputs, max_wavelength=self.max_wavelength)
+        places = {"offset": offset, "positions": positions}
+        return ops.sine_position_encoding(inputs, max_wavelength=self.max_wavelength, **places)
 
 
 class RotaryEmbedding(Layer):
@@ -89,9 +82,10 @@ class RotaryEmbedding(Layer):
 
     Of queries and keys that are rotated alike, dot products depend on the difference of their positions alone.
 
-    Inputs: `(batch, time, features)`, or `(batch, time, heads, features)`, an even number of features. Outputs: the
-    same shape, dtype and mask. Positions count real steps, of packed rows in each sequence. An empty row passes no
-    gradient.
+    Inputs: `(batch, time, features)`, or `(batch, time, heads, features)`, an even number of features; `offset`, how
+    many real steps of each sequence came before, an integer or `(batch,)`; or `positions` `(batch, time)`. Outputs: the
+    shape, dtype and mask of the first. Positions count real steps, of packed rows in each sequence. An empty row passes
+    no gradient.
 
     Attributes:
         max_wavelength: the longest wavelength, over 2 pi.
@@ -111,18 +105,10 @@ class RotaryEmbedding(Layer):
     takes_masked = True
 
     _: dataclasses.KW_ONLY
-    max_wavelength: float = 10000.0
+    max_wavelength: Positive = 10000.0
     interleaved: bool = False
 
-    def __post_init__(self) -> None:
-        """Checks the wavelength while the user's line is still on the stack."""
-        _check_wavelength(self, self.max_wavelength)
-
-    def call(self, params: Any, inputs: Any) -> Any:
+    def call(self, params: Any, inputs: Any, offset: Any = None, positions: Any = None) -> Any:
         """The rotated inputs, in their shape."""
-        return ops.rotary(inputs, max_wavelength=self.max_wavelength, interleaved=self.interleaved)
-
-
-def _check_wavelength(layer: Layer, max_wavelength: float) -> None:
-    if not max_wavelength > 0:
-        raise ValueError(f"`max_wavelength` of `{type(layer).__name__}` must be positive; received {max_wavelength}.")
+        options = {"max_wavelength": self.max_wavelength, "interleaved": self.interleaved}
+        return ops.rotary(inputs, **options, offset=offset, positions=positions)
