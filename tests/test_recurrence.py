@@ -104,6 +104,7 @@ def test_within_vmap_it_runs_in_parallel(reverse, rng):
     assert "scan[" not in str(jax.make_jaxpr(total)(1.25, x.values))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fn",
     [

@@ -33,7 +33,12 @@ def scan(
         The arrays, at each real step all real steps up to it combined.
     """
     if export.is_symbolic_dim(arrays[0].shape[axis]):
-        return _over_unknown_length(combine, arrays, axis, reverse, mask, ids)
+        if mask is not None:
+            raise NotImplementedError(
+                "An associative scan over a mask of unknown length: within `jm.vmap` the sequence has no padding. Hand "
+                "it the values, `x.values`."
+            )
+        return _over_unknown_length(combine, arrays, axis, reverse)
     if mask is None:
         return list(lax.associative_scan(combine, list(arrays), reverse=reverse, axis=axis))
     begins = jnp.zeros_like(mask) if ids is None else first_steps(mask, ids, reverse=reverse)
@@ -75,16 +80,11 @@ def _example(x: Any, mask: Any, axis: int) -> Any:
     return jnp.where(expand(mask.any(axis, keepdims=True), x.ndim), step, jnp.ones((), x.dtype))
 
 
-def _over_unknown_length(combine: Combine, arrays: Any, axis: int, reverse: bool, mask: Any, ids: Any) -> list[Any]:
+def _over_unknown_length(combine: Combine, arrays: Any, axis: int, reverse: bool) -> list[Any]:
     """The scan within `jm.vmap`, step by step, which JAX can trace; `jm.vmap` runs it in parallel.
 
     Time comes first, in the order of the scan, and what `combine` closes over is an argument.
     """
-    if mask is not None:
-        raise NotImplementedError(
-            "An associative scan over a mask of unknown length, within `jm.vmap`: the function of one sequence has "
-            "no padding there. Hand it the values, `x.values`."
-        )
 
     def turn(x: Any) -> Any:
         return jnp.flip(jnp.moveaxis(x, axis, 0), 0) if reverse else jnp.moveaxis(x, axis, 0)

@@ -4,9 +4,26 @@ import linecache
 import traceback
 from typing import Any
 
+from .remedies import remedy_for
+
 _NOT_THE_USER = ("jmask", "jax", "jaxlib", "numpy", "jaxtyping", "beartype")
 _OF_SYMBOLS = ("InconclusiveDimensionOperation", "UnexpectedDimVar")
-_IN_MESSAGES = ("symbolic", "non-constant", "_DimExpr", "DimExpr", "InconclusiveDimensionOperation", "mod(")
+_IN_MESSAGES = (
+    "symbolic",
+    "non-constant",
+    "_DimExpr",
+    "floordiv(",
+    "DimExpr",
+    "InconclusiveDimensionOperation",
+    "mod(",
+)
+
+
+_REMEDY_OF_ALL = (
+    "`jax.lax.scan` or `jax.lax.fori_loop` for a loop over steps, `jnp.where` or `jax.lax.cond` for an `if`, "
+    "`x.shape[0]` for `len(x)`; where the function needs a smallest length, say so: "
+    '`jm.vmap(fn, constraints=["t >= 3"])`.'
+)
 
 
 class SymbolicLengthError(TypeError):
@@ -38,10 +55,7 @@ def explain_refusal(error: Exception, lengths: Any) -> Exception:
     return SymbolicLengthError(
         f"`jm.vmap` runs the function once for sequences of every length, so their lengths ({names}) are unknown in "
         f"it, and Python cannot compare them, count with them or loop over them. This line does:\n{_line(error)}\n"
-        f"JAX says: {text.splitlines()[0]}\n"
-        "Remedies: `jax.lax.scan` or `jax.lax.fori_loop` for a loop over steps, `jnp.where` or `jax.lax.cond` for an "
-        "`if`, `x.shape[0]` for `len(x)`; where the function needs a smallest length, say so: "
-        '`jm.vmap(fn, constraints=["t >= 3"])`.'
+        f"JAX says: {text.splitlines()[0]}\nRemedies: {remedy_for(_line(error), text) or _REMEDY_OF_ALL}"
     )
 
 

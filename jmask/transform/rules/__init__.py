@@ -6,6 +6,7 @@ A rule is a function of an `Equation` and its operands, each a `Padded`; it retu
 them by their kind.
 """
 
+from . import callbacks as callbacks
 from . import calls as calls
 from . import collectives as collectives
 from . import contraction as contraction

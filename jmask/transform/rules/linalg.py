@@ -93,8 +93,8 @@ def svd(equation: Equation, x: Padded) -> list[Padded]:
         _check_rank(equation, x, equation.out_shapes[0][-1])
         if equation.params["compute_uv"] and equation.params["full_matrices"]:
             raise NotImplementedError(
-                f"`jm.vmap`: `svd` of a matrix of shape {x.shape[-2:]}, at {equation.line}: the basis of what the matrix "
-                "does not reach depends on the padding. Say `full_matrices=False`."
+                f"`jm.vmap`: `svd` of a matrix of shape {x.shape[-2:]}, at {equation.line}: the basis of what the "
+                "matrix does not reach depends on the padding. Say `full_matrices=False`."
             )
         return equation.results(equation.bind(x.fill(0, sides)))
     _check_square(equation, x)
