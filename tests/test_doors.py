@@ -168,6 +168,19 @@ def test_masks_of_pandas_polars_and_arrow():
         jm.as_masked(pyarrow.array([[1], [2]]))
 
 
+@pytest.mark.parametrize(
+    "make", [lambda: foreign.packed_sequence([[1, 2], [3]]), lambda: foreign.jagged_tensor([1, 2, 3], [0, 2, 3]),
+             lambda: foreign.ragged_tensor([1, 2, 3], [0, 2, 3])]
+)  # fmt: skip
+def test_ragged_tensors_are_no_arrays(make):
+    for door in (jm.as_masked, lambda x: jm.masked(x, np.ones((2, 2), bool))):
+        with pytest.raises(
+            TypeError, match=r"sequences of different lengths; `jm.pad_sequences\(x\)` makes a `Masked`"
+        ):
+            door(make())
+    assert jm.pad_sequences(make()).fill().tolist() == [[1, 2], [3, 0]]
+
+
 X = jm.from_lengths(jnp.ones((2, 2, 2)), [2, 1])
 ENTRIES = STEPS_MASKED[..., 0]
 IN_OTHER_PLACES = {
@@ -185,6 +198,12 @@ IN_OTHER_PLACES = {
     "sample_weight": lambda m: jm.losses.squared_error(X, X, sample_weight=m),
     "targets": lambda m: jm.losses.squared_error(X[..., 0], m),
     "mask of a layer": lambda m: jm.layers.Activation("relu").apply({}, np.ones((2, 2)), mask=m > 0),
+    "reverse": lambda m: jm.ops.reverse(m),
+    "shift": lambda m: jm.ops.shift(m),
+    "take": lambda m: jm.ops.take(m, 0),
+    "positions": lambda m: jm.ops.positions(m),
+    "sine positions": lambda m: jm.layers.SinePositionEncoding().apply({}, m[..., None]),
+    "labels": lambda m: jm.losses.ctc_loss(np.zeros((2, 5, 3), np.float32), np.ma.array([[1, 2]] * 2, mask=m.mask)),
     "input of a layer": lambda m: jm.layers.Dense(1).apply({"kernel": jnp.ones((2, 1)), "bias": jnp.zeros(1)}, m),
 }
 

@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from counting import num_compiles
 
@@ -80,6 +81,23 @@ def test_the_gradient_of_a_traced_label_that_is_no_class_is_nan_in_its_step_only
     assert np.isnan(total)
     assert np.isnan(gradient).all(-1).tolist() == [[False, True, False], [False, False, False]]
     assert np.isfinite(gradient[1]).all()
+
+
+@pytest.mark.parametrize("name", ["softmax_cross_entropy_with_integer_labels", "multiclass_hinge_loss"])
+def test_losses_of_optax_know_their_labels(name):
+    loss = jm.losses.mask_aware(getattr(optax.losses, name))
+    labels = np.array([[5, -1, 140], [149, 127, 100]])
+    logits = jnp.asarray(np.random.default_rng(3).normal(size=(2, 3, 150)).astype(np.float32))
+    with pytest.raises(ValueError, match=r"there is -1.*`ignore_index=-1`"):
+        loss(logits, labels.astype(np.int16))
+    assert np.isnan(jax.jit(loss)(logits, labels.astype(np.int16)))
+    expected = getattr(optax.losses, name)(logits.reshape(6, 150)[jnp.array([0, 2, 3, 4, 5])], labels[labels >= 0])
+    assert_close(loss(logits, labels.astype(np.int16), ignore_index=-1), expected.mean())
+    own = jm.losses.mask_aware(lambda x, y: jnp.take_along_axis(x, y[..., None], -1)[..., 0])
+    assert_close(own(logits, np.array([[5, 127, 7]] * 2, np.int8)), logits[:, np.arange(3), [5, 127, 7]].mean())
+    for other in (optax.losses.sigmoid_focal_loss, optax.losses.hinge_loss, optax.losses.perceptron_loss):
+        with pytest.raises(ValueError, match="there is -100"):
+            jm.losses.mask_aware(other)(LOGITS[..., 0], np.where(HOLES, 1, -100))
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint32", "int64", "uint64"])
@@ -175,7 +193,7 @@ def test_labels_without_a_prediction_are_reported():
     logits, labels = jm.from_lengths(LOGITS, [2, 1]), jm.from_lengths(LABELS, [1, 2])
     expected = (CE(LOGITS, LABELS, reduction=None)[:, 0]).mean()
     for function in (CE, jm.metrics.accuracy):
-        with pytest.warns(jm.NotCountedWarning, match=r"do not count; here are 1.*`mask=predictions.mask`"):
+        with pytest.warns(jm.NotCountedWarning, match=r"do not count; here are 1\..*`mask=predictions.mask`"):
             found = function(logits, labels)
         with jm.strict(), pytest.raises(jm.NotCountedError, match="where the predictions are padding"):
             function(logits, labels)
@@ -183,6 +201,12 @@ def test_labels_without_a_prediction_are_reported():
             assert_close(value(function(logits, labels, mask=logits.mask)), value(found))
             assert_close(value(jax.jit(function)(logits, labels)), value(found))
     assert_close(CE(logits, labels, mask=logits.mask), expected)
+    packed = jm.from_segments(LOGITS, [[1, 2, 0], [3, 0, 0]])
+    with pytest.warns(jm.NotCountedWarning, match=r"`targets.with_mask\(targets.mask & predictions.mask\)`"):
+        CE(packed, labels)
+    with jm.strict():
+        assert_close(CE(packed, labels.with_mask(labels.mask & packed.mask)), expected)
+        assert_close(CE(packed, labels.with_mask(packed.mask & labels.mask), mask=np.asarray(packed.mask)), expected)
     with jm.strict():  # not each step has a label
         assert_close(CE(logits, jm.from_lengths(LABELS, [1, 1])), expected)
         CE(logits, LABELS)
@@ -277,3 +301,12 @@ def test_sums_go_through_trees_scans_and_psum():
 def test_options_that_are_none(call, message):
     with pytest.raises((TypeError, ValueError), match=message):
         call()
+
+
+@EVERY
+def test_under_rank_promotion_that_raises(name):
+    function, predictions, labels, options = OF_LABELS[name]
+    with jax.numpy_rank_promotion("raise"):
+        run = jax.jit(functools.partial(function, ignore_index=-100, **options))
+        found = jax.eval_shape(run, predictions, labels, sample_weight=np.ones(2, np.float32))
+    assert found is not None

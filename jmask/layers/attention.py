@@ -93,7 +93,7 @@ class Attention(OneHead):
 
     def score(self, params: Any, query: Any, value: Any, key: Any, **options: Any) -> Any:
         """Dot products, or sums."""
-        scale = params.get("scale", 1.0)
+        scale = params["scale"] if self.use_scale else 1.0
         if self.score_mode == "dot":
             return ops.attention(query, key=key, value=value, scale=scale, **options)
         weight = params["concat_score_weight"]
@@ -135,7 +135,9 @@ class AdditiveAttention(OneHead):
 
     def score(self, params: Any, query: Any, value: Any, key: Any, **options: Any) -> Any:
         """Sums."""
-        return ops.additive_attention(query, key=key, value=value, weight=params.get("scale"), **options)
+        return ops.additive_attention(
+            query, key=key, value=value, weight=params["scale"] if self.use_scale else None, **options
+        )
 
 
 def read_inputs(layer: Layer, query: Any, value: Any, key: Any) -> tuple[Any, Any, Any]:

@@ -12,6 +12,7 @@ from jax.core import Tracer
 from ..masked import mask_of
 from . import masks, path, state
 from .arguments import bind, fill_by_name, is_masked, is_none
+from .explain import explain, with_explained_lists
 from .fields import check_fields, checked_fields
 from .initialise import Slot, collect
 from .outputs import with_masks
@@ -88,6 +89,8 @@ class Layer:
                 f"`compute_mask` of `{cls.__name__}` asks for `previous_mask`; in jmask the mask of the first input is "
                 "called `mask`: `compute_mask(self, inputs, mask)`."
             )
+        if "init" in vars(cls):
+            cls.init = with_explained_lists(cls.init)
         if "__post_init__" in vars(cls):
             cls.__post_init__ = _after_the_fields(cls.__post_init__)  # pyright: ignore[reportAttributeAccessIssue] - a method
         dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
@@ -265,7 +268,13 @@ def run(
         if has_state:
             options["state"] = state.read(layer, arguments.bound.args, training=training)
         filled = fill_by_name(arguments.signature, arguments, options)
-        outputs = layer.call(params, *passed.bound.args, **passed.bound.kwargs, **filled)
+        try:
+            outputs = layer.call(params, *passed.bound.args, **passed.bound.kwargs, **filled)
+        except Exception as error:
+            explained = explain(layer, params, arguments, error)
+            if explained is error:
+                raise
+            raise explained from error
         if has_state:
             outputs, statistics = outputs
             state.write(statistics)

@@ -87,7 +87,8 @@ class BatchNormalization(Layer):
             mean, variance, count = ops.batch_moments(inputs, axis=self.axis, axis_name=self.axis_name)
             batch = {"moving_mean": mean, "moving_variance": variance}
             state = {name: self._moved(state[name], batch[name], count) for name in batch}
-        scale, offset = params.get("gamma"), params.get("beta")
+        scale = params["gamma"] if self.scale else None
+        offset = params["beta"] if self.center else None
         return ops.batch_norm(inputs, mean, variance, scale, offset, axis=self.axis, epsilon=self.epsilon), state
 
     def _moved(self, moving: Any, batch: Any, count: Any) -> Any:

@@ -187,7 +187,7 @@ class RecurrentCell(KernelCell):
     def weights(self, params: Any) -> Any:
         """The parameters as `jmask.rnn` takes them, in the dtype of the products."""
         container = {"simple_rnn": SimpleRNNParams, "lstm": LSTMParams}.get(self.kind, GRUParams)
-        return container(*self.kernels(params), params.get("bias"))
+        return container(*self.kernels(params), params["bias"] if self.use_bias else None)
 
     def prepare(self, params: Any, inputs: Any) -> tuple[Any, Any]:
         """By the kind."""

@@ -59,7 +59,9 @@ class ConvLSTM1DCell(LSTMGates):
 
     def prepare(self, params: Any, inputs: Any) -> tuple[Any, Any]:
         """By a convolution."""
-        return prepare((*self.kernels(params), params.get("bias")), inputs, self.windows, self.activations)
+        return prepare(
+            (*self.kernels(params), params["bias"] if self.use_bias else None), inputs, self.windows, self.activations
+        )
 
 
 class ConvLSTM1D(CellLayer, ConvLSTM1DCell):

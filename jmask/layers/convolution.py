@@ -105,7 +105,7 @@ class Conv1D(Convolution):
         y = ops.conv(
             inputs,
             params["kernel"],
-            params.get("bias"),
+            params["bias"] if self.use_bias else None,
             strides=self.strides,
             padding=self.padding,
             dilation_rate=self.dilation_rate,
@@ -154,7 +154,7 @@ class DepthwiseConv1D(Convolution):
         y = ops.depthwise_conv(
             inputs,
             params["kernel"],
-            params.get("bias"),
+            params["bias"] if self.use_bias else None,
             strides=self.strides,
             padding=self.padding,
             dilation_rate=self.dilation_rate,
@@ -210,7 +210,7 @@ class SeparableConv1D(Convolution):
             inputs,
             params["depthwise_kernel"],
             params["pointwise_kernel"],
-            params.get("bias"),
+            params["bias"] if self.use_bias else None,
             strides=self.strides,
             padding=self.padding,
             dilation_rate=self.dilation_rate,
@@ -262,7 +262,7 @@ class Conv1DTranspose(Convolution):
         y = ops.conv_transpose(
             inputs,
             params["kernel"],
-            params.get("bias"),
+            params["bias"] if self.use_bias else None,
             strides=self.strides,
             padding=self.padding,
             output_padding=self.output_padding,

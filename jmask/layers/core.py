@@ -138,7 +138,7 @@ class Dense(Layer):
 
     def call(self, params: Any, inputs: Any) -> Any:
         """`(batch, time, features)` -> `(batch, time, units)`."""
-        y = ops.dense(inputs, params["kernel"], params.get("bias"))
+        y = ops.dense(inputs, params["kernel"], params["bias"] if self.use_bias else None)
         return _activated(y, self.activation)
 
 
@@ -203,7 +203,8 @@ class EinsumDense(Layer):
 
     def call(self, params: Any, inputs: Any) -> Any:
         """What the equation makes of the inputs."""
-        y = ops.einsum_dense(inputs, params["kernel"], params.get("bias"), equation=self.equation)
+        bias = None if self.bias_axes is None else params["bias"]
+        y = ops.einsum_dense(inputs, params["kernel"], bias, equation=self.equation)
         return _activated(y, self.activation)
 
 
@@ -238,7 +239,7 @@ class Lambda(Layer):
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.layers.Lambda(jnp.square, supports_masking=True)(jm.from_lengths(jnp.array([[3.0, 4.0]]), [1]))
-    Masked(float32[1, 2], lengths=[1], padding_side='right')
+    Masked(float32[1, 2], lengths=[1])
     [[9 ·]]
     """
 

@@ -84,6 +84,8 @@ class Heads(Layer):
         With a `cache`, which `init_cache` makes, also the cache with these steps in it.
         """
         options = call_options(self, training, key)
+        _ = params["gate"] if self.use_gate else None  # `jm.ops` does without what is missing
+        _ = [projection["bias"] for projection in params.values()] if self.use_bias else None
         window = None if self.sliding_window is None else self.sliding_window - 1
         query, value, keys = read_inputs(self, query, value, key_)
         return ops.multi_head_attention(

@@ -46,7 +46,7 @@ class LayerNormalization(Layer):
 
     def call(self, params: Any, inputs: Any) -> Any:
         """The normalised inputs, in their shape and with their mask."""
-        return ops.layer_norm(inputs, params.get("gamma"), params.get("beta"), epsilon=self.epsilon)
+        return ops.layer_norm(inputs, *_read(self, params), epsilon=self.epsilon)
 
 
 class RMSNormalization(Layer):
@@ -145,8 +145,7 @@ class GroupNormalization(Layer):
 
     def call(self, params: Any, inputs: Any) -> Any:
         """The normalised inputs, in their shape and with their mask."""
-        gamma, beta = params.get("gamma"), params.get("beta")
-        return ops.group_norm(inputs, gamma, beta, groups=self.groups, epsilon=self.epsilon)
+        return ops.group_norm(inputs, *_read(self, params), groups=self.groups, epsilon=self.epsilon)
 
 
 def _scale_and_offset(layer: LayerNormalization | GroupNormalization, features: int) -> dict[str, Any]:
@@ -157,3 +156,8 @@ def _scale_and_offset(layer: LayerNormalization | GroupNormalization, features: 
     if layer.center:
         params["beta"] = jnp.zeros(features, layer.param_dtype)
     return params
+
+
+def _read(layer: LayerNormalization | GroupNormalization, params: Any) -> tuple[Any, Any]:
+    """The factor and the offset, None for what the layer does not want."""
+    return params["gamma"] if layer.scale else None, params["beta"] if layer.center else None

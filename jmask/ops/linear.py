@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float, Integer, Num
 
 from ..arithmetic import expand
@@ -36,6 +37,11 @@ def dense(
     [[3.0]]
     """
     check_feature_axis(x, "dense")
+    if bias is not None and tuple(jnp.shape(bias)) != tuple(jnp.shape(kernel)[1:]):
+        raise ValueError(
+            f"`bias` of `dense` has one number for each unit, {tuple(jnp.shape(kernel)[1:])}; received "
+            f"{tuple(jnp.shape(bias))}."
+        )
     y = jnp.asarray(fill(x, 0)) @ kernel
     y = y if bias is None else y + bias
     return x.with_values(y) if isinstance(x, Masked) else y
@@ -88,7 +94,8 @@ def one_hot(
     [[[0, 1], [1, 0]], [[0, 1], [7, 7]]]
     """
     index = _index_of(x)
-    is_class = index[..., None] == jnp.arange(num_classes, dtype=index.dtype)
+    shape = (*index.shape, num_classes)
+    is_class = index[..., None] == lax.broadcasted_iota(index.dtype, shape, index.ndim)
     if not isinstance(x, Masked):
         return is_class.astype(jax.dtypes.canonicalize_dtype(dtype))
     is_class = is_class & expand(x.mask, x.ndim + 1)

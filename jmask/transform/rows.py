@@ -72,7 +72,6 @@ def read(x: Masked, axis: int | None, name: str | None, where: str) -> Ragged:
     """
     refuse_segments(x, "`jm.vmap`")
     values, mask = jnp.asarray(x.values), jnp.asarray(x.mask)
-    side = x.padding_side
     if axis is not None:
         axis = axis + values.ndim if axis < 0 else axis
         if not axis < mask.ndim:
@@ -80,7 +79,6 @@ def read(x: Masked, axis: int | None, name: str | None, where: str) -> Ragged:
                 f"`in_axes` of `jm.vmap` for a `Masked` is an axis of its mask too; {where} has the mask shape "
                 f"{tuple(mask.shape)}, and `in_axes` says {axis}."
             )
-        side = side if axis == 0 else None
         if axis:
             values, mask = jnp.moveaxis(values, axis, 0), jnp.moveaxis(mask, axis, 0)
     batch = int(axis is not None)
@@ -89,10 +87,9 @@ def read(x: Masked, axis: int | None, name: str | None, where: str) -> Ragged:
     inner = None
     if mask.ndim > batch + 1:
         inner, mask = mask, mask.any(tuple(range(batch + 1, mask.ndim)))
-        side = None
-    compacted, order = compact(Masked(values, mask, side))
+    compacted, order = compact(Masked(values, mask))
     if inner is not None:
-        inner = compact(Masked(inner, mask, side))[0].values
+        inner = compact(Masked(inner, mask))[0].values
     values, length = compacted.values, mask.sum(-1, dtype=jnp.int32)
     if not batch:  # no other row has anything to lend
         values = select(length > 0, values, 1)
