@@ -10,7 +10,6 @@ from jaxtyping import Array, ArrayLike
 
 from ..arithmetic import expand, join
 from ..masked import Masked, values_of
-from .alignment import masked_like
 from .scans import scan
 
 
@@ -52,7 +51,7 @@ def associative_scan(fn: Callable[..., Any], elems: Any, reverse: bool = False, 
     mask, ids = _marks(leaves)
     found = scan(combine, [jnp.asarray(values_of(x)) for x in leaves], axis=axis, reverse=reverse, mask=mask, ids=ids)
     if mask is not None:
-        found = [masked_like(leaves, x, mask, ids) for x in found]
+        found = [Masked(x, mask, ids) for x in found]
     return structure.unflatten(found)
 
 
@@ -116,7 +115,7 @@ def linear_recurrence(
     if initial_state is not None:
         start = jnp.asarray(initial_state, dtype)
         states = states + decays * (jnp.expand_dims(start, axis) if start.ndim > rank - 1 - axis else start)
-    return states if mask is None else masked_like(leaves, states, mask, ids)
+    return states if mask is None else Masked(states, mask, ids)
 
 
 def _is_masked(x: Any) -> bool:

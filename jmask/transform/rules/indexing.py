@@ -92,7 +92,7 @@ def gather(equation: Equation, x: Padded, indices: Padded) -> Padded:
     return equation.result(found)
 
 
-def _bounded(indices: Any, axes: tuple[int, ...], last: list[Any], are_clipped: bool, array: Any) -> Any:
+def _bounded(indices: Any, axes: Sequence[Any], last: list[Any], are_clipped: bool, array: Any) -> Any:
     """Indices that a padded array treats as the sequence alone would: in bounds, or out of them; int32 at least."""
     columns = []
     for column, axis, most in zip(_columns(indices), axes, last, strict=True):
