@@ -4,15 +4,12 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
-
 from .arguments import prefix, read_arguments, widen
-from .evaluate import run
-from .padded import Padded
-from .results import assemble, forms, leave, move_axis
-from .rows import enter, lend, merge_lengths, shelter
-from .sizes import Sizes, holds
-from .trace import make_symbols, trace
+from .compiled import run
+from .plan import make_plan
+from .results import move_axis
+from .rows import refuse_unequal
+from .symbols import check_constraints, make_symbols
 
 
 def vmap(
@@ -83,38 +80,15 @@ def vmap(
 
 
 def _call(fn: Any, in_axes: Any, out_axes: Any, lengths: Any, constraints: Any, args: Any, kwargs: Any) -> Any:
-    constraints = (constraints,) if isinstance(constraints, str) else tuple(constraints)
-    arguments = read_arguments(args, kwargs, in_axes, lengths)
-    symbols = make_symbols(list(arguments.by_name), constraints)
-    arguments = widen(arguments, constraints)
-    parts = arguments.parts(symbols.own)
-    program = trace(fn, arguments.structure, [part.spec for part in parts], symbols)
-    out_forms = forms(program, symbols.own)
-
-    padded = {str(symbols.own[name]): row.time for name, row in arguments.by_name.items()}
-    counts, runs = merge_lengths(arguments.rows, arguments.size)
-    counts = {str(symbols.own[name]): count for name, count in counts.items()}
-    for rule in symbols.constraints:
-        runs &= holds(rule, counts)
-    counts, lent = lend(runs, counts, parts, padded)
-    constants = shelter(program.jaxpr.consts, runs)
-    shared = shelter([part.array for part in parts if not part.is_batched], runs)
-    arrays = [part.array if part.is_batched else shared.pop(0) for part in parts]
-
-    def row_function(counts: dict[str, Any], runs: Any, arrays: list[Any]) -> list[Any]:
-        sizes = Sizes(padded, counts, symbols.outer)
-        rows = [Padded(array, part.spec.shape, sizes) for array, part in zip(arrays, parts, strict=True)]
-        operands = [enter(row, other, runs) for row, other in zip(rows, lent, strict=True)]
-        found = iter(run(program.jaxpr, sizes, operands, constants=constants))
-        return [leave(form, [next(found) for _ in range(1 + form.has_mask)], runs) for form in out_forms]
-
-    axes = (0, 0, [0 if part.is_batched else None for part in parts])
-    results = jax.vmap(row_function, in_axes=axes, axis_size=arguments.size)(counts, runs, arrays)
-    are_all_run = len(arguments.rows) == 1 and not symbols.constraints
-    orders = {name: row.order for name, row in arguments.by_name.items()}
-    outputs = [
-        assemble(form, values, mask, orders, are_all_run)
-        for form, (values, mask) in zip(out_forms, results, strict=True)
-    ]
-    places = prefix(out_axes, program.structure.unflatten(outputs), "out_axes")
-    return program.structure.unflatten(map(move_axis, outputs, places))
+    leaves, arguments = read_arguments(args, kwargs, in_axes, lengths)
+    rules = check_constraints(constraints, list(arguments.times))
+    arguments, most = widen(arguments, rules)
+    refuse_unequal(
+        [(a.name, a.axis, leaf.mask) for leaf, a in zip(leaves, arguments.each, strict=True) if a.name is not None]
+    )
+    symbols = make_symbols(list(arguments.times), rules, most)
+    plan = make_plan(fn, arguments, symbols)
+    outputs = run(plan, leaves)
+    structure = plan.main.program.structure
+    places = prefix(out_axes, structure.unflatten(outputs), "out_axes")
+    return structure.unflatten(map(move_axis, outputs, places))
