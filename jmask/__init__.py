@@ -8,6 +8,8 @@ from . import rnn as rnn
 from . import testing as testing
 from .errors import MaskDroppedError as MaskDroppedError
 from .errors import MaskDroppedWarning as MaskDroppedWarning
+from .errors import NotCountedError as NotCountedError
+from .errors import NotCountedWarning as NotCountedWarning
 from .errors import strict as strict
 from .graph import Drawing as Drawing
 from .graph import Input as Input

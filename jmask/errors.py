@@ -23,9 +23,19 @@ class MaskDroppedError(ValueError):
     """The same under `jm.strict()`: the model is refused."""
 
 
+class NotCountedWarning(UserWarning):
+    """A loss or a metric counts less than its inputs seem to hold: labels without a prediction, or nothing at all."""
+
+
+class NotCountedError(ValueError):
+    """The same under `jm.strict()`."""
+
+
 @contextlib.contextmanager
 def strict(enabled: bool = True) -> Iterator[None]:
     """Inside this context a dropped mask raises `MaskDroppedError` instead of warning.
+
+    So does, as a `NotCountedError`, what a loss or a metric would warn of with a `NotCountedWarning`.
 
     The check runs while a function is traced: a function that `jax.jit` has compiled before is not traced again.
 
@@ -85,6 +95,13 @@ def report_dropped_mask(message: str) -> None:
     if _strict.get():
         raise MaskDroppedError(message)
     warnings.warn(message, MaskDroppedWarning, stacklevel=_level_of_user(sys._getframe()))
+
+
+def report_not_counted(message: str) -> None:
+    """Warns, or raises under `strict`, of labels or results that count for nothing."""
+    if _strict.get():
+        raise NotCountedError(message)
+    warnings.warn(message, NotCountedWarning, stacklevel=_level_of_user(sys._getframe()))
 
 
 def _level_of_user(frame: FrameType) -> int:

@@ -1,8 +1,12 @@
-"""How often a function is traced."""
+"""How often a function is traced, and how many programs are compiled."""
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
+
+import jax
+import jax.monitoring
 
 
 class Counted:
@@ -18,3 +22,32 @@ class Counted:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         self.num_traces += 1
         return self.function(*args, **kwargs)
+
+
+class Compiles:
+    """How many programs JAX has compiled so far inside `num_compiles()`."""
+
+    count = 0
+
+
+_open: list[Compiles] = []
+
+
+def _on_event(name: str, _: float, **__: Any) -> None:
+    if name.endswith("backend_compile_duration"):
+        for compiles in _open:
+            compiles.count += 1
+
+
+jax.monitoring.register_event_duration_secs_listener(_on_event)
+
+
+@contextlib.contextmanager
+def num_compiles() -> Iterator[Compiles]:
+    """Counts what JAX compiles inside, eager operations too."""
+    compiles = Compiles()
+    _open.append(compiles)
+    try:
+        yield compiles
+    finally:
+        _open.remove(compiles)

@@ -24,13 +24,18 @@ def sequences(rng, layout=right, features=(4, 3), dtype="float32", garbage=np.na
     return jm.masked(jnp.asarray(values), mask, padding_side=side)
 
 
+def by_name(value, key=None):
+    """Keys and values of inputs in the order of Keras' layers."""
+    return {"key": value if key is None else key, "value": value}
+
+
 def attend(*inputs, **options):
     """Values of the outputs and gradients of all inputs, of a loss that reads padded positions too."""
     weights = np.random.default_rng(0).normal(size=inputs[0].shape)
 
     def loss(values):
         given = [jm.Masked(v, x.mask, x.padding_side, x.segments) for v, x in zip(values, inputs, strict=True)]
-        y = jm.ops.attention(*given, **options)
+        y = jm.ops.attention(given[0], **by_name(*given[1:]), **options)
         return (y.values * weights[..., : y.shape[-1]]).sum(), y
 
     gradients, y = jax.grad(loss, has_aux=True)([x.values for x in inputs])
@@ -51,7 +56,7 @@ def test_attention_is_plain_attention_of_each_row(rng, layout, causal, dtype, x6
         gradient, y = jax.grad(loss, has_aux=True, allow_int=True)(x)
         return y.fill(0), gradient.values
 
-    for found, expected in zip(results(lambda x: jm.ops.attention(x, x, causal=causal)), results(plain), strict=True):
+    for found, expected in zip(results(lambda x: jm.ops.attention(x, causal=causal)), results(plain), strict=True):
         assert found.dtype == dtype
         assert_close(found, expected, precision="float32")  # the weights of the plain one are float32
 
@@ -96,14 +101,14 @@ def test_padding_is_invisible_to_the_bit_in_float32(layout, garbage):
 
 def test_implementation_is_handed_on(rng, x64):
     x = sequences(rng, dtype="float64")
-    exact = jm.ops.attention(x, x).values
-    rounded = jm.ops.attention(x, x, implementation="xla").values
+    exact = jm.ops.attention(x).values
+    rounded = jm.ops.attention(x, implementation="xla").values
     assert_close(rounded, exact, precision="float32")
     assert (rounded != exact).any()
     with pytest.raises(ValueError, match=r"`implementation='xla'` is for what .* no dropout, no attention scores"):
-        jm.ops.attention(x, x, implementation="xla", return_attention_scores=True)
+        jm.ops.attention(x, implementation="xla", return_attention_scores=True)
     with pytest.raises(Exception, match=r"(?i)unsupported implementation|cuda"):
-        jm.ops.attention(x.values, x.values, implementation="none of them")
+        jm.ops.attention(x.values, implementation="none of them")
 
 
 class Spy:
@@ -131,7 +136,7 @@ def test_cudnn_is_told_lengths_of_padding_on_the_right(causal, others, monkeypat
 
     def results(implementation):
         def loss(x, keys):
-            y = jm.ops.attention(x, keys, causal=causal, implementation=implementation)
+            y = jm.ops.attention(x, key=keys, causal=causal, implementation=implementation)
             return jnp.sum(y.fill(0) ** 2), y
 
         inputs = (x, keys) if isinstance(keys, jm.Masked) else (x.values, keys)
@@ -156,7 +161,7 @@ def test_cudnn_is_told_a_mask_where_lengths_do_not_say_all(monkeypatch, rng):
     left = jm.masked(x.values, x.mask[:, ::-1])
     allowed = jnp.ones((5, 5), bool)
     for query, options in ((left, {}), (x, {"window": 1}), (x, {"attention_mask": allowed})):
-        jm.ops.attention(query, query, implementation="cudnn", **options)
+        jm.ops.attention(query, implementation="cudnn", **options)
         assert spy.told == {"scale", "mask"}
 
 
@@ -164,7 +169,7 @@ def test_cudnn_is_told_a_mask_where_lengths_do_not_say_all(monkeypatch, rng):
 @pytest.mark.parametrize("options", [{}, {"return_attention_scores": True}], ids=["fused", "by hand"])
 def test_dtypes_come_back(rng, dtype, options):
     x = sequences(rng).astype(dtype)
-    for leaf in jax.tree.leaves(jm.ops.attention(x, x, **options), is_leaf=lambda leaf: isinstance(leaf, jm.Masked)):
+    for leaf in jax.tree.leaves(jm.ops.attention(x, **options), is_leaf=lambda leaf: isinstance(leaf, jm.Masked)):
         assert leaf.dtype == dtype
 
 
@@ -187,40 +192,42 @@ def test_a_step_of_the_keys_is_real_where_key_and_value_are(rng):
     query, value, key = (jnp.asarray(rng.normal(size=(2, 5, 1, 3)), "float32") for _ in range(3))
     masks = {"value": np.array([[1, 1, 0, 1, 0], [0, 1, 1, 1, 1]], bool), "key": np.array([[1, 0, 1, 1, 1]] * 2, bool)}
     both = masks["value"] & masks["key"]
-    found = jm.ops.attention(query, jm.masked(value, masks["value"]), jm.masked(key, masks["key"]), causal=True)
+    found = jm.ops.attention(
+        query, key=jm.masked(key, masks["key"]), value=jm.masked(value, masks["value"]), causal=True
+    )
     assert isinstance(found, jax.Array)
     for row in range(2):
         v, k = (x[row][both[row]] for x in (value, key))
         assert_close(found[row], jax.nn.dot_product_attention(query[row], k, v, mask=np.tri(5, len(k), dtype=bool)))
-    alone = jm.ops.attention(query, value, jm.masked(key, both), causal=True)
+    alone = jm.ops.attention(query, key=jm.masked(key, both), value=value, causal=True)
     np.testing.assert_array_equal(alone, found)
 
 
 def test_the_hint_takes_the_indices_for_positions(rng):
     x, hinted = sequences(rng), sequences(rng, side="right")
-    program = lambda x: str(jax.make_jaxpr(lambda x: jm.ops.attention(x, x, causal=True))(x))  # noqa: E731
+    program = lambda x: str(jax.make_jaxpr(lambda x: jm.ops.attention(x, causal=True))(x))  # noqa: E731
     assert "cumsum" in program(x)
     assert "cumsum" not in program(hinted)
-    y = jm.ops.attention(hinted, hinted, causal=True)
+    y = jm.ops.attention(hinted, causal=True)
     assert y.padding_side == "right"
     assert y.mask is hinted.mask
-    assert_close(y.values, jm.ops.attention(*[hinted.with_mask(hinted.mask)] * 2, causal=True).values)
+    assert_close(y.values, jm.ops.attention(hinted.with_mask(hinted.mask), causal=True).values)
 
 
 def test_ranks_without_a_batch_and_with_two_axes_of_it(rng, x64):
     for dtype in ("float32", "float64"):
         x = sequences(rng, holes, dtype=dtype)
-        y = jm.ops.attention(x, x, causal=True)
-        row = jm.ops.attention(x[0], x[0], causal=True)
+        y = jm.ops.attention(x, causal=True)
+        row = jm.ops.attention(x[0], causal=True)
         assert_close(row.values, y[0].values)
         deep = jax.tree.map(lambda leaf: leaf[None], x)
-        assert_close(jm.ops.attention(deep, deep, causal=True).values[0], y.values)
+        assert_close(jm.ops.attention(deep, causal=True).values[0], y.values)
 
 
 def test_an_empty_batch_and_no_keys():
-    assert jm.ops.attention(jnp.ones((0, 3, 1, 2)), jnp.ones((0, 3, 1, 2))).shape == (0, 3, 1, 2)
+    assert jm.ops.attention(jnp.ones((0, 3, 1, 2))).shape == (0, 3, 1, 2)
     no_keys = jm.from_lengths(jnp.ones((2, 4, 1, 2)), [0, 0])
-    assert not jm.ops.attention(jnp.ones((2, 3, 1, 2)), no_keys).any()
+    assert not jm.ops.attention(jnp.ones((2, 3, 1, 2)), key=no_keys).any()
 
 
 # scores, masks and biases by hand
@@ -229,13 +236,13 @@ def test_an_empty_batch_and_no_keys():
 @LAYOUTS
 def test_scores_are_weights_of_real_steps(rng, layout):
     x = sequences(rng, layout)
-    y, weights = jm.ops.attention(x, x, causal=True, return_attention_scores=True)
+    y, weights = jm.ops.attention(x, causal=True, return_attention_scores=True)
     assert weights.shape == (len(LENGTHS), 4, TIME, TIME)
     mask = np.asarray(x.mask)
     assert not np.asarray(weights)[~np.broadcast_to(mask[:, None, :, None] & mask[:, None, None], weights.shape)].any()
     assert_close(weights.sum(-1), np.broadcast_to(mask[:, None], (len(LENGTHS), 4, TIME)))
     assert_close(jnp.einsum("bhqk,bkhf->bqhf", weights, x.fill(0)), y.values)
-    again, same = jm.ops.additive_attention(x, x, causal=True, return_attention_scores=True)
+    again, same = jm.ops.additive_attention(x, causal=True, return_attention_scores=True)
     assert same.shape == weights.shape
     assert_close(jnp.einsum("bhqk,bkhf->bqhf", same, x.fill(0)), again.values)
 
@@ -245,9 +252,9 @@ def test_shapes_of_masks_and_biases(rng, shape, x64):
     x = sequences(rng)
     allowed, bias = rng.random(shape) < 0.7, rng.normal(size=shape).astype("float32")
     full = lambda a: np.broadcast_to(a[:, None] if a.ndim == 3 else a, (5, 4, 7, 7))  # noqa: E731
-    expected = jm.ops.attention(x, x, attention_mask=full(allowed), bias=full(bias))
-    assert_close(jm.ops.attention(x, x, attention_mask=allowed, bias=bias).values, expected.values)
-    wide = jm.ops.attention(*[x.astype("float64")] * 2, attention_mask=allowed, bias=bias)
+    expected = jm.ops.attention(x, attention_mask=full(allowed), bias=full(bias))
+    assert_close(jm.ops.attention(x, attention_mask=allowed, bias=bias).values, expected.values)
+    wide = jm.ops.attention(x.astype("float64"), attention_mask=allowed, bias=bias)
     assert_close(wide.values, expected.values, precision="float32")
 
 
@@ -259,7 +266,7 @@ def test_a_bias_may_forbid_and_hold_anything_at_padding(rng, dtype, x64):
     allowed = rng.random(bias.shape) < 0.6
 
     def loss(bias, x, **options):
-        return (jm.ops.attention(x, x, bias=bias, **options).values ** 2).sum()
+        return (jm.ops.attention(x, bias=bias, **options).values ** 2).sum()
 
     forbidding = np.where(there, np.where(allowed, bias, -np.inf), np.nan)
     value, gradients = jax.value_and_grad(loss, (0, 1), allow_int=True)(forbidding, x)
@@ -295,13 +302,13 @@ def test_sequences_of_packed_rows_attend_to_themselves(rng, side, options, x64):
     ids = IDS if side is None else np.sort(IDS > 0, axis=1)[:, ::-1] * np.array([1, 1, 4, 4, 4, 1, 1, 1])
     values = np.where((ids > 0)[..., None, None], rng.normal(size=(3, 8, 2, 3)), np.nan)
     x = jm.from_segments(jnp.asarray(values, "float32"), ids, padding_side=side)
-    y = jm.ops.attention(x, x, **options)
+    y = jm.ops.attention(x, **options)
     assert y.segments is x.segments
-    expected = each_sequence(x, lambda row: jm.ops.attention(row, row, **options))
+    expected = each_sequence(x, lambda row: jm.ops.attention(row, **options))
     assert_close(y.values, expected)
-    assert_close(jm.ops.attention(*[x.astype("float64")] * 2, **options).values, expected, precision="float32")
-    additive = each_sequence(x, lambda row: jm.ops.additive_attention(row, row, **options))
-    assert_close(jm.ops.additive_attention(x, x, **options).values, additive)
+    assert_close(jm.ops.attention(x.astype("float64"), **options).values, expected, precision="float32")
+    additive = each_sequence(x, lambda row: jm.ops.additive_attention(row, **options))
+    assert_close(jm.ops.additive_attention(x, **options).values, additive)
 
 
 def test_packed_rows_attend_to_no_others(rng):
@@ -311,7 +318,7 @@ def test_packed_rows_attend_to_no_others(rng):
         with pytest.raises(
             ValueError, match=r"`attention` of inputs that are not packed alike does not .* Packed rows"
         ):
-            jm.ops.attention(*inputs)
+            jm.ops.attention(inputs[0], **by_name(*inputs[1:]))
     layer = jm.layers.MultiHeadAttention(2, 3)
     features = jm.from_segments(jnp.ones((3, 8, 5)), IDS)
     params = layer.init(jax.random.key(0), features, features)
@@ -326,20 +333,20 @@ def test_packed_rows_attend_to_no_others(rng):
 def test_dropout_scales_what_it_keeps(rng):
     x, key = sequences(rng), jax.random.key(0)
     ones = jm.Masked(jnp.ones_like(x.values), x.mask)
-    dropped = functools.partial(jm.ops.attention, x, ones, x, dropout=0.25)
+    dropped = functools.partial(jm.ops.attention, x, key=x, value=ones, dropout=0.25)
     means = jnp.stack([dropped(dropout_key=jax.random.fold_in(key, i)).values[2].mean() for i in range(50)])
     assert abs(means.mean() - 1) < 4 * means.std() / 50**0.5
-    assert not jm.ops.attention(x, x, dropout=1.0, dropout_key=key).values.any()
-    y, weights = jm.ops.attention(x, x, dropout=0.5, dropout_key=key, return_attention_scores=True)
-    assert_close(weights, jm.ops.attention(x, x, return_attention_scores=True)[1])
-    assert (y.values != jm.ops.attention(x, x).values).any()
-    other = jm.ops.attention(x, x, dropout=0.5, dropout_key=jax.random.key(1))
+    assert not jm.ops.attention(x, dropout=1.0, dropout_key=key).values.any()
+    y, weights = jm.ops.attention(x, dropout=0.5, dropout_key=key, return_attention_scores=True)
+    assert_close(weights, jm.ops.attention(x, return_attention_scores=True)[1])
+    assert (y.values != jm.ops.attention(x).values).any()
+    other = jm.ops.attention(x, dropout=0.5, dropout_key=jax.random.key(1))
     assert (y.values != other.values).any()
 
 
 def test_dropout_draws_for_every_row_head_query_and_key():
     x, value = jnp.zeros((3, 5, 2, 1)), jnp.eye(7)[None, :, None].repeat(3, 0).repeat(2, 2)
-    y = jm.ops.attention(x, value, jnp.zeros((3, 7, 2, 1)), dropout=0.5, dropout_key=jax.random.key(0))
+    y = jm.ops.attention(x, key=jnp.zeros((3, 7, 2, 1)), value=value, dropout=0.5, dropout_key=jax.random.key(0))
     kept = np.asarray(y > 0)  # (batch, queries, heads, keys)
     for axis in range(4):
         pairs = np.moveaxis(kept, axis, 0)
@@ -387,9 +394,9 @@ def test_what_is_refused(rng):
     ]
     for error, inputs, options, message in refused:
         with pytest.raises(error, match=message):
-            jm.ops.attention(*inputs, **options)
+            jm.ops.attention(inputs[0], **by_name(*inputs[1:]), **options)
     with pytest.raises(ValueError, match="`additive_attention` takes values"):
-        jm.ops.additive_attention(x[..., 0, :], x[..., 0, :])
+        jm.ops.additive_attention(x[..., 0, :])
 
 
 def test_kernels_that_do_not_fit_are_refused(rng):
@@ -398,8 +405,8 @@ def test_kernels_that_do_not_fit_are_refused(rng):
     params["attention_output"] = {"kernel": jnp.ones((2, 5, 3))}
     for name, kernel in (("key", jnp.ones((4, 2, 5))), ("attention_output", jnp.ones((2, 4, 3)))):
         with pytest.raises(ValueError, match=f"`multi_head_attention`: the kernel of `{name}` has shape"):
-            jm.ops.multi_head_attention(params | {name: {"kernel": kernel}}, x, x)
+            jm.ops.multi_head_attention(params | {name: {"kernel": kernel}}, x)
     with pytest.raises(ValueError, match=r"the last of the values, behind the mask; received values \(5, 7\)"):
-        jm.ops.multi_head_attention(params, x[..., 0], x[..., 0])
+        jm.ops.multi_head_attention(params, x[..., 0])
     with pytest.raises(TypeError, match="unexpected keyword argument 'casual'"):
-        jm.ops.multi_head_attention(params, x, x, casual=True)
+        jm.ops.multi_head_attention(params, x, casual=True)

@@ -134,9 +134,11 @@ def test_several_decisions_at_each_step(rng):
 def test_what_was_never_seen_scores_0():
     for score in (jm.metrics.precision, jm.metrics.recall, jm.metrics.f1_score):
         for average in ("binary", "macro", "micro", "weighted"):
-            assert (
-                float(score(jnp.zeros((2, 0), int), jnp.zeros((2, 0), int), average=average, num_classes=2).value) == 0
-            )
+            found = score(jnp.zeros((2, 0), int), jnp.zeros((2, 0), int), average=average, num_classes=2)
+            assert float(jax.jit(lambda sums: sums.value)(found)) == 0
+            assert np.isnan(found.value_or(np.nan))
+            with pytest.warns(jm.NotCountedWarning, match="nothing was counted"):
+                assert float(found.value) == 0
 
 
 def test_scores_that_are_not_numbers_are_never_among_the_best():
@@ -162,7 +164,10 @@ def test_the_area_is_as_far_off_as_it_says(num_thresholds, rng):
 
 def test_scores_outside_of_the_unit_interval_count_at_its_ends():
     assert float(jm.metrics.auc(jnp.array([-3.0, 7.0]), jnp.array([0, 1])).value) == 1.0
-    assert float(jm.metrics.auc(jnp.array([0.2, 0.7]), jnp.array([1, 1])).value) == 0.0  # nothing to compare with
+    nothing_to_compare_with = jm.metrics.auc(jnp.array([0.2, 0.7]), jnp.array([1, 1]))
+    assert bool(nothing_to_compare_with.is_empty)
+    with pytest.warns(jm.NotCountedWarning, match="`AUC.value`: nothing was counted that a value"):
+        assert float(nothing_to_compare_with.value) == 0.0
 
 
 def test_a_centre_saves_the_digits_of_r2(rng):
@@ -184,9 +189,19 @@ def test_r2_of_outputs_and_of_targets_that_are_all_equal():
 
 def test_roots_and_exponentials_of_nothing():
     none = jm.from_lengths(jnp.full((2, 3, 4), jnp.nan), [0, 0])
-    assert float(jm.metrics.root_mean_squared_error(none, none).value) == 0.0
-    assert float(jm.metrics.perplexity(none, jnp.zeros((2, 3), int)).value) == 1.0
-    assert float(jm.metrics.mean(none).value) == 0.0
+    found = (
+        (jm.metrics.root_mean_squared_error(none, none), 0.0),
+        (jm.metrics.perplexity(none, jnp.zeros((2, 3), int)), 1.0),
+        (jm.metrics.r2_score(none, none), 0.0),
+        (jm.metrics.mean(none), 0.0),
+    )
+    for sums, value in found:
+        assert float(sums.value_or(-1.0)) == -1.0
+        with pytest.warns(jm.NotCountedWarning, match="is any step real"):
+            assert float(sums.value) == value
+        with jm.strict(), pytest.raises(jm.NotCountedError, match=f"`{type(sums).__name__}.value`"):
+            sums.value  # noqa: B018 - a property that raises
+    assert not jm.metrics.confusion_matrix(none, jnp.zeros((2, 3), int)).value.any()
 
 
 def test_packed_rows_count_like_others(rng):

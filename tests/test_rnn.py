@@ -285,3 +285,36 @@ def test_what_the_scan_refuses(params):
         jm.rnn.scan(Leaky(), 1.0, jnp.ones(3))
     with pytest.raises(ValueError, match=r"`lstm` takes values \(batch, time, features\); received \(2, 3\)\."):
         lstm(params, jnp.ones((2, 3)))
+
+
+class Attends:
+    """A cell that adds what it finds in a sequence of its row's own."""
+
+    def initial_state(self, inputs):
+        return jnp.zeros((3,), inputs.dtype)
+
+    def step(self, params, state, inputs, constants):
+        scale, memory = constants["scale"], constants["memory"]
+        state = jnp.tanh(state + inputs * scale + jm.ops.mean(memory, axis=0))
+        return state, state
+
+
+def test_constants_are_those_of_the_row(getkey):
+    x = jm.from_lengths(jax.random.normal(getkey(), (3, 5, 3)).at[0, 3:].set(jnp.nan), [3, 5, 0])
+    memory = jm.from_lengths(jax.random.normal(getkey(), (3, 4, 3)), [4, 1, 2])
+    scale = jnp.asarray([1.0, -2.0, 3.0])
+    outputs, state = jm.rnn.scan(Attends(), {}, x, constants={"scale": scale, "memory": memory})
+    for i, length in enumerate([3, 5, 0]):
+        constants = {"scale": scale[i : i + 1], "memory": jm.as_masked(memory.values[i : i + 1, : memory.lengths[i]])}
+        alone, last = jm.rnn.scan(Attends(), {}, x.values[i : i + 1, :length], constants=constants)
+        assert_close(outputs.values[i, :length], alone[0])
+        assert_close(state[i], last[0])
+
+
+def test_constants_that_are_not_one_a_row_are_refused():
+    x = jm.from_lengths(jnp.ones((2, 3, 3)), [3, 1])
+    with pytest.raises(ValueError, match=r"`constants` hold one for each of the 2 rows.*shape \(3,\)"):
+        jm.rnn.scan(Attends(), {}, x, constants={"scale": jnp.ones(3), "memory": x})
+    packed = jm.from_segments(jnp.ones((2, 3, 3)), [[1, 1, 2], [3, 0, 0]])
+    with pytest.raises(ValueError, match=r"`constants` are those of a row, but these rows are packed.*unpack_batch"):
+        jm.rnn.scan(Attends(), {}, packed, constants=x)

@@ -391,7 +391,7 @@ REFUSED = {
     "lengths": lambda x: x.lengths,
     "with_mask": lambda x: x.with_mask(x.mask),
     "as_masked": lambda x: jm.as_masked(x, x.mask),
-    "attention": lambda x: jm.ops.attention(x[..., None, :], x.with_segments(None)[..., None, :]),
+    "attention": lambda x: jm.ops.attention(x[..., None, :], key=x.with_segments(None)[..., None, :]),
     "Conv1D": lambda x: jm.layers.Conv1D(2, 3, padding="same", use_bias=False).apply(KERNEL, x),
     "Conv1DTranspose": lambda x: jm.layers.Conv1DTranspose(2, 3, use_bias=False).apply(KERNEL, x),
     "DepthwiseConv1D": lambda x: jm.layers.DepthwiseConv1D(3, use_bias=False).apply(KERNEL, x),

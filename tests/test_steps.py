@@ -1,5 +1,7 @@
 """Moving, taking and accumulating steps: dtypes, refusals, packed rows, and edges that the table does not reach."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +14,7 @@ MOVES = {
     "flip": jm.ops.flip,
     "reverse": jm.ops.reverse,
     "roll": lambda x: jm.ops.roll(x, 1),
-    "shift": jm.ops.shift,
+    "shift": lambda x: jm.ops.shift(x, fill_value=0),
 }
 PICKS = {"first": jm.ops.first, "last": jm.ops.last, "take": lambda x: jm.ops.take(x, 1)}
 RUNNING = {name: getattr(jm.ops, name) for name in ("cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp")}
@@ -66,7 +68,8 @@ def test_arrays_of_other_ranks_and_of_numpy(name):
 
 def test_moves_by_any_number_of_steps(x):
     for n in (-7, -2, 0, 3, 11):
-        for row, moved, rolled in zip(jm.unpad(x), jm.ops.shift(x, n), jm.ops.roll(x, n), strict=True):
+        shifted = jm.ops.shift(x, n, fill_value=0)
+        for row, moved, rolled in zip(jm.unpad(x), shifted, jm.ops.roll(x, n), strict=True):
             np.testing.assert_array_equal(rolled.values[rolled.mask], np.roll(row, n, axis=0))
             expected = [row[i - n] if 0 <= i - n < len(row) else np.zeros(2) for i in range(len(row))]
             np.testing.assert_array_equal(moved.values[moved.mask], np.reshape(expected, row.shape))
@@ -86,6 +89,27 @@ def test_what_comes_in_by_a_shift(x):
     assert jm.ops.shift(targets, fill_value=1).fill(0).tolist() == [[1, 4, 5], [1, 0, 0]]
     with pytest.raises(TypeError, match=r"the value 0\.5 does not fit values of dtype int32"):
         jm.ops.shift(targets, fill_value=0.5)
+
+
+def test_the_targets_of_a_language_model(rng):
+    """Each step against the next one: in rows with holes, on the left, packed, and each sequence alone."""
+    ids = jm.masked(jnp.arange(24).reshape(3, 8), rng.random((3, 8)) < 0.7)
+    logits = ids.map(lambda values: jax.nn.one_hot(values, 24))
+    pairs = [(a, b) for row in jm.unpad(ids) for a, b in itertools.pairwise(row)]
+    targets = jm.ops.shift(ids, -1)
+    both = np.asarray(ids.mask & targets.mask)
+    assert [*zip(np.asarray(ids.values)[both], np.asarray(targets.values)[both], strict=True)] == pairs
+    loss = jm.losses.softmax_cross_entropy_with_integer_labels(logits, targets, reduction=None)
+    assert int(loss.mask.sum()) == len(pairs)
+    packed = jm.pack([[3, 4, 5], [6], [7, 8]], row_length=6)
+    moved = jm.ops.shift(packed, -1)
+    assert moved.fill(0).tolist() == [[4, 5, 0, 8, 0, 0]]
+    assert moved.segments.tolist() == [[1, 1, 0, 3, 0, 0]]
+    array = jm.ops.shift(jnp.asarray([[1, 2, 3]]), 1)
+    assert array.fill(0).tolist() == [[0, 1, 2]]
+    assert array.mask.tolist() == [[False, True, True]]
+    steps = jm.masked(jnp.asarray([[1.0, jnp.nan, 4.0, 9.0]]), jnp.asarray([[True, False, True, True]]))
+    assert (steps - jm.ops.shift(steps)).fill(0).tolist() == [[0, 0, 3, 5]]
 
 
 @pytest.mark.parametrize("n", [1.0, None, "1"])

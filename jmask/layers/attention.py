@@ -40,11 +40,22 @@ class OneHead(Layer):
         raise TypeError(f"`{type(self).__name__}` is what layers share; use one of them, such as `Attention`.")
 
     def call(
-        self, params: Any, query: Any, value: Any = None, key_: Any = None, training: bool = False, key: Any = None
+        self,
+        params: Any,
+        query: Any,
+        value: Any = None,
+        key_: Any = None,
+        query_offset: Any = None,
+        query_positions: Any = None,
+        key_positions: Any = None,
+        training: bool = False,
+        key: Any = None,
     ) -> Any:
         """`(batch, queries, value_features)`, and with `return_attention_scores` weights `(batch, queries, keys)`."""
         inputs = read_inputs(self, query, value, key_)
-        y = self.score(params, *(x[..., None, :] for x in inputs), **call_options(self, training, key))
+        places = {"query_offset": query_offset, "query_positions": query_positions, "key_positions": key_positions}
+        heads = (x[..., None, :] for x in inputs)
+        y = self.score(params, *heads, **places, **call_options(self, training, key))
         if not self.return_attention_scores:
             return y[..., 0, :]
         return y[0][..., 0, :], y[1][..., 0, :, :]
@@ -93,9 +104,9 @@ class Attention(OneHead):
         """Dot products, or sums."""
         scale = params.get("scale", 1.0)
         if self.score_mode == "dot":
-            return ops.attention(query, value, key, scale=scale, **options)
+            return ops.attention(query, key=key, value=value, scale=scale, **options)
         weight = params["concat_score_weight"]
-        return ops.additive_attention(query, value, key, weight=weight, scale=scale, **options)
+        return ops.additive_attention(query, key=key, value=value, weight=weight, scale=scale, **options)
 
 
 class AdditiveAttention(OneHead):
@@ -133,7 +144,7 @@ class AdditiveAttention(OneHead):
 
     def score(self, params: Any, query: Any, value: Any, key: Any, **options: Any) -> Any:
         """Sums."""
-        return ops.additive_attention(query, value, key, weight=params.get("scale"), **options)
+        return ops.additive_attention(query, key=key, value=value, weight=params.get("scale"), **options)
 
 
 def read_inputs(layer: Layer, query: Any, value: Any, key: Any) -> tuple[Any, Any, Any]:

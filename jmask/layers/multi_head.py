@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 
 from .. import ops
+from ..masked import Masked
 from .attention import call_options, check_rate, read_inputs
 from .base import Layer
 from .options import Initializer, initializer
@@ -74,20 +76,49 @@ class Heads(Layer):
         value: Any = None,
         key_: Any = None,
         attention_mask: Any = None,
+        query_offset: Any = None,
+        query_positions: Any = None,
+        key_positions: Any = None,
+        cache: Any = None,
         training: bool = False,
         key: Any = None,
     ) -> Any:
-        """`(batch, queries, ...)`, and with `return_attention_scores` weights `(batch, heads, queries, keys)`."""
+        """`(batch, queries, ...)`, and with `return_attention_scores` weights `(batch, heads, queries, keys)`.
+
+        With a `cache`, which `init_cache` makes, also the cache with these steps in it.
+        """
         options = call_options(self, training, key)
         window = None if self.sliding_window is None else self.sliding_window - 1
+        query, value, keys = read_inputs(self, query, value, key_)
         return ops.multi_head_attention(
             params,
-            *read_inputs(self, query, value, key_),
+            query,
+            key=keys,
+            value=value,
             window=window,
+            query_offset=query_offset,
+            query_positions=query_positions,
+            key_positions=key_positions,
             attention_mask=attention_mask,
+            cache=cache,
             implementation=self.implementation,
             **options,
         )
+
+    def init_cache(self, batch_size: int, length: int, *, dtype: Any = None) -> dict[str, Masked]:
+        """An empty cache for decoding.
+
+        Args:
+            batch_size: number of rows.
+            length: how many real steps a sequence may have, prompt included.
+            dtype: of the cache, `param_dtype` by default.
+
+        Returns:
+            `{"key": (batch_size, length, groups, key_dim), "value": (batch_size, length, groups, value_dim)}`, each a
+            `Masked` of padding alone.
+        """
+        dtype, mask, sizes = dtype or self.param_dtype, jnp.zeros((batch_size, length), bool), self.sizes()
+        return {name: Masked(jnp.zeros((*mask.shape, *sizes[name]), dtype), mask) for name in ("key", "value")}
 
 
 class MultiHeadAttention(Heads):
@@ -97,6 +128,10 @@ class MultiHeadAttention(Heads):
     `attention_mask`, bool, `(batch, queries, keys)`. In `apply`, `key=` is a PRNG key. Outputs:
     `(batch, queries, features)` with the mask of the query. A query that attends to no real key, as in an empty row,
     gives the bias of the output.
+
+    For decoding: `y, cache = layer.apply(params, x, x, cache=cache)`, at first with a cache from
+    `layer.init_cache(batch_size, length)`: `x` attends to the steps in the cache as well, and is written behind them.
+    `query_offset`, `query_positions` and `key_positions` say where steps stand (see `jm.ops.attention`).
 
     Attributes:
         num_heads: number of heads.

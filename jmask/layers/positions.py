@@ -12,8 +12,9 @@ from .options import Initializer, initializer
 class PositionEmbedding(Layer):
     """A learned vector for the position of each real step, to be added to it (see `jm.ops.position_embedding`).
 
-    Inputs: `(batch, time, features)`. Outputs: the same shape and mask. Positions count real steps, of packed rows in
-    each sequence. An empty row passes no gradient.
+    Inputs: `(batch, time, features)`; `offset`, how many real steps of each sequence came before, an integer or
+    `(batch,)`; or `positions`, integers `(batch, time)`. Outputs: the shape and mask of the first. Positions count real
+    steps, of packed rows in each sequence. An empty row passes no gradient.
 
     Attributes:
         max_length: number of positions; a real step beyond it gives NaN, and an array that is longer is refused.
@@ -47,16 +48,17 @@ class PositionEmbedding(Layer):
         shape = (self.max_length, inputs.shape[-1])
         return {"position_embeddings": initializer(self.initializer)(key, shape, self.param_dtype)}
 
-    def call(self, params: Any, inputs: Any) -> Any:
+    def call(self, params: Any, inputs: Any, offset: Any = None, positions: Any = None) -> Any:
         """`(batch, time, features)` -> `(batch, time, features)`."""
-        return ops.position_embedding(inputs, params["position_embeddings"])
+        return ops.position_embedding(inputs, params["position_embeddings"], offset=offset, positions=positions)
 
 
 class SinePositionEncoding(Layer):
     """Sines and cosines of the position of each real step, to be added to it (see `jm.ops.sine_position_encoding`).
 
-    Inputs: `(batch, time, features)`. Outputs: the same shape, dtype and mask. Positions count real steps, of packed
-    rows in each sequence.
+    Inputs: `(batch, time, features)`; `offset`, how many real steps of each sequence came before, an integer or
+    `(batch,)`; or `positions` `(batch, time)`. Outputs: the shape, dtype and mask of the first. Positions count real
+    steps, of packed rows in each sequence.
 
     Attributes:
         max_wavelength: the longest wavelength, over 2 pi.
@@ -79,9 +81,10 @@ class SinePositionEncoding(Layer):
         """Checks the wavelength while the user's line is still on the stack."""
         _check_wavelength(self, self.max_wavelength)
 
-    def call(self, params: Any, inputs: Any) -> Any:
+    def call(self, params: Any, inputs: Any, offset: Any = None, positions: Any = None) -> Any:
         """`(batch, time, features)` -> `(batch, time, features)`."""
-        return ops.sine_position_encoding(inputs, max_wavelength=self.max_wavelength)
+        places = {"offset": offset, "positions": positions}
+        return ops.sine_position_encoding(inputs, max_wavelength=self.max_wavelength, **places)
 
 
 class RotaryEmbedding(Layer):
@@ -89,9 +92,10 @@ class RotaryEmbedding(Layer):
 
     Of queries and keys that are rotated alike, dot products depend on the difference of their positions alone.
 
-    Inputs: `(batch, time, features)`, or `(batch, time, heads, features)`, an even number of features. Outputs: the
-    same shape, dtype and mask. Positions count real steps, of packed rows in each sequence. An empty row passes no
-    gradient.
+    Inputs: `(batch, time, features)`, or `(batch, time, heads, features)`, an even number of features; `offset`, how
+    many real steps of each sequence came before, an integer or `(batch,)`; or `positions` `(batch, time)`. Outputs: the
+    shape, dtype and mask of the first. Positions count real steps, of packed rows in each sequence. An empty row passes
+    no gradient.
 
     Attributes:
         max_wavelength: the longest wavelength, over 2 pi.
@@ -118,9 +122,10 @@ class RotaryEmbedding(Layer):
         """Checks the wavelength while the user's line is still on the stack."""
         _check_wavelength(self, self.max_wavelength)
 
-    def call(self, params: Any, inputs: Any) -> Any:
+    def call(self, params: Any, inputs: Any, offset: Any = None, positions: Any = None) -> Any:
         """The rotated inputs, in their shape."""
-        return ops.rotary(inputs, max_wavelength=self.max_wavelength, interleaved=self.interleaved)
+        options = {"max_wavelength": self.max_wavelength, "interleaved": self.interleaved}
+        return ops.rotary(inputs, **options, offset=offset, positions=positions)
 
 
 def _check_wavelength(layer: Layer, max_wavelength: float) -> None:

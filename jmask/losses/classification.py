@@ -4,34 +4,56 @@ from typing import Any
 
 import jax.numpy as jnp
 import optax
-from jaxtyping import Float, Integer, Num
+from jaxtyping import Bool, Float, Integer, Num
 
 from ..ops.linear import AnyArray
-from .mask_aware import mask_aware
+from .mask_aware import mask_aware, of_labels
+from .options import check_number
 from .steps import check_alike, check_labels
 
 Logits = Float[AnyArray, "... classes"]
 PerStep = Float[AnyArray, "..."]
+Ids = Integer[AnyArray, "..."] | Bool[AnyArray, "..."]
+Decisions = Num[AnyArray, "..."] | Bool[AnyArray, "..."]
 
 
-@mask_aware
+def _classes(name: str, logits: Any, labels: Any) -> tuple[int, int]:
+    check_labels(name, logits, labels)
+    return 0, logits.shape[-1] - 1
+
+
+def _probabilities(name: str, predictions: Any, targets: Any) -> tuple[int, int]:
+    check_alike(name, predictions, targets)
+    return 0, 1
+
+
+def _signs(name: str, predictions: Any, targets: Any) -> tuple[int, int]:
+    check_alike(name, predictions, targets)
+    return -1, 1
+
+
+@of_labels(_classes)
 def softmax_cross_entropy_with_integer_labels(
-    predictions: Logits, targets: Integer[AnyArray, "..."], *, label_smoothing: float = 0.0
+    predictions: Logits, targets: Ids, *, label_smoothing: float = 0.0
 ) -> PerStep:
     """Cross-entropy with the ids of classes, `optax.softmax_cross_entropy_with_integer_labels`.
 
     Args:
         predictions: logits, `(batch, time, classes)`.
-        targets: ids, `(batch, time)`, integers in `[0, classes)`. The loss of an id outside is NaN, which shows.
+        targets: ids, `(batch, time)`, integers in `[0, classes)`. An id outside is an error where it is concrete; where
+            it is traced, the loss and its gradients are NaN.
+        ignore_index: a target that is this id does not count, as if its step were padding; -100 as a rule.
         label_smoothing: this part of the label's probability, in `[0, 1]`, goes to all classes alike.
         **options: as in `jm.losses.mask_aware`, which also says what is returned and raised.
 
     Returns:
-        The loss; 0, with zero gradients, where no step is real.
+        The loss; 0, with zero gradients, where no step is real. In the mean a step of weight 0 counts, as one of loss
+        0; not with `reduction="weights"`.
 
     Raises:
         TypeError: the labels are not integers.
-        ValueError: `label_smoothing` is outside of `[0, 1]`, or one of those of `jm.losses.mask_aware`.
+        ValueError: a label is no class, `label_smoothing` is outside of `[0, 1]`, or one of those of
+            `jm.losses.mask_aware`.
 
     References:
         Szegedy et al.: Rethinking the Inception Architecture for Computer Vision, arXiv:1512.00567, section 7, for
@@ -44,14 +66,11 @@ def softmax_cross_entropy_with_integer_labels(
     (4.0, 4.0)
     """
     name = "softmax_cross_entropy_with_integer_labels"
-    check_labels(name, predictions, targets)
     _check_smoothing(name, label_smoothing)
-    num_classes = predictions.shape[-1]
-    labels = jnp.where(targets < 0, num_classes, targets)  # a negative id would count from the end
-    sharp = optax.softmax_cross_entropy_with_integer_labels(predictions, labels)
+    sharp = optax.softmax_cross_entropy_with_integer_labels(predictions, targets)
     if _is_zero(label_smoothing):
         return sharp
-    smooth = optax.softmax_cross_entropy(predictions, jnp.full_like(predictions, 1 / num_classes))
+    smooth = optax.softmax_cross_entropy(predictions, jnp.full_like(predictions, 1 / predictions.shape[-1]))
     return (1 - label_smoothing) * sharp + label_smoothing * smooth
 
 
@@ -70,7 +89,8 @@ def softmax_cross_entropy(
         **options: as in `jm.losses.mask_aware`, which also says what is returned and raised.
 
     Returns:
-        The loss; 0, with zero gradients, where no step is real.
+        The loss; 0, with zero gradients, where no step is real. In the mean a step of weight 0 counts, as one of loss
+        0; not with `reduction="weights"`.
 
     Raises:
         ValueError: `label_smoothing` is outside of `[0, 1]`, or one of those of `jm.losses.mask_aware`.
@@ -88,31 +108,31 @@ def softmax_cross_entropy(
     return optax.safe_softmax_cross_entropy(predictions, labels)
 
 
-@mask_aware
-def sigmoid_binary_cross_entropy(
-    predictions: PerStep, targets: Num[AnyArray, "..."], *, label_smoothing: float = 0.0
-) -> PerStep:
+@of_labels(_probabilities)
+def sigmoid_binary_cross_entropy(predictions: PerStep, targets: Decisions, *, label_smoothing: float = 0.0) -> PerStep:
     """Cross-entropy of independent decisions, `optax.sigmoid_binary_cross_entropy`.
 
     Args:
         predictions: logits, `(batch, time)`, or `(batch, time, labels)` for several decisions at each step, which are
             averaged.
-        targets: 0 and 1 or probabilities, the same shape.
+        targets: 0 and 1 or probabilities, the same shape. What is outside of `[0, 1]` is an error where it is concrete;
+            where it is traced, the loss and its gradients are NaN.
+        ignore_index: a target that is this number does not count; of several decisions at a step, the others do.
         label_smoothing: this part of the probabilities, in `[0, 1]`, goes to 0 and 1 alike.
         **options: as in `jm.losses.mask_aware`, which also says what is returned and raised.
 
     Returns:
-        The loss; 0, with zero gradients, where no step is real.
+        The loss; 0, with zero gradients, where no step is real. In the mean a step of weight 0 counts, as one of loss
+        0; not with `reduction="weights"`.
 
     Raises:
-        ValueError: `label_smoothing` is outside of `[0, 1]`, or one of those of `jm.losses.mask_aware`.
+        ValueError: a target or `label_smoothing` is outside of `[0, 1]`, or one of those of `jm.losses.mask_aware`.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> logits = jm.from_lengths(jnp.array([[100.0, -100.0, jnp.nan]]), [2])
     >>> float(jm.losses.sigmoid_binary_cross_entropy(logits, jnp.array([[1, 0, 0]])))
     0.0
     """
-    check_alike("sigmoid_binary_cross_entropy", predictions, targets)
     _check_smoothing("sigmoid_binary_cross_entropy", label_smoothing)
     labels = targets.astype(predictions.dtype)
     if not _is_zero(label_smoothing):
@@ -130,7 +150,8 @@ def kl_divergence(predictions: Logits, targets: Float[AnyArray, "... classes"]) 
         **options: as in `jm.losses.mask_aware`, which also says what is returned and raised.
 
     Returns:
-        The loss; 0, with zero gradients, where no step is real.
+        The loss; 0, with zero gradients, where no step is real. In the mean a step of weight 0 counts, as one of loss
+        0; not with `reduction="weights"`.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.log(jnp.array([[[0.5, 0.5], [jnp.nan, 1.0]]])), [1])
@@ -141,24 +162,26 @@ def kl_divergence(predictions: Logits, targets: Float[AnyArray, "... classes"]) 
     return optax.kl_divergence(predictions, targets)
 
 
-@mask_aware
+@of_labels(_signs)
 def hinge_loss(predictions: PerStep, targets: Num[AnyArray, "..."]) -> PerStep:
     """The hinge loss of decisions, `optax.hinge_loss`.
 
     Args:
         predictions: `(batch, time, ...)`, whose sign is the decision.
-        targets: -1 and 1, the same shape.
+        targets: -1 and 1, the same shape. What is outside of `[-1, 1]` is an error where it is concrete; where it is
+            traced, the loss and its gradients are NaN.
+        ignore_index: a target that is this number does not count.
         **options: as in `jm.losses.mask_aware`, which also says what is returned and raised.
 
     Returns:
-        The loss; 0, with zero gradients, where no step is real.
+        The loss; 0, with zero gradients, where no step is real. In the mean a step of weight 0 counts, as one of loss
+        0; not with `reduction="weights"`.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[2.0, 0.5, jnp.nan]]), [2])
     >>> float(jm.losses.hinge_loss(x, jnp.array([[1, 1, -1]])))
     0.25
     """
-    check_alike("hinge_loss", predictions, targets)
     return optax.hinge_loss(predictions, targets)
 
 
@@ -167,7 +190,4 @@ def _is_zero(label_smoothing: Any) -> bool:
 
 
 def _check_smoothing(name: str, label_smoothing: Any) -> None:
-    if isinstance(label_smoothing, (int, float)) and not 0 <= label_smoothing <= 1:
-        raise ValueError(
-            f"`{name}`: `label_smoothing` is a part of the whole, from 0 to 1; received {label_smoothing}."
-        )
+    check_number(name, "label_smoothing", label_smoothing, "a part of the whole, a number from 0 to 1", 0, 1)

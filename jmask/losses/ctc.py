@@ -1,58 +1,74 @@
 """Connectionist temporal classification: labels without times against predictions of every step."""
 
+import functools
 import math
 from typing import Any, Literal
 
+import jax
 import jax.numpy as jnp
-import optax
-from jaxtyping import Array, Float, Integer, Num
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Bool, Float, Integer, Num
 
 from ..checks import as_array
-from ..masked import Masked
+from ..display import is_concrete
+from ..errors import report_not_counted
+from ..masked import Masked, mask_of
 from ..ops.linear import AnyArray, check_float
+from ..ops.log_space import log_sum_exp
 from ..segments import refuse_segments
 from ..step_order import compact
-from .mask_aware import divided
+from .labels import as_ids, check_ignore_index, outside
 from .mean import Mean
-from .reduce import check_reduction, reduce
-from .steps import Steps, override
+from .options import check_bool, check_integer
+from .reduce import check_reduction
+from .sequences import reduce_sequences
+from .steps import override
 
 REDUCTIONS = ("sequences", "weights", "sum", None)
 
 
 def ctc_loss(
     predictions: Masked | Float[AnyArray, "*batch time classes"],
-    targets: Masked | Integer[AnyArray, "*batch labels"],
+    targets: Masked | Integer[AnyArray, "*batch labels"] | Bool[AnyArray, "*batch labels"],
     *,
     blank_id: int = 0,
-    sample_weight: Masked | Num[AnyArray, "*batch"] | None = None,
+    zero_infinity: bool = False,
+    ignore_index: int | None = None,
+    sample_weight: Masked | Num[AnyArray, "*batch"] | Bool[AnyArray, "*batch"] | None = None,
     mask: Any = None,
     reduction: Literal["sequences", "weights", "sum"] | None = "sequences",
     divide: bool = True,
 ) -> Array | Masked | Mean:
-    """Minus the log-probability of the labels, over all ways to place them in time; `optax.ctc_loss`.
+    """Minus the log-probability of the labels, over all ways to place them in time; as `optax.ctc_loss`.
 
     The masks of predictions and targets give the two lengths of each sequence, and need not agree. Padding may stand
-    anywhere: it is moved to the end before.
+    anywhere.
 
     Args:
         predictions: logits, `(batch, time, classes)`, with a mask `(batch, time)`.
-        targets: ids of classes, `(batch, labels)`, with a mask of their own.
+        targets: ids of classes but the blank, `(batch, labels)`, with a mask of their own. What is no such id is an
+            error where it is concrete; where it is traced, the loss and its gradients are NaN.
         blank_id: the id of the blank, which stands between labels.
-        sample_weight: `(batch,)`; the loss of a sequence is multiplied by it.
+        zero_infinity: whether a loss that is infinite becomes 0.
+        ignore_index: a target that is this id is padding; -100 as a rule.
+        sample_weight: `(batch,)`; the loss of a sequence is multiplied by it. Bools are a mask.
         mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
-        reduction: `"sequences"`: the mean over the sequences that have a step; `"weights"`: the sum over the sum of
-            their weights; `"sum"`: the sum; None: the weighted losses, `(batch,)`.
+        reduction: `"sequences"`: the mean over the sequences that have a step, of weight 0 or not; `"weights"`: the sum
+            over the sum of their weights; `"sum"`: the sum; None: the weighted losses, `(batch,)`.
         divide: False gives a `jm.losses.Mean` that is not divided yet.
 
     Returns:
         The loss, in the dtype of the predictions; for `reduction=None` a `Masked` if the predictions are one. A
         sequence without steps counts nowhere and passes no gradient; one without labels is to be blank throughout.
-        Where labels do not fit into the steps, the loss is finite, about 1e5.
+        Where labels do not fit into the steps, each a step and one more between two that are equal, the loss is inf and
+        passes no gradient; with `zero_infinity` it is 0, and the sequence still counts.
 
     Raises:
         TypeError: predictions that are not floats, or targets that are not integers.
-        ValueError: packed rows, shapes that do not fit, or another word for `reduction`.
+        ValueError: packed rows, shapes that do not fit, a target that is no label, or another word for `reduction`.
+        NotCountedError: labels of a sequence without steps, or no sequence at all, under `jm.strict()`; else a
+            `jm.NotCountedWarning`.
 
     References:
         Graves et al.: Connectionist Temporal Classification, ICML 2006, equations 6 to 8.
@@ -63,44 +79,106 @@ def ctc_loss(
     1.099
     """
     check_reduction("ctc_loss", reduction, divide, REDUCTIONS)
+    check_bool("ctc_loss", "zero_infinity", zero_infinity)
+    ignore_index = check_ignore_index("ctc_loss", ignore_index)
     logits = override("ctc_loss", predictions if isinstance(predictions, Masked) else as_array(predictions), mask)
     labels = targets if isinstance(targets, Masked) else as_array(targets)
     _check_inputs(logits, labels)
-    counts, losses = _losses(_compacted(logits, logits.ndim - 1), _compacted(labels, labels.ndim), blank_id)
-    if isinstance(sample_weight, Masked):
-        counts, sample_weight = counts & sample_weight.mask, sample_weight.values
-    steps = Steps("ctc_loss", (), logits.dtype, counts, sample_weight=sample_weight)
-    reduced = reduce(steps, jnp.where(counts, losses, 0), "steps" if reduction == "sequences" else reduction)
-    if isinstance(reduced, Masked) and not isinstance(logits, Masked):
-        reduced = reduced.values
-    return divided(reduced, logits.dtype, divide)
-
-
-def _compacted(x: Any, rank: int) -> Masked:
-    """The real steps in front; `rank` is that of the mask."""
-    x = x if isinstance(x, Masked) else Masked(jnp.asarray(x), jnp.ones(x.shape[:rank], bool), "right")
-    return compact(x)[0]
-
-
-def _losses(logits: Masked, labels: Masked, blank_id: int) -> tuple[Array, Array]:
-    """Which sequences have a step, and the loss of each; all axes before time are one for optax."""
-    batch, (time, num_classes), num_labels = logits.shape[:-2], logits.shape[-2:], labels.shape[-1]
-    size, wide = math.prod(batch), jnp.promote_types(logits.dtype, jnp.float32)
-    if time == 0:
-        return jnp.zeros(batch, bool), jnp.zeros(batch, wide)
-    losses = optax.ctc_loss(
-        logits.fill(0).astype(wide).reshape(size, time, num_classes),
-        (~logits.mask).astype(wide).reshape(size, time),
-        labels.fill(0).reshape(size, num_labels),
-        (~labels.mask).astype(wide).reshape(size, num_labels),
-        blank_id=blank_id,
+    blank_id = _check_blank(blank_id, logits.shape[-1])
+    ids, are_labels = as_ids(labels.values if isinstance(labels, Masked) else labels), mask_of(labels)
+    if ignore_index is not None:
+        are_labels = ids != ignore_index if are_labels is None else are_labels & (ids != ignore_index)
+    wrong = _no_labels(ids, are_labels, blank_id, logits.shape[-1])
+    are_labels = np.ones(ids.shape, bool) if are_labels is None else are_labels
+    _report_lost_labels(logits, are_labels)
+    steps, real = (logits.values, logits.mask) if isinstance(logits, Masked) else (logits, None)
+    counts, losses = _losses(steps, real, ids, are_labels, wrong, blank_id=blank_id, zero_infinity=bool(zero_infinity))
+    return reduce_sequences(
+        "ctc_loss", losses, counts, logits, sample_weight=sample_weight, reduction=reduction, divide=divide
     )
-    return logits.mask.any(-1), losses.reshape(batch).astype(wide)
+
+
+@functools.partial(jax.jit, static_argnames=("blank_id", "zero_infinity"))  # a second eager call compiles nothing
+def _losses(
+    logits: Array, real: Any, ids: Array, are_labels: Array, wrong: Any, *, blank_id: int, zero_infinity: bool
+) -> tuple[Array, Array]:
+    """Which sequences have a step, and the loss of each; all axes before time are one."""
+    batch, (time, num_classes), num_labels = logits.shape[:-2], logits.shape[-2:], ids.shape[-1]
+    size, wide = math.prod(batch), jnp.promote_types(logits.dtype, jnp.float32)
+    real = jnp.ones(logits.shape[:-1], bool) if real is None else real
+    logits = jnp.where(real[..., None], logits.astype(wide), 0)
+    log_probs = jax.nn.log_softmax(logits).reshape(size, time, num_classes)
+    labels = compact(Masked(ids, are_labels))[0]
+    row = functools.partial(_log_probability, blank_id=blank_id)
+    rows = labels.fill(blank_id).reshape(size, num_labels), labels.mask.sum(-1, dtype=jnp.int32).reshape(size)
+    found = jax.vmap(row)(log_probs, real.reshape(size, time), *rows).reshape(batch)
+    losses = jnp.where(found == -jnp.inf, 0 if zero_infinity else jnp.inf, -found)
+    counts = real.any(-1)
+    if wrong is not None:
+        losses *= jnp.where(wrong.any(-1), jnp.nan, 1)
+    return counts, jnp.where(counts, losses, 0)
+
+
+def _log_probability(log_probs: Array, real: Array, labels: Array, length: Array, *, blank_id: int) -> Array:
+    """Of one sequence: `(time, classes)`, `(time,)`, `(labels,)` with `length` real ones in front.
+
+    States are labels with blanks around each of them. A path stays where it is, goes on by one, or by two over a blank
+    that does not stand between equal labels.
+    """
+    num_states = 2 * labels.shape[0] + 1
+    states = jnp.full(num_states, blank_id, labels.dtype).at[1::2].set(labels)
+    before = jnp.concatenate([jnp.full(2, blank_id, labels.dtype), states])[:num_states]
+    skips = (states != blank_id) & (states != before)
+    first = jnp.zeros_like(log_probs.sum(0), shape=(num_states,)).at[1:].set(-jnp.inf)
+
+    def step(paths: Array, inputs: tuple[Array, Array]) -> tuple[Array, None]:
+        emitted, is_real = inputs
+        behind = jnp.concatenate([jnp.full(2, -jnp.inf, paths.dtype), paths])
+        ways = jnp.stack([paths, behind[1:-1], jnp.where(skips, behind[:-2], -jnp.inf)])
+        return jnp.where(is_real, log_sum_exp(ways, 0) + emitted[states], paths), None
+
+    paths, _ = lax.scan(step, first, (log_probs, real))
+    last = paths[2 * length]
+    return log_sum_exp(jnp.stack([last, jnp.where(length > 0, paths[jnp.maximum(2 * length - 1, 0)], -jnp.inf)]))
+
+
+def _no_labels(ids: Any, are_labels: Any, blank_id: int, num_classes: int) -> Any:
+    """Where an id is no class, or the blank, as `outside` says it."""
+    wrong = outside("ctc_loss", ids, are_labels, 0, num_classes - 1)
+    if wrong is not None:
+        blank = jnp.asarray(ids) == blank_id
+        return wrong | (blank if are_labels is None else blank & are_labels)
+    ids, are_labels = jax.device_get((ids, are_labels))
+    if (ids == blank_id if are_labels is None else (ids == blank_id) & are_labels).any():
+        raise ValueError(
+            f"`ctc_loss`: targets hold {blank_id}, which is the id of the blank and no label. Leave it out with "
+            f"`ignore_index={blank_id}`, or say which id is the blank with `blank_id`."
+        )
+    return None
+
+
+def _report_lost_labels(logits: Any, are_labels: Any) -> None:
+    if isinstance(logits, Masked) and is_concrete(logits.mask) and is_concrete(are_labels):
+        lost = int((~np.asarray(logits.mask).any(-1) & np.asarray(are_labels).any(-1)).sum())
+        if lost:
+            report_not_counted(
+                f"`ctc_loss`: labels without a single step to stand at, and so not counted; sequences: {lost}. Mark "
+                "such labels as padding, or correct the mask of the predictions."
+            )
+
+
+def _check_blank(blank_id: Any, num_classes: int) -> int:
+    blank_id = check_integer("ctc_loss", "blank_id", blank_id, 0)
+    if blank_id >= num_classes:
+        raise ValueError(
+            f"`ctc_loss`: `blank_id` is one of the {num_classes} classes, below {num_classes}; received {blank_id}."
+        )
+    return blank_id
 
 
 def _check_inputs(logits: Any, labels: Any) -> None:
     check_float(logits, "ctc_loss")
-    if not jnp.issubdtype(labels.dtype, jnp.integer):
+    if not jnp.issubdtype(labels.dtype, jnp.integer) and labels.dtype != bool:
         raise TypeError(f"`ctc_loss`: targets are ids of classes, integers; received dtype {labels.dtype}.")
     fits = logits.ndim >= 2 and labels.ndim == logits.ndim - 1 and labels.shape[:-1] == logits.shape[:-2]
     ranks = [x.mask.ndim for x in (logits, labels) if isinstance(x, Masked)]

@@ -7,19 +7,59 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+import numpy as np
+from jaxtyping import Array, ArrayLike, Bool
+
+from ..display import is_concrete
+from ..errors import report_not_counted
 
 
 class Sums:
     """A frozen pytree of sums: `+` merges two of them, `sum` those of a list, and `psum` those of all devices.
 
+    0 is what changes nothing, on either side, so `total = 0; total += metric` works. `.value` divides. Of sums in which
+    nothing was counted it gives the documented value, and a `jm.NotCountedWarning` (a `jm.NotCountedError` under
+    `jm.strict()`) where they are concrete; `.value_or(...)` gives what one asks for.
+
     Sums are float32, or float64 where the data are. Over very many steps add them up in double precision on the host,
     `sum(jax.tree.map(np.float64, sums) for sums in batches)`.
     """
 
+    @property
+    def is_empty(self) -> Bool[ArrayLike, "..."] | bool:
+        """Whether nothing was counted that a value could be made of."""
+        raise NotImplementedError
+
+    @property
+    def value(self) -> Array:
+        """What the sums are for; every class says it."""
+        return value_of(self)
+
+    def value_or(self, nothing: ArrayLike) -> Array:
+        """The value, or `nothing` where nothing was counted.
+
+        Args:
+            nothing: such as `jnp.nan`; it broadcasts against the value.
+
+        Returns:
+            The same as `.value`, without a warning.
+
+        >>> import jax.numpy as jnp, jmask as jm
+        >>> batch = jm.from_lengths(jnp.ones((2, 3)), [0, 0])
+        >>> float(jm.metrics.mean(batch).value_or(jnp.nan))
+        nan
+        """
+        return jnp.where(self.is_empty, nothing, self._value())
+
+    def _value(self) -> Array:
+        raise NotImplementedError
+
     def __add__(self, other: Any) -> Any:
+        if _is_zero(other):
+            return self
         if type(other) is not type(self):
-            return NotImplemented
+            what = f"{type(self).__name__} and {type(other).__name__}"
+            raise TypeError(f"Sums add up if they are of one kind, or with 0; received {what}.")
         ours, theirs = jax.tree.structure(self), jax.tree.structure(other)
         if ours != theirs:
             raise ValueError(
@@ -28,8 +68,10 @@ class Sums:
             )
         return jax.tree.map(operator.add, self, other)
 
+    __array_ufunc__ = None  # zeros of NumPy leave the addition to us
+
     def __radd__(self, other: Any) -> Any:
-        return self if type(other) is int and other == 0 else NotImplemented  # 0 is where `sum` begins
+        return self + other
 
     def psum(self, axis_name: Any) -> Any:
         """The sums of all devices, under `jax.shard_map` or `jax.vmap` with this axis.
@@ -70,9 +112,30 @@ class Mean(Sums):
     count: Any
 
     @property
-    def value(self) -> Array:
+    def is_empty(self) -> Bool[ArrayLike, "..."] | bool:
+        """Whether the count is 0."""
+        return self.count == 0
+
+    def _value(self) -> Array:
         """`total / count`; 0 where nothing was counted, with a gradient of 0."""
         return ratio(self.total, self.count)
+
+
+def value_of(sums: Sums, name: str = "") -> Array:
+    """`sums.value`; `name` is of the loss or metric, for the warning."""
+    is_empty = sums.is_empty
+    if (isinstance(is_empty, bool) or is_concrete(is_empty)) and np.any(is_empty):
+        whose = f"`{name}`" if name else f"`{type(sums).__name__}.value`"
+        remedy = "`.value_or(jnp.nan)` gives something else" + (" of sums, `divide=False`" if name else "")
+        report_not_counted(
+            f"{whose}: nothing was counted that a value could be made of (is any step real?), and it is the "
+            f"documented one of nothing. {remedy}; `.value_or(0.0)` says that this is meant."
+        )
+    return sums._value()
+
+
+def _is_zero(other: Any) -> bool:
+    return isinstance(other, (int, float, np.number)) and not isinstance(other, bool) and bool(other == 0)
 
 
 def ratio(total: Any, count: Any) -> Array:

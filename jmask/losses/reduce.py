@@ -9,6 +9,7 @@ from jaxtyping import Array
 from ..masked import Masked
 from ..segments import starts
 from .mean import Mean
+from .options import check_bool
 from .steps import Steps
 
 Reduction = Literal["steps", "sequences", "weights", "sum"] | None
@@ -18,7 +19,8 @@ REDUCTIONS = ("steps", "sequences", "weights", "sum", None)
 
 def check_reduction(name: str, reduction: Any, divide: bool, known: tuple[Any, ...] = REDUCTIONS) -> None:
     """Refuses another word, and an undivided result of what is not divided."""
-    if reduction not in known:
+    check_bool(name, "divide", divide)
+    if not (reduction is None or isinstance(reduction, str)) or reduction not in known:
         raise ValueError(f"`{name}`: `reduction` must be one of {', '.join(map(repr, known))}; received {reduction!r}.")
     if not divide and reduction in ("sum", None):
         raise ValueError(

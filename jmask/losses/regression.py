@@ -6,7 +6,10 @@ from jaxtyping import Float, Num
 
 from ..ops.linear import AnyArray
 from .mask_aware import mask_aware
+from .options import check_number
 from .steps import check_alike
+
+TINY = 1e-300  # what is not below it is above 0
 
 Numbers = Float[AnyArray, "..."]
 Targets = Num[AnyArray, "..."]
@@ -22,7 +25,8 @@ def squared_error(predictions: Numbers, targets: Targets) -> Numbers:
         **options: as in `jm.losses.mask_aware`, which also says what is returned and raised.
 
     Returns:
-        The loss; 0, with zero gradients, where no step is real.
+        The loss; 0, with zero gradients, where no step is real. In the mean a step of weight 0 counts, as one of loss
+        0; not with `reduction="weights"`.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2])
@@ -36,6 +40,8 @@ def squared_error(predictions: Numbers, targets: Targets) -> Numbers:
 @mask_aware
 def absolute_error(predictions: Numbers, targets: Targets) -> Numbers:
     """The absolute difference, with a gradient of 0 where there is none; arguments as in `jm.losses.squared_error`.
+
+    A step of weight 0 counts in the mean, as one of loss 0; not with `reduction="weights"`.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[1.0, -3.0, jnp.nan]]), [2])
@@ -57,7 +63,8 @@ def huber_loss(predictions: Numbers, targets: Targets, *, delta: float = 1.0) ->
         **options: as in `jm.losses.mask_aware`.
 
     Returns:
-        The loss; 0, with zero gradients, where no step is real.
+        The loss; 0, with zero gradients, where no step is real. In the mean a step of weight 0 counts, as one of loss
+        0; not with `reduction="weights"`.
 
     Raises:
         ValueError: `delta` is not above 0, or one of those of `jm.losses.mask_aware`.
@@ -71,14 +78,15 @@ def huber_loss(predictions: Numbers, targets: Targets, *, delta: float = 1.0) ->
     1.5
     """
     check_alike("huber_loss", predictions, targets)
-    if isinstance(delta, (int, float)) and not delta > 0:
-        raise ValueError(f"`huber_loss`: `delta` must be above 0; received {delta}. Use `absolute_error` for lines.")
+    check_number("huber_loss", "delta", delta, "a number above 0", TINY)
     return optax.huber_loss(predictions, targets, delta=delta)
 
 
 @mask_aware
 def log_cosh(predictions: Numbers, targets: Targets) -> Numbers:
     """The logarithm of the hyperbolic cosine of the difference, `optax.log_cosh`; arguments as in `squared_error`.
+
+    A step of weight 0 counts in the mean, as one of loss 0; not with `reduction="weights"`.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[0.0, jnp.nan]]), [1])
@@ -103,7 +111,8 @@ def cosine_distance(
         **options: as in `jm.losses.mask_aware`.
 
     Returns:
-        The loss; 0, with zero gradients, where no step is real.
+        The loss; 0, with zero gradients, where no step is real. In the mean a step of weight 0 counts, as one of loss
+        0; not with `reduction="weights"`.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[[1.0, 1.0], [0.0, 0.0], [jnp.nan, 1.0]]]), [2])

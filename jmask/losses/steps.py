@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from ..arithmetic import expand, join, still_bool
 from ..checks import as_array
+from ..display import is_concrete
+from ..errors import report_not_counted
 from ..layers.arguments import NO_MASK
 from ..masked import Masked, masked, values_of
 from ..segments import ids_of, refuse_segments
+from .labels import are_not, as_ids
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Steps:
         segments: of packed rows, those of all inputs; else None.
         padding_side: the hint of the mask.
         sample_weight: an array, or None.
+        labels: the targets as they came, ids as int32; None if they are not labels.
     """
 
     name: str
@@ -37,6 +42,7 @@ class Steps:
     segments: Any = None
     padding_side: Any = None
     sample_weight: Any = None
+    labels: Any = None
 
     def per_step(self, results: Array) -> Array:
         """One number for each step that counts, the mean over the axes behind the steps; 0 at the others.
@@ -87,14 +93,24 @@ class Steps:
         return self.mask is None or results.shape[: self.mask.ndim] == self.mask.shape
 
 
-def align(name: str, inputs: Sequence[Any], sample_weight: Any = None, mask: Any = None) -> Steps:
+def align(
+    name: str,
+    inputs: Sequence[Any],
+    sample_weight: Any = None,
+    mask: Any = None,
+    *,
+    labels: bool = False,
+    ignore_index: int | None = None,
+) -> Steps:
     """Puts the inputs of a loss or a metric side by side: a step counts where it is real in all of them.
 
     Args:
         name: of the loss or metric.
         inputs: `Masked` or arrays, predictions first.
-        sample_weight: a `Masked`, whose mask takes part too, an array, or None.
+        sample_weight: a `Masked`, whose mask takes part too, an array, or None. Bools are a mask, and weigh nothing.
         mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
+        labels: whether integers are ids, which become int32.
+        ignore_index: a target that is this does not count.
 
     Returns:
         The steps.
@@ -105,14 +121,24 @@ def align(name: str, inputs: Sequence[Any], sample_weight: Any = None, mask: Any
     """
     xs = [x if isinstance(x, Masked) else as_array(x) for x in inputs]
     xs[0] = override(name, xs[0], mask)
+    if labels:
+        xs = [x.with_values(as_ids(x.values)) if isinstance(x, Masked) else as_ids(x) for x in xs]
     if sample_weight is not None and not isinstance(sample_weight, Masked):
         sample_weight = as_array(sample_weight)
-    marked = (*xs, sample_weight)
-    _check_steps(name, xs, [tuple(x.mask.shape) for x in marked if isinstance(x, Masked)])
-    joint, segments = functools.reduce(join, map(_marks, marked))
+    marks = [_marks(x) for x in (*xs, sample_weight)]
+    marks.append((are_not(values_of(xs[-1]), ignore_index), None))
+    if getattr(sample_weight, "dtype", None) == bool:
+        marks.append((values_of(sample_weight), None))
+        sample_weight = None
+    _check_steps(name, xs, [tuple(mask.shape) for mask, _ in marks if mask is not None])
+    if mask is None:
+        _report_lost_labels(name, *xs)
+    joint, segments = functools.reduce(join, marks)
     sides = [x.padding_side for x in xs if isinstance(x, Masked) and x.mask is joint]
     values = tuple(_harmless(values_of(x), joint) for x in xs)
-    return Steps(name, values, xs[0].dtype, joint, segments, sides[0] if sides else None, values_of(sample_weight))
+    side = sides[0] if sides else None
+    raw = values_of(xs[-1]) if labels else None
+    return Steps(name, values, xs[0].dtype, joint, segments, side, values_of(sample_weight), raw)
 
 
 def check_alike(name: str, predictions: Any, targets: Any) -> None:
@@ -127,7 +153,7 @@ def check_alike(name: str, predictions: Any, targets: Any) -> None:
 
 def check_labels(name: str, logits: Any, labels: Any) -> None:
     """Refuses what are not the ids of classes, one for each vector of logits."""
-    if not jnp.issubdtype(labels.dtype, jnp.integer):
+    if not jnp.issubdtype(labels.dtype, jnp.integer) and labels.dtype != bool:
         raise TypeError(
             f"`{name}` takes ids of classes, integers; received dtype {labels.dtype}. Convert them with "
             "`targets.astype('int32')`; of one-hot vectors take `targets.map(lambda x: x.argmax(-1))`."
@@ -145,6 +171,8 @@ def override(name: str, x: Any, mask: Any) -> Any:
         return x
     if mask is NO_MASK:
         return values_of(x)
+    if isinstance(x, Masked) and mask is x.mask:
+        return x
     remedy = "Set the segments instead, `x.with_segments(ids)`; `mask=jm.NO_MASK` removes mask and segments."
     refuse_segments(x, f"`{name}` under another mask", remedy)
     return masked(values_of(x), as_array(mask))
@@ -161,6 +189,23 @@ def _check_steps(name: str, xs: Sequence[Any], masks: Sequence[tuple[int, ...]])
             f"{', '.join(map(str, shapes))} and masks {', '.join(map(str, masks))}. Cut the longer one, `x[:, :-1]`, "
             "or add axes with indexing."
         )
+
+
+def _report_lost_labels(name: str, predictions: Any, *targets: Any) -> None:
+    """Says so where a target is real and its prediction is padding; the reverse is usual, as not each step has one."""
+    for x in targets:
+        if not (isinstance(predictions, Masked) and isinstance(x, Masked)) or x.mask is predictions.mask:
+            continue
+        if not (is_concrete(x.mask) and is_concrete(predictions.mask)):
+            continue
+        theirs, ours = np.asarray(x.mask), np.asarray(predictions.mask)
+        rank = max(theirs.ndim, ours.ndim)
+        lost = int((expand(theirs, rank) & ~expand(ours, rank)).sum())
+        if lost:
+            report_not_counted(
+                f"`{name}`: targets that are real where the predictions are padding do not count; here are {lost}. "
+                "Give predictions and targets one mask, or say that this is meant with `mask=predictions.mask`."
+            )
 
 
 def _marks(x: Any) -> tuple[Any, Any]:

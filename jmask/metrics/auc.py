@@ -6,10 +6,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, ArrayLike, Bool
 
 from ..arithmetic import expand
+from ..losses.labels import check_ignore_index, outside, poisoned
 from ..losses.mean import Sums, ratio
+from ..losses.options import check_bool, check_integer
 from ..losses.steps import align, check_alike
 from ..ops.linear import check_float
 from .means import Floats, Numbers, Weight
@@ -29,7 +31,11 @@ class AUC(Sums):
     negatives: Any
 
     @property
-    def value(self) -> Array:
+    def is_empty(self) -> Bool[ArrayLike, "..."] | bool:
+        """Whether there are only true steps, only others, or none."""
+        return (self.positives.sum() == 0) | (self.negatives.sum() == 0)
+
+    def _value(self) -> Array:
         """The probability that a true step has a higher score than another one; 0 unless there are both.
 
         Two scores between the same thresholds count half. That is the trapezoidal rule along the ROC curve.
@@ -55,6 +61,7 @@ def auc(
     *,
     num_thresholds: int = 200,
     from_logits: bool = False,
+    ignore_index: int | None = None,
     sample_weight: Weight = None,
     mask: Any = None,
 ) -> AUC:
@@ -62,10 +69,12 @@ def auc(
 
     Args:
         predictions: scores from 0 to 1, `(batch, time, ...)`; those outside count as 0 or 1.
-        targets: 0 and 1, the same shape.
+        targets: 0 and 1, the same shape. What is outside of `[0, 1]` is an error where it is concrete; where it is
+            traced, the area is NaN.
         num_thresholds: at least 2. The result's `.error` says how far the value can be from the exact area; more
             thresholds make it smaller.
         from_logits: whether the scores are logits, of which the sigmoid is taken first.
+        ignore_index: a target that is this number does not count.
         sample_weight: `(batch,)` or `(batch, time)`; each step counts as often as its weight says.
         mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
 
@@ -74,7 +83,7 @@ def auc(
 
     Raises:
         TypeError: predictions that are not floats.
-        ValueError: `num_thresholds` is below 2, or shapes do not fit one another.
+        ValueError: `num_thresholds` is below 2, a target is outside of `[0, 1]`, or shapes do not fit one another.
 
     References:
         Fawcett: An introduction to ROC analysis, Pattern Recognition Letters 27 (2006), sections 7 and 8.
@@ -84,12 +93,14 @@ def auc(
     >>> float(jm.metrics.auc(scores, jnp.array([[1, 1, 0, 0]])).value)
     0.5
     """
-    if num_thresholds < 2:
-        raise ValueError(f"`auc`: `num_thresholds` must be at least 2; received {num_thresholds}.")
-    steps = align("auc", (predictions, targets), sample_weight, mask)
+    num_thresholds = check_integer("auc", "num_thresholds", num_thresholds, 2)
+    check_bool("auc", "from_logits", from_logits)
+    ignore_index = check_ignore_index("auc", ignore_index)
+    steps = align("auc", (predictions, targets), sample_weight, mask, labels=True, ignore_index=ignore_index)
     scores, true = steps.values
     check_float(scores, "auc")
     check_alike("auc", scores, true)
+    wrong = outside("auc", steps.labels, steps.mask, 0, 1)
     scores = jax.nn.sigmoid(scores) if from_logits else scores
     num_bins = num_thresholds - 1
     bins = jnp.clip(jnp.ceil(scores * num_bins).astype(jnp.int32) - 1, 0, num_bins - 1)
@@ -100,4 +111,4 @@ def auc(
         hits = jnp.where(which, weights, 0)[..., None] * (bins[..., None] == jnp.arange(num_bins))
         return hits.sum(tuple(range(scores.ndim)))
 
-    return AUC(histogram(true > 0.5), histogram(true <= 0.5))
+    return poisoned(AUC(histogram(true > 0.5), histogram(true <= 0.5)), wrong)

@@ -6,12 +6,14 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, ArrayLike, Bool
 
 from ..arithmetic import expand
+from ..losses.labels import poisoned
 from ..losses.mean import Sums, ratio
-from ..losses.steps import Steps, align
-from .decisions import decide
+from ..losses.options import check_integer
+from ..losses.steps import Steps
+from .decisions import Decisions, decide
 from .means import Numbers, Weight
 
 Average = Literal["binary", "micro", "macro", "weighted"] | None
@@ -30,7 +32,11 @@ class ConfusionMatrix(Sums):
     counts: Any
 
     @property
-    def value(self) -> Array:
+    def is_empty(self) -> Bool[ArrayLike, "..."] | bool:
+        """Never: a matrix of zeros says that nothing was counted."""
+        return False
+
+    def _value(self) -> Array:
         """The counts."""
         return jnp.asarray(self.counts)
 
@@ -52,7 +58,11 @@ class ClassCounts(Sums):
     average: Average = "binary"
 
     @property
-    def value(self) -> Array:
+    def is_empty(self) -> Bool[ArrayLike, "..."] | bool:
+        """Whether no class was ever predicted, nor there; of two, whether class 1 was not."""
+        return self.predicted.sum() + self.actual.sum() == 0
+
+    def _value(self) -> Array:
         """The score, `(classes,)` if nothing is averaged; 0 where nothing was counted."""
         if self.average == "micro":
             return self.score(self.hits.sum(), self.predicted.sum(), self.actual.sum())
@@ -61,7 +71,7 @@ class ClassCounts(Sums):
             return scores
         if self.average == "weighted":
             return ratio((scores * self.actual).sum(), self.actual.sum())
-        seen = (self.predicted + self.actual) > 0
+        seen = (self.predicted + self.actual) != 0  # of NaN, too, which must stay
         return ratio(scores.sum(), seen.sum())  # a score of what was not seen is 0
 
     def score(self, hits: Any, predicted: Any, actual: Any) -> Array:
@@ -112,6 +122,7 @@ def precision(
     num_classes: int | None = None,
     threshold: float = 0.5,
     from_logits: bool = False,
+    ignore_index: int | None = None,
     sample_weight: Weight = None,
     mask: Any = None,
 ) -> Precision:
@@ -120,13 +131,15 @@ def precision(
     Args:
         predictions: scores of classes, `(batch, time, classes)`, the largest of which decides; ids, `(batch, time)`,
             integer or bool; or floats `(batch, time)` or `(batch, time, labels)`, scores of one decision each.
-        targets: ids, `(batch, time)`; of single decisions 0 and 1 in the shape of the predictions.
+        targets: ids, `(batch, time)`; of single decisions 0 and 1 in the shape of the predictions. What is no class
+            is an error where it is concrete; where it is traced, the score is NaN.
         average: `"binary"`: the score of class 1, of two; `"macro"`: the mean over the classes that were predicted or
             are there; `"weighted"`: the same, weighted by how often each is there; `"micro"`: from the counts of all
             classes together; None: one score for each class.
         num_classes: of ids, which do not tell; not needed for `"binary"`.
         threshold: a single decision is true if its score is above it.
         from_logits: whether these scores are logits, of which the sigmoid is taken first.
+        ignore_index: a target that is this id does not count, as if its step were padding; -100 as a rule.
         sample_weight: `(batch,)` for sequences or `(batch, time)` for steps; each step counts as often as it says.
         mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
 
@@ -135,16 +148,25 @@ def precision(
 
     Raises:
         TypeError: targets for scores of classes that are not integers.
-        ValueError: another word for `average`, a number of classes that is missing or does not fit, or shapes that do
-            not fit one another.
+        ValueError: another word for `average`, a number of classes that is missing or does not fit, an id that is no
+            class, or shapes that do not fit one another.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> targets = jm.pad_sequences([[1, 0, 1], [0]])
     >>> float(jm.metrics.precision(jnp.array([[1, 1, 0], [0, 1, 1]]), targets).value)
     0.5
     """
-    steps = align("precision", (predictions, targets), sample_weight, mask)
-    return Precision(*_count(steps, average, num_classes, threshold, from_logits), average)
+    decisions = decide(
+        "precision",
+        predictions,
+        targets,
+        threshold=threshold,
+        from_logits=from_logits,
+        ignore_index=ignore_index,
+        sample_weight=sample_weight,
+        mask=mask,
+    )
+    return Precision(*_count(decisions, average, num_classes), average)
 
 
 def recall(
@@ -155,6 +177,7 @@ def recall(
     num_classes: int | None = None,
     threshold: float = 0.5,
     from_logits: bool = False,
+    ignore_index: int | None = None,
     sample_weight: Weight = None,
     mask: Any = None,
 ) -> Recall:
@@ -165,8 +188,17 @@ def recall(
     >>> float(jm.metrics.recall(jnp.array([[1, 1, 0], [0, 1, 1]]), targets).value)
     0.3333333432674408
     """
-    steps = align("recall", (predictions, targets), sample_weight, mask)
-    return Recall(*_count(steps, average, num_classes, threshold, from_logits), average)
+    decisions = decide(
+        "recall",
+        predictions,
+        targets,
+        threshold=threshold,
+        from_logits=from_logits,
+        ignore_index=ignore_index,
+        sample_weight=sample_weight,
+        mask=mask,
+    )
+    return Recall(*_count(decisions, average, num_classes), average)
 
 
 def f1_score(
@@ -177,6 +209,7 @@ def f1_score(
     num_classes: int | None = None,
     threshold: float = 0.5,
     from_logits: bool = False,
+    ignore_index: int | None = None,
     sample_weight: Weight = None,
     mask: Any = None,
 ) -> F1Score:
@@ -187,8 +220,17 @@ def f1_score(
     >>> float(jm.metrics.f1_score(jnp.array([[1, 0, 0], [0, 1, 1]]), targets).value)
     0.5
     """
-    steps = align("f1_score", (predictions, targets), sample_weight, mask)
-    return F1Score(*_count(steps, average, num_classes, threshold, from_logits), average)
+    decisions = decide(
+        "f1_score",
+        predictions,
+        targets,
+        threshold=threshold,
+        from_logits=from_logits,
+        ignore_index=ignore_index,
+        sample_weight=sample_weight,
+        mask=mask,
+    )
+    return F1Score(*_count(decisions, average, num_classes), average)
 
 
 def confusion_matrix(
@@ -198,55 +240,62 @@ def confusion_matrix(
     num_classes: int | None = None,
     threshold: float = 0.5,
     from_logits: bool = False,
+    ignore_index: int | None = None,
     sample_weight: Weight = None,
     mask: Any = None,
 ) -> ConfusionMatrix:
     """How often each class (row) was taken for each class (column); arguments as in `jm.metrics.precision`.
 
     Returns:
-        A `ConfusionMatrix`, whose `.value` is `(classes, classes)`, zeros without any real step. An id that is not in
-        `[0, classes)` counts nowhere.
+        A `ConfusionMatrix`, whose `.value` is `(classes, classes)`, zeros without any real step.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> targets = jm.pad_sequences([[1, 0, 1], [1]])
     >>> jm.metrics.confusion_matrix(jnp.array([[1, 0, 0], [1, 1, 1]]), targets, num_classes=2).value.tolist()
     [[1.0, 0.0], [1.0, 2.0]]
     """
-    steps = align("confusion_matrix", (predictions, targets), sample_weight, mask)
-    found, true, known = decide(steps, threshold, from_logits)
-    classes = jnp.arange(_num_classes(steps.name, num_classes, known))
-    weights = _weights(steps, true)[..., None]
-    rows = jnp.where(true[..., None] == classes, weights, 0)
-    columns = (found[..., None] == classes).astype(weights.dtype)
-    axes = tuple(range(true.ndim))
-    return ConfusionMatrix(jnp.tensordot(rows, columns, (axes, axes), precision="highest"))
+    decisions = decide(
+        "confusion_matrix",
+        predictions,
+        targets,
+        threshold=threshold,
+        from_logits=from_logits,
+        ignore_index=ignore_index,
+        sample_weight=sample_weight,
+        mask=mask,
+    )
+    size = _num_classes(decisions, num_classes)
+    decisions = decisions.check_classes(size)
+    weights = _weights(decisions.steps, decisions.true)[..., None]
+    rows = jnp.where(decisions.true[..., None] == jnp.arange(size), weights, 0)
+    columns = (decisions.found[..., None] == jnp.arange(size)).astype(weights.dtype)
+    axes = tuple(range(decisions.true.ndim))
+    counts = jnp.tensordot(rows, columns, (axes, axes), precision="highest")
+    return ConfusionMatrix(poisoned(counts, decisions.wrong))
 
 
-def _count(
-    steps: Steps, average: Average, num_classes: int | None, threshold: float, from_logits: bool
-) -> tuple[Array, Array, Array]:
+def _count(decisions: Decisions, average: Average, num_classes: int | None) -> tuple[Array, Array, Array]:
     """For each class how often it was predicted and right, predicted, and there."""
-    if average not in AVERAGES:
-        raise ValueError(
-            f"`{steps.name}`: `average` must be one of {', '.join(map(repr, AVERAGES))}; received {average!r}."
-        )
-    found, true, known = decide(steps, threshold, from_logits)
+    name, known = decisions.steps.name, decisions.num_classes
+    if not (average is None or isinstance(average, str)) or average not in AVERAGES:
+        raise ValueError(f"`{name}`: `average` must be one of {', '.join(map(repr, AVERAGES))}; received {average!r}.")
     if average == "binary":
-        if (num_classes or known or 2) != 2:
+        size = _num_classes(decisions, 2 if num_classes is None and known is None else num_classes)
+        if size != 2:
             raise ValueError(
-                f"`{steps.name}`: `average='binary'` is the score of class 1 of two; here are {num_classes or known} "
-                "classes. Use 'macro', 'micro', 'weighted' or None."
+                f"`{name}`: `average='binary'` is the score of class 1 of two; here are {size} classes. Use 'macro', "
+                "'micro', 'weighted' or None."
             )
         classes = jnp.array([1])
     else:
-        classes = jnp.arange(_num_classes(steps.name, num_classes, known))
-    weights = _weights(steps, true)[..., None]
-    predicted, actual = (ids[..., None] == classes for ids in (found, true))
-    axes = tuple(range(true.ndim))
-    hits, predicted, actual = (
-        jnp.where(which, weights, 0).sum(axes) for which in (predicted & actual, predicted, actual)
-    )
-    return hits, predicted, actual
+        size = _num_classes(decisions, num_classes)
+        classes = jnp.arange(size)
+    decisions = decisions.check_classes(size)
+    weights = _weights(decisions.steps, decisions.true)[..., None]
+    predicted, actual = (ids[..., None] == classes for ids in (decisions.found, decisions.true))
+    axes = tuple(range(decisions.true.ndim))
+    counts = tuple(jnp.where(which, weights, 0).sum(axes) for which in (predicted & actual, predicted, actual))
+    return poisoned(counts, decisions.wrong)
 
 
 def _weights(steps: Steps, ids: Array) -> Array:
@@ -255,7 +304,10 @@ def _weights(steps: Steps, ids: Array) -> Array:
     return jnp.broadcast_to(expand(weights, ids.ndim), ids.shape)
 
 
-def _num_classes(name: str, num_classes: int | None, known: int | None) -> int:
+def _num_classes(decisions: Decisions, num_classes: int | None) -> int:
+    name, known = decisions.steps.name, decisions.num_classes
+    if num_classes is not None:
+        num_classes = check_integer(name, "num_classes", num_classes, 1)
     if num_classes is None and known is None:
         raise ValueError(f"`{name}`: ids do not tell how many classes there are; pass `num_classes`.")
     if num_classes is not None and known is not None and num_classes != known:

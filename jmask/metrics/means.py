@@ -9,7 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer, Num
 
 from ..losses.classification import softmax_cross_entropy_with_integer_labels
+from ..losses.labels import check_ignore_index, outside, poisoned
 from ..losses.mean import Mean
+from ..losses.options import check_integer
 from ..losses.reduce import reduce
 from ..losses.regression import absolute_error, squared_error
 from ..losses.steps import Steps, align, check_labels
@@ -19,7 +21,7 @@ from .decisions import decide
 
 Numbers = Masked | Num[AnyArray, "..."] | Bool[AnyArray, "..."]
 Floats = Masked | Float[AnyArray, "..."]
-Ids = Masked | Integer[AnyArray, "..."]
+Ids = Masked | Integer[AnyArray, "..."] | Bool[AnyArray, "..."]
 Weight = Numbers | None
 
 _sums = functools.partial(jax.tree_util.register_dataclass, data_fields=("total", "count"), meta_fields=())
@@ -30,10 +32,9 @@ _sums = functools.partial(jax.tree_util.register_dataclass, data_fields=("total"
 class RootMean(Mean):
     """The root of a mean."""
 
-    @property
-    def value(self) -> Array:
+    def _value(self) -> Array:
         """The root of `total / count`; 0 where nothing was counted. A root of 0 passes no gradient."""
-        mean = super().value
+        mean = super()._value()
         return jnp.where(mean == 0, 0, jnp.sqrt(jnp.where(mean == 0, 1, mean)))
 
 
@@ -42,10 +43,9 @@ class RootMean(Mean):
 class Perplexity(Mean):
     """The exponential of a mean cross-entropy."""
 
-    @property
-    def value(self) -> Array:
+    def _value(self) -> Array:
         """`exp(total / count)`; 1 where nothing was counted."""
-        return jnp.exp(super().value)
+        return jnp.exp(super()._value())
 
 
 def mean(values: Numbers, *, sample_weight: Weight = None, mask: Any = None) -> Mean:
@@ -79,6 +79,7 @@ def accuracy(
     *,
     threshold: float = 0.5,
     from_logits: bool = False,
+    ignore_index: int | None = None,
     sample_weight: Weight = None,
     mask: Any = None,
 ) -> Mean:
@@ -88,9 +89,11 @@ def accuracy(
         predictions: scores of classes, `(batch, time, classes)`, the largest of which decides, logits or
             probabilities; ids, `(batch, time)`, integer or bool; or floats `(batch, time)` or
             `(batch, time, labels)`, scores of one decision each.
-        targets: ids, `(batch, time)`; of single decisions 0 and 1 in the shape of the predictions.
+        targets: ids, `(batch, time)`; of single decisions 0 and 1 in the shape of the predictions. What is no class,
+            such as -100, is an error where it is concrete; where it is traced, the accuracy is NaN.
         threshold: a single decision is true if its score is above it.
         from_logits: whether these scores are logits, of which the sigmoid is taken first.
+        ignore_index: a target that is this id does not count, as if its step were padding; -100 as a rule.
         sample_weight: `(batch,)` or `(batch, time)`; see `jm.metrics.mean`.
         mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
 
@@ -99,27 +102,42 @@ def accuracy(
 
     Raises:
         TypeError: targets for scores of classes that are not integers.
-        ValueError: shapes that do not fit one another.
+        ValueError: a target that is no class, or shapes that do not fit one another.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> targets = jm.pad_sequences([[1, 2, 3], [4]])
     >>> float(jm.metrics.accuracy(jnp.array([[1, 2, 0], [4, 0, 0]]), targets).value)
     0.75
     """
-    steps = align("accuracy", (predictions, targets), sample_weight, mask)
-    found, true, _ = decide(steps, threshold, from_logits)
-    return _mean_of(steps, found == true)
+    decisions = decide(
+        "accuracy",
+        predictions,
+        targets,
+        threshold=threshold,
+        from_logits=from_logits,
+        ignore_index=ignore_index,
+        sample_weight=sample_weight,
+        mask=mask,
+    )
+    return poisoned(_mean_of(decisions.steps, decisions.found == decisions.true), decisions.wrong)
 
 
 def top_k_accuracy(
-    predictions: Floats, targets: Ids, *, k: int = 5, sample_weight: Weight = None, mask: Any = None
+    predictions: Floats,
+    targets: Ids,
+    *,
+    k: int = 5,
+    ignore_index: int | None = None,
+    sample_weight: Weight = None,
+    mask: Any = None,
 ) -> Mean:
     """How many targets are among the `k` classes of the largest scores; of equal scores all are as good as the first.
 
     Args:
         predictions: scores, `(batch, time, classes)`.
         targets: ids, `(batch, time)`.
-        k: at least 1.
+        k: an integer, at least 1.
+        ignore_index: as in `jm.metrics.accuracy`, which also says what becomes of targets that are no class.
         sample_weight: `(batch,)` or `(batch, time)`; see `jm.metrics.mean`.
         mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
 
@@ -128,20 +146,21 @@ def top_k_accuracy(
 
     Raises:
         TypeError: scores that are not floats, or targets that are not integers.
-        ValueError: `k` is below 1, or shapes do not fit one another.
+        ValueError: `k` is below 1, a target is no class, or shapes do not fit one another.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> float(jm.metrics.top_k_accuracy(jnp.array([[[0.1, 0.5, 0.4]]]), jnp.array([[2]]), k=2).value)
     1.0
     """
-    if k < 1:
-        raise ValueError(f"`top_k_accuracy`: `k` must be at least 1; received {k}.")
-    steps = align("top_k_accuracy", (predictions, targets), sample_weight, mask)
+    name = "top_k_accuracy"
+    k, ignore_index = check_integer(name, "k", k, 1), check_ignore_index(name, ignore_index)
+    steps = align(name, (predictions, targets), sample_weight, mask, labels=True, ignore_index=ignore_index)
     scores, labels = steps.values
-    check_float(scores, "top_k_accuracy")
-    check_labels("top_k_accuracy", scores, labels)
+    check_float(scores, name)
+    check_labels(name, scores, labels)
+    wrong = outside(name, steps.labels, steps.mask, 0, scores.shape[-1] - 1)
     own = jnp.take_along_axis(scores, labels[..., None], axis=-1)
-    return _mean_of(steps, ((scores > own).sum(-1) < k) & ~jnp.isnan(own[..., 0]))
+    return poisoned(_mean_of(steps, ((scores > own).sum(-1) < k) & ~jnp.isnan(own[..., 0])), wrong)
 
 
 def mean_squared_error(
@@ -185,12 +204,20 @@ def root_mean_squared_error(
     return RootMean(squares.total, squares.count)
 
 
-def perplexity(predictions: Floats, targets: Ids, *, sample_weight: Weight = None, mask: Any = None) -> Perplexity:
+def perplexity(
+    predictions: Floats,
+    targets: Ids,
+    *,
+    ignore_index: int | None = None,
+    sample_weight: Weight = None,
+    mask: Any = None,
+) -> Perplexity:
     """The exponential of the mean cross-entropy: among how many classes a uniform choice is as hard.
 
     Args:
         predictions: logits, `(batch, time, classes)`.
         targets: ids, `(batch, time)`.
+        ignore_index: as in `jm.metrics.accuracy`, which also says what becomes of targets that are no class.
         sample_weight: `(batch,)` or `(batch, time)`; see `jm.metrics.mean`.
         mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
 
@@ -202,7 +229,13 @@ def perplexity(predictions: Floats, targets: Ids, *, sample_weight: Weight = Non
     7.0
     """
     losses = softmax_cross_entropy_with_integer_labels(
-        predictions, targets, sample_weight=sample_weight, mask=mask, reduction="weights", divide=False
+        predictions,
+        targets,
+        ignore_index=check_ignore_index("perplexity", ignore_index),
+        sample_weight=sample_weight,
+        mask=mask,
+        reduction="weights",
+        divide=False,
     )
     return Perplexity(losses.total, losses.count)
 

@@ -2,14 +2,16 @@
 
 import dataclasses
 import functools
+import sys
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, ArrayLike, Bool
 
 from ..arithmetic import expand
 from ..losses.mean import Sums, ratio
+from ..losses.options import check_number
 from ..losses.steps import align, check_alike
 from ..ops.linear import check_float
 from .means import Floats, Numbers, Weight
@@ -46,7 +48,11 @@ class R2Score(Sums):
         return jnp.where(varies, 1 - self.residual / jnp.where(varies, deviation, 1), 0)
 
     @property
-    def value(self) -> Array:
+    def is_empty(self) -> Bool[ArrayLike, "..."] | bool:
+        """Whether the count is 0."""
+        return self.count == 0
+
+    def _value(self) -> Array:
         """The mean over the outputs."""
         return self.of_outputs.mean()
 
@@ -84,6 +90,7 @@ def r2_score(
     >>> float(jm.metrics.r2_score(jnp.array([[1.0, 2.0, 2.0, 9.0]]), targets).value)
     0.5
     """
+    check_number("r2_score", "center", center, "a finite number", -sys.float_info.max, sys.float_info.max)
     steps = align("r2_score", (predictions, targets), sample_weight, mask)
     found, true = steps.values
     check_float(found, "r2_score")

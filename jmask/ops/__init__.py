@@ -4,6 +4,7 @@ from .attention import additive_attention as additive_attention
 from .attention import attention as attention
 from .batch_norm import batch_moments as batch_moments
 from .batch_norm import batch_norm as batch_norm
+from .cache import append as append
 from .concatenate import concatenate as concatenate
 from .conv import conv as conv
 from .conv import conv_transpose as conv_transpose

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float
 from ..masked import Masked, fill, values_of
 from .fused_attention import as_lengths, fused, is_fused
 from .linear import AnyArray, check_float
-from .positions import steps_before
+from .places import Offset, Places, steps_before
 from .softmax import softmax
 from .visibility import Window, check_shared_segments, joint_keys, per_head, visible
 
@@ -22,11 +22,14 @@ Scores = Float[Array, "... heads queries keys"]
 
 def attention(
     query: Queries,
-    value: Values,
-    key: Keys | None = None,
     *,
+    key: Keys | None = None,
+    value: Values | None = None,
     causal: bool = False,
     window: Window = None,
+    query_offset: Offset = None,
+    query_positions: Places = None,
+    key_positions: Places = None,
     attention_mask: Bool[AnyArray, "..."] | None = None,
     bias: Float[AnyArray, "..."] | None = None,
     scale: Any = None,
@@ -39,17 +42,23 @@ def attention(
 
     The masks are found by themselves. A step of the keys is real where both key and value are. Of packed rows each
     sequence attends to itself. `causal` and `window` go by position among the real steps, so that padding on the left
-    or among them moves nothing; `attention_mask` and `bias` go by index, padding included.
+    or among them moves nothing; `attention_mask` and `bias` go by index, padding included. Queries and keys both count
+    from 0 unless positions are given: one query behind a cache of keys needs `query_offset`.
 
     Args:
         query: values `(batch, queries, heads, features)`, mask `(batch, queries)`, or an array. The batch may have
             any number of axes, under the mask.
-        value: `(batch, keys, groups, value_features)`, mask `(batch, keys)`, or an array. `heads` is a multiple of
-            `groups`: neighbours among the heads share a group.
-        key: `(batch, keys, groups, features)`, `value` by default.
+        key: `(batch, keys, groups, features)`, mask `(batch, keys)`, or an array; `query` by default. `heads` is a
+            multiple of `groups`: neighbours among the heads share a group.
+        value: `(batch, keys, groups, value_features)`, mask `(batch, keys)`, or an array; `key` by default.
         causal: whether a query attends to no step after it.
         window: how many real steps away a query attends to, `(left, right)` or one number for both sides; None in the
             place of a number ends nothing.
+        query_offset: the position of the first real query of each sequence, an integer or one for each row,
+            `(batch,)`: the number of real keys that came before it.
+        query_positions: the positions of the queries, instead: numbers that broadcast to `(batch, queries)`, or a
+            `Masked` of them.
+        key_positions: those of the keys, for keys that are not in order, such as a cache that begins anew at its end.
         attention_mask: bool, True where a query may attend to a key: `(queries, keys)`, `(batch, queries, keys)` or
             `(batch, heads, queries, keys)`, sizes of 1 included.
         bias: floats of these shapes, added to the scores; -inf forbids, as False does in `attention_mask`.
@@ -70,9 +79,10 @@ def attention(
         weights before dropout, `(batch, heads, queries, keys)`, 0 where query or key is padding.
 
     Raises:
-        TypeError: values that are not floats, or an `attention_mask` that is not bool.
-        ValueError: shapes that do not fit, packed rows that are not packed alike, a rate outside `[0, 1]`, dropout
-            without a key, or an `implementation` for what it cannot compute.
+        TypeError: values that are not floats, an `attention_mask` that is not bool, or an offset that is no integer.
+        ValueError: shapes that do not fit, a value without a key, packed rows that are not packed alike, a rate
+            outside `[0, 1]`, dropout without a key, both an offset and positions, or an `implementation` for what it
+            cannot compute.
 
     References:
         Vaswani et al.: Attention Is All You Need, arXiv:1706.03762, equation 1. Ainslie et al.: GQA, arXiv:2305.13245,
@@ -80,18 +90,18 @@ def attention(
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.masked(jnp.array([[[[9.0]], [[1.0]], [[1.0]]]]), jnp.array([[False, True, True]]))
-    >>> jm.ops.attention(x, x, causal=True).fill(0).ravel().tolist()
+    >>> jm.ops.attention(x, key=x, value=x, causal=True).fill(0).ravel().tolist()
     [0.0, 1.0, 1.0]
     """
-    key = value if key is None else key
-    _check_inputs(query, key, value, "attention")
+    key, value = _keys_and_values(query, key, value, "attention")
     keys, bias = joint_keys(key, value), None if bias is None else per_head("bias", bias, query, value)
-    seen = visible(query, keys, causal=causal, window=window, attention_mask=attention_mask, bias=bias)
+    given = {"query_offset": query_offset, "query_positions": query_positions, "key_positions": key_positions}
+    seen = visible(query, keys, causal=causal, window=window, attention_mask=attention_mask, bias=bias, **given)
     q, k, v = (jnp.asarray(fill(x, 0)) for x in (query, key, value))
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     needs_weights = return_attention_scores or dropout != 0
     if is_fused(q, k, v, needs_weights, implementation):
-        if implementation == "cudnn" and attention_mask is None and bias is None:
+        if implementation == "cudnn" and all(x is None for x in (attention_mask, bias, *given.values())):
             lengths = as_lengths(query, keys, causal, window)
             seen = seen if lengths is None else lengths
         return _like(query, fused(q, k, v, bias, seen, scale=scale, implementation=implementation))
@@ -104,13 +114,16 @@ def attention(
 
 def additive_attention(
     query: Queries,
-    value: Values,
-    key: Keys | None = None,
     *,
+    key: Keys | None = None,
+    value: Values | None = None,
     weight: Any = None,
     scale: Any = 1.0,
     causal: bool = False,
     window: Window = None,
+    query_offset: Offset = None,
+    query_positions: Places = None,
+    key_positions: Places = None,
     attention_mask: Bool[AnyArray, "..."] | None = None,
     dropout: float = 0.0,
     dropout_key: Any = None,
@@ -120,12 +133,15 @@ def additive_attention(
 
     Args:
         query: as in `attention`; the rest likewise, where nothing else is said here.
-        value: `(batch, keys, groups, value_features)`, mask `(batch, keys)`, or an array.
-        key: `(batch, keys, groups, features)`, `value` by default.
+        key: `(batch, keys, groups, features)`, mask `(batch, keys)`, or an array; `query` by default.
+        value: `(batch, keys, groups, value_features)`; `key` by default.
         weight: of the features, `(features,)` or a number; ones by default.
         scale: of the sums of query and key.
         causal: whether a query attends to no step after it.
         window: how many real steps away a query attends to.
+        query_offset: the position of the first real query of each sequence.
+        query_positions: the positions of the queries, instead.
+        key_positions: those of the keys.
         attention_mask: bool, True where a query may attend to a key.
         dropout: probability of dropping a weight.
         dropout_key: a PRNG key for it.
@@ -135,7 +151,7 @@ def additive_attention(
         As `attention`. Memory grows with `queries * keys * features`.
 
     Raises:
-        TypeError: values that are not floats, or an `attention_mask` that is not bool.
+        TypeError: as `attention`.
         ValueError: as `attention`.
 
     References:
@@ -143,14 +159,14 @@ def additive_attention(
         appendix A.1.2.
 
     >>> import jax.numpy as jnp, jmask as jm
-    >>> query, value = jnp.zeros((1, 1, 1, 2)), jm.from_lengths(jnp.array([[[[1.0, 3.0]], [[9.0, 9.0]]]]), [1])
-    >>> jm.ops.additive_attention(query, value).tolist()
+    >>> query, keys = jnp.zeros((1, 1, 1, 2)), jm.from_lengths(jnp.array([[[[1.0, 3.0]], [[9.0, 9.0]]]]), [1])
+    >>> jm.ops.additive_attention(query, key=keys).tolist()
     [[[[1.0, 3.0]]]]
     """
-    key = value if key is None else key
-    _check_inputs(query, key, value, "additive_attention")
+    key, value = _keys_and_values(query, key, value, "additive_attention")
     keys = joint_keys(key, value)
-    seen = visible(query, keys, causal=causal, window=window, attention_mask=attention_mask)
+    given = {"query_offset": query_offset, "query_positions": query_positions, "key_positions": key_positions}
+    seen = visible(query, keys, causal=causal, window=window, attention_mask=attention_mask, **given)
     q, k, v = (jnp.asarray(fill(x, 0)) for x in (query, key, value))
     weights = _weights(_additive_scores(q, k, weight, scale), seen).astype(v.dtype)
     y = _like(query, _mean(_drop(weights, dropout, dropout_key, query, keys), v))
@@ -214,6 +230,19 @@ def _drop(weights: Array, rate: float, key: Any, query: Any, keys: Any) -> Array
 
 def _like(query: Any, y: Array) -> Any:
     return query.with_values(y) if isinstance(query, Masked) else y
+
+
+def _keys_and_values(query: Any, key: Any, value: Any, name: str) -> tuple[Any, Any]:
+    """The keys, which are the query unless they are given, and the values, which are the keys."""
+    if key is None and value is not None:
+        raise ValueError(
+            f"`{name}` has a value and no key, and without one the keys are the query: pass `key=` too, or `key=` "
+            "alone where one array is both."
+        )
+    key = query if key is None else key
+    value = key if value is None else value
+    _check_inputs(query, key, value, name)
+    return key, value
 
 
 def _check_inputs(query: Any, key: Any, value: Any, name: str) -> None:

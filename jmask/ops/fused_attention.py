@@ -87,6 +87,7 @@ def fused(q: Array, k: Array, v: Array, bias: Any, seen: Any, *, scale: Any, imp
     if isinstance(seen, Lengths):
         y = jax.nn.dot_product_attention(q, k, v, bias, **told, **seen.told)
         return jnp.where(seen.sees_any[..., None, None], y, 0)
+    seen = seen.reshape(*(1,) * (q.ndim - seen.ndim), *seen.shape)
     mask = jnp.broadcast_to(seen, (*seen.shape[:-2], q.shape[-3], k.shape[-3]))
     y = jax.nn.dot_product_attention(q, k, v, bias, mask, **told)
     sees_any = jnp.swapaxes(seen.any(axis=-1), -1, -2)[..., None]

@@ -8,10 +8,18 @@ import jax.numpy as jnp
 
 from ..masked import Masked, fill, values_of
 from .attention import attention
+from .cache import append
+from .visibility import joint_keys
 
 
 def multi_head_attention(
-    params: Mapping[str, Mapping[str, Any]], query: Any, value: Any, key: Any = None, **options: Any
+    params: Mapping[str, Mapping[str, Any]],
+    query: Any,
+    *,
+    key: Any = None,
+    value: Any = None,
+    cache: Mapping[str, Masked] | None = None,
+    **options: Any,
 ) -> Any:
     """Attention with several heads, each with projections of its own.
 
@@ -22,14 +30,17 @@ def multi_head_attention(
             sums over. With a `gate`, its kernel `(features, heads, value_dim)`, the heads are multiplied by
             `sigmoid(query @ gate)` before the projection to the output.
         query: values `(batch, queries, features)`, mask `(batch, queries)`, or an array.
-        value: `(batch, keys, features)`, mask `(batch, keys)`, or an array.
-        key: the same, `value` by default; where it is padding there is no key either.
+        key: `(batch, keys, features)`, mask `(batch, keys)`, or an array; `query` by default.
+        value: the same, `key` by default; where it is padding there is no key either.
+        cache: keys and values of the steps before these, `{"key": (batch, room, groups, key_dim), "value": (batch,
+            room, groups, value_dim)}`, each a `Masked`. Those of these steps are written behind them
+            (`jm.ops.append`), the query attends to all, and its positions count from the steps in the cache on.
         **options: those of `jm.ops.attention`.
 
     Returns:
         `(batch, queries, ...)` with the mask of `query`. A query that attends to no real key gives the bias of the
         output, and passes no gradient otherwise. With `return_attention_scores=True` also the weights
-        `(batch, heads, queries, keys)`.
+        `(batch, heads, queries, keys)`, and with a cache, last, the cache with these steps in it.
 
     Raises:
         TypeError: values that are not floats, or an unknown option.
@@ -43,18 +54,33 @@ def multi_head_attention(
     >>> params = {name: {"kernel": jnp.ones((2, 1, 2))} for name in ("query", "key", "value")}
     >>> params["attention_output"] = {"kernel": jnp.ones((1, 2, 3))}
     >>> x = jm.from_lengths(jnp.ones((1, 4, 2)), [3])
-    >>> jm.ops.multi_head_attention(params, x, x).shape
+    >>> jm.ops.multi_head_attention(params, x).shape
     (1, 4, 3)
     """
-    key = value if key is None else key
-    inputs = {"query": query, "value": value, "key": key}
-    projected = [_project(x, params[name], name) for name, x in inputs.items()]
-    attended = attention(*projected, **options)
+    if key is None and value is not None:
+        raise ValueError("`multi_head_attention` has a value and no key; pass `key=` too, or alone where one is both.")
+    key = query if key is None else key
+    value = key if value is None else value
+    q, k, v = (_project(x, params[n], n) for n, x in {"query": query, "key": key, "value": value}.items())
+    if cache is not None:
+        if options.get("query_offset") is None and options.get("query_positions") is None:
+            options["query_offset"] = cache["key"].lengths
+        cache = _with_steps(cache, k, v)
+        k, v = cache["key"], cache["value"]
+    attended = attention(q, key=k, value=v, **options)
     y, *weights = attended if isinstance(attended, tuple) else (attended,)
     if "gate" in params:
         y = y * jax.nn.sigmoid(values_of(_project(query, params["gate"], "gate")))
     y = _project(y, params["attention_output"], "attention_output")
-    return (y, *weights) if weights else y
+    rest = [*weights, *([] if cache is None else [cache])]
+    return (y, *rest) if rest else y
+
+
+def _with_steps(cache: Mapping[str, Masked], key: Any, value: Any) -> dict[str, Masked]:
+    """The cache with more steps: those where both key and value are real, so that the two stay side by side."""
+    key = joint_keys(key, value)
+    value = Masked(values_of(value), key.mask) if isinstance(key, Masked) else value
+    return {"key": append(cache["key"], key), "value": append(cache["value"], value)}
 
 
 def _project(x: Any, params: Mapping[str, Any], name: str) -> Any:

@@ -8,9 +8,10 @@ from jaxtyping import Array, Float, Int
 from ..arithmetic import expand
 from ..masked import Masked, values_of
 from .linear import AnyArray, check_feature_axis, check_float, embed
+from .places import Offset, Places, places
 
 
-def positions(x: Masked | AnyArray) -> Masked | Int[Array, "..."]:
+def positions(x: Masked | AnyArray, *, offset: Offset = None) -> Masked | Int[Array, "..."]:
     """The index of each real step within its sequence.
 
     It counts real steps, so that padding on the left or among them moves nothing, and from 0 again where a sequence of
@@ -18,12 +19,14 @@ def positions(x: Masked | AnyArray) -> Masked | Int[Array, "..."]:
 
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array.
+        offset: how many real steps of each sequence came before these, an integer or one for each row, `(batch,)`.
 
     Returns:
         int32 of the mask's shape, with the mask of `x`; of an array `(batch, time)`. An empty row holds no real step.
 
     Raises:
-        ValueError: a mask of rank 0, which has no time axis.
+        TypeError: an offset that is no integer.
+        ValueError: a mask of rank 0, which has no time axis, or an offset of another shape.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.positions(jm.masked(jnp.ones((1, 4)), jnp.array([[False, True, False, True]])))
@@ -31,24 +34,32 @@ def positions(x: Masked | AnyArray) -> Masked | Int[Array, "..."]:
     [[· 0 · 1]]
     """
     shape = x.mask.shape if isinstance(x, Masked) else x.shape[:2]
-    index = jnp.broadcast_to(_index(x, len(shape)), shape)
+    index = jnp.broadcast_to(_index(x, len(shape), "positions", offset), shape)
     return x.with_values(index) if isinstance(x, Masked) else index
 
 
 def position_embedding(
-    x: Masked | AnyArray, table: Float[AnyArray, "positions features"]
+    x: Masked | AnyArray,
+    table: Float[AnyArray, "positions features"],
+    *,
+    offset: Offset = None,
+    positions: Places = None,
 ) -> Masked | Float[Array, "..."]:
     """A learned vector for the position of each real step, to be added to the steps.
 
     Args:
         x: values `(batch, time, features)`, mask `(batch, time)`, or an array; only shape and mask count.
         table: `(positions, features)`. A real step beyond it gives NaN, which shows.
+        offset: how many real steps of each sequence came before these, an integer or one for each row, `(batch,)`.
+        positions: the positions themselves, instead: integers that broadcast to `(batch, time)`, or a `Masked` of them.
 
     Returns:
         `(batch, time, features)` with the mask of `x`. An empty row passes no gradient.
 
     Raises:
-        ValueError: an array that is longer than the table, or values without a feature axis.
+        TypeError: an offset or positions that are no integers.
+        ValueError: an array that is longer than the table, values without a feature axis, positions or an offset of
+            another shape, or both.
 
     References:
         Gehring et al.: Convolutional Sequence to Sequence Learning, arXiv:1705.03122, section 3.1.
@@ -60,16 +71,22 @@ def position_embedding(
     """
     check_feature_axis(x, "position_embedding")
     time, length = x.shape[_time_axis(x, x.ndim - 1)], table.shape[0]
-    if not isinstance(x, Masked) and isinstance(time, int) and time > length:
+    begin = offset if isinstance(offset, int) else 0
+    if not isinstance(x, Masked) and positions is None and isinstance(time, int) and begin + time > length:
+        place = f", from position {begin} on," if begin else ""
         raise ValueError(
-            f"`position_embedding` has vectors for {length} positions, and all {time} steps of an array are real. Use "
-            "a larger table (`max_length`), or mask what is padding."
+            f"`position_embedding` has vectors for {length} positions, and all {time} steps of an array{place} are "
+            "real. Use a larger table (`max_length`), or mask what is padding."
         )
-    return _like(x, embed(_index(x, x.ndim - 1), table))
+    return _like(x, embed(_index(x, x.ndim - 1, "position_embedding", offset, positions), table))
 
 
 def sine_position_encoding(
-    x: Masked | Float[AnyArray, "..."], *, max_wavelength: float = 10000.0
+    x: Masked | Float[AnyArray, "..."],
+    *,
+    max_wavelength: float = 10000.0,
+    offset: Offset = None,
+    positions: Places = None,
 ) -> Masked | Float[Array, "..."]:
     """Sines and cosines of the position of each real step, to be added to the steps.
 
@@ -78,13 +95,16 @@ def sine_position_encoding(
     Args:
         x: values `(batch, time, features)`, mask `(batch, time)`, or an array; only shape, dtype and mask count.
         max_wavelength: the longest wavelength, over 2 pi.
+        offset: how many real steps of each sequence came before these, an integer or one for each row, `(batch,)`.
+        positions: the positions themselves, instead: numbers that broadcast to `(batch, time)`, or a `Masked` of them.
 
     Returns:
         The shape, dtype and mask of `x`. An empty row holds no real step; nothing passes a gradient.
 
     Raises:
-        TypeError: the values are not floats.
-        ValueError: values without a feature axis, or a wavelength that is not positive.
+        TypeError: the values are not floats, or an offset is no integer.
+        ValueError: values without a feature axis, a wavelength that is not positive, positions or an offset of another
+            shape, or both.
 
     References:
         Vaswani et al.: Attention Is All You Need, arXiv:1706.03762, section 3.5.
@@ -96,13 +116,19 @@ def sine_position_encoding(
     """
     _check_wavelength(x, max_wavelength, "sine_position_encoding")
     features = x.shape[-1]
-    angles = _angles(x, jnp.arange(features) // 2 * 2 / features, max_wavelength)
+    index = _index(x, x.ndim - 1, "sine_position_encoding", offset, positions)
+    angles = _angles(x, index, jnp.arange(features) // 2 * 2 / features, max_wavelength)
     encoding = jnp.where(jnp.arange(features) % 2 == 0, jnp.sin(angles), jnp.cos(angles))
     return _like(x, encoding.astype(x.dtype))
 
 
 def rotary(
-    x: Masked | Float[AnyArray, "..."], *, max_wavelength: float = 10000.0, interleaved: bool = False
+    x: Masked | Float[AnyArray, "..."],
+    *,
+    max_wavelength: float = 10000.0,
+    interleaved: bool = False,
+    offset: Offset = None,
+    positions: Places = None,
 ) -> Masked | Float[Array, "..."]:
     """Rotates pairs of features by angles that grow with the position of each real step.
 
@@ -114,13 +140,16 @@ def rotary(
         max_wavelength: the longest wavelength, over 2 pi.
         interleaved: whether a pair is two neighbours, as in the paper; by default it is a feature of the first half
             and its counterpart in the second, as in most code.
+        offset: how many real steps of each sequence came before these, an integer or one for each row, `(batch,)`.
+        positions: the positions themselves, instead: numbers that broadcast to `(batch, time)`, or a `Masked` of them.
 
     Returns:
         The shape, dtype and mask of `x`. An empty row holds no real step and passes no gradient.
 
     Raises:
-        TypeError: the values are not floats.
-        ValueError: an odd number of features, no feature axis, or a wavelength that is not positive.
+        TypeError: the values are not floats, or an offset is no integer.
+        ValueError: an odd number of features, no feature axis, a wavelength that is not positive, positions or an
+            offset of another shape, or both.
 
     References:
         Su et al.: RoFormer: Enhanced Transformer with Rotary Position Embedding, arXiv:2104.09864, equation 34.
@@ -133,7 +162,7 @@ def rotary(
     half, odd = divmod(x.shape[-1], 2)
     if odd:
         raise ValueError(f"`rotary` rotates pairs of features; received {x.shape[-1]}, an odd number.")
-    angles = _angles(x, jnp.arange(half) / half, max_wavelength)
+    angles = _angles(x, _index(x, x.ndim - 1, "rotary", offset, positions), jnp.arange(half) / half, max_wavelength)
     cos, sin = jnp.cos(angles), jnp.sin(angles)
     pair, axis = ((half, 2), -1) if interleaved else ((2, half), -2)
     first, second = jnp.moveaxis(jnp.asarray(values_of(x)).reshape(*x.shape[:-1], *pair), axis, 0)
@@ -141,27 +170,11 @@ def rotary(
     return _like(x, rotated.reshape(x.shape).astype(x.dtype))
 
 
-def steps_before(x: Any, axis: int) -> Any:
-    """How many real steps of its row stand before each step, int32; of rows without gaps that is the index.
-
-    Args:
-        x: a `Masked`, whose last masked axis is time, or an array.
-        axis: the time axis.
-
-    Returns:
-        `(batch, time)`, or `(time,)` where it is the same for all rows.
-    """
-    if isinstance(x, Masked) and not x.is_right_padded:
-        return jnp.cumsum(x.mask, axis=-1, dtype=jnp.int32) - x.mask
-    return jnp.arange(x.shape[axis], dtype=jnp.int32)
-
-
-def _index(x: Any, ndim: int) -> Any:
+def _index(x: Any, ndim: int, name: str, offset: Any = None, positions: Any = None) -> Any:
     """Positions with axes of size 1 behind up to rank `ndim`, and for the batch where all rows have the same."""
     axis = _time_axis(x, ndim)
-    if isinstance(x, Masked) and not (x.is_right_padded and x.segments is None):
-        return expand(x.positions, ndim)
-    return jnp.arange(x.shape[axis], dtype=jnp.int32).reshape(*(1,) * axis, -1, *(1,) * (ndim - axis - 1))
+    index = places(x, axis, name, offset=offset, positions=positions)
+    return expand(index.reshape(*(1,) * (axis + 1 - index.ndim), *index.shape), ndim)
 
 
 def _time_axis(x: Any, ndim: int) -> int:
@@ -169,10 +182,10 @@ def _time_axis(x: Any, ndim: int) -> int:
     return x.mask.ndim - 1 if isinstance(x, Masked) else min(1, ndim - 1)
 
 
-def _angles(x: Any, exponents: Any, max_wavelength: float) -> Any:
+def _angles(x: Any, index: Any, exponents: Any, max_wavelength: float) -> Any:
     """`positions / max_wavelength**exponents`, in float32 at least."""
     dtype = jnp.promote_types(x.dtype, jnp.float32)
-    return _index(x, x.ndim - 1)[..., None] * jnp.asarray(max_wavelength, dtype) ** -exponents.astype(dtype)
+    return index[..., None] * jnp.asarray(max_wavelength, dtype) ** -exponents.astype(dtype)
 
 
 def _like(x: Any, values: Any) -> Any:

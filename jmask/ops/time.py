@@ -91,36 +91,48 @@ def roll(x: Masked | ArrayLike, n: int) -> Masked | Array:
     return _take_ranked(x, first + (rank - first - n) % length)
 
 
-def shift(x: Masked | ArrayLike, n: int = 1, *, fill_value: Any = 0) -> Masked | Array:
-    """Moves the real steps of each sequence `n` places on; those that leave are lost, and `fill_value` comes in.
+def shift(x: Masked | ArrayLike, n: int = 1, *, fill_value: Any = None) -> Masked | Array:
+    """Moves the real steps of each sequence `n` places on; those that leave are lost, and padding comes in.
 
-    With `n=1` it makes the inputs of a decoder from its targets: each step gets to see the one before.
+    With `n=-1` it makes the targets of a language model from its inputs: at each step stands the next one, and the last
+    step of each sequence, which has none, is padding, so that it counts in no loss. `logits[:, :-1]` against
+    `ids[:, 1:]` goes by index instead: it pairs a step before padding with nothing. With `n=1` each step gets to see
+    the one before: `x - jm.ops.shift(x)` are the differences of neighbours, and with a `fill_value` for the first it
+    makes the inputs of a decoder from its targets.
 
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, whose axis 1, or only one, is
             time. Packed sequences are shifted each in its place.
         n: number of steps; negative towards the beginning.
-        fill_value: what comes in: a scalar, or an array that broadcasts against the values; it must fit their dtype.
+        fill_value: what comes in instead of padding: a scalar, or an array that broadcasts against the values; it must
+            fit their dtype.
 
     Returns:
-        The shape and mask of `x`, with `fill_value` at padded steps too. An empty row stays empty and passes no
-        gradient.
+        A `Masked` of the shape of `x`, whose real steps are those that another has moved to. With `fill_value` the
+        shape and mask of `x`, of an array an array, with `fill_value` at padded steps too. An empty row stays empty and
+        passes no gradient.
 
     Raises:
         TypeError: `n` is no integer, or `fill_value` does not fit the dtype.
         ValueError: there is no time axis.
 
     >>> import jax.numpy as jnp, jmask as jm
-    >>> jm.ops.shift(jm.from_lengths(jnp.array([[1, 2, 3, 9]]), [3]), fill_value=-1)
-    Masked(int32[1, 4], lengths=[3], padding_side='right')
-    [[-1  1  2  ·]]
+    >>> x = jm.from_lengths(jnp.array([[1, 2, 3, 9]]), [3])
+    >>> jm.ops.shift(x, -1).fill(0).tolist(), jm.ops.shift(x, -1).lengths.tolist()
+    ([[2, 3, 0, 0]], [2])
+    >>> jm.ops.shift(x, fill_value=-1).fill(0).tolist()
+    [[-1, 1, 2, 0]]
     """
     n = _number_of_steps(n, "shift")
     rank, first, last = _ranks(x, "shift")
     rank = rank - n
-    is_inside = as_masked(x).mask & (first <= rank) & (rank <= last)
-    taken = as_masked(_take_ranked(x, jnp.clip(rank, first, last)))
-    shifted = Masked(taken.values, is_inside).fill(fill_value)
+    batch = as_masked(x)
+    is_inside = batch.mask & (first <= rank) & (rank <= last)
+    taken = values_of(_take_ranked(x, jnp.clip(rank, first, last)))
+    if fill_value is None:
+        ids = ids_of(batch)
+        return Masked(taken, is_inside, segments=None if ids is None else ids * is_inside)
+    shifted = Masked(taken, is_inside).fill(fill_value)
     return x.with_values(shifted) if isinstance(x, Masked) else shifted
 
 

@@ -10,7 +10,7 @@ from jax import lax
 from ..arithmetic import join
 from ..masked import Masked
 from ..segments import ids_of, refuse_segments, starts
-from .positions import steps_before
+from .places import places, steps_before
 
 Window = int | tuple[int | None, int | None] | None
 
@@ -33,6 +33,9 @@ def visible(
     window: Window = None,
     attention_mask: Any = None,
     bias: Any = None,
+    query_offset: Any = None,
+    query_positions: Any = None,
+    key_positions: Any = None,
 ) -> Any:
     """Which steps of the keys each query attends to: real ones of its own sequence that nothing else forbids.
 
@@ -43,13 +46,16 @@ def visible(
         window: none farther away than this many real steps, `(left, right)` or one number for both.
         attention_mask: bool, False where it is forbidden; see `per_head` for its shape.
         bias: -inf where it is forbidden; it broadcasts to `(batch, heads, queries, keys)`.
+        query_offset: the position of the first real query of each sequence, 0 by default.
+        query_positions: the positions of the queries, instead.
+        key_positions: those of the keys, which count from 0 by default.
 
     Returns:
         bool that broadcasts to `(batch, heads, queries, keys)`; None if every query attends to all.
 
     Raises:
-        TypeError: an `attention_mask` that is not bool.
-        ValueError: a window that is none, or an `attention_mask` that does not fit.
+        TypeError: an `attention_mask` that is not bool, or positions that are no numbers.
+        ValueError: a window that is none, or an `attention_mask` or positions that do not fit.
     """
     left, right = _sides(window)
     seen = []
@@ -61,11 +67,12 @@ def visible(
         sequence = _number_of_sequence(query)
         seen.append(_column(sequence) == _row(sequence))
     if causal or left is not None or right is not None:
-        here, there = _column(steps_before(query, -3)), _row(steps_before(keys, -3))
+        here, there = _places(query, keys, query_offset, query_positions, key_positions)
         seen += [there <= here] if causal else []
         seen += [there >= here - left] if left is not None else []
         seen += [there <= here + right] if right is not None and not causal else []
     if attention_mask is not None:
+        attention_mask = jnp.asarray(attention_mask)
         if attention_mask.dtype != bool:
             raise TypeError(
                 "`attention_mask` must be bool, True where a query may attend to a key; received dtype "
@@ -78,20 +85,24 @@ def visible(
 
 
 def per_head(name: str, array: Any, query: Any, keys: Any) -> Any:
-    """An array for each pair of a query and a key, with an axis for the heads; refuses another shape."""
+    """An array for each pair of a query and a key, of the rank of the scores; refuses another shape."""
     shape = (*query.shape[:-3], query.shape[-2], query.shape[-3], keys.shape[-3])
     array = jnp.asarray(array)
-    with_heads = array[..., None, :, :] if array.ndim == len(shape) - 1 > 2 else array
+    given = tuple(array.shape)
+    if len(given) == len(shape) - 1 > 2:
+        array = array[..., None, :, :]
+    array = array.reshape(*(1,) * (len(shape) - array.ndim), *array.shape)
     try:
-        fits = jnp.broadcast_shapes(with_heads.shape, shape) == shape
+        fits = jnp.broadcast_shapes(array.shape, shape) == shape
     except ValueError:
         fits = False
-    if not fits or array.ndim < 2:
+    if not fits or len(given) < 2:
         raise ValueError(
             f"`{name}` has one entry for each pair of a query and a key, (queries, keys), (batch, queries, keys) or "
-            f"(batch, heads, queries, keys), here {shape}; received shape {tuple(array.shape)}."
+            f"(batch, heads, queries, keys), here {shape}; received shape {given}. Of one "
+            "entry for each key, (batch, keys), make `x[:, None, :]`; where keys are padding, give them as a `Masked`."
         )
-    return with_heads
+    return array
 
 
 def check_shared_segments(query: Any, key: Any, value: Any, name: str) -> None:
@@ -100,10 +111,18 @@ def check_shared_segments(query: Any, key: Any, value: Any, name: str) -> None:
     if any(array is not ids[0] for array in ids):
         remedy = (
             "Packed rows attend to themselves, where query, key and value have the very same segments, "
-            "`attention(x, x)`; for others use `jm.unpack_batch(x, num_sequences, length)`."
+            "`attention(x, key=x, value=x)`; for others use `jm.unpack_batch(x, num_sequences, length)`."
         )
         for x in (query, key, value):
             refuse_segments(x, f"`{name}` of inputs that are not packed alike", remedy)
+
+
+def _places(query: Any, keys: Any, offset: Any, query_positions: Any, key_positions: Any) -> tuple[Any, Any]:
+    """Positions of queries against those of keys; in packed rows within the row unless any are given."""
+    if offset is None and query_positions is None and key_positions is None:
+        return _column(steps_before(query, -3)), _row(steps_before(keys, -3))
+    here = places(query, query.ndim - 3, "attention", "query_", offset=offset, positions=query_positions)
+    return _column(here), _row(places(keys, keys.ndim - 3, "attention", "key_", positions=key_positions))
 
 
 def _column(x: Any) -> Any:

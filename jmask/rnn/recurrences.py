@@ -248,7 +248,8 @@ def _recur(
 def _is_fused(rows: fused.Rows, params: Any, activations: tuple[Callable, ...], implementation: str) -> bool:
     """The seam between what is computed and how: whether the fused engine runs it, or a plain scan."""
     is_standard = all(own in standard for own, standard in zip(activations, _STANDARD, strict=False))
-    is_possible = is_standard and rows.inputs.size > 0 and fused.is_laid_out(rows, params)
+    has_sizes = all(isinstance(size, int) for size in rows.inputs.shape)  # not symbolic ones, of `jax.export`
+    is_possible = is_standard and has_sizes and rows.inputs.size > 0 and fused.is_laid_out(rows, params)
     return is_possible and (implementation == "xla" or (implementation == "auto" and fused.is_known(rows)))
 
 

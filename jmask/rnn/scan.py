@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ..masked import Masked
+from ..programs import run_kept
 from .cells import Cell
 
 
@@ -18,6 +19,7 @@ def scan(
     x: Any,
     *,
     initial_state: Any = None,
+    constants: Any = None,
     reverse: bool = False,
     return_state: bool = True,
     unroll: int = 1,
@@ -31,6 +33,9 @@ def scan(
         params: the cell's parameters.
         x: values `(batch, time, ...)` with a mask `(batch, time)`, or an array, which has no padding.
         initial_state: a pytree with a leading batch axis; the cell's own if None.
+        constants: a pytree with a leading batch axis, arrays or `Masked`, what every step of a row sees besides its
+            inputs, such as the sequence that a decoder attends to. If given, the cell's `step` takes those of its row
+            by name, `constants=`.
         reverse: from the last real step to the first; outputs stay at the steps they belong to.
         return_state: whether the final state is returned besides.
         unroll: how many steps of the loop are written out in the program; it changes no result.
@@ -42,7 +47,8 @@ def scan(
         empty row has outputs 0 and keeps its initial state, to which alone it passes gradient.
 
     Raises:
-        ValueError: values without batch and time axes, a mask of another rank, or an initial state of packed rows.
+        ValueError: values without batch and time axes, a mask of another rank, or an initial state or constants of
+            packed rows.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> class Count:
@@ -54,38 +60,50 @@ def scan(
     >>> outputs.fill(0).tolist(), state.tolist()
     ([[1.0, 2.0, 3.0], [1.0, 0.0, 0.0]], [3.0, 1.0])
     """
-    refuse_state_of_packed_rows(x, initial_state)
-    outputs, state = scan_cell(cell, params, x, initial_state, reverse=reverse, unroll=unroll)
+    refuse_state_of_packed_rows(x, initial_state, constants)
+    outputs, state = scan_cell(cell, params, x, initial_state, constants, reverse=reverse, unroll=unroll)
     return (outputs, state) if return_state else outputs
 
 
 def scan_cell(
-    cell: Any, params: Any, x: Any, initial_state: Any, *, reverse: bool, unroll: int = 1, draws: Any = None
+    cell: Any,
+    params: Any,
+    x: Any,
+    initial_state: Any,
+    constants: Any = None,
+    *,
+    reverse: bool,
+    unroll: int = 1,
+    draws: Any = None,
 ) -> tuple[Any, Any]:
     """`jm.rnn.scan`; of `draws`, a pytree of `(batch, ...)`, each row's own is the last argument of its steps."""
     values, mask, segments = split(x)
+    _check_constants(constants, values.shape[0])
     if initial_state is None:
         initial_state = cell.initial_state(jax.ShapeDtypeStruct(values.shape[2:], values.dtype))
         initial_state = over_rows(initial_state, values)
 
-    def step(draw: Any, state: Any, inputs: Any) -> tuple[Any, Any]:
-        return cell.step(params, state, inputs, *(() if draws is None else (draw,)))
+    def step(of_row: tuple[Any, Any], state: Any, inputs: Any) -> tuple[Any, Any]:
+        draw, constants_of_row = of_row
+        named = {} if constants is None else {"constants": constants_of_row}
+        return cell.step(params, state, inputs, *(() if draws is None else (draw,)), **named)
 
-    def guarded_step(draw: Any, carry: Any, inputs: Any) -> tuple[Any, Any]:
+    def guarded_step(of_row: Any, carry: Any, inputs: Any) -> tuple[Any, Any]:
         """At a padded step the cell sees the real step before it, or ones: so it stays in its domain."""
         state, seen = carry
         step_values, is_real = inputs
         real = jnp.where(is_real, step_values, seen)
-        state, output = step(draw, state, real)
+        state, output = step(of_row, state, real)
         return (state, lax.stop_gradient(real)), output
 
+    of_rows = (draws, constants)
     if mask is None:
-        return scan_rows(step, values, None, None, initial_state, draws, reverse=reverse, unroll=unroll)
+        run = functools.partial(scan_rows, step, reverse=reverse, unroll=unroll)
+        return run_kept(run, values, None, None, initial_state, of_rows)
     seen = jnp.ones_like(values[:, 0] if values.shape[1] != 0 else values.sum(axis=1))
     carry = (initial_state, seen)
-    outputs, (state, _) = scan_rows(
-        guarded_step, (values, mask), mask, segments, carry, draws, reverse=reverse, unroll=unroll
-    )
+    run = functools.partial(scan_rows, guarded_step, reverse=reverse, unroll=unroll)
+    outputs, (state, _) = run_kept(run, (values, mask), mask, segments, carry, of_rows)
     return masked_as(x, outputs), state
 
 
@@ -110,8 +128,23 @@ def segments_of(x: Any) -> Any:
     return x.segments if isinstance(x, Masked) else None
 
 
-def refuse_state_of_packed_rows(x: Any, initial_state: Any) -> None:
-    """Refuses one state for a row of several sequences."""
+def _check_constants(constants: Any, rows: Any) -> None:
+    """Refuses constants that are not one for each row."""
+    for leaf in jax.tree.leaves(constants):
+        if jnp.ndim(leaf) == 0 or jnp.shape(leaf)[0] != rows:
+            raise ValueError(
+                f"`constants` hold one for each of the {rows} rows, along their first axis; received an array of shape "
+                f"{jnp.shape(leaf)}. What all rows share belongs into `params`, or to the cell."
+            )
+
+
+def refuse_state_of_packed_rows(x: Any, initial_state: Any, constants: Any = None) -> None:
+    """Refuses one state, or one set of constants, for a row of several sequences."""
+    if constants is not None and segments_of(x) is not None:
+        raise ValueError(
+            "`constants` are those of a row, but these rows are packed: each holds several sequences. Give each "
+            "sequence a row of its own with `jm.unpack_batch`."
+        )
     if initial_state is not None and segments_of(x) is not None:
         raise ValueError(
             "`initial_state` is one state a row, but these rows are packed: each holds several sequences, and every "
@@ -142,7 +175,7 @@ def scan_rows(
     mask: Any,
     segments: Any,
     initial_state: Any,
-    draws: Any = None,
+    of_rows: Any = None,
     *,
     reverse: bool = False,
     unroll: int = 1,
@@ -150,12 +183,12 @@ def scan_rows(
     """One scan a row, vmapped: the same program on every JAX, under Auto and Explicit meshes.
 
     Args:
-        step: `(draw, state, inputs) -> (state, output)`.
+        step: `(of_row, state, inputs) -> (state, output)`.
         inputs: a pytree of `(batch, time, ...)`, with ordinary numbers at padded steps.
         mask: `(batch, time)`, or None.
         segments: the ids `(batch, time)` of packed rows, or None.
         initial_state: a pytree of `(batch, ...)`.
-        draws: a pytree of `(batch, ...)`, what all steps of a row share, or None.
+        of_rows: a pytree of `(batch, ...)`, what all steps of a row share, or None.
         reverse: from the last step to the first.
         unroll: as in `jax.lax.scan`.
 
@@ -163,8 +196,8 @@ def scan_rows(
         The outputs, and the state after the last real step.
     """
 
-    def scan_row(inputs: Any, mask: Any, segments: Any, initial: Any, draw: Any) -> tuple[Any, Any]:
-        row_step, carry = functools.partial(step, draw), initial
+    def scan_row(inputs: Any, mask: Any, segments: Any, initial: Any, of_row: Any) -> tuple[Any, Any]:
+        row_step, carry = functools.partial(step, of_row), initial
         if segments is not None:
             row_step, inputs = _from_initial_state(row_step, initial), (inputs, segments)
             carry = (initial, jnp.zeros_like(segments).sum(dtype=segments.dtype))  # the id of no sequence
@@ -173,7 +206,7 @@ def scan_rows(
         carry, outputs = lax.scan(row_step, carry, inputs, reverse=reverse, unroll=unroll)
         return outputs, carry if segments is None else carry[0]
 
-    return jax.vmap(scan_row)(inputs, mask, segments, initial_state, draws)
+    return jax.vmap(scan_row)(inputs, mask, segments, initial_state, of_rows)
 
 
 def _at_real_steps(step: Callable, initial: Any) -> Callable:

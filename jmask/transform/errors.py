@@ -59,11 +59,19 @@ def explain_refusal(error: Exception, lengths: Iterable[str]) -> Exception:
         lengths: the names of the lengths, for the message.
 
     Returns:
-        A `SymbolicLengthError` if the symbolic lengths are to blame, else the error itself.
+        A `SymbolicLengthError` if the symbolic lengths are to blame, a `ValueError` if a Flax module is that cannot
+        change in the trace, else the error itself.
     """
     text = str(error)
     if isinstance(error, SymbolicLengthError):
         return error
+    if type(error).__name__ == "TraceContextError":
+        return ValueError(
+            "`jm.vmap`: a Flax module that was made outside of the function cannot change in it: it counts the numbers "
+            "that it draws, or gathers statistics. Hand the module itself to a layer, "
+            "`jm.layers.PerSequence(module).apply({}, x, training=True, key=key)`: that runs a copy, and gives each "
+            f"sequence a key of its own. For inference `module.eval()` may be enough. Flax says: {text}"
+        )
     if type(error).__name__ not in _OF_SYMBOLS and not any(word in text for word in _IN_MESSAGES):
         return error
     names = ", ".join(f"`{name}`" for name in lengths)

@@ -114,15 +114,21 @@ def rotated(x: np.ndarray, *, interleaved: bool = False, wavelength: float = 100
     return np.stack(parts, -1).reshape(x.shape) if interleaved else np.concatenate(parts, -1)
 
 
+def by_name(query: Any, value: Any, key: Any = None) -> dict[str, Any]:
+    """Keys and values by name; the inputs of the cases stand in the order of Keras' layers."""
+    return {"key": value if key is None else key, "value": value}
+
+
 def op(note: str, oracle: Any, *inputs: Any, **options: Any) -> Case:
     """A row for `jm.ops.attention`."""
-    run = lambda params, *xs: jm.ops.attention(*xs, **options)  # noqa: E731
+    run = lambda params, *xs: jm.ops.attention(xs[0], **by_name(*xs), **options)  # noqa: E731
     return case(f"ops.attention({note})", run, oracle, *inputs, **CROSS)
 
 
 ATTENTION = [
     op("query, value, key", attention, *HEADS),
     op("causal", functools.partial(attention, high=0), *HEADS[:2], causal=True),
+    op("causal, offset", functools.partial(attention, high=2), *HEADS[:2], causal=True, query_offset=2),
     op(
         "groups, window, scale",
         functools.partial(attention, low=-1, high=2, scale=0.7),
@@ -134,7 +140,7 @@ ATTENTION = [
     ),
     case(
         "ops.attention(to itself)",
-        lambda params, x: jm.ops.attention(x, x, causal=True),
+        lambda params, x: jm.ops.attention(x, causal=True),
         lambda params, x: attention(params, x, x, high=0),
         floats(2, 3),
         any_rank=True,
@@ -142,7 +148,7 @@ ATTENTION = [
     ),
     case(
         "ops.attention(dropout)",
-        lambda params, x, y: jm.ops.attention(x, y, dropout=0.5, dropout_key=jax.random.key(3)),
+        lambda params, x, y: jm.ops.attention(x, key=y, dropout=0.5, dropout_key=jax.random.key(3)),
         None,
         floats(2, 3),
         floats(1, 3),
@@ -151,7 +157,9 @@ ATTENTION = [
     ),
     case(
         "ops.additive_attention",
-        lambda params, *xs: jm.ops.additive_attention(*xs, weight=params["weight"], scale=params["scale"], causal=True),
+        lambda params, *xs: jm.ops.additive_attention(
+            xs[0], **by_name(*xs), weight=params["weight"], scale=params["scale"], causal=True
+        ),
         functools.partial(additive_attention, high=0),
         floats(4, 3),
         floats(2, 5),
@@ -162,7 +170,7 @@ ATTENTION = [
     case(
         "ops.multi_head_attention",
         lambda params, x: jm.ops.multi_head_attention(
-            {name: {"kernel": params[name]} for name in ("query", "key", "value", "attention_output")}, x, x
+            {name: {"kernel": params[name]} for name in ("query", "key", "value", "attention_output")}, x
         ),
         lambda params, x: multi_head({name: {"kernel": kernel} for name, kernel in params.items()}, x, x),
         params={"query": (3, 4, 2), "key": (3, 2, 2), "value": (3, 2, 5), "attention_output": (4, 5, 7)},
@@ -245,6 +253,20 @@ POSITIONS = [
         lambda params, x: jm.ops.rotary(x, max_wavelength=50.0, interleaved=True),
         lambda params, x: rotated(x, interleaved=True, wavelength=50.0),
         floats(6),
+        any_rank=True,
+    ),
+    case(
+        "ops.rotary(offset)",
+        lambda params, x: jm.ops.rotary(x, offset=3),
+        lambda params, x: rotated(np.concatenate([np.zeros((3, 6)), x]))[3:],
+        floats(6),
+        any_rank=True,
+    ),
+    case(
+        "ops.position_embedding(positions)",
+        lambda params, x: jm.ops.position_embedding(x, params["table"], positions=jm.ops.positions(x, offset=2)),
+        lambda params, x: params["table"][2 : 2 + len(x)],
+        params={"table": (11, 5)},
         any_rank=True,
     ),
     layer_case(

@@ -9,7 +9,7 @@ from batches import Vector, floats, ids
 from oracles import intersection
 
 import jmask as jm
-from jmask.masked import fill
+from jmask.masked import fill, mask_of
 
 from .case import Case, case
 
@@ -26,17 +26,18 @@ def loss_case(name: str, note: str, per_step: Any, *inputs: Any, prepare: Any = 
         **options: those of the loss.
     """
     loss, prepare = getattr(jm.losses, name), prepare or (lambda x: x)
-    reduction = options.get("reduction", "steps")
+    reduction, overlapping = options.get("reduction", "steps"), not inputs
 
     def run(params: Any, predictions: Any, targets: Any, *weights: Any) -> Any:
         given = {"sample_weight": weights[0] * weights[0]} if weights else {}  # above 0
+        if overlapping:
+            given["mask"] = mask_of(predictions)  # it is meant that some targets have no prediction
         return loss(predictions, prepare(targets), **given, **options)
 
     def of_batch(params: Any, predictions: Any, targets: Any, *weights: Any) -> Any:
         weights = [[weight * weight for weight in rows] for rows in weights]
         return oracles.loss(per_step, reduction)(params, predictions, [prepare(row) for row in targets], *weights)
 
-    overlapping = not inputs
     return case(
         f"losses.{name}" + (f"({note})" if note else ""),
         run,
@@ -53,6 +54,16 @@ def squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def probabilities(x: Any) -> Any:
     return x * x + 0.1
+
+
+def decisions(x: Any) -> Any:
+    """From 0 to 1."""
+    return 1 / (x * x + 1)
+
+
+def signs(x: Any) -> Any:
+    """From -1 to 1."""
+    return 2 * x / (x * x + 1)
 
 
 def third_steps(x: Any) -> jm.Masked:
@@ -78,7 +89,7 @@ CASES = [
     loss_case("squared_error", "over weights", squares, floats(3), floats(3), floats(), reduction="weights"),
     case(
         "losses.squared_error(of each step)",
-        lambda p, x, y: jm.losses.squared_error(x, y, reduction=None),
+        lambda p, x, y: jm.losses.squared_error(x, y, mask=mask_of(x), reduction=None),
         intersection(lambda x, y: squares(x, y).mean(axis=-1)),
         floats(3),
         floats(3),
@@ -91,7 +102,7 @@ CASES = [
     loss_case("log_cosh", "", oracles.log_cosh),
     loss_case("cosine_distance", "", oracles.cosine_distance),
     loss_case("kl_divergence", "", oracles.kl_divergence, prepare=probabilities),
-    loss_case("hinge_loss", "", lambda x, y: np.maximum(1 - x * y, 0)),
+    loss_case("hinge_loss", "", lambda x, y: np.maximum(1 - x * y, 0), prepare=signs),
     loss_case("softmax_cross_entropy", "", oracles.cross_entropy, prepare=probabilities),
     loss_case(
         "softmax_cross_entropy",
@@ -111,18 +122,19 @@ CASES = [
         label_smoothing=0.3,
         reduction="sequences",
     ),
-    loss_case("sigmoid_binary_cross_entropy", "", oracles.binary_cross_entropy),
+    loss_case("sigmoid_binary_cross_entropy", "", oracles.binary_cross_entropy, prepare=decisions),
     loss_case(
         "sigmoid_binary_cross_entropy",
         "label smoothing",
         lambda x, y: oracles.binary_cross_entropy(x, 0.8 * y + 0.1),
         floats(),
         floats(),
+        prepare=decisions,
         label_smoothing=0.2,
     ),
     case(
         "losses.mask_aware(optax.l2_loss)",
-        lambda p, x, y: jm.losses.mask_aware(optax.l2_loss)(x, y),
+        lambda p, x, y: jm.losses.mask_aware(optax.l2_loss)(x, y, mask=mask_of(x)),
         oracles.loss(lambda x, y: squares(x, y) / 2),
         floats(3),
         floats(3),

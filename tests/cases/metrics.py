@@ -8,6 +8,7 @@ import numpy as np
 from batches import floats, ids
 
 import jmask as jm
+from jmask.masked import mask_of
 
 from .case import Case, case
 
@@ -27,6 +28,8 @@ def metric_case(name: str, note: str, of_steps: Any, *inputs: Any, **options: An
 
     def run(params: Any, *xs: Any) -> Any:
         given = {"sample_weight": xs[2] * xs[2]} if xs[2:] else {}  # above 0
+        if not inputs:
+            given["mask"] = mask_of(xs[0])  # it is meant that some targets have no prediction
         found = getattr(jm.metrics, name)(*xs[:2], **given, **options).value
         return found.astype(xs[0].dtype) if jnp.issubdtype(xs[0].dtype, jnp.inexact) else found
 
@@ -67,7 +70,7 @@ CASES = [
         "decisions, weights",
         lambda x, y, w: oracles.weighted_mean((oracles.sigmoid(x) > 0.3) == (y > 0.5), w),
         floats(),
-        floats(),
+        ids(2),
         floats(),
         threshold=0.3,
         from_logits=True,
@@ -92,6 +95,8 @@ CASES = [
         "recall",
         "decisions",
         lambda x, y: oracles.averaged(decisions(x, y), "recall", "binary"),
+        floats(),
+        ids(2),
         threshold=0.25,
     ),
     metric_case(
@@ -124,7 +129,7 @@ CASES = [
         "",
         lambda x, y: oracles.roc_area(oracles.sigmoid(x), y, THRESHOLDS),
         floats(),
-        floats(),
+        ids(2),
         num_thresholds=11,
         from_logits=True,
     ),

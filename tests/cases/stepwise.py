@@ -66,6 +66,12 @@ def backwards(accumulate: Callable) -> Callable[[np.ndarray], np.ndarray]:
     return lambda x: accumulate(x[::-1], axis=0)[::-1]
 
 
+def empty_like(x: Any) -> jm.Masked:
+    """As many steps, all of them padding."""
+    values = getattr(x, "values", x)
+    return jm.Masked(values, np.zeros(values.shape[:2], bool))
+
+
 ELEMENTWISE = [
     case(
         "ops.relu",
@@ -135,13 +141,21 @@ NORMALISATION = [
 MOVING = [
     case("ops.reverse", lambda p, x: jm.ops.reverse(x), oracles.reverse, any_rank=True),
     case("ops.roll", lambda p, x: jm.ops.roll(x, 2), oracles.stepwise(lambda x: np.roll(x, 2, axis=0)), any_rank=True),
+    case("ops.shift", lambda p, x: jm.ops.shift(x), oracles.stepwise(lambda x: x[:-1]), any_rank=True),
+    case("ops.shift(back)", lambda p, x: jm.ops.shift(x, -2), oracles.stepwise(lambda x: x[2:]), any_rank=True),
     case(
-        "ops.shift",
-        lambda p, x: jm.ops.shift(x, fill_value=0.5),
-        oracles.stepwise(shifted(1, 0.5)),
+        "ops.shift(fill)",
+        lambda p, x: jm.ops.shift(x, -2, fill_value=0.5),
+        oracles.stepwise(shifted(-2, 0.5)),
         any_rank=True,
     ),
-    case("ops.shift(back)", lambda p, x: jm.ops.shift(x, -2), oracles.stepwise(shifted(-2, 0.0))),
+    case(
+        "ops.append",
+        lambda p, x, y: jm.ops.append(jm.ops.concatenate([x, empty_like(y)], axis=1), y),
+        oracles.concatenate_time,
+        floats(3),
+        floats(3),
+    ),
     case("ops.first", lambda p, x: jm.ops.first(x), oracles.stepwise(taken(0)), output="pooled", any_rank=True),
     case("ops.last", lambda p, x: jm.ops.last(x), oracles.stepwise(taken(-1)), output="pooled", any_rank=True),
     case(

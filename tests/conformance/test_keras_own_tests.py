@@ -233,7 +233,8 @@ SQUARES = figures([0.81, 0.49, 0.16])  # at the real steps
 
 def test_a_loss_is_the_mean_over_real_steps():
     assert_close(jm.losses.squared_error(masked(PREDICTIONS, REAL), TARGETS), SQUARES.sum() / 3)
-    assert float(jm.losses.squared_error(masked(PREDICTIONS, [F] * 4), TARGETS)) == 0
+    with pytest.warns(jm.NotCountedWarning):  # Keras says nothing
+        assert float(jm.losses.squared_error(masked(PREDICTIONS, [F] * 4), TARGETS)) == 0
 
 
 def test_weights_scale_the_losses_of_their_steps():

@@ -198,7 +198,7 @@ def _run_back(options: Options) -> Callable:
         inputs, initial, x, terms = unfold(size, _run_terms(options)(folded, weights))
         return all_batched((inputs, initial, jax.vmap(functools.partial(sum_terms, weights))(x, terms)))
 
-    return run
+    return jax.jit(run, inline=True)  # outside of a program, a gradient of one's own would run operation by operation
 
 
 @functools.cache

@@ -1,0 +1,30 @@
+"""Which library a callable is from; nobody has a module without having imported its package."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from .equinox import EquinoxModule
+from .function import Function
+from .linen import LinenModule
+from .nnx import NnxModule
+
+_RUNNERS: dict[str, type[Function]] = {
+    "flax.linen": LinenModule,
+    "flax.nnx": NnxModule,
+    "equinox": EquinoxModule,
+}
+
+
+def module_of(function: Callable[..., Any]) -> str | None:
+    """The package that a module is of; None for any other function."""
+    for package in _RUNNERS:
+        found = sys.modules.get(package)
+        if found is not None and isinstance(function, found.Module):
+            return package
+    return None
+
+
+def runner_of(function: Callable[..., Any]) -> Function:
+    """What runs a function or module on one sequence."""
+    return _RUNNERS.get(module_of(function) or "", Function)(function)

@@ -1,0 +1,94 @@
+"""Labels: ids of classes and other targets of which it is known where they must lie, and those that do not count."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from ..arithmetic import expand
+from ..display import is_concrete
+from .options import check_integer
+
+LARGEST = np.iinfo(np.int32).max
+
+# (name, predictions, targets) -> the lowest and the highest target that there is, after a check of shapes and dtypes.
+Range = Callable[[str, Any, Any], tuple[int, int]]
+
+
+def as_ids(x: Any) -> Any:
+    """Integers and bools as int32, the only dtype in which ids meet the number of classes; anything else as it is.
+
+    In a narrower dtype 150 classes would be -106. A number beyond int32 becomes the nearest that there is, and so
+    stays outside of the classes, where a conversion could turn it into one of them.
+    """
+    if not (jnp.issubdtype(x.dtype, jnp.integer) or x.dtype == bool):
+        return x
+    if x.dtype in (jnp.uint32, jnp.uint64):
+        x = (np if isinstance(x, np.ndarray) else jnp).minimum(x, x.dtype.type(LARGEST))
+    elif x.dtype == jnp.int64:
+        x = x.clip(-LARGEST - 1, LARGEST)
+    return x.astype(np.int32)
+
+
+def are_not(targets: Any, ignore_index: int | None) -> Any:
+    """Where targets are not the one that stands for none, one bool for each target; None if no target does."""
+    return None if ignore_index is None else targets != ignore_index
+
+
+def check_ignore_index(name: str, ignore_index: Any) -> int | None:
+    """The option as an int or None."""
+    return None if ignore_index is None else check_integer(name, "ignore_index", ignore_index)
+
+
+def outside(
+    name: str, targets: Any, mask: Any, low: int | float, high: int | float | None, what: str = "targets"
+) -> Any:
+    """Where targets lie outside of what there is, a bool for each; None if they are known not to.
+
+    Args:
+        name: of the loss or metric.
+        targets: an array.
+        mask: which of them count, its shape a prefix of theirs; None: all.
+        low: the lowest that there is.
+        high: the highest, or None if it is not known.
+        what: is checked.
+
+    Returns:
+        None where targets and mask are concrete; where they are traced, an array that is False at padding.
+
+    Raises:
+        ValueError: a concrete target that counts lies outside.
+    """
+    if not (is_concrete(targets) and (mask is None or is_concrete(mask))):
+        return _outside(jnp.asarray(targets), None if mask is None else jnp.asarray(mask), low, high)
+    targets, mask = jax.device_get((targets, mask))
+    found = targets if mask is None else targets[mask]
+    wrong = found[(found < low) | (found > (np.inf if high is None else high)) | (found != found)]
+    if wrong.size:
+        raise ValueError(_message(name, what, wrong.flat[0], low, high))
+    return None
+
+
+def poisoned(results: Any, wrong: Any) -> Any:
+    """Results that are NaN if any target is outside, since a count without it would be wrong in silence."""
+    if wrong is None:
+        return results
+    return jax.tree.map(lambda leaf: jnp.where(jnp.any(wrong), jnp.nan, leaf), results)
+
+
+def _outside(targets: Array, mask: Any, low: int | float, high: int | float | None) -> Array:
+    found = (targets < low) | (targets != targets)
+    if high is not None:
+        found |= targets > high
+    return found if mask is None else found & expand(mask, found.ndim)
+
+
+def _message(name: str, what: str, wrong: Any, low: int | float, high: int | float | None) -> str:
+    bounds = f"{low:g} or more" if high is None else f"from {low:g} to {high:g}"
+    remedy = "Correct them, or mark these steps as padding"
+    if what == "targets" and wrong == np.round(wrong):
+        remedy = f"Leave such steps out with `ignore_index={int(wrong)}`, or correct them"
+    return f"`{name}`: {what} must be {bounds}, and at a step that counts there is {wrong}. {remedy}."
