@@ -82,7 +82,7 @@ def read_arguments(
     size = _batch_size(leaves, axes)
     names = _names(leaves, prefix(lengths, args, "lengths") + [None] * len(by_key))
     each = tuple(
-        _masked(leaf, axis, name, f"argument {i}") if _is_masked(leaf) else _array(leaf, axis)
+        _masked(leaf, axis, name, f"argument {i}") if isinstance(leaf, Masked) else _array(leaf, axis)
         for i, (leaf, axis, name) in enumerate(zip(leaves, axes, names, strict=True))
     )
     inner = structure.unflatten([Masked(0, 0) if (argument.mask_rank or 0) > 1 else 0 for argument in each])
@@ -159,7 +159,9 @@ def _batch_size(leaves: list[Any], axes: list[Any]) -> Any:
         if axis is None:
             continue
         if not isinstance(axis, int) or not -leaf.ndim <= axis < leaf.ndim:
-            raise ValueError(f"`in_axes` of `jm.vmap`: argument {i} has shape {tuple(leaf.shape)}, and no axis {axis!r}.")
+            raise ValueError(
+                f"`in_axes` of `jm.vmap`: argument {i} has shape {tuple(leaf.shape)}, and no axis {axis!r}."
+            )
         sizes.setdefault(leaf.shape[axis], i)
     if len(sizes) != 1:
         found = ", ".join(f"{size} (argument {i})" for size, i in sizes.items()) or "none"

@@ -92,7 +92,9 @@ def evaluate(plan: Plan, leaves: Sequence[Any], constants: Sequence[Sequence[Any
             found = _run(plan, variant, rows, lengths, consts, runs)
             return [_choose(runs, new, old) for new, old in zip(found, results, strict=True)]
 
-        results = lax.cond(runs.any(), replaced, lambda results: results, results)
+        # Devices must not take different branches: a collective in one of them would wait for ever.
+        is_alone = not jax.sharding.get_abstract_mesh().manual_axes
+        results = lax.cond(runs.any(), replaced, lambda old: old, results) if is_alone else replaced(results)
     orders = {row.name: row.order for row in reversed(ragged) if row.name is not None}
     return [
         assemble(form, values, mask, orders, plan.are_all_run)

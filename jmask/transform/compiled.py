@@ -1,27 +1,16 @@
 """What `jm.vmap` runs outside `jax.jit`: compiled once for each program, however often the function is traced."""
 
 import dataclasses
-import functools
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import jax
-import numpy as np
-from jax import lax
+from jax.core import Tracer
 
 from ..masked import Masked
-from .batch import Plan, Variant, evaluate
-from .canonical import UnknownError, describe
-
-_MOST_PROGRAMS = 128  # that are kept
-
-
-@dataclasses.dataclass(frozen=True)
-class _Entry:
-    """A program under its description, by which alone it is found again."""
-
-    key: Hashable
-    function: Callable[..., Any] = dataclasses.field(compare=False)
+from ..programs import is_within_program, kept_programs, key_of
+from .batch import Plan, evaluate
+from .rules import rules_of_users
 
 
 def run(plan: Plan, leaves: Sequence[Any]) -> list[Any]:
@@ -30,41 +19,32 @@ def run(plan: Plan, leaves: Sequence[Any]) -> list[Any]:
     While JAX traces around the call, its program becomes part of that trace. Else it is compiled, and found again by
     what it computes at the next call, whose trace is another one.
     """
-    constants, arrays = plan.constants, jax.tree.leaves(leaves)
-    is_traced = any(isinstance(array, jax.core.Tracer) for array in jax.tree.leaves((arrays, constants)))
-    if is_traced and isinstance(lax.full((), 0, np.int8), jax.core.Tracer):
-        return evaluate(plan, leaves, constants)
-    try:
-        key = (_describe(plan), tuple(_describe_variant(v, is_traced) for v in plan.variants))
-        function = _compile(_Entry(key, functools.partial(evaluate, _without_constants(plan))))
-    except UnknownError:
-        return evaluate(plan, leaves, constants)
-    results = function(leaves, constants)
+    constants = plan.constants
+    is_traced = any(isinstance(array, Tracer) for array in jax.tree.leaves((leaves, constants)))
+    if is_traced and is_within_program():
+        with jax.numpy_rank_promotion("allow"):  # it was the user's while the function was traced
+            return evaluate(plan, leaves, constants)
+    function = kept_programs.get(_key(plan), lambda: _compile(_without_constants(plan)))
+    with jax.numpy_rank_promotion("allow"):
+        results = function(leaves, constants)
     return [_reuse(result, plan, leaves, form.name) for result, form in zip(results, plan.forms, strict=True)]
 
 
-@functools.lru_cache(maxsize=_MOST_PROGRAMS)
-def _compile(entry: _Entry) -> Callable[..., Any]:
+def _compile(plan: Plan) -> Callable[..., Any]:
     def vmap_of_sequences(leaves: Sequence[Any], constants: Sequence[Any]) -> list[Any]:
-        return entry.function(leaves, constants)
+        return evaluate(plan, leaves, constants)
 
     return jax.jit(vmap_of_sequences)
 
 
-def _describe(plan: Plan) -> Hashable:
+def _key(plan: Plan) -> Hashable:
     arguments = plan.arguments
-    return arguments.each, arguments.size, tuple(arguments.times.items())
-
-
-def _describe_variant(variant: Variant, with_derivatives: bool) -> Hashable:
-    symbols, program = variant.symbols, variant.program
-    return (
-        variant.empty,
-        tuple(symbols.own.items()),
-        symbols.constraints,
-        program.has_mask,
-        describe(program.jaxpr, with_derivatives=with_derivatives),
-    )
+    variants = [
+        (v.empty, tuple(v.symbols.own.items()), v.symbols.constraints, v.program.has_mask, key_of(v.program.jaxpr))
+        for v in plan.variants
+    ]
+    times = tuple(arguments.times.items())
+    return evaluate, arguments.each, arguments.size, times, tuple(variants), rules_of_users()
 
 
 def _without_constants(plan: Plan) -> Plan:

@@ -7,6 +7,7 @@ error instead. Symbolic sizes of other scopes, such as those of `jax.export`, ar
 
 import contextlib
 import dis
+import math
 import numbers
 import operator
 import os
@@ -30,9 +31,35 @@ _STANDARD = os.path.dirname(os.__file__) + os.sep
 _PACKAGES = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep)
 # Names of what looks a key up, and says so to nobody if it is not there.
 _LOOKUPS = frozenset(
-    "Counter contains count dict difference discard frozenset fromkeys get getitem hash intersection intersection_update "
-    "isdisjoint issubset issuperset itemgetter pop remove set setdefault symmetric_difference union update "
-    "__contains__ __getitem__ __hash__".split()
+    (
+        "Counter",
+        "contains",
+        "count",
+        "dict",
+        "difference",
+        "discard",
+        "frozenset",
+        "fromkeys",
+        "get",
+        "getitem",
+        "hash",
+        "intersection",
+        "intersection_update",
+        "isdisjoint",
+        "issubset",
+        "issuperset",
+        "itemgetter",
+        "pop",
+        "remove",
+        "set",
+        "setdefault",
+        "symmetric_difference",
+        "union",
+        "update",
+        "__contains__",
+        "__getitem__",
+        "__hash__",
+    )
 )
 
 
@@ -43,8 +70,8 @@ class Scope(export.SymbolicScope):
     """
 
     def __init__(self, rules: Sequence[str] = ()) -> None:
-        super().__init__(rules)
         self._lock, self._num_traces = threading.Lock(), 0
+        super().__init__(rules)
 
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
@@ -71,41 +98,41 @@ def install() -> None:
 
 
 def _make_methods() -> dict[str, Any]:
-    equal, unequal, hash_of, power = (getattr(_Dimension, f"__{name}__") for name in ("eq", "ne", "hash", "pow"))
+    equals, differs, hashes, raises = (getattr(_Dimension, f"__{name}__") for name in ("eq", "ne", "hash", "pow"))
 
-    def __eq__(self: Any, other: Any) -> Any:
+    def eq(self: Any, other: Any) -> Any:
         if not _is_guarded(self) or _is_of_jax(sys._getframe(1)):
-            return equal(self, other)
+            return equals(self, other)
         return _compare(self, other, "==")
 
-    def __ne__(self: Any, other: Any) -> Any:
+    def ne(self: Any, other: Any) -> Any:
         if not _is_guarded(self) or _is_of_jax(sys._getframe(1)):
-            return unequal(self, other)
+            return differs(self, other)
         return _compare(self, other, "!=")
 
-    def __bool__(self: Any) -> bool:
+    def truth(self: Any) -> bool:
         if not _is_guarded(self) or _is_of_jax(sys._getframe(1)):
             return True
         return _compare(self, 0, "!=", f"the truth of `{self}`")
 
-    def __hash__(self: Any) -> int:
+    def hashed(self: Any) -> int:
         if _is_guarded(self) and _looks_up(_asker(sys._getframe(1))):
             raise refuse_question(f"whether a set or a dictionary holds `{self}`")
-        return hash_of(self)
+        return hashes(self)
 
-    def __pow__(self: Any, exponent: Any, modulo: Any = None) -> Any:
+    def power(self: Any, exponent: Any, modulo: Any = None) -> Any:
         if _is_guarded(self) and isinstance(exponent, (int, float)) and not _is_whole(exponent):
             return jax.numpy.power(self.__jax_array__() * 1.0, exponent)
-        return power(self, exponent, modulo)
+        return raises(self, exponent, modulo)
 
-    return {f.__name__: f for f in (__eq__, __ne__, __bool__, __hash__, __pow__)}
+    return {"__eq__": eq, "__ne__": ne, "__bool__": truth, "__hash__": hashed, "__pow__": power}
 
 
 def _is_guarded(dim: Any) -> bool:
     return type(dim.scope) is Scope and dim.scope.is_guarded
 
 
-def _is_whole(exponent: float) -> bool:
+def _is_whole(exponent: int | float) -> bool:
     return exponent >= 0 and exponent == int(exponent)
 
 
@@ -134,9 +161,11 @@ def _as_size(other: Any) -> Any:
         return other
     if isinstance(other, np.ndarray):
         other = other.item()
-    if isinstance(other, numbers.Complex):
-        is_whole = other.imag == 0 and other.real == other.real // 1
-        return int(other.real) if is_whole and abs(other.real) < 2**62 else None
+    if isinstance(other, (complex, np.complexfloating)):
+        other = float(other.real) if other.imag == 0 else math.nan
+    if isinstance(other, numbers.Real) and not isinstance(other, numbers.Integral):
+        number = float(other)
+        return int(number) if number.is_integer() and abs(number) < 2**53 else None
     try:
         return operator.index(other)
     except Exception:  # whatever an object says that is no integer
@@ -184,7 +213,11 @@ def _asks_for_others(frame: FrameType) -> bool:
     if name in _MAY_ASK:
         return False
     file = frame.f_code.co_filename
-    return name in _FOR_OTHERS or file.startswith("<@beartype") or (file.startswith((_STANDARD, "<frozen ")) and not any(p in file for p in _PACKAGES))
+    return (
+        name in _FOR_OTHERS
+        or file.startswith("<@beartype")
+        or (file.startswith((_STANDARD, "<frozen ")) and not any(p in file for p in _PACKAGES))
+    )
 
 
 def _looks_up(frame: FrameType) -> bool:
@@ -198,6 +231,7 @@ def _looks_up(frame: FrameType) -> bool:
     if not dis.opname[code.co_code[frame.f_lasti]].startswith("CALL"):
         return True
     values = [(frame.f_locals | frame.f_globals).get(name) for name in (*code.co_names, *frame.f_locals)]
-    names = {getattr(value, "__name__", "") for value in values if callable(value) and not hasattr(value, "__wrapped__")}
+    names = {
+        getattr(value, "__name__", "") for value in values if callable(value) and not hasattr(value, "__wrapped__")
+    }
     return not _LOOKUPS.isdisjoint({*code.co_names, *filter(lambda name: isinstance(name, str), names)})
-

@@ -11,7 +11,7 @@ from typing import Any
 from jax import export
 
 from .guard import Scope, install
-from .sizes import RESERVED, holds, is_symbolic, names_in_rule
+from .sizes import RESERVED, holds, is_symbolic, names_first, names_in_rule
 
 install()
 
@@ -50,23 +50,24 @@ def check_constraints(constraints: str | Sequence[str], names: Sequence[str]) ->
     Raises:
         ValueError: one that is none, or is about a length that the call does not have.
     """
-    rules = (constraints,) if isinstance(constraints, str) else tuple(constraints)
-    for rule in rules:
+    rules = [constraints] if isinstance(constraints, str) else list(constraints)
+    for i, rule in enumerate(rules):
         try:
             unknown = sorted(names_in_rule(rule) - set(names)) if isinstance(rule, str) else []
             holds(rule, dict.fromkeys((*names, *unknown), 1))
         except Exception as error:
             raise ValueError(
-                "A constraint of `jm.vmap` compares two sizes by `>=`, `<=` or `==`, e.g. 't >= 3' or 'mod(t, 2) == 0'; "
-                f"received {rule!r}."
+                "A constraint of `jm.vmap` compares two sizes by `>=`, `<=` or `==`, e.g. 't >= 3' or "
+                f"'mod(t, 2) == 0'; received {rule!r}."
             ) from error
         if unknown:
             known = ", ".join(map(repr, names)) or "none"
             raise ValueError(
-                f"The constraint {rule!r} of `jm.vmap` is about a length {unknown[0]!r} that this call does not have; it "
-                f"has {known}. Name lengths by `lengths=`."
+                f"The constraint {rule!r} of `jm.vmap` is about a length {unknown[0]!r} that this call does not have; "
+                f"it has {known}. Name lengths by `lengths=`."
             )
-    return rules
+        rules[i] = names_first(rule)
+    return tuple(rules)
 
 
 def make_symbols(

@@ -93,7 +93,7 @@ SILENT = {
 
 @pytest.mark.parametrize("name", SILENT)
 def test_a_branch_by_a_length_is_refused(name):
-    with pytest.raises((jm.SymbolicLengthError)) as info:
+    with pytest.raises(jm.SymbolicLengthError) as info:
         jm.vmap(by(SILENT[name]))(batch())
     assert "jnp.asarray(x.shape[0])" in str(info.value)
 
@@ -113,7 +113,7 @@ def test_nothing_is_proved_by_such_a_branch(name):
 def test_the_message_names_the_line():
     with pytest.raises(jm.SymbolicLengthError, match=r"asks for `t == 1`(.|\n)*test_guard.py") as info:
         jm.vmap(by(SILENT["=="]))(batch())
-    assert 'n == 1,' in str(info.value)
+    assert "n == 1," in str(info.value)
     with pytest.raises(jm.SymbolicLengthError, match="whether a set or a dictionary holds `t`"):
         jm.vmap(by(SILENT["in a set"]))(batch())
     with pytest.raises(jm.SymbolicLengthError, match="the truth of `t - 1`"):
@@ -126,7 +126,7 @@ def of_size(n):
 
 
 KNOWN = {
-    "itself": (lambda n: n == n, True),  # noqa: PLR0124 - the point
+    "itself": (lambda n: n == n, True),
     "its successor": (lambda n: n != n + 1, True),
     "no steps": (lambda n: n == 0, False),
     "truth": (lambda n: bool(n), True),

@@ -143,7 +143,7 @@ def test_rows_that_break_a_constraint_count_as_empty():
     )
     assert even.lengths.tolist() == [0, 2]
     assert_close(even.values[1], jnp.arange(8.0, 16.0).reshape(2, 4))
-    with pytest.raises(ValueError, match="compares two sizes by .*; received 't'"):
+    with pytest.raises(ValueError, match=r"compares two sizes by .*; received 't'"):
         jm.vmap(normalise, constraints=["t"])(x)
 
 
