@@ -1,9 +1,14 @@
 """What jmask costs around the arithmetic: its graph against a model written by hand, its padding against Keras.
 
-python benchmarks/overhead.py            prints the tables
-python benchmarks/overhead.py --write    writes them to benchmarks/results/overhead.md as well
+python benchmarks/overhead.py                    prints the tables
+python benchmarks/overhead.py --write            writes them to benchmarks/results/overhead.md as well
+python benchmarks/overhead.py columns --write    one of padding, columns and graph, to results/overhead_columns.md
+
+`columns` wants pyarrow, polars, pandas, awkward, datasets and torch, and leaves out what is not there.
 """
 
+import importlib
+import itertools
 import os
 import platform
 import sys
@@ -81,7 +86,7 @@ def padding() -> str:
         sequences, options = make(np.random.default_rng(0))
         rivals = [
             Rival("Keras", _keras_padding(sequences, options)),
-            Rival("jmask", lambda s=sequences, o=options: jm.pad_sequences(s, o.get("maxlen"))),
+            Rival("jmask", lambda s=sequences, o=options: jm.pad_sequences(s, o.get("maxlen"), truncating="post")),
             Rival("reading alone", lambda s=sequences, r=read: r(s)),
         ]
         parts += [f"### {title}", table(race(rivals, clock=time.process_time))]
@@ -138,12 +143,88 @@ PADDING_CASES = [
 ]
 
 
+def columns() -> str:
+    """How much faster are values and offsets of other libraries than the lists that they can be made into?"""
+    parts = ["## `pad_sequences` of columns: CPU time, against lists of Python numbers", COLUMNS_NOTE]
+    for median in (12, 33):
+        rng = np.random.default_rng(0)
+        lengths = _lengths(rng, median, NUM_ROWS)
+        flat, offsets = rng.integers(0, 30_000, lengths.sum()), np.append(0, np.cumsum(lengths))
+        rows = [flat[begin:end].tolist() for begin, end in itertools.pairwise(offsets)]
+        expected = jm.pad_sequences(rows)
+        lists: list[Rival] = [Rival("lists", lambda rows=rows: jm.pad_sequences(rows))]
+        others = []
+        for name, (make, as_lists) in COLUMNS.items():
+            try:
+                column = make(flat, offsets)
+            except ImportError:
+                continue
+            padded = jm.pad_sequences(column)
+            np.testing.assert_array_equal(padded.values, expected.values)
+            np.testing.assert_array_equal(padded.mask, expected.mask)
+            if not others:
+                make_lists = lambda c=column, f=as_lists: jm.pad_sequences(f(c))  # noqa: E731
+                lists.insert(0, Rival(f"{name}, by way of lists", make_lists))
+            others.append(Rival(name, lambda c=column: jm.pad_sequences(c)))
+        title = f"### {NUM_ROWS:,} sequences of {median} steps (median), {len(flat):,} in all"
+        parts += [title, table(race([*lists, *others], rounds=5, clock=time.process_time))]
+    return "\n\n".join(parts)
+
+
+COLUMNS_NOTE = """\
+Lengths lognormal (sigma 0.8) within 4 to 400 steps, values int64, which become int32. "By way of lists" is what one did
+before: `column.to_pylist()`, then `pad_sequences` of the lists; "lists" are there already. All results are
+checked. What is left is mostly the work of the kernel, which has to fetch each page of the padded array."""
+NUM_ROWS = 300_000
+
+
+def _arrow(flat: np.ndarray, offsets: np.ndarray) -> Any:
+    pyarrow = importlib.import_module("pyarrow")
+    return pyarrow.ListArray.from_arrays(pyarrow.array(offsets, "int32"), pyarrow.array(flat))
+
+
+def _chunks(flat: np.ndarray, offsets: np.ndarray) -> Any:
+    column = _arrow(flat, offsets)
+    return importlib.import_module("pyarrow").chunked_array([column[: NUM_ROWS // 2], column[NUM_ROWS // 2 :]])
+
+
+def _pandas(flat: np.ndarray, offsets: np.ndarray) -> Any:
+    pandas = importlib.import_module("pandas")
+    return pandas.Series(pandas.arrays.ArrowExtensionArray(_arrow(flat, offsets)))
+
+
+def _datasets(flat: np.ndarray, offsets: np.ndarray) -> Any:
+    table = importlib.import_module("pyarrow").table({"ids": _arrow(flat, offsets)})
+    return importlib.import_module("datasets").Dataset(table)["ids"]
+
+
+def _jagged(flat: np.ndarray, offsets: np.ndarray) -> Any:
+    torch = importlib.import_module("torch")
+    return torch.nested.nested_tensor_from_jagged(torch.from_numpy(flat), torch.from_numpy(offsets))
+
+
+COLUMNS: dict[str, tuple[Callable[[np.ndarray, np.ndarray], Any], Callable[[Any], list]]] = {
+    "pyarrow ListArray": (_arrow, lambda column: column.to_pylist()),
+    "pyarrow ChunkedArray": (_chunks, lambda column: column.to_pylist()),
+    "polars Series": (lambda f, o: importlib.import_module("polars").from_arrow(_arrow(f, o)), lambda c: c.to_list()),
+    "pandas Series of Arrow lists": (_pandas, lambda column: column.tolist()),
+    "column of `datasets`": (_datasets, lambda column: column[:]),
+    "awkward Array": (
+        lambda flat, offsets: importlib.import_module("awkward").unflatten(flat, np.diff(offsets)),
+        lambda array: array.to_list(),
+    ),
+    "torch nested tensor, jagged": (_jagged, lambda tensor: [row.tolist() for row in tensor.unbind()]),
+}
+
+
 def main(arguments: list[str]) -> None:
-    unknown = set(arguments) - {"--write"}
+    unknown = set(arguments) - {"--write", *SECTIONS}
     if unknown:
         sys.exit(f"Unknown arguments: {' '.join(sorted(unknown))}.\n{__doc__}")
-    report = "\n\n".join([_heading(arguments), *(section() for section in SECTIONS)]) + "\n"
-    publish(report, RESULTS, write="--write" in arguments)
+    names = [name for name in SECTIONS if name in arguments]
+    report = "\n\n".join([_heading(arguments), *(SECTIONS[name]() for name in names or SECTIONS)]) + "\n"
+    results = RESULTS.with_name("_".join([RESULTS.stem, *names]) + RESULTS.suffix)
+    publish(report, results, write="--write" in arguments)
 
 
 def _heading(arguments: list[str]) -> str:
@@ -155,7 +236,7 @@ def _heading(arguments: list[str]) -> str:
     )
 
 
-SECTIONS = [padding, graph]
+SECTIONS = {"padding": padding, "columns": columns, "graph": graph}
 
 if __name__ == "__main__":
     main(sys.argv[1:])

@@ -109,6 +109,9 @@ TABLE: dict[str, list[tuple[Any, ...]]] = {
         (L.SinePositionEncoding(), X),
         (L.RotaryEmbedding(), X),
     ],
+    "Structured prediction": [
+        (L.CRF(), X),
+    ],
 }
 WORDS = {
     "made": "makes",

@@ -11,6 +11,8 @@ from .errors import MaskDroppedWarning as MaskDroppedWarning
 from .errors import NotCountedError as NotCountedError
 from .errors import NotCountedWarning as NotCountedWarning
 from .errors import strict as strict
+from .flattened import from_cu_seqlens as from_cu_seqlens
+from .flattened import from_position_ids as from_position_ids
 from .graph import Drawing as Drawing
 from .graph import Input as Input
 from .graph import Model as Model
@@ -29,6 +31,7 @@ from .masked import Masked as Masked
 from .masked import as_masked as as_masked
 from .masked import from_segments as from_segments
 from .masked import masked as masked
+from .nan_padding import from_nan_padding as from_nan_padding
 from .packing import pack as pack
 from .packing import unpack as unpack
 from .packing import unpack_batch as unpack_batch

@@ -11,6 +11,8 @@ import numpy as np
 from jax.core import Tracer
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from .sources import refuse_marks
+
 _SCALARS = (bool, int, float, complex, np.generic)
 
 
@@ -156,6 +158,7 @@ def _binary(function: Callable, *, guarded: bool, swap: bool = False) -> Callabl
                 other = jnp.asarray(other)
             elif not host:
                 return NotImplemented
+        refuse_marks(other)
         _check_shapes(name, self, other)
         mask, ids, side = intersect(self, other) if isinstance(other, Arithmetic) else _marks(self)
         # The mask of the result: a real step of one operand may stand against padding of the other.
@@ -207,8 +210,8 @@ def _matmul(self: Any, other: Any) -> Any:
     return dataclasses.replace(self, values=self.fill(0) @ other)
 
 
-def _reduction(name: str, *, remedy: str = "") -> Callable:
-    remedy = remedy or f"`jm.ops.{name}(x, axis=...)`, which counts real steps only, or `x.unmasked().{name}()`"
+def _reduction(name: str) -> Callable:
+    remedy = f"`jm.ops.{name}(x, axis=...)`, which counts real steps only, or `x.unmasked().{name}()`"
 
     def method(self: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
         axes = range(self.ndim) if axis is None else normalize_axis_tuple(axis, self.ndim)
@@ -280,5 +283,5 @@ class Arithmetic:
     all = _reduction("all")
     var = _reduction("var")
     std = _reduction("std")
-    argmax = _reduction("argmax", remedy="`x.fill(lowest).argmax(axis=...)` with a value below all others")
-    argmin = _reduction("argmin", remedy="`x.fill(highest).argmin(axis=...)` with a value above all others")
+    argmax = _reduction("argmax")
+    argmin = _reduction("argmin")

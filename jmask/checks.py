@@ -8,16 +8,24 @@ import numpy as np
 
 from .arithmetic import Arithmetic
 from .display import is_concrete
+from .sources import as_host_array, refuse_marks
 
 
 def as_array(x: Any) -> Any:
-    """Arrays, tracers and abstract values as they are; lists and numbers as JAX arrays, lists of strings as NumPy's."""
+    """Arrays, tracers and abstract values as they are; lists and numbers as JAX arrays, lists of strings as NumPy's.
+
+    Arrays of other libraries become NumPy arrays; one in which something is masked or missing is refused.
+    """
     if isinstance(x, (jax.Array, np.ndarray, jax.ShapeDtypeStruct)):
+        refuse_marks(x)
         return x
     if isinstance(x, Arithmetic):
         raise TypeError("Expected an array, received a `Masked`; pass on its `x.values`, `x.mask` or `x.fill(...)`.")
     if x is None:
         raise TypeError("Expected an array, received None; `jm.as_masked(values)` marks all steps of an array as real.")
+    found = as_host_array(x)
+    if found is not None:
+        return found
     if any(isinstance(leaf, (str, bytes)) for leaf in jax.tree.leaves(x)):
         return np.asarray(x)
     return jnp.asarray(x)
@@ -25,11 +33,14 @@ def as_array(x: Any) -> Any:
 
 def check_mask(values: Any, mask: Any) -> None:
     """Refuses a mask that is not bool, or whose shape is not a prefix of the values' shape."""
+    refuse_marks(mask)
     if mask.dtype != bool:
-        raise TypeError(
-            f"A mask must be bool, True at real steps; received dtype {mask.dtype}. For 0/1 integers use "
-            "`mask.astype(bool)` or `jm.from_attention_mask`; for lengths use `jm.from_lengths`."
+        remedy = (
+            "Of 1.0 (real) and 0.0 take `mask == 1`, of 0.0 (real) and -inf or another large number `mask == 0`."
+            if jnp.issubdtype(mask.dtype, jnp.floating)
+            else "For 0/1 integers use `mask.astype(bool)` or `jm.from_attention_mask`; for lengths `jm.from_lengths`."
         )
+        raise TypeError(f"A mask must be bool, True at real steps; received dtype {mask.dtype}. {remedy}")
     if not _is_prefix(mask, values):
         raise ValueError(
             "The shape of a mask must be a prefix of the values' shape, e.g. (batch, time) for values "
@@ -53,7 +64,8 @@ def check_segments(values: Any, segments: Any) -> Any:
         if low < 0 or high > np.iinfo(np.int32).max:
             raise ValueError(
                 "`segments` must hold 0 at padding and ids from 1 to 2147483647 elsewhere; received "
-                f"{low if low < 0 else high}. Number the sequences from 1."
+                f"{low if low < 0 else high}. Number the sequences from 1, or pass `first_id=0` if they "
+                "count from 0 and -1 is padding."
             )
     return segments.astype(np.int32)
 

@@ -78,6 +78,11 @@ def are_integers(array: np.ndarray) -> bool:
     return array.dtype == OBJECT and all(isinstance(leaf, int) for leaf in array.flat)
 
 
+def is_missing(x: Any) -> bool:
+    """Whether an object says that there is none: None, or NA of pandas."""
+    return x is None or type(x).__name__ in ("NAType", "NaTType")
+
+
 def _numbers(array: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
     """Refuses what is not a number; objects come back in their own dtype, integers of any size stay objects."""
     if array.dtype == OBJECT and not are_integers(array):

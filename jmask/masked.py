@@ -14,7 +14,8 @@ from . import display
 from .arithmetic import Arithmetic, convert, expand, fits, guard, is_host_only, still_bool
 from .checks import as_array, check_mask, check_padding_side, check_segments
 from .indexing import side_after, split_index, take
-from .segments import positions, refuse_segments
+from .segments import number_from, positions, refuse_segments
+from .sources import find_marks, prefix_of, refuse_marks
 
 PaddingSide = Literal["right", "left"] | None
 
@@ -116,6 +117,7 @@ class Masked(Arithmetic):
         >>> jm.pad_sequences([[3, 4], [5]]).fill(-1).tolist()
         [[3, 4], [5, -1]]
         """
+        refuse_marks(value)
         if not fits(value, self.values):
             rule = f"`fill`: the value {value!r} does not fit values of dtype {self.dtype}"
             raise TypeError(f"{rule}; give another one, or convert the values first with `x.astype(...)`.")
@@ -238,7 +240,7 @@ def masked(values: Any, mask: Any, *, padding_side: PaddingSide = None) -> Maske
     return Masked(values, mask, padding_side)
 
 
-def from_segments(values: Any, segments: Any, *, padding_side: PaddingSide = None) -> Masked:
+def from_segments(values: Any, segments: Any, *, first_id: int = 1, padding_side: PaddingSide = None) -> Masked:
     """Pairs the values of packed rows with the ids of the sequences that share the rows.
 
     Args:
@@ -248,6 +250,8 @@ def from_segments(values: Any, segments: Any, *, padding_side: PaddingSide = Non
             increasing. An id that comes again in a row stands for another sequence only while there is a step of a
             third one between; without it the two are one. So better number them all differently, as `jm.pack` does;
             `jm.unpack` wants it.
+        first_id: where the ids begin. With 0 they count from 0, as the `seq_idx` of Hugging Face's flattening collator
+            does, and -1 is padding; in the `Masked` each id is 1 more, then.
         padding_side: `"right"` or `"left"` if every row is known to be padded on that side only.
 
     Returns:
@@ -265,7 +269,7 @@ def from_segments(values: Any, segments: Any, *, padding_side: PaddingSide = Non
     if isinstance(values, Masked):
         raise TypeError("`from_segments`: the values are a `Masked` already; use `x.with_segments(segments)`.")
     values = as_array(values)
-    segments = check_segments(values, as_array(segments))
+    segments = check_segments(values, number_from(as_array(segments), first_id))
     mask = segments > 0
     check_padding_side(mask, padding_side)
     return Masked(values, mask, padding_side, segments)
@@ -275,11 +279,17 @@ def as_masked(x: Any, mask: Any = None) -> Masked:
     """A `Masked` from a `Masked`, or from an array, which is a batch of sequences without padding.
 
     Args:
-        x: a `Masked`, or an array `(batch, time, ...)`; an array `(time,)` is one sequence.
+        x: a `Masked`, or an array `(batch, time, ...)`; an array `(time,)` is one sequence. A masked array of NumPy or
+            torch, or an array or series of pandas, polars or pyarrow with missing entries: what is masked or missing
+            there is padding here.
         mask: if given, it replaces the mask of `x`.
 
     Returns:
         `x` itself if it is a `Masked` and no mask is given; else a new one.
+
+    Raises:
+        TypeError: there is a mask for a masked array.
+        ValueError: a masked array in which a part of a step is masked: a mask is one of steps, not of features.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.as_masked(jnp.ones((2, 3, 4))).mask.shape
@@ -289,6 +299,9 @@ def as_masked(x: Any, mask: Any = None) -> Masked:
         return x if mask is None else x.with_mask(mask)
     if mask is not None:
         return masked(x, mask)
+    marks = find_marks(x)
+    if marks is not None:
+        return masked(*prefix_of(marks, 2))
     values = as_array(x)
     leading = values.shape[: min(2, values.ndim)]
     return Masked(values, jnp.ones(leading, bool), "right" if leading else None)
@@ -296,7 +309,10 @@ def as_masked(x: Any, mask: Any = None) -> Masked:
 
 def values_of(x: Any) -> Any:
     """The values of a `Masked`, or the array itself."""
-    return x.values if isinstance(x, Masked) else x
+    if isinstance(x, Masked):
+        return x.values
+    refuse_marks(x)
+    return x
 
 
 def mask_of(x: Any) -> Any:
@@ -311,4 +327,4 @@ def segments_of(x: Any) -> Any:
 
 def fill(x: Any, value: Any = 0) -> Any:
     """`x.fill(value)` of a `Masked`; an array, which has no padding, comes back as it is."""
-    return x.fill(value) if isinstance(x, Masked) else x
+    return x.fill(value) if isinstance(x, Masked) else values_of(x)

@@ -9,9 +9,11 @@ from jax.typing import DTypeLike
 from .arithmetic import is_host_only
 from .display import is_concrete
 from .masked import Masked
-from .padding import arrange, checked_option, checked_size, load_steps, mask_of_lengths, refuse_tracers, unpad
+from .padding import arrange, checked_option, checked_size, load_steps, refuse_tracers, unpad
 from .ragged import Ragged, read, split
+from .rows import mask_of_lengths
 from .segments import ids_of, positions, refuse_segments
+from .sources import Flat
 
 
 def pack(
@@ -29,7 +31,7 @@ def pack(
 
     Args:
         sequences: as for `jm.pad_sequences`; or a `Masked` with a mask `(batch, time)`, whose real steps are packed
-            row by row, holes closed.
+            row by row, holes closed: those of null steps in a column and of NumPy's masked arrays, too.
         row_length: number of steps of a row; None: of the longest sequence.
         num_rows: number of rows, those that stay empty included, so that batches have one shape; None: as many as
             are needed.
@@ -57,12 +59,12 @@ def pack(
     num_rows = checked_option("num_rows", num_rows, minimum=0)
     if isinstance(sequences, Masked):
         sequences, dtype = _sequences_of(sequences, dtype)
-    ragged = read(sequences)
+    ragged = read(sequences).without_holes()
     width = _checked_width(ragged, row_length)
     slots, used = plan(ragged.lengths, width)
     used = np.pad(used, (0, _num_empty_rows(ragged, width, len(used), num_rows)))
     order = np.argsort(slots, kind="stable")
-    ragged, has_steps = ragged.reordered(order), ragged.lengths[order] > 0
+    ragged, has_steps = ragged.taken(order), ragged.lengths[order] > 0
     mask = mask_of_lengths(used, width)
     segments = np.zeros(mask.shape, np.int32)
     segments[mask] = np.repeat(order.astype(np.int32) + 1, ragged.lengths)
@@ -192,7 +194,7 @@ def _sequences_of(x: Masked, dtype: Any) -> tuple[list[np.ndarray], Any]:
     return unpad(x), dtype if has_dtype else x.dtype
 
 
-def _checked_width(ragged: Ragged, row_length: int | None) -> int:
+def _checked_width(ragged: Ragged | Flat, row_length: int | None) -> int:
     if row_length is None or ragged.longest <= row_length:
         return ragged.longest if row_length is None else row_length
     position = int(ragged.lengths.argmax())
@@ -202,7 +204,7 @@ def _checked_width(ragged: Ragged, row_length: int | None) -> int:
     )
 
 
-def _num_empty_rows(ragged: Ragged, width: int, needed: int, num_rows: int | None) -> int:
+def _num_empty_rows(ragged: Ragged | Flat, width: int, needed: int, num_rows: int | None) -> int:
     if num_rows is None or needed <= num_rows:
         return 0 if num_rows is None else num_rows - needed
     raise ValueError(

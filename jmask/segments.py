@@ -6,10 +6,13 @@ consecutive nor increasing, 0 is padding, and no ids at all (None) means that ea
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from .arithmetic import still_bool
+from .display import is_concrete
 
 UNPACK = (
     "Give each sequence a row of its own, `jm.unpack_batch(x, num_sequences, length)`, or take each row for one "
@@ -38,6 +41,19 @@ def refuse_segments(x: Any, name: str, remedy: str = UNPACK) -> None:
             f"{name} does not keep the sequences of a row apart, and the rows of this `Masked` are packed: {x.dtype} "
             f"of shape {tuple(x.shape)}. {remedy}"
         )
+
+
+def number_from(ids: Any, first_id: int) -> Any:
+    """Ids that count from `first_id`, one below it at padding, as ids that count from 1."""
+    if first_id == 1 and first_id is not True:
+        return ids
+    if first_id != 0 or isinstance(first_id, bool):
+        raise ValueError(f"`first_id` must be 1 or 0, the id of the first sequence; received {first_id!r}.")
+    if not jnp.issubdtype(ids.dtype, jnp.integer):
+        return ids  # which is refused
+    if is_concrete(ids) and ids.size and int(ids.min()) < -1:
+        raise ValueError(f"With `first_id=0`, ids count from 0 and padding is -1; received {int(ids.min())}.")
+    return jnp.maximum(ids.astype(np.int32) + 1, 0) if isinstance(ids, jax.Array) else ids.astype(np.int64) + 1
 
 
 def ids_of(x: Any) -> Any:

@@ -77,10 +77,10 @@ def test_prelu_refuses_a_slope_for_each_step(x, getkey):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: L.ReLU(-1.0), "`max_value` of `ReLU` must not be negative; received -1.0"),
-        (lambda: L.ReLU(negative_slope=-1.0), "`negative_slope` of `ReLU` must not be negative; received -1.0"),
-        (lambda: L.ReLU(threshold=float("nan")), "`threshold` of `ReLU` must not be negative; received nan"),
-        (lambda: L.LeakyReLU(-0.1), "`negative_slope` of `LeakyReLU` must not be negative; received -0.1"),
+        (lambda: L.ReLU(-1.0), "`max_value` of `ReLU` is a number from 0 on or None; received -1.0"),
+        (lambda: L.ReLU(negative_slope=-1.0), "`negative_slope` of `ReLU` is a finite number from 0 on; received -1.0"),
+        (lambda: L.ReLU(threshold=float("nan")), "`threshold` of `ReLU` is a finite number from 0 on; received nan"),
+        (lambda: L.LeakyReLU(-0.1), "`negative_slope` of `LeakyReLU` is a finite number from 0 on; received -0.1"),
         (lambda: L.PReLU(shared_axes=[0]), r"`shared_axes` of `PReLU` count the axes .* from 1, .* received \[0\]"),
         (lambda: L.PReLU(shared_axes=-1), "received -1"),
     ],

@@ -46,10 +46,11 @@ def test_an_empty_batch_leaves_them_as_they_are(x):
     layer = jm.layers.BatchNormalization()
     _, state = train(layer, x)
     empty = jm.masked(x.values, jnp.zeros_like(x.mask))
-    _, after = layer.apply_with_state(layer.init(jax.random.key(0), x), state, empty, training=True)
+    params = layer.init(jax.random.key(0), x)
+    _, after = layer.apply_with_state(params, state, empty, training=True)
     jax.tree.map(np.testing.assert_array_equal, after, state)
     gradient = jax.grad(
-        lambda v: layer.apply_with_state({}, state, empty.with_values(v), training=True)[0].fill(0).sum()
+        lambda v: layer.apply_with_state(params, state, empty.with_values(v), training=True)[0].fill(0).sum()
     )
     assert not gradient(x.values).any()
 

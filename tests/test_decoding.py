@@ -315,3 +315,22 @@ def test_a_mask_of_another_shape_is_refused():
     real = jnp.asarray([[True, True, False], [True, False, False]])
     expected = jm.ops.attention(x, key=jm.Masked(x, real))
     assert_close(jm.ops.attention(x, attention_mask=real[:, None, :]), expected)
+
+
+def test_no_rank_is_promoted_where_jax_is_told_to_promote_none():
+    x = jm.masked(jnp.ones((2, 3, 2, 4)), jnp.asarray([[False, True, True], [True, False, True]]))
+    y, ones = jnp.ones((2, 5, 2, 4)), jnp.ones((9, 4))
+    programs = [
+        lambda x: jm.ops.attention(x, causal=True),
+        lambda x: jm.ops.attention(y, key=x, causal=True, query_offset=2, attention_mask=np.ones((5, 3), bool)),
+        lambda x: jm.ops.attention(x, key=y, causal=True, window=1, query_positions=jnp.arange(3)),
+        lambda x: jm.ops.additive_attention(x, weight=jnp.ones(4)),
+        lambda x: jm.ops.rotary(x, offset=2),
+        lambda x: jm.ops.sine_position_encoding(x[..., 0, :], offset=jnp.arange(2)),
+        lambda x: jm.ops.position_embedding(x[..., 0, :], ones, positions=jnp.arange(3)),
+        lambda x: jm.ops.one_hot(x.astype("int32"), 5),
+        lambda x: jm.ops.append(x, y),
+    ]
+    with jax.numpy_rank_promotion("raise"):
+        for program in programs:
+            jax.eval_shape(program, x)

@@ -8,6 +8,8 @@ import pytest
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+COMPILES_MUCH = {"decoding.md", "time_and_frequency.md"}
+PROGRAMS = [pytest.param(p, marks=pytest.mark.slow if p.name in COMPILES_MUCH else (), id=p.name) for p in PAGES]
 LINKS = [
     pytest.param(page, target, id=f"{page.name}-{target}")
     for page in PAGES
@@ -19,7 +21,7 @@ def test_there_are_pages():
     assert PAGES
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PROGRAMS)
 def test_examples_run_in_order_as_one_program(page):
     text = page.read_text(encoding="utf-8")
     namespace = {"__name__": page.stem}

@@ -20,7 +20,10 @@ NEED_NO_ROW = {
     "layers.Layer": "the protocol",
     "losses.Mean": "a container",
     **dict.fromkeys(
-        (f"metrics.{name}" for name in ("AUC", "ConfusionMatrix", "F1Score", "Perplexity", "Precision", "R2Score")),
+        (
+            f"metrics.{name}"
+            for name in ("AUC", "ConfusionMatrix", "ErrorRate", "F1Score", "Perplexity", "Precision", "R2Score")
+        ),
         "a container",
     ),
     "metrics.Recall": "a container",

@@ -337,7 +337,7 @@ REFUSED = {
         lambda x: OneInput()(x, mask=jnp.ones((3, 5))),
         TypeError,
         r"^one_input: the mask of `inputs` does not fit it. A mask must be bool, True at real steps; received dtype "
-        r"float32\. For 0/1 integers use `mask.astype\(bool\)` or `jm.from_attention_mask`",
+        r"float32\. Of 1.0 \(real\) and 0.0 take `mask == 1`",
     ),
     "no array": (
         lambda x: OneInput()(x, mask=True),

@@ -78,7 +78,18 @@ def test_lists_and_numbers_become_arrays():
     assert jm.masked(2.5, True).fill() == 2.5
 
 
-@pytest.mark.parametrize("dtype", [np.int32, np.float32, np.uint8])
+def test_a_mask_of_floats():
+    """1.0 or 0.0 may be real, so nobody can tell; both remedies work."""
+    values, factors, terms = jnp.ones((1, 2)), jnp.array([[1.0, 0.0]]), jnp.array([[0.0, -jnp.inf]])
+    for mask in (factors, terms):
+        with pytest.raises(TypeError, match=r"Of 1.0 .* take `mask == 1`, of 0.0 .* `mask == 0`"):
+            jm.masked(values, mask)
+        with pytest.raises(TypeError, match=r"Of 1.0 .* take `mask == 1`, of an additive mask, 0.0 .* `mask == 0`"):
+            jm.from_attention_mask(values, mask)
+    assert jm.masked(values, factors == 1).mask.tolist() == jm.masked(values, terms == 0).mask.tolist()
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.uint8])
 def test_a_mask_that_is_not_bool(dtype):
     with pytest.raises(TypeError, match=rf"must be bool.*received dtype {np.dtype(dtype)}.*astype\(bool\).*from_len"):
         jm.masked(jnp.ones((2, 3)), np.ones((2, 3), dtype))
@@ -142,7 +153,7 @@ def test_a_hint_is_taken_where_it_cannot_be_checked(side):
 @pytest.mark.parametrize("side", ["right", "left"])
 @pytest.mark.parametrize("as_array", [np.asarray, jnp.asarray, list])
 def test_from_lengths(side, as_array):
-    x = checked(jm.from_lengths(jnp.ones((4, 3, 2)), as_array([2, 0, 3, 99]), padding_side=side))
+    x = checked(jm.from_lengths(jnp.ones((4, 3, 2)), as_array([2, 0, 3, 3]), padding_side=side))
     right = np.array([[1, 1, 0], [0, 0, 0], [1, 1, 1], [1, 1, 1]], bool)
     assert np.array_equal(x.mask, right if side == "right" else right[:, ::-1])
     assert x.lengths.tolist() == [2, 0, 3, 3]
@@ -156,8 +167,17 @@ def test_from_lengths_of_one_sequence_and_of_documents():
     assert documents.lengths.tolist() == [[1, 0], [3, 2]]
 
 
-def test_from_lengths_counts_a_negative_length_as_0():
-    assert jm.from_lengths(jnp.ones((2, 3)), [-1, 1]).lengths.tolist() == [0, 1]
+@pytest.mark.parametrize("lengths", [[2, 4], [2, -1], [[2, 0], [3, 99]]])
+@pytest.mark.parametrize("as_array", [np.asarray, jnp.asarray, list])
+def test_lengths_beyond_the_steps(lengths, as_array):
+    """An error, and the remedy that it names; where nobody can look, they are clipped."""
+    values = jnp.ones((*np.shape(lengths), 3))
+    message = r"`lengths` must lie between 0 and the number of steps, 3; received (4|-1|99) for row (1|\(1, 1\))\. If "
+    with pytest.raises(ValueError, match=message + r".*`np.clip\(lengths, 0, 3\)`"):
+        jm.from_lengths(values, as_array(lengths))
+    clipped = np.clip(lengths, 0, 3)
+    assert np.array_equal(jm.from_lengths(values, clipped).lengths, clipped)
+    assert np.array_equal(jax.jit(jm.from_lengths)(values, jnp.asarray(lengths)).lengths, clipped)
 
 
 def test_lengths_that_do_not_fit():

@@ -313,10 +313,7 @@ def test_reductions_over_steps_are_refused(rng, name, axis):
         getattr(ragged(rng), name)(axis)
     message = str(error.value)
     assert f"`x.{name}(axis={axis})`" in message
-    if name.startswith("arg"):
-        assert "x.fill(" in message
-    else:
-        assert f"`jm.ops.{name}(x, axis=...)`" in message
+    assert f"`jm.ops.{name}(x, axis=...)`" in message
 
 
 @pytest.mark.parametrize("name", REDUCTIONS)

@@ -169,7 +169,7 @@ def test_what_does_not_fit_is_refused(name, x):
     by_word = jm.masked(jnp.ones((3, 5, 4)), jnp.ones((3, 5, 4), bool))
     with pytest.raises(ValueError, match="with masks of one rank"):
         layer([x, by_word])
-    with pytest.raises(ValueError, match="`merge` must be 'intersection' or 'union'; received 'or'"):
+    with pytest.raises(ValueError, match=r"`merge` of `.*` is 'intersection' or 'union'; received 'or'"):
         type(layer)(merge="or")
     with pytest.raises(ValueError, match="`merge` must be 'intersection' or 'union'; received 'or'"):
         merge(name, [x, x], merge="or")
@@ -270,6 +270,8 @@ def test_dot_options(rng):
 )
 def test_dot_refuses_axes(axes, message):
     with pytest.raises(ValueError, match=f"`axes` of `dot` {message}"):
+        jm.ops.dot([jnp.ones((2, 3)), jnp.ones((2, 3))], axes)
+    with pytest.raises((TypeError, ValueError), match=r"`Dot`.*; received"):
         L.Dot(axes)
 
 

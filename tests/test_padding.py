@@ -14,6 +14,8 @@ NAN, INF = float("nan"), float("inf")
 
 RAGGED = [[7, 8, 9], [], [5], [1, 2, 3, 4, 6]]
 
+CUT_ALL = {"maxlen": 0, "truncating": "post", "pad_to_multiple_of": 2}
+
 UNEVEN = r"must have the same shape; sequence 2 has steps of shape \(3,\), sequence 1 of shape \(2,\)\."
 
 
@@ -126,7 +128,7 @@ def test_strings_and_objects():
     assert jm.pad_sequences([np.array(["a", "bc"]), np.array(["def"])]).values.tolist() == [["a", "bc"], ["def", ""]]
     assert jm.pad_sequences([[{"a": 1}], []]).values.tolist() == [[{"a": 1}], [0]]
     assert jm.pad_sequences([[1, "a"], []]).values.tolist() == [[1, "a"], [0, 0]]
-    assert jm.pad_sequences([[1, None], []], value=None).values.tolist() == [[1, None], [None, None]]
+    assert jm.pad_sequences([[1, None], []], dtype=object, value=None).values.tolist() == [[1, None], [None, None]]
     assert jm.pad_sequences([[1, 2], [3]], dtype=object).values.tolist() == [[1, 2], [3, 0]]
     assert jm.pad_sequences([["a"], []], value=[1, 2]).values.tolist() == [["a"], [[1, 2]]]
     vectors = jm.pad_sequences([np.array([["a", "b"]]), np.array([["cd", "e"], ["f", "g"]])])
@@ -143,7 +145,7 @@ def test_value_may_be_a_vector():
     [(8, None, 8), (5, None, 5), (2, None, 6), (4, 3, 4), (4, 0, 4), (np.int64(3), 9, 9)],
 )
 def test_pad_to_multiple_of(multiple, maxlen, width):
-    x = jm.pad_sequences(RAGGED, maxlen, pad_to_multiple_of=multiple)
+    x = jm.pad_sequences(RAGGED, maxlen, truncating="post", pad_to_multiple_of=multiple)
     assert x.shape == (4, width)
     assert x.lengths.tolist() == [min(len(row), 5 if maxlen is None else maxlen) for row in RAGGED]
 
@@ -247,10 +249,10 @@ def test_floats_may_be_rounded_and_may_not_be_finite():
         ([[], []], {"maxlen": 3, "value": NAN}, (2, 3), np.float32),
         ([np.zeros(0, np.float16), []], {}, (2, 0), np.float16),
         ([np.zeros((0, 5), np.float32), np.zeros((0, 5), np.float32)], {"maxlen": 2}, (2, 2, 5), np.float32),
-        ([[1.5, 2.5], [1.5]], {"maxlen": 0}, (2, 0), np.float32),
+        ([[1.5, 2.5], [1.5]], {"maxlen": 0, "truncating": "pre"}, (2, 0), np.float32),
         ([np.ones((2, 5), np.float16)], {"maxlen": 0, "padding": "pre", "truncating": "pre"}, (1, 0, 5), np.float16),
-        ([np.ones((2, 5), np.float16)], {"maxlen": 0, "pad_to_multiple_of": 2}, (1, 2, 5), np.float16),
-        ([[1], []], {"maxlen": 0, "pad_to_multiple_of": 2}, (2, 2), np.int32),
+        ([np.ones((2, 5), np.float16)], CUT_ALL, (1, 2, 5), np.float16),
+        ([[1], []], CUT_ALL, (2, 2), np.int32),
     ],
 )
 def test_nothing_to_pad(sequences, options, shape, dtype):
@@ -366,7 +368,7 @@ def test_a_masked_is_padded_already():
 
 
 def test_what_is_cut_off_is_not_looked_at():
-    assert jm.pad_sequences([[1, 2, 2**70], [3]], maxlen=2).values.tolist() == [[1, 2], [3, 0]]
+    assert jm.pad_sequences([[1, 2, 2**70], [3]], maxlen=2, truncating="post").values.tolist() == [[1, 2], [3, 0]]
 
 
 def test_unpad_removes_holes():
@@ -382,8 +384,9 @@ def test_unpad_removes_holes():
 def test_unpad_of_one_sequence_and_of_documents():
     mask = np.array([[[True, True], [True, False]], [[False, True], [False, False]]])
     x = jm.masked(np.arange(8).reshape(2, 2, 2), mask)
-    documents = jm.unpad(x)
-    assert [[sentence.tolist() for sentence in document] for document in documents] == [[[0, 1], [2]], [[5], []]]
+    for keep_empty, last in ((False, [[5]]), (True, [[5], []])):
+        documents = jm.unpad(x, keep_empty=keep_empty)
+        assert [[row.tolist() for row in document] for document in documents] == [[[0, 1], [2]], last]
     assert jm.unpad(x[1, 0]).tolist() == [5]
 
 
@@ -430,7 +433,11 @@ def test_attention_masks_as_lists_under_jit_and_of_arrays():
     [
         ([[1, 2]], ValueError, r"`attention_mask` must hold 1 \(real\) and 0 \(padding\) only; received 2\. Ids"),
         (jnp.array([[1, -1]]), ValueError, "received -1"),
-        ([[0.0, -1e9]], TypeError, r"`attention_mask` must be bool, or integers.*received float64\. An additive mask"),
+        (
+            [[0.0, -1e9]],
+            TypeError,
+            r"`attention_mask` must be bool, or integers.*received float64\. Of 1.0 .* an additive mask",
+        ),
         ([[1, 0, 0]], ValueError, r"must be a prefix of the values' shape.*received mask \(1, 3\) for values \(1, 2\)"),
         ([[0, 1]], ValueError, "not padded on the right only; leave `padding_side` out"),
     ],

@@ -149,8 +149,11 @@ def test_a_penalty_of_ones_own(x):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: L.ActivityRegularization(l1=-1.0), "`l2` of `ActivityRegularization` must not be .* -1.0 and 0.0"),
-        (lambda: L.ActivityRegularization(l2=float("nan")), "received 0.0 and nan"),
+        (
+            lambda: L.ActivityRegularization(l1=-1.0),
+            "`l1` of `ActivityRegularization` .* from 0 on; received -1.0",
+        ),
+        (lambda: L.ActivityRegularization(l2=float("nan")), "`l2` of .* is a finite number from 0 on; received nan"),
         (
             lambda: jm.ops.activity_penalty(jnp.ones(3), reduction="steps"),
             "`reduction` of `activity_penalty` must be 'sum' or 'sequences'; received 'steps'. A mean over real steps",

@@ -82,7 +82,7 @@ def test_several_inputs_and_constraints(x):
 
 
 def test_refusals(x, getkey):
-    with pytest.raises(TypeError, match="takes a function, or a module of Flax or Equinox; received 3"):
+    with pytest.raises(TypeError, match="`function` of `PerSequence` is a function; received 3"):
         L.PerSequence(3)
     with pytest.raises(ValueError, match=r"collections \['batch_stats'\] beside its parameters"):
         L.PerSequence(nn.BatchNorm(use_running_average=False)).init(getkey(), x)

@@ -91,15 +91,17 @@ def test_one_sequence_alone_and_under_vmap_with_another_axis():
 @pytest.mark.parametrize("number", [-1, (1, -1), (1, 2, 3), 1.5, (1, 1.0), True, "1", None])
 def test_numbers_of_steps_are_checked(number):
     for layer, name in ((L.Cropping1D, "cropping"), (L.ZeroPadding1D, "padding")):
-        with pytest.raises(ValueError, match=f"`{name}` must be a number of steps, 0 or more, or two of them"):
+        with pytest.raises((TypeError, ValueError), match=f"`{layer.__name__}`.*; received") as raised:
             layer(number)
+        assert f"`{name}`" in str(raised.value)
 
 
 @pytest.mark.parametrize("number", [0, -1, 1.0, True, None])
 def test_numbers_of_copies_are_checked(number):
-    with pytest.raises(ValueError, match=f"`size` must be a positive integer; received {number}"):
+    wrong = (TypeError, ValueError)
+    with pytest.raises(wrong, match=f"`size` of `UpSampling1D` is a positive integer; received {number}"):
         L.UpSampling1D(number)
-    with pytest.raises(ValueError, match=f"`n` must be a positive integer; received {number}"):
+    with pytest.raises(wrong, match=f"`n` of `RepeatVector` is a positive integer; received {number}"):
         L.RepeatVector(number)
 
 
@@ -174,8 +176,9 @@ def test_reshape_refuses_steps_of_parts_of_several(documents):
 
 @pytest.mark.parametrize("shape", [(-1, -1), (-2,), (2.0,), 3, None, (True,)])
 def test_target_shapes_are_checked(shape):
-    with pytest.raises(ValueError, match="`target_shape` must be a tuple of the sizes behind the batch axis"):
+    with pytest.raises((TypeError, ValueError), match="`Reshape`") as raised:
         L.Reshape(shape)
+    assert "`target_shape`" in str(raised.value)
 
 
 def test_flatten(x, rng):
@@ -207,7 +210,7 @@ def test_permute(x, documents):
     with pytest.raises(ValueError, match=r"`dims` of `permute` names 3 axes behind the batch; received \(4, 7, 2\)"):
         L.Permute((1, 2, 3))(x)
     for dims in ((0, 1), (1, 1), (1, 3), 1):
-        with pytest.raises(ValueError, match="`dims` must be a permutation of the axes behind the batch, 1, 2"):
+        with pytest.raises((TypeError, ValueError), match=r"`dims`.* (permutation of the axes behind|tuple or list)"):
             L.Permute(dims)
 
 

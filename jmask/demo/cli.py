@@ -74,7 +74,8 @@ def _train_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--data",
         metavar="FILE",
-        help="train on this file: a token and its tag on each line, a blank line between sentences (CoNLL)",
+        help="train on this file: a token first and its tag last on each line, a blank line between sentences "
+        "(CoNLL-2003 and its kin), or CoNLL-U",
     )
     parser.add_argument("--save", metavar="DIR", help="keep the trained model in this folder")
     parser.add_argument("--plot", metavar="FILE.png", help="draw loss, F1 and a map of the padding into this file")

@@ -14,6 +14,7 @@ import jmask as jm
 from . import plot as picture
 from . import saving, show
 from .batches import Data, Example, encode, pad
+from .conll import read_conll
 from .errors import DemoError
 from .lookup import confusions_of_baselines, majority_tag_of_words
 from .marks import mark
@@ -21,7 +22,7 @@ from .proof import prove
 from .saving import Tagger
 from .score import count_confusions, micro_score
 from .tagger import NUM_ROWS, build_model, make_predict, predict
-from .text import read_conll, sentences_of_topics, split_gaps
+from .text import sentences_of_topics, split_gaps
 from .training import Epoch, train
 from .vocabulary import Split, make_vocabulary, split
 
@@ -41,7 +42,7 @@ def demonstrate(*, data: str | None, save: str | None, plot: str | None, epochs:
     """Trains a tagger, shows what it does, and proves that padding is invisible to it.
 
     Args:
-        data: a CoNLL file, or None for the documentation of the running Python.
+        data: a file as `read_conll` takes it, or None for the documentation of the running Python.
         save: a folder for the trained tagger.
         plot: a file for a picture.
         epochs: passes over the training sentences.

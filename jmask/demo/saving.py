@@ -1,6 +1,13 @@
-"""A trained tagger in a folder: its config and vocabulary as JSON, its parameters by Orbax. No pickle."""
+"""A trained tagger in a folder: its config and vocabulary as JSON, its parameters by Orbax. No pickle.
+
+The JSON names the folder of the parameters that belong to it, and comes last, in one step: whoever loads gets the old
+tagger or the new one, wherever a save was cut.
+"""
 
 import json
+import os
+import re
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,8 +20,10 @@ from .errors import DemoError
 from .vocabulary import Vocabulary
 
 DESCRIPTION = "tagger.json"
-PARAMS = "params"
-FORMAT = 1
+UNFINISHED = "tagger.json.unfinished"
+FORMAT = 2
+
+_PARAMS = re.compile(r"params-(\d+)")
 
 
 class Tagger(NamedTuple):
@@ -42,7 +51,7 @@ def prepare(directory: str | Path) -> Path:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DemoError(f"{directory}: cannot make this folder ({error.strerror})") from error
-    if any(path.iterdir()) and not (path / DESCRIPTION).is_file():
+    if not (path / DESCRIPTION).is_file() and any(not _is_of_a_save(entry.name) for entry in path.iterdir()):
         raise DemoError(f"{directory}: is not empty and holds no tagger; name a new folder")
     return path
 
@@ -60,15 +69,25 @@ def save(directory: str | Path, tagger: Tagger) -> None:
     import orbax.checkpoint
 
     path = prepare(directory)
+    older = [entry for entry in path.iterdir() if _is_of_a_save(entry.name)]
+    numbers = [int(found[1]) for entry in older if (found := _PARAMS.match(entry.name))]
+    name = f"params-{max(numbers, default=0) + 1}"
     with orbax.checkpoint.StandardCheckpointer() as checkpointer:
-        checkpointer.save(path / PARAMS, tagger.params, force=True)
+        checkpointer.save(path / name, tagger.params)
     description = {
         "format": FORMAT,
+        "params": name,
         "model": tagger.model.to_config(),
         "words": tagger.vocabulary.words,
         "tags": tagger.vocabulary.tags,
     }
-    (path / DESCRIPTION).write_text(json.dumps(description, indent=1, ensure_ascii=False), encoding="utf-8")
+    with (path / UNFINISHED).open("w", encoding="utf-8") as file:
+        json.dump(description, file, indent=1, ensure_ascii=False)
+        file.flush()
+        os.fsync(file.fileno())
+    (path / UNFINISHED).replace(path / DESCRIPTION)
+    for entry in older:
+        shutil.rmtree(entry, ignore_errors=True)
 
 
 def load(directory: str | Path) -> Tagger:
@@ -95,13 +114,21 @@ def load(directory: str | Path) -> Tagger:
     try:
         if description["format"] != FORMAT:
             raise DemoError(f"{directory}: was saved in format {description['format']}; this jmask reads {FORMAT}")
+        name = description["params"]
+        if not _PARAMS.fullmatch(name):
+            raise ValueError(f"no folder of parameters is called {name!r}")
         model = jm.from_config(description["model"])
         vocabulary = Vocabulary(tuple(description["words"]), tuple(description["tags"]))
         with orbax.checkpoint.StandardCheckpointer() as checkpointer:
-            params = checkpointer.restore(path / PARAMS, _expected(model))
+            params = checkpointer.restore(path / name, _expected(model))
     except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         raise DemoError(f"{directory}: is damaged ({type(error).__name__}: {_first_line(error)})") from error
     return Tagger(model, params, vocabulary)
+
+
+def _is_of_a_save(name: str) -> bool:
+    """Whether this is what a save leaves beside the description, finished or not."""
+    return name == UNFINISHED or _PARAMS.match(name) is not None  # Orbax adds a suffix until it has finished
 
 
 def _expected(model: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Tagged sentences: from the documentation inside the running Python, or from a file in CoNLL style.
+"""Tagged sentences from the documentation inside the running Python.
 
 The documentation marks code by double quotes: `The "assert" statement`. With the quotes removed, the task is to find
 the words that stood between them. That needs context: "the assert statement" is about code, "we assert" is prose.
@@ -6,7 +6,6 @@ the words that stood between them. That needs context: "the assert statement" is
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 from .errors import DemoError
@@ -102,52 +101,9 @@ def sentences_of_topics(topics: Mapping[str, str] | None = None) -> list[Sentenc
     return [sentence for sentence in map(tag_paragraph, paragraphs) if sentence is not None]
 
 
-def read_conll(path: str | Path) -> list[Sentence]:
-    """Reads a file of tagged sentences: a token and a tag on each line, a blank line between sentences.
-
-    Args:
-        path: a UTF-8 text file. The columns stand apart by a tab, or by spaces.
-
-    Returns:
-        The sentences of the file, in order.
-
-    Raises:
-        DemoError: there is no such file, it is not text, it holds no sentence, or a line (named by its number) has not
-            exactly two columns.
-    """
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
-    except FileNotFoundError as error:
-        raise DemoError(f"{path}: there is no such file") from error
-    except OSError as error:
-        raise DemoError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise DemoError(f"{path}: is not UTF-8 text (byte {error.start})") from error
-    sentences, rows = [], []
-    for number, line in enumerate([*lines, ""], start=1):
-        if line.strip():
-            rows.append(_columns(f"{path}:{number}", line))
-        elif rows:
-            words, tags = zip(*rows, strict=True)
-            sentences.append(Sentence(words, tags))
-            rows = []
-    if not sentences:
-        raise DemoError(f"{path}: holds no sentence; write one token and its tag on each line")
-    return sentences
-
-
 def _documentation() -> Mapping[str, str]:
     try:
         from pydoc_data.topics import topics
     except ImportError as error:
         raise DemoError("this Python comes without `pydoc_data.topics`; train on a file with --data FILE") from error
     return topics
-
-
-def _columns(place: str, line: str) -> tuple[str, str]:
-    """Token and tag of one line."""
-    columns = [column.strip() for column in line.split("\t")] if "\t" in line.strip() else line.split()
-    if len(columns) != 2 or not all(columns):
-        found = f"{len(columns)}: {line.strip()[:60]!r}"
-        raise DemoError(f"{place}: a line must have two columns, a token and its tag; received {found}")
-    return columns[0], columns[1]

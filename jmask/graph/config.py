@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 
+from ..layers.base import Layer
 from ..layers.config import register
 from .dimensions import symbol
 from .node import Call, MaskEdge, Node, nodes_in
@@ -37,7 +38,7 @@ class InputConfig:
     @classmethod
     def decode_config(cls, reader: Any, data: Any) -> Node:
         """The input from `from_config`."""
-        return cls(**{name: reader.decode(value) for name, value in data["config"].items()}).node()
+        return cls(**reader.decode_fields(data)).node()
 
 
 register(InputConfig, name="Input")
@@ -77,15 +78,41 @@ def build(description: dict[str, Any]) -> Any:
     """The model that `describe` described, built by calling its layers on new nodes."""
     from .model import Model
 
+    check_description(description)
     nodes = {(-1, i): node for i, node in enumerate(description["sources"])}
 
+    def find(reference: Any) -> Any:
+        if not isinstance(reference, NodeReference):
+            return reference
+        place = (reference.call, reference.index)
+        if place not in nodes:
+            raise ValueError(f"output {place[1]!r} of call {place[0]!r} is read, but has not been made before")
+        return nodes[place]
+
     def resolve(tree: Any) -> Any:
-        return jax.tree.map(lambda r: nodes[r.call, r.index] if isinstance(r, NodeReference) else r, tree)
+        return jax.tree.map(find, tree)
 
     for i, call in enumerate(description["calls"]):
         made = call["layer"](*resolve(call["inputs"]), **resolve(call["named"]))
         nodes |= {(i, j): node for j, node in enumerate(nodes_in(made))}
     return Model(resolve(description["inputs"]), resolve(description["outputs"]), name=description["name"])
+
+
+def check_description(description: dict[str, Any]) -> None:
+    """Refuses what is no description of a model: its entries, its inputs, and layers that are to be called.
+
+    Raises:
+        ValueError: says what is wrong.
+    """
+    if set(description) != {"name", "sources", "calls", "inputs", "outputs"}:
+        raise ValueError(f"a model has a name, sources, calls, inputs and outputs; received {sorted(description)}")
+    sources, calls = description["sources"], description["calls"]
+    if not isinstance(sources, list) or not all(isinstance(node, Node) for node in sources):
+        raise ValueError("the sources of a model are a list of inputs")
+    for call in calls if isinstance(calls, list) else [calls]:
+        is_call = isinstance(call, dict) and set(call) == {"layer", "inputs", "named"}
+        if not is_call or not isinstance(call["layer"], Layer) or not isinstance(call["named"], dict):
+            raise ValueError("the calls of a model are a list of dicts of a layer, its inputs, and inputs by name")
 
 
 def encode_model(model: Any, writer: Any) -> dict[str, Any]:
@@ -95,7 +122,7 @@ def encode_model(model: Any, writer: Any) -> dict[str, Any]:
 
 def decode_model(reader: Any, data: dict[str, Any]) -> Any:
     """The model of a config."""
-    return build({name: reader.decode(value) for name, value in data["config"].items()})
+    return build(reader.decode_fields(data))
 
 
 def _as_input(node: Node) -> Node:

@@ -86,7 +86,8 @@ def _check(node: Node, name: str, value: Any) -> None:
     """Refuses what is no array, and an array of another rank, kind or size than its node."""
     expected = f"{_prefix()}the input `{name}` takes {node.dtype} {shape_text(node.shape)}"
     if not isinstance(value, Masked) and not is_array(value):
-        raise TypeError(f"{expected}; received a {type(value).__name__}. Convert it with `jnp.asarray`.")
+        remedy = "Convert it with `jnp.asarray`; lists of different lengths with `x = jm.pad_sequences(rows)`."
+        raise TypeError(f"{expected}; received a {type(value).__name__}. {remedy}")
     fits = len(value.shape) == node.ndim and _kind(values_of(value).dtype) == _kind(node.dtype)
     for size, known in zip(value.shape, node.shape, strict=False):
         fits = fits and (is_symbolic(known) or is_symbolic(size) or size == known)

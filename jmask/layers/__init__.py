@@ -28,6 +28,7 @@ from .core import Embedding as Embedding
 from .core import Identity as Identity
 from .core import Lambda as Lambda
 from .core import Masking as Masking
+from .crf import CRF as CRF
 from .merge import Add as Add
 from .merge import Average as Average
 from .merge import Concatenate as Concatenate

@@ -2,11 +2,12 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from .. import ops
 from ..masked import Masked
 from .base import Layer
+from .fields import AnyFloat, Dtype, Interval, NotNegative
 from .masks import reaches
 from .options import Activation as ActivationOption
 from .options import Initializer, activation, initializer
@@ -75,15 +76,10 @@ class ReLU(Layer):
     takes_masked = True
     uses_mask = False
 
-    max_value: float | None = None
+    max_value: Annotated[float, Interval(0), AnyFloat()] | None = None
     _: dataclasses.KW_ONLY
-    negative_slope: float = 0.0
-    threshold: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Checks the numbers while the user's line is still on the stack."""
-        for name in ("max_value", "negative_slope", "threshold"):
-            _check_not_negative(self, name)
+    negative_slope: NotNegative = 0.0
+    threshold: NotNegative = 0.0
 
     def call(self, params: Any, inputs: Any) -> Any:
         """The function of the inputs."""
@@ -105,11 +101,7 @@ class LeakyReLU(Layer):
     takes_masked = True
     uses_mask = False
 
-    negative_slope: float = 0.3
-
-    def __post_init__(self) -> None:
-        """Checks the slope while the user's line is still on the stack."""
-        _check_not_negative(self, "negative_slope")
+    negative_slope: NotNegative = 0.3
 
     def call(self, params: Any, inputs: Any) -> Any:
         """The function of the inputs."""
@@ -161,7 +153,7 @@ class PReLU(Layer):
     _: dataclasses.KW_ONLY
     alpha_initializer: Initializer = "zeros"
     shared_axes: int | Sequence[int] | None = None
-    param_dtype: Any = "float32"
+    param_dtype: Dtype = "float32"
 
     def __post_init__(self) -> None:
         """Checks the axes while the user's line is still on the stack."""
@@ -194,9 +186,3 @@ class PReLU(Layer):
     def _shared(self) -> tuple[int, ...]:
         axes = self.shared_axes
         return (axes,) if isinstance(axes, int) else tuple(axes or ())
-
-
-def _check_not_negative(layer: Layer, name: str) -> None:
-    value = getattr(layer, name)
-    if value is not None and not value >= 0:
-        raise ValueError(f"`{name}` of `{type(layer).__name__}` must not be negative; received {value}.")

@@ -6,8 +6,8 @@ from typing import Any
 import jax.numpy as jnp
 
 from .. import ops
-from ..ops.penalty import check_factors
 from .base import Layer
+from .fields import NotNegative
 
 
 class ActivityRegularization(Layer):
@@ -44,12 +44,8 @@ class ActivityRegularization(Layer):
     uses_mask = False
 
     _: dataclasses.KW_ONLY
-    l1: float = 0.0
-    l2: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Checks the factors while the user's line is still on the stack."""
-        check_factors("ActivityRegularization", self.l1, self.l2)
+    l1: NotNegative = 0.0
+    l2: NotNegative = 0.0
 
     def init_state(self, inputs: Any) -> dict[str, Any]:
         """`{"penalty": 0.0}`, in float32 at least."""

@@ -9,6 +9,7 @@ from .. import ops
 from ..masked import Masked
 from . import path
 from .base import Layer
+from .fields import Dtype, Rate
 from .options import initializer
 
 
@@ -26,14 +27,10 @@ class OneHead(Layer):
 
     _: dataclasses.KW_ONLY
     use_scale: bool = False
-    dropout: float = 0.0
+    dropout: Rate = 0.0
     use_causal_mask: bool = False
     return_attention_scores: bool = False
-    param_dtype: Any = "float32"
-
-    def __post_init__(self) -> None:
-        """Checks the rate while the user's line is still on the stack."""
-        check_rate(self)
+    param_dtype: Dtype = "float32"
 
     def score(self, params: Any, query: Any, value: Any, key: Any, **options: Any) -> Any:
         """The attention of one head `(batch, time, 1, features)`."""
@@ -89,12 +86,6 @@ class Attention(OneHead):
     _: dataclasses.KW_ONLY
     score_mode: Literal["dot", "concat"] = "dot"
 
-    def __post_init__(self) -> None:
-        """Checks the options while the user's line is still on the stack."""
-        check_rate(self)
-        if self.score_mode not in ("dot", "concat"):
-            raise ValueError(f"`score_mode` of `Attention` is 'dot' or 'concat'; received {self.score_mode!r}.")
-
     def init(self, key: Any, *inputs: Any) -> dict[str, Any]:
         """`{"scale": (), "concat_score_weight": ()}`, each where it is used."""
         names = {"scale": self.use_scale, "concat_score_weight": self.score_mode == "concat"}
@@ -102,7 +93,7 @@ class Attention(OneHead):
 
     def score(self, params: Any, query: Any, value: Any, key: Any, **options: Any) -> Any:
         """Dot products, or sums."""
-        scale = params.get("scale", 1.0)
+        scale = params["scale"] if self.use_scale else 1.0
         if self.score_mode == "dot":
             return ops.attention(query, key=key, value=value, scale=scale, **options)
         weight = params["concat_score_weight"]
@@ -144,7 +135,9 @@ class AdditiveAttention(OneHead):
 
     def score(self, params: Any, query: Any, value: Any, key: Any, **options: Any) -> Any:
         """Sums."""
-        return ops.additive_attention(query, key=key, value=value, weight=params.get("scale"), **options)
+        return ops.additive_attention(
+            query, key=key, value=value, weight=params["scale"] if self.use_scale else None, **options
+        )
 
 
 def read_inputs(layer: Layer, query: Any, value: Any, key: Any) -> tuple[Any, Any, Any]:
@@ -178,10 +171,3 @@ def call_options(layer: Any, training: bool, key: Any) -> dict[str, Any]:
         "dropout_key": key,
         "return_attention_scores": layer.return_attention_scores,
     }
-
-
-def check_rate(layer: Any) -> None:
-    """Refuses a rate that is no probability."""
-    if not 0 <= layer.dropout <= 1:
-        name = type(layer).__name__
-        raise ValueError(f"`dropout` of `{name}` is a probability in [0, 1]; received {layer.dropout}.")

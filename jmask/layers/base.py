@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import inspect
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal, dataclass_transform
 
 import jax
@@ -11,6 +12,8 @@ from jax.core import Tracer
 from ..masked import mask_of
 from . import masks, path, state
 from .arguments import bind, fill_by_name, is_masked, is_none
+from .explain import explain, with_explained_lists
+from .fields import check_fields, checked_fields
 from .initialise import Slot, collect
 from .outputs import with_masks
 
@@ -64,6 +67,7 @@ class Layer:
     takes_masked: ClassVar[bool] = False
     fresh_state: ClassVar[bool] = False
     uses_mask: ClassVar[Any] = None
+    _checked_fields: ClassVar[tuple[tuple[str, Any], ...]] = ()
 
     name: str | None = dataclasses.field(default=None, kw_only=True)
 
@@ -85,7 +89,21 @@ class Layer:
                 f"`compute_mask` of `{cls.__name__}` asks for `previous_mask`; in jmask the mask of the first input is "
                 "called `mask`: `compute_mask(self, inputs, mask)`."
             )
+        if "init" in vars(cls):
+            cls.init = with_explained_lists(cls.init)
+        if "__post_init__" in vars(cls):
+            cls.__post_init__ = _after_the_fields(cls.__post_init__)  # pyright: ignore[reportAttributeAccessIssue] - a method
         dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
+        cls._checked_fields = checked_fields(cls)
+
+    def __post_init__(self) -> None:
+        """Checks the hyperparameters while the user's line is still on the stack."""
+        check_fields(self, type(self)._checked_fields)
+        if self.name is not None and (not self.name or "/" in self.name):
+            raise ValueError(
+                f"`name` of `{type(self).__name__}` is a word without '/', which parts the names in a path; received "
+                f"{self.name!r}."
+            )
 
     def init(self, key: Any, *inputs: Any, **_: Any) -> Any:
         """Makes the parameters.
@@ -250,7 +268,13 @@ def run(
         if has_state:
             options["state"] = state.read(layer, arguments.bound.args, training=training)
         filled = fill_by_name(arguments.signature, arguments, options)
-        outputs = layer.call(params, *passed.bound.args, **passed.bound.kwargs, **filled)
+        try:
+            outputs = layer.call(params, *passed.bound.args, **passed.bound.kwargs, **filled)
+        except Exception as error:
+            explained = explain(layer, params, arguments, error)
+            if explained is error:
+                raise
+            raise explained from error
         if has_state:
             outputs, statistics = outputs
             state.write(statistics)
@@ -282,6 +306,23 @@ def sublayers(layer: Layer) -> list[Layer]:
     """The layers in the fields of a layer, nests included, in order."""
     values = [getattr(layer, field.name) for field in dataclasses.fields(layer)]
     return [leaf for leaf in jax.tree.leaves(values) if isinstance(leaf, Layer)]
+
+
+def _after_the_fields(post_init: Callable[[Any], None]) -> Callable[[Any], None]:
+    """A layer's own `__post_init__`, which may take for granted that the fields are what their annotations say."""
+
+    @functools.wraps(post_init)
+    def checked(self: Any) -> None:
+        Layer.__post_init__(self)
+        try:
+            post_init(self)
+        except (TypeError, ValueError) as error:
+            name, text = type(self).__name__, str(error)
+            if name in text or type(error) not in (TypeError, ValueError):
+                raise
+            raise type(error)(f"`{name}`: {text}") from None
+
+    return checked
 
 
 def _is_default(layer: Layer, field: dataclasses.Field) -> bool:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from .. import ops
 from .base import Layer
+from .fields import Dtype, NotNegative, Rate
 from .options import Initializer, initializer
 
 
@@ -50,8 +51,8 @@ class BatchNormalization(Layer):
 
     _: dataclasses.KW_ONLY
     axis: int = -1
-    momentum: float = 0.99
-    epsilon: float = 1e-3
+    momentum: Rate = 0.99
+    epsilon: NotNegative = 1e-3
     center: bool = True
     scale: bool = True
     beta_initializer: Initializer = "zeros"
@@ -59,12 +60,7 @@ class BatchNormalization(Layer):
     moving_mean_initializer: Initializer = "zeros"
     moving_variance_initializer: Initializer = "ones"
     axis_name: Any = None
-    param_dtype: Any = "float32"
-
-    def __post_init__(self) -> None:
-        """Checks the momentum while the user's line is still on the stack."""
-        if not 0 <= self.momentum <= 1:
-            raise ValueError(f"`momentum` of `BatchNormalization` is in [0, 1]; received {self.momentum}.")
+    param_dtype: Dtype = "float32"
 
     def init(self, key: Any, inputs: Any) -> dict[str, Any]:
         """`{"gamma": (features,), "beta": (features,)}`."""
@@ -91,7 +87,8 @@ class BatchNormalization(Layer):
             mean, variance, count = ops.batch_moments(inputs, axis=self.axis, axis_name=self.axis_name)
             batch = {"moving_mean": mean, "moving_variance": variance}
             state = {name: self._moved(state[name], batch[name], count) for name in batch}
-        scale, offset = params.get("gamma"), params.get("beta")
+        scale = params["gamma"] if self.scale else None
+        offset = params["beta"] if self.center else None
         return ops.batch_norm(inputs, mean, variance, scale, offset, axis=self.axis, epsilon=self.epsilon), state
 
     def _moved(self, moving: Any, batch: Any, count: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import jax
 
-from ..rnn.bidirectional import check_merge_mode, merge
+from ..rnn.bidirectional import merge
 from . import path
 from .base import Layer
 from .recurrent import Recurrent
@@ -49,7 +49,6 @@ class Bidirectional(Layer):
         forward, backward = self._directions()
         if (forward.return_sequences, forward.return_state) != (backward.return_sequences, backward.return_state):
             raise ValueError("`layer` and `backward_layer` must agree in `return_sequences` and `return_state`.")
-        check_merge_mode(self.merge_mode)
 
     def init(self, key: Any, inputs: Any, initial_state: Any = None) -> dict[str, Any]:
         """`{"forward": ..., "backward": ...}`."""

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from ..rnn import GRUParams, LSTMParams, LSTMState, SimpleRNNParams
 from ..rnn.recurrences import GATES, prepare
 from .base import Layer
+from .fields import Dtype, Rate, Size
 from .options import Activation, Initializer, activation, initializer
 
 
@@ -57,14 +58,10 @@ class KernelCell(Layer):
     kernel_initializer: Initializer = "glorot_uniform"
     recurrent_initializer: Initializer = "orthogonal"
     bias_initializer: Initializer = "zeros"
-    dropout: float = 0.0
-    recurrent_dropout: float = 0.0
-    dtype: Any = None
-    param_dtype: Any = "float32"
-
-    def __post_init__(self) -> None:
-        """Checks the rates while the user's line is still on the stack."""
-        check_rates(self)
+    dropout: Rate = 0.0
+    recurrent_dropout: Rate = 0.0
+    dtype: Dtype | None = None
+    param_dtype: Dtype = "float32"
 
     def shapes(self, inputs: Any) -> Shapes:
         """The shapes for inputs of one step."""
@@ -174,7 +171,7 @@ class RecurrentCell(KernelCell):
         units: length of the state and of an output.
     """
 
-    units: int
+    units: Size
 
     @property
     def kind(self) -> str:
@@ -190,7 +187,7 @@ class RecurrentCell(KernelCell):
     def weights(self, params: Any) -> Any:
         """The parameters as `jmask.rnn` takes them, in the dtype of the products."""
         container = {"simple_rnn": SimpleRNNParams, "lstm": LSTMParams}.get(self.kind, GRUParams)
-        return container(*self.kernels(params), params.get("bias"))
+        return container(*self.kernels(params), params["bias"] if self.use_bias else None)
 
     def prepare(self, params: Any, inputs: Any) -> tuple[Any, Any]:
         """By the kind."""
@@ -268,14 +265,6 @@ class LSTMCell(LSTMGates, RecurrentCell):
     def kind(self) -> str:
         """The one with a memory cell."""
         return "lstm"
-
-
-def check_rates(layer: KernelCell) -> None:
-    """Refuses a rate that is no probability."""
-    for name in ("dropout", "recurrent_dropout"):
-        rate = getattr(layer, name)
-        if not 0 <= rate <= 1:
-            raise ValueError(f"`{name}` of `{type(layer).__name__}` is a probability in [0, 1]; received {rate}.")
 
 
 def _is_shared(cell: KernelCell) -> str:

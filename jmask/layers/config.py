@@ -9,14 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .arguments import NO_MASK
 from .base import Layer
+from .reader import CONSTANTS, Reader
 
 T = TypeVar("T")
 
 _registered: dict[str, Any] = {}
 _LAMBDA = (lambda: None).__name__
-_CONSTANTS = {"...": Ellipsis, "NO_MASK": NO_MASK}
 
 
 def register(item: T, *, name: str | None = None) -> T:
@@ -73,12 +72,15 @@ def from_config(config: dict[str, Any], custom: dict[str, Any] | None = None) ->
         A new layer.
 
     Raises:
-        ValueError: a name that is not registered, or data that `to_config` did not write.
+        ValueError: a name that is not registered, or data that `to_config` did not write; says where in them.
+        TypeError: the same, for values of a wrong type. Nothing is called but registered classes.
 
     >>> import jmask as jm
     >>> jm.from_config(jm.layers.Dense(3, activation="relu").to_config())
     Dense(units=3, activation='relu')
     """
+    if not isinstance(config, dict):
+        raise TypeError(f"`from_config` takes the dict that `to_config` returns; received {config!r:.80}.")
     return Reader(_registered | (custom or {})).decode(config)
 
 
@@ -119,7 +121,7 @@ class Writer:
             return {"array": items, "dtype": array.dtype.name, "shape": list(array.shape)}
         if isinstance(value, (np.dtype, type)) and _is_dtype(value):
             return {"dtype": jnp.dtype(value).name}
-        for name, constant in _CONSTANTS.items():
+        for name, constant in CONSTANTS.items():
             if value is constant:
                 return {"constant": name}
         return {"function": _name_of(value)}
@@ -141,59 +143,6 @@ class Writer:
         self.seen[id(value)] = len(self.seen)
         self.kept.append(value)
         return config | {"id": self.seen[id(value)]}
-
-
-class Reader:
-    """Decodes what `Writer` encoded."""
-
-    def __init__(self, known: dict[str, Any]) -> None:
-        self.known = known
-        self.seen: dict[int, Any] = {}
-
-    def decode(self, data: Any) -> Any:
-        """The value that the data describe."""
-        if not isinstance(data, dict):
-            return data
-        if "shared" in data:
-            return self.seen[data["shared"]]
-        if "class" in data:
-            made = self._layer(data)
-            self.seen[data["id"]] = made
-            return made
-        if "list" in data or "tuple" in data:
-            items = [self.decode(item) for item in data["list" if "list" in data else "tuple"]]
-            return items if "list" in data else tuple(items)
-        if "dict" in data:
-            return {self.decode(k): self.decode(v) for k, v in data["dict"]}
-        if "float" in data:
-            return float(data["float"])
-        if "slice" in data:
-            return slice(*(self.decode(item) for item in data["slice"]))
-        if "constant" in data:
-            return _CONSTANTS[data["constant"]]
-        if "array" in data:
-            items = [self.decode(item) for item in data["array"]]
-            return np.array(items, data["dtype"]).reshape(data["shape"])[()]
-        if "dtype" in data:
-            return jnp.dtype(data["dtype"])
-        if "function" in data:
-            return self.find(data["function"])
-        raise ValueError(f"`from_config`: this is not what `to_config` writes: {data!r}.")
-
-    def find(self, name: str) -> Any:
-        """A registered class or function."""
-        if name not in self.known:
-            raise ValueError(
-                f"`from_config`: {name!r} is not registered. Decorate it with `@jm.register`, or pass "
-                f"`custom={{{name!r}: ...}}`."
-            )
-        return self.known[name]
-
-    def _layer(self, data: dict[str, Any]) -> Any:
-        kind = self.find(data["class"])
-        if hasattr(kind, "decode_config"):
-            return kind.decode_config(self, data)
-        return kind(**{name: self.decode(value) for name, value in data["config"].items()})
 
 
 def _name_of(item: Any) -> str:

@@ -6,9 +6,9 @@ from typing import Any, ClassVar, Literal
 import jax
 
 from ..ops.windows import Windows
-from ..padding import checked_size
 from ..rnn.conv_lstm import convolve, line_windows, prepare
 from .cells import KernelCell, LSTMGates, Shapes
+from .fields import Size
 from .rnn_layers import CellLayer
 
 
@@ -29,17 +29,16 @@ class ConvLSTM1DCell(LSTMGates):
 
     step_axes: ClassVar[tuple[str, ...]] = ("pixels", "channels")
 
-    filters: int
-    kernel_size: int
+    filters: Size
+    kernel_size: Size
     _: dataclasses.KW_ONLY
-    strides: int = 1
+    strides: Size = 1
     padding: Literal["valid", "same"] = "valid"
-    dilation_rate: int = 1
+    dilation_rate: Size = 1
 
     def __post_init__(self) -> None:
         """Checks the options while the user's line is still on the stack."""
         super().__post_init__()
-        checked_size("filters", self.filters, 1)
         _ = self.windows
 
     @property
@@ -60,7 +59,9 @@ class ConvLSTM1DCell(LSTMGates):
 
     def prepare(self, params: Any, inputs: Any) -> tuple[Any, Any]:
         """By a convolution."""
-        return prepare((*self.kernels(params), params.get("bias")), inputs, self.windows, self.activations)
+        return prepare(
+            (*self.kernels(params), params["bias"] if self.use_bias else None), inputs, self.windows, self.activations
+        )
 
 
 class ConvLSTM1D(CellLayer, ConvLSTM1DCell):

@@ -9,9 +9,9 @@ from .. import ops
 from ..masked import Masked
 from ..ops.stepwise import apply
 from ..ops.windows import Padding, TransposedWindows, Windows, check_steps
-from ..padding import checked_size
 from . import options
 from .base import Layer
+from .fields import Count, Dtype, Size
 from .options import Activation, Initializer, initializer
 
 Shape = tuple[int, ...]
@@ -24,13 +24,13 @@ class Convolution(Layer):
     takes_masked = True
 
     _: dataclasses.KW_ONLY
-    strides: int = 1
+    strides: Size = 1
     padding: Padding = "valid"
-    dilation_rate: int = 1
+    dilation_rate: Size = 1
     activation: Activation = None
     use_bias: bool = True
     bias_initializer: Initializer = "zeros"
-    param_dtype: Any = "float32"
+    param_dtype: Dtype = "float32"
 
     def make(self, key: Any, **parameters: tuple[Initializer, Shape]) -> dict[str, Any]:
         """Parameters by their initialisers and shapes, the last of them a bias if the layer has one."""
@@ -79,16 +79,16 @@ class Conv1D(Convolution):
     [2, 0]
     """
 
-    filters: int
-    kernel_size: int
+    filters: Size
+    kernel_size: Size
     _: dataclasses.KW_ONLY
-    groups: int = 1
+    groups: Size = 1
     kernel_initializer: Initializer = "glorot_uniform"
 
     def __post_init__(self) -> None:
         """Checks the options while the user's line is still on the stack."""
-        Windows(checked_size("kernel_size", self.kernel_size, 1), self.strides, self.padding, self.dilation_rate)
-        if checked_size("filters", self.filters, 1) % checked_size("groups", self.groups, 1):
+        Windows(self.kernel_size, self.strides, self.padding, self.dilation_rate)
+        if self.filters % self.groups:
             raise ValueError(f"`filters` must be a multiple of `groups`; received {self.filters} and {self.groups}.")
 
     def init(self, key: Any, inputs: Any) -> dict[str, Any]:
@@ -105,7 +105,7 @@ class Conv1D(Convolution):
         y = ops.conv(
             inputs,
             params["kernel"],
-            params.get("bias"),
+            params["bias"] if self.use_bias else None,
             strides=self.strides,
             padding=self.padding,
             dilation_rate=self.dilation_rate,
@@ -133,15 +133,14 @@ class DepthwiseConv1D(Convolution):
     (2, 5, 6)
     """
 
-    kernel_size: int
+    kernel_size: Size
     _: dataclasses.KW_ONLY
-    depth_multiplier: int = 1
+    depth_multiplier: Size = 1
     depthwise_initializer: Initializer = "glorot_uniform"
 
     def __post_init__(self) -> None:
         """Checks the options while the user's line is still on the stack."""
-        Windows(checked_size("kernel_size", self.kernel_size, 1), self.strides, self.padding, self.dilation_rate)
-        checked_size("depth_multiplier", self.depth_multiplier, 1)
+        Windows(self.kernel_size, self.strides, self.padding, self.dilation_rate)
 
     def init(self, key: Any, inputs: Any) -> dict[str, Any]:
         """`{"kernel": (kernel_size, features, depth_multiplier), "bias": (features * depth_multiplier,)}`."""
@@ -155,7 +154,7 @@ class DepthwiseConv1D(Convolution):
         y = ops.depthwise_conv(
             inputs,
             params["kernel"],
-            params.get("bias"),
+            params["bias"] if self.use_bias else None,
             strides=self.strides,
             padding=self.padding,
             dilation_rate=self.dilation_rate,
@@ -184,18 +183,16 @@ class SeparableConv1D(Convolution):
     [3, 0]
     """
 
-    filters: int
-    kernel_size: int
+    filters: Size
+    kernel_size: Size
     _: dataclasses.KW_ONLY
-    depth_multiplier: int = 1
+    depth_multiplier: Size = 1
     depthwise_initializer: Initializer = "glorot_uniform"
     pointwise_initializer: Initializer = "glorot_uniform"
 
     def __post_init__(self) -> None:
         """Checks the options while the user's line is still on the stack."""
-        Windows(checked_size("kernel_size", self.kernel_size, 1), self.strides, self.padding, self.dilation_rate)
-        checked_size("filters", self.filters, 1)
-        checked_size("depth_multiplier", self.depth_multiplier, 1)
+        Windows(self.kernel_size, self.strides, self.padding, self.dilation_rate)
 
     def init(self, key: Any, inputs: Any) -> dict[str, Any]:
         """`depthwise_kernel` and `pointwise_kernel` as for `jm.ops.separable_conv`, and `bias`, `(filters,)`."""
@@ -213,7 +210,7 @@ class SeparableConv1D(Convolution):
             inputs,
             params["depthwise_kernel"],
             params["pointwise_kernel"],
-            params.get("bias"),
+            params["bias"] if self.use_bias else None,
             strides=self.strides,
             padding=self.padding,
             dilation_rate=self.dilation_rate,
@@ -244,17 +241,15 @@ class Conv1DTranspose(Convolution):
     [10, 2]
     """
 
-    filters: int
-    kernel_size: int
+    filters: Size
+    kernel_size: Size
     _: dataclasses.KW_ONLY
-    output_padding: int | None = None
+    output_padding: Count | None = None
     kernel_initializer: Initializer = "glorot_uniform"
 
     def __post_init__(self) -> None:
         """Checks the options while the user's line is still on the stack."""
-        width = checked_size("kernel_size", self.kernel_size, 1)
-        TransposedWindows(width, self.strides, self.padding, self.dilation_rate, self.output_padding)
-        checked_size("filters", self.filters, 1)
+        TransposedWindows(self.kernel_size, self.strides, self.padding, self.dilation_rate, self.output_padding)
 
     def init(self, key: Any, inputs: Any) -> dict[str, Any]:
         """`{"kernel": (kernel_size, filters, features), "bias": (filters,)}`."""
@@ -267,7 +262,7 @@ class Conv1DTranspose(Convolution):
         y = ops.conv_transpose(
             inputs,
             params["kernel"],
-            params.get("bias"),
+            params["bias"] if self.use_bias else None,
             strides=self.strides,
             padding=self.padding,
             output_padding=self.output_padding,

@@ -15,6 +15,7 @@ from ..ops.einsum import Equation, parse
 from ..ops.linear import check_feature_axis
 from ..ops.stepwise import apply
 from .base import Layer
+from .fields import Dtype, Number, Size
 from .options import Activation, Initializer, activation, initializer, is_tame, kernel_initializer
 
 
@@ -39,12 +40,12 @@ class Embedding(Layer):
 
     supports_segments = True
 
-    input_dim: int
-    output_dim: int
+    input_dim: Size
+    output_dim: Size
     _: dataclasses.KW_ONLY
     mask_zero: bool = False
     embeddings_initializer: Initializer = "uniform"
-    param_dtype: Any = "float32"
+    param_dtype: Dtype = "float32"
 
     def init(self, key: Any, *inputs: Any) -> dict[str, Any]:
         """`{"embeddings": (input_dim, output_dim)}`."""
@@ -77,7 +78,7 @@ class Masking(Layer):
 
     supports_segments = True
 
-    mask_value: float = 0.0
+    mask_value: Number = 0.0
 
     def call(self, params: Any, inputs: Any, mask: Any = None) -> Any:
         """`(batch, time, features)`, zero at masked steps."""
@@ -117,13 +118,13 @@ class Dense(Layer):
     takes_masked = True
     uses_mask = False
 
-    units: int
+    units: Size
     _: dataclasses.KW_ONLY
     activation: Activation = None
     use_bias: bool = True
     kernel_initializer: Initializer = "glorot_uniform"
     bias_initializer: Initializer = "zeros"
-    param_dtype: Any = "float32"
+    param_dtype: Dtype = "float32"
 
     def init(self, key: Any, inputs: Any) -> dict[str, Any]:
         """`{"kernel": (features, units), "bias": (units,)}`."""
@@ -137,7 +138,7 @@ class Dense(Layer):
 
     def call(self, params: Any, inputs: Any) -> Any:
         """`(batch, time, features)` -> `(batch, time, units)`."""
-        y = ops.dense(inputs, params["kernel"], params.get("bias"))
+        y = ops.dense(inputs, params["kernel"], params["bias"] if self.use_bias else None)
         return _activated(y, self.activation)
 
 
@@ -170,13 +171,13 @@ class EinsumDense(Layer):
     uses_mask = False
 
     equation: str
-    output_shape: int | Sequence[int | None]
+    output_shape: Size | Sequence[Size | None]
     _: dataclasses.KW_ONLY
     activation: Activation = None
     bias_axes: str | None = None
     kernel_initializer: Initializer = "glorot_uniform"
     bias_initializer: Initializer = "zeros"
-    param_dtype: Any = "float32"
+    param_dtype: Dtype = "float32"
 
     def __post_init__(self) -> None:
         """Checks the letters while the user's line is still on the stack."""
@@ -202,7 +203,8 @@ class EinsumDense(Layer):
 
     def call(self, params: Any, inputs: Any) -> Any:
         """What the equation makes of the inputs."""
-        y = ops.einsum_dense(inputs, params["kernel"], params.get("bias"), equation=self.equation)
+        bias = None if self.bias_axes is None else params["bias"]
+        y = ops.einsum_dense(inputs, params["kernel"], bias, equation=self.equation)
         return _activated(y, self.activation)
 
 
@@ -246,14 +248,6 @@ class Lambda(Layer):
     mask: Callable[..., Any] | None = None
     supports_masking: bool | Literal["auto"] = False  # pyright: ignore[reportIncompatibleVariableOverride] - a hyperparameter here
     supports_segments: bool = False  # pyright: ignore[reportIncompatibleVariableOverride] - a hyperparameter here
-
-    def __post_init__(self) -> None:
-        """Checks the functions while the user's line is still on the stack."""
-        if not callable(self.function) or not (self.mask is None or callable(self.mask)):
-            raise TypeError(
-                "`Lambda` takes a function, and for `mask` a function `(inputs, mask) -> mask`; received "
-                f"{self.function!r} and {self.mask!r}."
-            )
 
     def call(self, params: Any, inputs: Any, mask: Any = None) -> Any:
         """What the function returns."""

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from .. import ops
 from ..ops.dot import check_axes
-from ..ops.merge import Merge, check_merge
+from ..ops.merge import Merge
 from .base import Layer
 
 
@@ -25,10 +25,6 @@ class Elementwise(Layer):
 
     _: dataclasses.KW_ONLY
     merge: Merge = "intersection"
-
-    def __post_init__(self) -> None:
-        """Checks the word while the user's line is still on the stack."""
-        check_merge(self.merge)
 
     @property
     def uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends

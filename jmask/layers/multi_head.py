@@ -9,8 +9,9 @@ import jax.numpy as jnp
 
 from .. import ops
 from ..masked import Masked
-from .attention import call_options, check_rate, read_inputs
+from .attention import call_options, read_inputs
 from .base import Layer
+from .fields import Dtype, Rate, Size
 from .options import Initializer, initializer
 
 
@@ -21,21 +22,16 @@ class Heads(Layer):
     takes_masked = True
 
     _: dataclasses.KW_ONLY
-    dropout: float = 0.0
+    dropout: Rate = 0.0
     use_bias: bool = True
     use_gate: bool = False
     use_causal_mask: bool = False
-    sliding_window: int | None = None
+    sliding_window: Size | None = None
     return_attention_scores: bool = False
     implementation: Literal["xla", "cudnn"] | None = None
     kernel_initializer: Initializer = "glorot_uniform"
     bias_initializer: Initializer = "zeros"
-    param_dtype: Any = "float32"
-
-    def __post_init__(self) -> None:
-        """Checks the options while the user's line is still on the stack."""
-        check_rate(self)
-        check_sizes(self, ["sliding_window"] if self.sliding_window is not None else [])
+    param_dtype: Dtype = "float32"
 
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Heads and features of a head, of `query`, `key` and `value`."""
@@ -88,6 +84,8 @@ class Heads(Layer):
         With a `cache`, which `init_cache` makes, also the cache with these steps in it.
         """
         options = call_options(self, training, key)
+        _ = params["gate"] if self.use_gate else None  # `jm.ops` does without what is missing
+        _ = [projection["bias"] for projection in params.values()] if self.use_bias else None
         window = None if self.sliding_window is None else self.sliding_window - 1
         query, value, keys = read_inputs(self, query, value, key_)
         return ops.multi_head_attention(
@@ -159,16 +157,11 @@ class MultiHeadAttention(Heads):
     ((1, 4, 5), [3])
     """
 
-    num_heads: int
-    key_dim: int
+    num_heads: Size
+    key_dim: Size
     _: dataclasses.KW_ONLY
-    value_dim: int | None = None
-    output_shape: int | Sequence[int] | None = None
-
-    def __post_init__(self) -> None:
-        """Checks the options while the user's line is still on the stack."""
-        super().__post_init__()
-        check_sizes(self, ["num_heads", "key_dim", *(["value_dim"] if self.value_dim is not None else [])])
+    value_dim: Size | None = None
+    output_shape: Size | Sequence[Size] | None = None
 
     def sizes(self) -> dict[str, tuple[int, int]]:
         """As many heads of keys and values as of queries."""
@@ -212,14 +205,12 @@ class GroupQueryAttention(Heads):
     (5, 2, 3)
     """
 
-    head_dim: int
-    num_query_heads: int
-    num_key_value_heads: int
+    head_dim: Size
+    num_query_heads: Size
+    num_key_value_heads: Size
 
     def __post_init__(self) -> None:
         """Checks the options while the user's line is still on the stack."""
-        super().__post_init__()
-        check_sizes(self, ["head_dim", "num_query_heads", "num_key_value_heads"])
         if self.num_query_heads % self.num_key_value_heads:
             raise ValueError(
                 "`num_query_heads` of `GroupQueryAttention` is a multiple of `num_key_value_heads`; received "
@@ -230,11 +221,3 @@ class GroupQueryAttention(Heads):
         """Fewer heads of keys and values than of queries."""
         shared = (self.num_key_value_heads, self.head_dim)
         return {"query": (self.num_query_heads, self.head_dim), "key": shared, "value": shared}
-
-
-def check_sizes(layer: Layer, names: list[str]) -> None:
-    """Refuses options that are no positive integers."""
-    for name in names:
-        size = getattr(layer, name)
-        if not isinstance(size, int) or size < 1:
-            raise ValueError(f"`{name}` of `{type(layer).__name__}` is a positive integer; received {size!r}.")

@@ -10,6 +10,7 @@ from .. import ops
 from ..ops.linear import check_feature_axis
 from ..ops.normalise import group_size
 from .base import Layer
+from .fields import Dtype, NotNegative
 from .masks import reaches
 
 
@@ -33,10 +34,10 @@ class LayerNormalization(Layer):
     uses_mask = False
 
     _: dataclasses.KW_ONLY
-    epsilon: float = 1e-3
+    epsilon: NotNegative = 1e-3
     center: bool = True
     scale: bool = True
-    param_dtype: Any = "float32"
+    param_dtype: Dtype = "float32"
 
     def init(self, key: Any, inputs: Any) -> dict[str, Any]:
         """`{"gamma": (features,), "beta": (features,)}`."""
@@ -45,7 +46,7 @@ class LayerNormalization(Layer):
 
     def call(self, params: Any, inputs: Any) -> Any:
         """The normalised inputs, in their shape and with their mask."""
-        return ops.layer_norm(inputs, params.get("gamma"), params.get("beta"), epsilon=self.epsilon)
+        return ops.layer_norm(inputs, *_read(self, params), epsilon=self.epsilon)
 
 
 class RMSNormalization(Layer):
@@ -66,8 +67,8 @@ class RMSNormalization(Layer):
     uses_mask = False
 
     _: dataclasses.KW_ONLY
-    epsilon: float = 1e-6
-    param_dtype: Any = "float32"
+    epsilon: NotNegative = 1e-6
+    param_dtype: Dtype = "float32"
 
     def init(self, key: Any, inputs: Any) -> dict[str, Any]:
         """`{"scale": (features,)}`."""
@@ -126,10 +127,10 @@ class GroupNormalization(Layer):
 
     groups: int = 32
     _: dataclasses.KW_ONLY
-    epsilon: float = 1e-3
+    epsilon: NotNegative = 1e-3
     center: bool = True
     scale: bool = True
-    param_dtype: Any = "float32"
+    param_dtype: Dtype = "float32"
 
     def __post_init__(self) -> None:
         """Checks the number while the user's line is still on the stack."""
@@ -144,8 +145,7 @@ class GroupNormalization(Layer):
 
     def call(self, params: Any, inputs: Any) -> Any:
         """The normalised inputs, in their shape and with their mask."""
-        gamma, beta = params.get("gamma"), params.get("beta")
-        return ops.group_norm(inputs, gamma, beta, groups=self.groups, epsilon=self.epsilon)
+        return ops.group_norm(inputs, *_read(self, params), groups=self.groups, epsilon=self.epsilon)
 
 
 def _scale_and_offset(layer: LayerNormalization | GroupNormalization, features: int) -> dict[str, Any]:
@@ -156,3 +156,8 @@ def _scale_and_offset(layer: LayerNormalization | GroupNormalization, features: 
     if layer.center:
         params["beta"] = jnp.zeros(features, layer.param_dtype)
     return params
+
+
+def _read(layer: LayerNormalization | GroupNormalization, params: Any) -> tuple[Any, Any]:
+    """The factor and the offset, None for what the layer does not want."""
+    return params["gamma"] if layer.scale else None, params["beta"] if layer.center else None

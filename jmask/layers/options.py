@@ -3,14 +3,16 @@
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-Initializer = str | Callable[..., Any]
-Activation = str | Callable[[Any], Any] | None
+from .fields import Known
+
+Initializer = Annotated[str | Callable[..., Any], Known(lambda option: initializer(option))]
+Activation = Annotated[str | Callable[[Any], Any] | None, Known(lambda option: activation(option))]
 
 
 def _orthogonal(key: Any, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -92,7 +94,7 @@ def activation(option: Activation) -> Callable[[Any], Any]:
         raise ValueError(
             f"{option!r} is no elementwise activation, and must know the mask; use the layer `jm.layers.Softmax`."
         )
-    return _look_up("activation", ACTIVATIONS, option or "linear")
+    return _look_up("activation", ACTIVATIONS, "linear" if option is None else option)
 
 
 def is_tame(option: Activation) -> bool:

@@ -53,14 +53,10 @@ class PerSequence(Layer):
     function: Callable[..., Any]
     _: dataclasses.KW_ONLY
     lengths: Any = None
-    constraints: Sequence[str] = ()
+    constraints: str | Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Checks the function while the user's line is still on the stack."""
-        if not callable(self.function):
-            raise TypeError(
-                f"`PerSequence` takes a function, or a module of Flax or Equinox; received {self.function!r}."
-            )
         if isinstance(self.function, type):
             raise TypeError(
                 f"`PerSequence` takes a module, not its class; received {self.function!r}. Make one, "

@@ -6,6 +6,7 @@ from typing import Any
 from .. import ops
 from ..ops.pool import PoolPadding, check_pool
 from .base import Layer
+from .fields import Size
 
 
 class Pooling(Layer):
@@ -14,9 +15,9 @@ class Pooling(Layer):
     supports_segments = True
     takes_masked = True
 
-    pool_size: int = 2
+    pool_size: Size = 2
     _: dataclasses.KW_ONLY
-    strides: int | None = None
+    strides: Size | None = None
     padding: PoolPadding = "valid"
 
     def __post_init__(self) -> None:

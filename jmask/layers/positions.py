@@ -6,6 +6,7 @@ from typing import Any
 from .. import ops
 from ..ops.linear import check_feature_axis
 from .base import Layer
+from .fields import Dtype, Positive, Size
 from .options import Initializer, initializer
 
 
@@ -30,17 +31,10 @@ class PositionEmbedding(Layer):
     supports_segments = True
     takes_masked = True
 
-    max_length: int
+    max_length: Size
     _: dataclasses.KW_ONLY
     initializer: Initializer = "glorot_uniform"
-    param_dtype: Any = "float32"
-
-    def __post_init__(self) -> None:
-        """Checks the size while the user's line is still on the stack."""
-        if not isinstance(self.max_length, int) or self.max_length < 1:
-            raise ValueError(
-                f"`max_length` of `PositionEmbedding` is a positive integer; received {self.max_length!r}."
-            )
+    param_dtype: Dtype = "float32"
 
     def init(self, key: Any, inputs: Any) -> dict[str, Any]:
         """`{"position_embeddings": (max_length, features)}`."""
@@ -75,11 +69,7 @@ class SinePositionEncoding(Layer):
     takes_masked = True
 
     _: dataclasses.KW_ONLY
-    max_wavelength: float = 10000.0
-
-    def __post_init__(self) -> None:
-        """Checks the wavelength while the user's line is still on the stack."""
-        _check_wavelength(self, self.max_wavelength)
+    max_wavelength: Positive = 10000.0
 
     def call(self, params: Any, inputs: Any, offset: Any = None, positions: Any = None) -> Any:
         """`(batch, time, features)` -> `(batch, time, features)`."""
@@ -115,19 +105,10 @@ class RotaryEmbedding(Layer):
     takes_masked = True
 
     _: dataclasses.KW_ONLY
-    max_wavelength: float = 10000.0
+    max_wavelength: Positive = 10000.0
     interleaved: bool = False
-
-    def __post_init__(self) -> None:
-        """Checks the wavelength while the user's line is still on the stack."""
-        _check_wavelength(self, self.max_wavelength)
 
     def call(self, params: Any, inputs: Any, offset: Any = None, positions: Any = None) -> Any:
         """The rotated inputs, in their shape."""
         options = {"max_wavelength": self.max_wavelength, "interleaved": self.interleaved}
         return ops.rotary(inputs, **options, offset=offset, positions=positions)
-
-
-def _check_wavelength(layer: Layer, max_wavelength: float) -> None:
-    if not max_wavelength > 0:
-        raise ValueError(f"`max_wavelength` of `{type(layer).__name__}` must be positive; received {max_wavelength}.")

@@ -5,6 +5,7 @@ from typing import Any
 from .. import ops
 from . import path
 from .base import Layer
+from .fields import NotNegative, Rate, RateBelowOne
 
 
 class Dropout(Layer):
@@ -22,11 +23,7 @@ class Dropout(Layer):
     takes_masked = True
     uses_mask = False
 
-    rate: float
-
-    def __post_init__(self) -> None:
-        """Checks the rate while the user's line is still on the stack."""
-        _check_rate(self, self.rate)
+    rate: Rate
 
     def call(self, params: Any, inputs: Any, training: bool = False, key: Any = None) -> Any:
         """The inputs, in training with some entries set to zero and the rest scaled up."""
@@ -48,11 +45,7 @@ class SpatialDropout1D(Layer):
     takes_masked = True
     uses_mask = False
 
-    rate: float
-
-    def __post_init__(self) -> None:
-        """Checks the rate while the user's line is still on the stack."""
-        _check_rate(self, self.rate)
+    rate: Rate
 
     def call(self, params: Any, inputs: Any, training: bool = False, key: Any = None) -> Any:
         """`(batch, time, features)`, in training with some features set to zero and the rest scaled up."""
@@ -74,11 +67,7 @@ class GaussianDropout(Layer):
     takes_masked = True
     uses_mask = False
 
-    rate: float
-
-    def __post_init__(self) -> None:
-        """Checks the rate while the user's line is still on the stack."""
-        _check_rate(self, self.rate, below_one=True)
+    rate: RateBelowOne
 
     def call(self, params: Any, inputs: Any, training: bool = False, key: Any = None) -> Any:
         """The inputs, in training times noise."""
@@ -100,12 +89,7 @@ class GaussianNoise(Layer):
     takes_masked = True
     uses_mask = False
 
-    stddev: float
-
-    def __post_init__(self) -> None:
-        """Checks the number while the user's line is still on the stack."""
-        if not 0 <= self.stddev < float("inf"):
-            raise ValueError(f"`stddev` of `GaussianNoise` is a finite number from 0 on; received {self.stddev}.")
+    stddev: NotNegative
 
     def call(self, params: Any, inputs: Any, training: bool = False, key: Any = None) -> Any:
         """The inputs, in training plus noise."""
@@ -129,21 +113,11 @@ class AlphaDropout(Layer):
     takes_masked = True
     uses_mask = False
 
-    rate: float
-
-    def __post_init__(self) -> None:
-        """Checks the rate while the user's line is still on the stack."""
-        _check_rate(self, self.rate, below_one=True)
+    rate: RateBelowOne
 
     def call(self, params: Any, inputs: Any, training: bool = False, key: Any = None) -> Any:
         """The inputs, in training with some entries replaced, scaled and shifted."""
         return ops.alpha_dropout(inputs, self.rate, _needed(key)) if training and self.rate > 0 else inputs
-
-
-def _check_rate(layer: Layer, rate: float, *, below_one: bool = False) -> None:
-    if not 0 <= rate <= 1 or (below_one and rate == 1):
-        bounds = "[0, 1)" if below_one else "[0, 1]"
-        raise ValueError(f"`rate` of `{type(layer).__name__}` is a probability in {bounds}; received {rate}.")
 
 
 def _needed(key: Any, what: str = "dropout") -> Any:

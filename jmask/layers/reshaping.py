@@ -5,8 +5,9 @@ from typing import Any
 
 from .. import ops
 from ..ops.crop import pair_of
-from ..ops.reshape import check_dims, check_repetitions, check_target_shape
+from ..ops.reshape import check_dims, check_target_shape
 from .base import Layer
+from .fields import Count, Size
 
 
 class Flatten(Layer):
@@ -93,11 +94,7 @@ class RepeatVector(Layer):
     takes_masked = True
     uses_mask = False
 
-    n: int
-
-    def __post_init__(self) -> None:
-        """Checks the number while the user's line is still on the stack."""
-        check_repetitions("n", self.n)
+    n: Size
 
     def call(self, params: Any, inputs: Any) -> Any:
         """`(batch, features)` -> `(batch, n, features)`."""
@@ -117,7 +114,7 @@ class Cropping1D(Layer):
 
     takes_masked = True
 
-    cropping: int | Sequence[int] = (1, 1)
+    cropping: Count | Sequence[Count] = (1, 1)
 
     def __post_init__(self) -> None:
         """Checks the numbers while the user's line is still on the stack."""
@@ -141,7 +138,7 @@ class ZeroPadding1D(Layer):
 
     takes_masked = True
 
-    padding: int | Sequence[int] = 1
+    padding: Count | Sequence[Count] = 1
 
     def __post_init__(self) -> None:
         """Checks the numbers while the user's line is still on the stack."""
@@ -167,11 +164,7 @@ class UpSampling1D(Layer):
     takes_masked = True
     uses_mask = False
 
-    size: int = 2
-
-    def __post_init__(self) -> None:
-        """Checks the number while the user's line is still on the stack."""
-        check_repetitions("size", self.size)
+    size: Size = 2
 
     def call(self, params: Any, inputs: Any) -> Any:
         """`(batch, time, ...)` -> `(batch, size * time, ...)`."""

@@ -1,12 +1,11 @@
 """SimpleRNN, GRU and LSTM: the cells of the same names over a sequence, by the functions of `jmask.rnn`."""
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from .. import rnn
 from ..masked import Masked
-from ..rnn.recurrences import check_implementation
-from .cells import GRUCell, KernelCell, LSTMCell, RecurrentCell, SimpleRNNCell, check_rates
+from .cells import GRUCell, KernelCell, LSTMCell, RecurrentCell, SimpleRNNCell
 from .recurrent import Recurrent, state_like, step_spec
 
 
@@ -38,13 +37,8 @@ class BuiltIn(CellLayer, RecurrentCell):
     """
 
     _: dataclasses.KW_ONLY
-    implementation: str = "auto"
+    implementation: Literal["auto", "xla", "scan"] = "auto"
     remat: bool | None = None
-
-    def __post_init__(self) -> None:
-        """Checks the options while the user's line is still on the stack."""
-        check_rates(self)
-        check_implementation(self.implementation)
 
     def run(self, params: Any, inputs: Any, **options: Any) -> tuple[Any, Any]:
         """The function of `jmask.rnn` with these parameters and hyperparameters."""

@@ -100,8 +100,9 @@ class StackedRNNCells(Layer):
 
 
 def check_cell(cell: Any, where: str) -> None:
-    """Refuses layers that are no cells: those over sequences, and those without steps."""
-    if isinstance(cell, Layer) and (hasattr(cell, "make_cell") or not hasattr(cell, "step")):
+    """Refuses what is no cell: layers over sequences, and what has no steps."""
+    is_cell = hasattr(cell, "step") and hasattr(cell, "initial_state") and not isinstance(cell, type)
+    if not is_cell or (isinstance(cell, Layer) and hasattr(cell, "make_cell")):
         raise ValueError(
             f"`{where}` takes cells, with `initial_state(inputs)` and `step(params, state, inputs)` for one step, such "
             f"as `jm.layers.LSTMCell`; received {cell!r}."

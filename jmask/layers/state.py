@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import jax
+from jax.extend import core
 
 from ..errors import muted
 from . import path
@@ -25,6 +26,7 @@ class States:
         makes: whether layers get the initial statistics, which are noted in `made`.
         made: by path, the layer and the shapes of its inputs.
         owners: by path, the layer.
+        trace: the trace of JAX in which what is known is; None where nothing that is written matters.
     """
 
     known: Any
@@ -32,6 +34,7 @@ class States:
     makes: bool = False
     made: dict[tuple[str, ...], tuple[Any, tuple[Any, ...]]] = dataclasses.field(default_factory=dict)
     owners: dict[tuple[str, ...], Any] = dataclasses.field(default_factory=dict)
+    trace: Any = None
 
     def read(self, layer: Any, inputs: tuple[Any, ...]) -> Any:
         """The statistics of the layer at the current path."""
@@ -64,6 +67,16 @@ class States:
 
     def write(self, statistics: Any) -> None:
         """Replaces the statistics of the layer at the current path."""
+        if self.trace is not None and self.trace != _current_trace():
+            layer = self.owners[path.names()[self.root :]]
+            raise ValueError(
+                f"{path.current()}: `{type(layer).__name__}` has a new state inside a transformation, such as "
+                "`jax.checkpoint`, `jax.lax.scan` or `jax.vmap`, in the `call` of a layer, which the state cannot "
+                "leave. Transform the call of the whole model, `jax.checkpoint(lambda params, state, x: "
+                "model.apply_with_state(params, state, x, training=True))`; or hand the state through: a layer with "
+                "`init_state`, whose `call` takes `state`, calls `self.norm.apply_with_state(params, state, x)` in the "
+                "transformation, and returns what comes out."
+            )
         if not self.makes:
             self.known = _replace(self.known, path.names()[self.root :], statistics)
 
@@ -75,7 +88,7 @@ _ranks: ContextVar[tuple[int, ...]] = ContextVar("jmask_ranks_of_masks_of_steps"
 @contextlib.contextmanager
 def running(known: Any, *, makes: bool = False) -> Iterator[States]:
     """Inside, the layers below the current path read and write these statistics."""
-    states = States(known, len(path.names()), makes)
+    states = States(known, len(path.names()), makes, trace=None if makes else _current_trace())
     token = _states.set(states)
     try:
         yield states
@@ -98,7 +111,7 @@ def while_shapes_are_found(is_slot: bool) -> Iterator[None]:
 def looked_at() -> Iterator[None]:
     """Inside, a call is only looked at: what it writes is forgotten."""
     states = _states.get()
-    token = _states.set(states and dataclasses.replace(states))
+    token = _states.set(states and dataclasses.replace(states, trace=None))
     try:
         yield
     finally:
@@ -166,6 +179,12 @@ def collect(layer: Any, run: Any, inputs: tuple[Any, ...]) -> Any:
     for place, (owner, specs) in found.items():
         known = _replace(known, place, owner.init_state(*specs))
     return known
+
+
+def _current_trace() -> Any:
+    """What JAX is tracing, for a comparison."""
+    ours = getattr(core, "get_opaque_trace_state", None)  # public in newer versions
+    return jax.core.get_opaque_trace_state() if ours is None else ours()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _replace(known: Any, place: tuple[str, ...], statistics: Any) -> Any:

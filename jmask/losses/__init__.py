@@ -5,6 +5,7 @@ from .classification import kl_divergence as kl_divergence
 from .classification import sigmoid_binary_cross_entropy as sigmoid_binary_cross_entropy
 from .classification import softmax_cross_entropy as softmax_cross_entropy
 from .classification import softmax_cross_entropy_with_integer_labels as softmax_cross_entropy_with_integer_labels
+from .crf import crf_negative_log_likelihood as crf_negative_log_likelihood
 from .ctc import ctc_loss as ctc_loss
 from .mask_aware import mask_aware as mask_aware
 from .mean import Mean as Mean

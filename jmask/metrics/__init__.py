@@ -10,6 +10,7 @@ from .confusion import confusion_matrix as confusion_matrix
 from .confusion import f1_score as f1_score
 from .confusion import precision as precision
 from .confusion import recall as recall
+from .entities import entity_f1 as entity_f1
 from .means import Perplexity as Perplexity
 from .means import RootMean as RootMean
 from .means import accuracy as accuracy
@@ -21,3 +22,7 @@ from .means import root_mean_squared_error as root_mean_squared_error
 from .means import top_k_accuracy as top_k_accuracy
 from .r2 import R2Score as R2Score
 from .r2 import r2_score as r2_score
+from .sequences import ErrorRate as ErrorRate
+from .sequences import edit_distance as edit_distance
+from .sequences import exact_match as exact_match
+from .sequences import word_error_rate as word_error_rate

@@ -74,6 +74,16 @@ class ClassCounts(Sums):
         seen = (self.predicted + self.actual) != 0  # of NaN, too, which must stay
         return ratio(scores.sum(), seen.sum())  # a score of what was not seen is 0
 
+    @property
+    def precision(self) -> Array:
+        """The precision of the same counts."""
+        return Precision(self.hits, self.predicted, self.actual, self.average).value_or(0.0)
+
+    @property
+    def recall(self) -> Array:
+        """The recall of the same counts."""
+        return Recall(self.hits, self.predicted, self.actual, self.average).value_or(0.0)
+
     def score(self, hits: Any, predicted: Any, actual: Any) -> Array:
         """The score of a class."""
         raise NotImplementedError

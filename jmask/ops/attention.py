@@ -189,7 +189,8 @@ def _additive_scores(q: Array, k: Array, weight: Any, scale: Any) -> Array:
     k = jnp.repeat(k, q.shape[-2] // k.shape[-2], axis=-2)
     q, k = (jnp.swapaxes(x, -2, -3).astype(dtype) for x in (q, k))
     hidden = jnp.tanh(scale * (q[..., :, None, :] + k[..., None, :, :]))
-    return jnp.sum(hidden if weight is None else weight * hidden, axis=-1).astype(dtype)
+    hidden = hidden if weight is None else jnp.broadcast_to(weight, hidden.shape) * hidden
+    return jnp.sum(hidden, axis=-1).astype(dtype)
 
 
 def _weights(scores: Array, seen: Any) -> Array:

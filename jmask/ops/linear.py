@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float, Integer, Num
 
+from ..arithmetic import expand
 from ..masked import Masked, fill
 
 AnyArray = Array | np.ndarray
@@ -34,6 +37,11 @@ def dense(
     [[3.0]]
     """
     check_feature_axis(x, "dense")
+    if bias is not None and tuple(jnp.shape(bias)) != tuple(jnp.shape(kernel)[1:]):
+        raise ValueError(
+            f"`bias` of `dense` has one number for each unit, {tuple(jnp.shape(kernel)[1:])}; received "
+            f"{tuple(jnp.shape(bias))}."
+        )
     y = jnp.asarray(fill(x, 0)) @ kernel
     y = y if bias is None else y + bias
     return x.with_values(y) if isinstance(x, Masked) else y
@@ -59,14 +67,47 @@ def embed(
     >>> jm.ops.embed(jnp.array([1, 0]), jnp.array([[1.0], [2.0]])).tolist()
     [[2.0], [1.0]]
     """
-    if not jnp.issubdtype(ids.dtype, jnp.integer):
-        raise TypeError(f"Ids must be integers; received dtype {ids.dtype}. Convert them with `ids.astype('int32')`.")
-    index = jnp.asarray(fill(ids, 0))
-    if index.dtype.itemsize < 4:
-        index = index.astype(jnp.int32)  # int8 holds no vocabulary
+    index = _index_of(ids)
     index = jnp.where(index < 0, table.shape[0], index)
     rows = jnp.take(table, index, axis=0, mode="fill", fill_value=jnp.nan)
     return ids.with_values(rows) if isinstance(ids, Masked) else rows
+
+
+def one_hot(
+    x: Masked | Integer[AnyArray, "..."], num_classes: int, *, dtype: Any = float
+) -> Masked | Num[Array, "... classes"]:
+    """A vector for each id: 1 at the place of the id and 0 elsewhere.
+
+    Args:
+        x: integers, any shape. An id outside `[0, num_classes)` gives zeros, as in `jax.nn.one_hot`.
+        num_classes: length of a vector.
+        dtype: of the vectors, a float by default.
+
+    Returns:
+        `(*x.shape, num_classes)` with the mask of `x`, 0 at padded steps. An empty row holds no real step.
+
+    Raises:
+        TypeError: the ids are not integers.
+
+    >>> import jmask as jm
+    >>> jm.ops.one_hot(jm.pad_sequences([[1, 0], [1]]), 2, dtype="int32").fill(7).tolist()
+    [[[0, 1], [1, 0]], [[0, 1], [7, 7]]]
+    """
+    index = _index_of(x)
+    shape = (*index.shape, num_classes)
+    is_class = index[..., None] == lax.broadcasted_iota(index.dtype, shape, index.ndim)
+    if not isinstance(x, Masked):
+        return is_class.astype(jax.dtypes.canonicalize_dtype(dtype))
+    is_class = is_class & expand(x.mask, x.ndim + 1)
+    return x.with_values(is_class.astype(jax.dtypes.canonicalize_dtype(dtype)))
+
+
+def _index_of(ids: Any) -> Array:
+    """The ids in a dtype that holds any vocabulary, 0 at padded steps."""
+    if not jnp.issubdtype(ids.dtype, jnp.integer):
+        raise TypeError(f"Ids must be integers; received dtype {ids.dtype}. Convert them with `ids.astype('int32')`.")
+    index = jnp.asarray(fill(ids, 0))
+    return index.astype(jnp.int32) if index.dtype.itemsize < 4 else index
 
 
 def check_float(x: Any, name: str) -> None:

@@ -55,7 +55,11 @@ def places(x: Any, axis: int, name: str, prefix: str = "", *, offset: Any = None
         return _given(positions, shape, f"`{prefix}positions` of `{name}`")
     is_index = not isinstance(x, Masked) or (x.is_right_padded and x.segments is None)
     index = steps_before(x, axis) if is_index else x.positions
-    return index if offset is None else index + _of_each_row(offset, shape[:-1], f"`{prefix}offset` of `{name}`")
+    if offset is None:
+        return index
+    offset = _of_each_row(offset, shape[:-1], f"`{prefix}offset` of `{name}`")
+    common = jnp.broadcast_shapes(index.shape, offset.shape)
+    return jnp.broadcast_to(index, common) + jnp.broadcast_to(offset, common)
 
 
 def _given(positions: Any, shape: tuple[Any, ...], name: str) -> Any:

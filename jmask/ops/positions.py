@@ -7,6 +7,7 @@ from jaxtyping import Array, Float, Int
 
 from ..arithmetic import expand
 from ..masked import Masked, values_of
+from ..sources import refuse_marks
 from .linear import AnyArray, check_feature_axis, check_float, embed
 from .places import Offset, Places, places
 
@@ -179,13 +180,17 @@ def _index(x: Any, ndim: int, name: str, offset: Any = None, positions: Any = No
 
 def _time_axis(x: Any, ndim: int) -> int:
     """The last masked axis; of an array the second, unless the first is the only one of `ndim` before the features."""
-    return x.mask.ndim - 1 if isinstance(x, Masked) else min(1, ndim - 1)
+    if isinstance(x, Masked):
+        return x.mask.ndim - 1
+    refuse_marks(x)
+    return min(1, ndim - 1)
 
 
 def _angles(x: Any, index: Any, exponents: Any, max_wavelength: float) -> Any:
     """`positions / max_wavelength**exponents`, in float32 at least."""
     dtype = jnp.promote_types(x.dtype, jnp.float32)
-    return index[..., None] * jnp.asarray(max_wavelength, dtype) ** -exponents.astype(dtype)
+    frequencies = jnp.asarray(max_wavelength, dtype) ** -exponents.astype(dtype)
+    return index[..., None] * frequencies.reshape(*(1,) * index.ndim, -1)
 
 
 def _like(x: Any, values: Any) -> Any:

@@ -1,5 +1,6 @@
 """Reductions that count real steps only."""
 
+import builtins
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any, SupportsIndex
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 
 from ..arithmetic import expand
-from ..masked import Masked
+from ..masked import Masked, values_of
 from ..segments import UNPACK, refuse_segments
 
 Axis = SupportsIndex | Sequence[SupportsIndex] | None
@@ -38,15 +39,21 @@ def sum(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
     return _reduce(x, axis, keepdims, lambda v, where, axes: jnp.sum(v, axes, keepdims=True), "sum", neutral=0)
 
 
-def mean(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
+def mean(
+    x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False, weights: Masked | ArrayLike | None = None
+) -> Masked | Array:
     """Mean over the real steps, the sum divided by their number; arguments and masks as in `jm.ops.sum`.
 
-    An empty row gives 0 and passes no gradient.
+    With `weights` it is the sum of the weighted steps divided by the sum of the weights, which have one entry for each
+    sequence `(batch,)`, each step `(batch, time)`, or each value; a `Masked` of weights is real where both are. An
+    empty row gives 0 and passes no gradient, and so does one whose weights sum to 0.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> float(jm.ops.mean(jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2])))
     2.0
     """
+    if weights is not None:
+        return _weighted_mean(x, weights, axis, keepdims)
 
     def mean_of(values: Array, where: Array, axes: tuple[int, ...]) -> Array:
         dtype = jnp.result_type(values.dtype, float)
@@ -110,6 +117,28 @@ def prod(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) ->
     [6]
     """
     return _reduce(x, axis, keepdims, lambda v, where, axes: jnp.prod(v, axes, keepdims=True), "prod", neutral=1)
+
+
+def _weighted_mean(x: Any, weights: Any, axis: Axis, keepdims: bool) -> Any:
+    refuse_crossing(x, axis, "mean")
+    x, weights = (y if isinstance(y, Masked) else jnp.asarray(y) for y in (x, weights))
+    dtype = jnp.result_type(x.dtype, float)
+    wide = jnp.promote_types(dtype, jnp.float32)
+    missing, leading = x.ndim - weights.ndim, x.shape[: weights.ndim]
+    if missing < 0 or builtins.any(n not in (1, size) for n, size in zip(weights.shape, leading, strict=True)):
+        raise ValueError(
+            "`weights` of `mean` are one for each sequence (batch,), each step (batch, time) or each value; received "
+            f"shape {tuple(weights.shape)} for values {tuple(x.shape)}."
+        )
+    each = values_of(weights).astype(wide).reshape(*weights.shape, *(1,) * missing)
+    each = weights.with_values(each) if isinstance(weights, Masked) else each
+    weighted = each * x.astype(wide) if isinstance(each, Masked) else x.astype(wide) * each
+    each = jnp.broadcast_to(values_of(each), weighted.shape)
+    each = weighted.with_values(each) if isinstance(weighted, Masked) else each
+    total, weight = (sum(y, axis, keepdims=keepdims) for y in (weighted, each))
+    is_none = values_of(weight) == 0
+    result = jnp.where(is_none, 0, values_of(total) / jnp.where(is_none, 1, values_of(weight))).astype(dtype)
+    return total.with_values(result) if isinstance(total, Masked) else result
 
 
 def mean_pool(x: Masked | ArrayLike, *, keepdims: bool = False) -> Masked | Array:

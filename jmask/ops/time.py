@@ -138,7 +138,7 @@ def shift(x: Masked | ArrayLike, n: int = 1, *, fill_value: Any = None) -> Maske
 
 def time_axis(x: Any) -> int:
     """The last axis of the mask; of an array axis 1, or the only one; -1 where there is none."""
-    return x.mask.ndim - 1 if isinstance(x, Masked) else min(1, np.ndim(x) - 1)
+    return x.mask.ndim - 1 if isinstance(x, Masked) else min(1, np.ndim(values_of(x)) - 1)
 
 
 def check_time(x: Any, name: str) -> None:

@@ -67,7 +67,8 @@ def visible(
         sequence = _number_of_sequence(query)
         seen.append(_column(sequence) == _row(sequence))
     if causal or left is not None or right is not None:
-        here, there = _places(query, keys, query_offset, query_positions, key_positions)
+        given = (query_offset, query_positions, key_positions)
+        here, there = (_of_rank(query.ndim, x) for x in _places(query, keys, *given))
         seen += [there <= here] if causal else []
         seen += [there >= here - left] if left is not None else []
         seen += [there <= here + right] if right is not None and not causal else []
@@ -91,7 +92,7 @@ def per_head(name: str, array: Any, query: Any, keys: Any) -> Any:
     given = tuple(array.shape)
     if len(given) == len(shape) - 1 > 2:
         array = array[..., None, :, :]
-    array = array.reshape(*(1,) * (len(shape) - array.ndim), *array.shape)
+    array = _of_rank(len(shape), array)
     try:
         fits = jnp.broadcast_shapes(array.shape, shape) == shape
     except ValueError:
@@ -123,6 +124,11 @@ def _places(query: Any, keys: Any, offset: Any, query_positions: Any, key_positi
         return _column(steps_before(query, -3)), _row(steps_before(keys, -3))
     here = places(query, query.ndim - 3, "attention", "query_", offset=offset, positions=query_positions)
     return _column(here), _row(places(keys, keys.ndim - 3, "attention", "key_", positions=key_positions))
+
+
+def _of_rank(ndim: int, x: Any) -> Any:
+    """With axes of size 1 in front, so that ranks agree where JAX is told to promote none."""
+    return x.reshape(*(1,) * (ndim - x.ndim), *x.shape)
 
 
 def _column(x: Any) -> Any:

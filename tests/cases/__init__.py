@@ -3,7 +3,9 @@
 from .attention import CASES as ATTENTION_CASES
 from .batch_norm import CASES as BATCH_NORM_CASES
 from .case import Case as Case
+from .choosing import CASES as CHOOSING_CASES
 from .conv_lstm import CASES as CONV_LSTM_CASES
+from .crf import CASES as CRF_CASES
 from .layers import CASES as LAYER_CASES
 from .losses import CASES as LOSS_CASES
 from .masked import CASES as MASKED_CASES
@@ -25,7 +27,9 @@ CASES = [
     *LAYER_CASES,
     *ATTENTION_CASES,
     *BATCH_NORM_CASES,
+    *CHOOSING_CASES,
     *CONV_LSTM_CASES,
+    *CRF_CASES,
     *LOSS_CASES,
     *MERGING_CASES,
     *METRIC_CASES,

@@ -5,6 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 import loss_oracles as oracles
 import numpy as np
+import sequence_oracles
 from batches import floats, ids
 
 import jmask as jm
@@ -12,6 +13,7 @@ from jmask.masked import mask_of
 
 from .case import Case, case
 
+TAGS = ("O", "B-a", "I-a", "B-b", "I-b")
 THRESHOLDS = np.concatenate([[-1e-9], np.arange(1, 10) / 10, [1 + 1e-9]])
 
 
@@ -52,6 +54,47 @@ def right(scores: np.ndarray, true: np.ndarray) -> np.ndarray:
 
 def decisions(found: np.ndarray, true: np.ndarray) -> np.ndarray:
     return oracles.confusion((found > 0.25).astype(int), (true > 0.5).astype(int), 2)
+
+
+def entity_f1(predictions: Any, targets: Any) -> float:
+    rows = [[[TAGS[i] for i in row] for row in pair] for pair in zip(predictions, targets, strict=True)]
+    hits, predicted, actual = sequence_oracles.entity_counts(rows, ("a", "b"), "lenient", False).sum(-1)
+    return 2 * hits / (predicted + actual) if predicted + actual else 0.0
+
+
+def mean_distance(predictions: Any, targets: Any) -> float:
+    found = [
+        sequence_oracles.edit_distance(*row) for row in zip(predictions, targets, strict=True) if sum(map(len, row))
+    ]
+    return float(np.mean(found)) if found else 0.0
+
+
+def error_rate(predictions: Any, targets: Any) -> float:
+    rows = [*zip(predictions, targets, strict=True)]
+    words = sum(len(true) for _, true in rows)
+    return sum(sequence_oracles.edit_distance(*row) for row in rows) / words if words else 0.0
+
+
+def matches(predictions: Any, targets: Any) -> float:
+    found = [np.array_equal(*row) for row in zip(predictions, targets, strict=True) if len(row[0])]
+    return float(np.mean(found)) if found else 0.0
+
+
+def sequences_case(name: str, of_batch: Any, *inputs: Any, **options: Any) -> Case:
+    """A row for a metric of sequences, in NumPy a function of the rows of a batch."""
+    return case(
+        f"metrics.{name}",
+        lambda p, x, y: getattr(jm.metrics, name)(x, y, **options).value,
+        lambda p, xs, ys: np.float32(of_batch(xs, ys)),
+        *inputs,
+        output="batch",
+    )
+
+
+def third_steps(x: Any) -> Any:
+    """Every third step."""
+    x = jm.as_masked(x)
+    return jm.masked(x.values, x.mask & (x.positions % 3 == 0))
 
 
 CASES = [
@@ -152,4 +195,15 @@ CASES = [
     ),
     metric_case("r2_score", "", oracles.r2),
     metric_case("r2_score", "weights, center", oracles.r2, floats(3), floats(3), floats(), center=0.5),
+    sequences_case("entity_f1", entity_f1, ids(5), ids(5), tags=TAGS),
+    sequences_case("exact_match", matches, ids(2), ids(2)),
+    sequences_case("edit_distance", mean_distance, ids(3), ids(3)),
+    case(
+        "metrics.word_error_rate",
+        lambda p, x, y: jm.metrics.word_error_rate(third_steps(x), y).value,
+        lambda p, xs, ys: np.float32(error_rate([x[::3] for x in xs], ys)),
+        ids(3),
+        ids(3),
+        output="batch",
+    ),
 ]

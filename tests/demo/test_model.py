@@ -15,7 +15,7 @@ from jmask.demo.errors import DemoError
 from jmask.demo.tagger import build_model, make_predict, predict
 from jmask.demo.text import Sentence
 from jmask.demo.training import train
-from jmask.demo.vocabulary import make_vocabulary, split
+from jmask.demo.vocabulary import Vocabulary, make_vocabulary, split
 
 UNITS = 5
 
@@ -101,6 +101,45 @@ def test_a_saved_tagger_comes_back(trained, data, tmp_path):
     saving.save(tmp_path / "deep" / "tagger", loaded)  # an older tagger is replaced
 
 
+@pytest.mark.parametrize("place", ["parameters", "description", "rename"])
+def test_a_save_that_is_cut_leaves_the_older_tagger(trained, data, tmp_path, monkeypatch, place):
+    import orbax.checkpoint
+
+    def cut(*arguments, **options):
+        raise KeyboardInterrupt
+
+    older = saving.Tagger(trained[0], trained[1], data.vocabulary)
+    newer = saving.Tagger(
+        trained[0],
+        jax.tree.map(lambda leaf: leaf + 1, older.params),
+        Vocabulary(older.vocabulary.words[::-1], older.vocabulary.tags),
+    )
+    saving.save(tmp_path, older)
+    patches = {
+        "parameters": (orbax.checkpoint.StandardCheckpointer, "save"),
+        "description": (saving.json, "dump"),
+        "rename": (saving.Path, "replace"),
+    }
+    with monkeypatch.context() as patch:
+        patch.setattr(*patches[place], cut)
+        with pytest.raises(KeyboardInterrupt):
+            saving.save(tmp_path, newer)
+    for expected in (older, newer):
+        loaded = saving.load(tmp_path)
+        assert loaded.vocabulary == expected.vocabulary
+        jax.tree.map(np.testing.assert_array_equal, loaded.params, expected.params)
+        saving.save(tmp_path, newer)
+    assert len(list(tmp_path.iterdir())) == 2  # nothing is left of the cut one
+
+
+def test_a_first_save_that_was_cut_is_no_obstacle(tmp_path):
+    (tmp_path / "params-1.orbax-checkpoint-tmp").mkdir()
+    (tmp_path / saving.UNFINISHED).write_text("{")
+    assert saving.prepare(tmp_path) == tmp_path
+    with pytest.raises(DemoError, match="holds no tagger"):
+        saving.load(tmp_path)
+
+
 def test_folders_that_cannot_be_saved_into_are_refused(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(DemoError, match="is not empty and holds no tagger"):
@@ -117,14 +156,15 @@ def test_damaged_taggers_are_refused(trained, data, tmp_path):
     for damaged, message in {
         description[:40]: "is damaged",
         description.replace('"words"', '"wrds"'): "is damaged .KeyError",
-        description.replace('"format": 1', '"format": 2'): "format 2",
+        description.replace('"format": 2', '"format": 1'): "was saved in format 1; this jmask reads 2",
+        description.replace('"params-1"', '"../params-1"'): "no folder of parameters is called",
         "[]": "is damaged .TypeError",
     }.items():
         (tmp_path / saving.DESCRIPTION).write_text(damaged)
         with pytest.raises(DemoError, match=message):
             saving.load(tmp_path)
     (tmp_path / saving.DESCRIPTION).write_text(description)
-    (tmp_path / saving.PARAMS).rename(tmp_path / "elsewhere")
+    (tmp_path / "params-1").rename(tmp_path / "elsewhere")
     with pytest.raises(DemoError, match="is damaged"):
         saving.load(tmp_path)
 

@@ -1,11 +1,11 @@
-"""Paragraphs and CoNLL files as tagged sentences, and what is wrong with a file."""
+"""Paragraphs of the documentation as tagged sentences."""
 
 import sys
 
 import pytest
 
 from jmask.demo.errors import DemoError
-from jmask.demo.text import LENGTHS, Sentence, read_conll, sentences_of_topics, split_gaps, tag_paragraph, tokenise
+from jmask.demo.text import LENGTHS, Sentence, sentences_of_topics, split_gaps, tag_paragraph, tokenise
 
 
 def test_the_documentation_of_this_python_has_enough_paragraphs_and_both_tags():
@@ -56,37 +56,3 @@ def test_tokens_and_gaps_make_up_the_text():
     assert "".join(gap + token for gap, token in zip(gaps, tokens, strict=True)) == text
     assert tokens == tokenise(text)
     assert split_gaps("") == ([], [])
-
-
-def test_conll_files_in_all_their_ways_of_writing(tmp_path):
-    path = tmp_path / "a.conll"
-    path.write_bytes("\ufeffThe\tO\r\nNew York\tLOC\r\n \r\n\r\n\r\nso  O".encode())
-    assert read_conll(path) == [Sentence(("The", "New York"), ("O", "LOC")), Sentence(("so",), ("O",))]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("", r"a\.conll: holds no sentence"),
-        (" \n\t\n\n", r"a\.conll: holds no sentence"),
-        ("a O\n\nb O\nalone\n", r"a\.conll:4: .* two columns, .* received 1: 'alone'"),
-        ("a O\nb NN O\n", r"a\.conll:2: .* received 3: 'b NN O'"),
-        ("a\t\tO\n", r"a\.conll:1: .* received 3"),
-        ("\tO\n", r"a\.conll:1: .* received 1"),
-    ],
-)
-def test_a_malformed_conll_file_is_refused_by_line(tmp_path, content, message):
-    path = tmp_path / "a.conll"
-    path.write_text(content)
-    with pytest.raises(DemoError, match=message):
-        read_conll(path)
-
-
-def test_a_missing_file_a_folder_and_what_is_not_text_are_refused(tmp_path):
-    with pytest.raises(DemoError, match="there is no such file"):
-        read_conll(tmp_path / "missing")
-    with pytest.raises(DemoError, match="cannot be read"):
-        read_conll(tmp_path)
-    (tmp_path / "binary").write_bytes(b"a O\n\xff O\n")
-    with pytest.raises(DemoError, match=r"not UTF-8 text \(byte 4\)"):
-        read_conll(tmp_path / "binary")

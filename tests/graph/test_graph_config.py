@@ -257,6 +257,12 @@ class Unknown(jm.Layer):
 class Cell:
     units: int = 1
 
+    def initial_state(self, inputs):
+        return inputs
+
+    def step(self, params, state, inputs):
+        return state, inputs
+
 
 class Point(NamedTuple):
     x: int

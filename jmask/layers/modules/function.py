@@ -7,8 +7,8 @@ from typing import Any
 
 import jax
 
-_ON_IN_TRAINING = ("training", "train", "is_training")
-_OFF_IN_TRAINING = ("deterministic", "inference", "use_running_average")
+_ON_IN_TRAINING: tuple[str, ...] = ("training", "train", "is_training")
+_OFF_IN_TRAINING: tuple[str, ...] = ("deterministic", "inference", "use_running_average")
 
 
 class Function:

@@ -1,0 +1,112 @@
+"""Linear-chain conditional random fields: how improbable the tags are, among all sequences of tags."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Integer, Num
+
+from ..masked import Masked
+from ..ops.crf import check_crf, log_likelihood_of_rows
+from ..ops.linear import AnyArray
+from ..segments import UNPACK
+from .labels import check_ignore_index, outside
+from .mean import Mean
+from .reduce import check_reduction
+from .sequences import reduce_sequences
+from .steps import align, check_labels
+
+NAME = "crf_negative_log_likelihood"
+REDUCTIONS = ("sequences", "steps", "weights", "sum", None)
+
+
+def crf_negative_log_likelihood(
+    params: Mapping[str, Any],
+    predictions: Masked | Float[AnyArray, "*batch time tags"],
+    targets: Masked | Integer[AnyArray, "*batch time"],
+    *,
+    ignore_index: int | None = None,
+    sample_weight: Masked | Num[AnyArray, "*batch"] | Bool[AnyArray, "*batch"] | None = None,
+    mask: Any = None,
+    reduction: Literal["sequences", "steps", "weights", "sum"] | None = "sequences",
+    divide: bool = True,
+) -> Array | Masked | Mean:
+    """Minus the log-probability of the tags of each sequence, in a linear-chain conditional random field.
+
+    The score of a sequence of tags is the sum of the logits of its tags, of the transitions from each tag to the next
+    and of those into the first and out of the last; its probability is in proportion to the exponential of the score.
+    `jm.layers.CRF` makes these transitions, and decodes with them.
+
+    Args:
+        params: those of `jm.layers.CRF`: `"transitions"`, `(tags, tags)`, from the tag of the row to that of the
+            column, `"start_transitions"` and `"end_transitions"`, `(tags,)`. Entries of -inf forbid a transition; a
+            sequence of targets with such a one has the loss inf.
+        predictions: logits, `(batch, time, tags)`, with a mask `(batch, time)`. The steps on both sides of padding are
+            neighbours; in packed rows each sequence is one on its own.
+        targets: ids in `[0, tags)`, `(batch, time)`, whose mask takes part. An id outside is an error where it is
+            concrete; where it is traced, the loss and its gradients are NaN.
+        ignore_index: a step with this target is left out of its sequence, as if it were padding; -100 as a rule.
+        sample_weight: `(batch,)`; the loss of a row is multiplied by it. Bools are a mask.
+        mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
+        reduction: `"sequences"`: the mean over the sequences that have a step, of weight 0 or not; `"steps"`: the sum
+            over the number of their steps; `"weights"`: the sum over the sum of their weights; `"sum"`: the sum; None:
+            the weighted losses, `(batch,)`.
+        divide: False gives a `jm.losses.Mean` that is not divided yet.
+
+    Returns:
+        The loss, in the dtype of the predictions; for `reduction=None` a `Masked` if there is a mask. A sequence
+        without steps counts nowhere and passes no gradient.
+
+    Raises:
+        TypeError: predictions that are not floats, or targets that are not integers.
+        ValueError: a target that is no tag, shapes that do not fit, another word for `reduction`, or packed rows with
+            `reduction=None`.
+        NotCountedError: as in `jm.losses.mask_aware`.
+
+    References:
+        Lafferty et al.: Conditional Random Fields, ICML 2001, section 3.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> params = {"transitions": jnp.zeros((2, 2)), "start_transitions": jnp.zeros(2), "end_transitions": jnp.zeros(2)}
+    >>> logits = jm.from_lengths(jnp.zeros((1, 3, 2)), [2])
+    >>> loss = jm.losses.crf_negative_log_likelihood(params, logits, jnp.array([[0, 1, 9]]))
+    >>> float(jnp.exp(-loss))  # one of four
+    0.25
+    """
+    check_reduction(NAME, reduction, divide, REDUCTIONS)
+    ignore_index = check_ignore_index(NAME, ignore_index)
+    weights = check_crf(NAME, predictions, *_weights(params))
+    steps = align(NAME, (predictions, targets), None, mask, labels=True, ignore_index=ignore_index)
+    logits, tags = steps.values
+    check_labels(NAME, logits, tags)
+    if reduction is None and steps.segments is not None:
+        raise ValueError(f"`{NAME}`: `reduction=None` gives one loss for each row, and these are packed. {UNPACK}")
+    wrong = outside(NAME, steps.labels, steps.mask, 0, logits.shape[-1] - 1)
+    tags = tags if wrong is None else jnp.where(wrong, 0, tags)
+    found, counts = log_likelihood_of_rows(logits, tags, steps.mask, steps.segments, *weights)
+    if wrong is not None:
+        found *= jnp.where(wrong.any(-1), jnp.nan, 1)
+    num_steps = steps.real(tags.shape).sum(-1, dtype=jnp.int32)
+    kind = logits.astype(steps.dtype)
+    kind = kind if steps.mask is None else Masked(kind, steps.mask)
+    return reduce_sequences(
+        NAME,
+        -found,
+        counts,
+        kind,
+        sample_weight=sample_weight,
+        reduction=reduction,
+        divide=divide,
+        num_steps=num_steps,
+    )
+
+
+def _weights(params: Any) -> list[Any]:
+    names = ("transitions", "start_transitions", "end_transitions")
+    if not isinstance(params, Mapping) or any(name not in params for name in names):
+        found = ", ".join(map(repr, params)) if isinstance(params, Mapping) else type(params).__name__
+        raise ValueError(
+            f"`{NAME}`: `params` are those of the layer, with {', '.join(map(repr, names))}; received {found}. In a "
+            "model's parameters they stand under the layer's name, `params['crf']`."
+        )
+    return [params[name] for name in names]

@@ -1,0 +1,189 @@
+"""Entities: runs of tags such as B-PER I-PER, found and compared as wholes."""
+
+import functools
+import re
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array
+
+from ..losses.labels import poisoned
+from ..masked import Masked
+from ..segments import starts
+from ..step_order import compact
+from .confusion import F1Score
+from .decisions import decide
+from .means import Numbers
+
+Average = Literal["micro", "macro", "weighted"] | None
+AVERAGES = ("micro", "macro", "weighted", None)
+MODES = ("lenient", "strict")
+
+OUTSIDE, BEGIN, INSIDE, END, SINGLE = range(5)
+# BILOU and BMEWO are other letters for the same.
+KINDS = {"O": OUTSIDE, "B": BEGIN, "I": INSIDE, "M": INSIDE, "E": END, "L": END, "S": SINGLE, "U": SINGLE, "W": SINGLE}
+
+
+def entity_f1(
+    predictions: Numbers,
+    targets: Numbers,
+    *,
+    tags: Sequence[str],
+    mode: Literal["lenient", "strict"] = "lenient",
+    average: Average = "micro",
+    ignore_index: int | None = None,
+    mask: Any = None,
+) -> F1Score:
+    """F1 of entities: one counts as found if its type, its first step and its last step are all right.
+
+    Args:
+        predictions: scores of tags, `(batch, time, tags)`, the largest of which decides, or ids of tags,
+            `(batch, time)`. The steps on both sides of padding are neighbours; packed rows keep their sequences apart.
+        targets: ids of tags, `(batch, time)`. What is no tag is an error where it is concrete; where it is traced, the
+            score is NaN.
+        tags: the names of the tags, in the order of their ids: `"O"`, or one of B, I, E and S, a hyphen and the type
+            of the entity, as in `"B-PER"`; without a type, `"B"`. M, L, U and W are taken for the I, E and S of other
+            schemes. Types are in the order in which they first come.
+        mode: `"lenient"`: an entity begins wherever it can, also at an I after O or after another type, as in the
+            evaluation of CoNLL; `"strict"`: only well-formed entities are any: a B and the I of its type behind it; and
+            if there is a tag with E or S, an S alone, or a B, perhaps I, and an E.
+        average: `"micro"`: from the counts of all types together; `"macro"`: the mean over the types that were
+            predicted or are there; `"weighted"`: the same, weighted by how often each is there; None: one score for
+            each type.
+        ignore_index: a step with this target is left out of its sequence, as if it were padding; -100 as a rule.
+        mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
+
+    Returns:
+        An `F1Score`, whose `.value` is 0 without any entity, and which has `.precision` and `.recall` besides. It
+        passes no gradient.
+
+    Raises:
+        TypeError: targets that are not integers.
+        ValueError: a name that is no tag, another word for `mode` or `average`, a number of scores that is not that of
+            the tags, or shapes that do not fit.
+
+    References:
+        Tjong Kim Sang and De Meulder: Introduction to the CoNLL-2003 Shared Task, 2003, section 4.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> tags = ["O", "B-PER", "I-PER", "B-LOC"]
+    >>> targets = jm.pad_sequences([[1, 2, 0, 3], [3]])  # a person of two words and two places
+    >>> score = jm.metrics.entity_f1(jm.pad_sequences([[1, 0, 0, 3], [3]]), targets, tags=tags)
+    >>> round(float(score.value), 3), score.hits.tolist()
+    (0.667, [0.0, 2.0])
+    """
+    kinds, types, num_types = _read_tags(tags)
+    _check_words(mode, average)
+    decisions = decide("entity_f1", predictions, targets, ignore_index=ignore_index, mask=mask)
+    scores, is_decision = decisions.steps.values[0], decisions.num_classes is not None
+    is_decision &= scores.ndim == decisions.true.ndim
+    if is_decision or decisions.num_classes not in (None, len(kinds)) or decisions.true.ndim == 0:
+        raise ValueError(
+            f"`entity_f1` takes ids of tags (batch, time), or one score for each of the {len(kinds)} tags behind them; "
+            f"received {tuple(scores.shape)} of {scores.dtype}."
+        )
+    decisions = decisions.check_classes(len(kinds))
+    steps = decisions.steps
+    found, true = (jnp.clip(ids, 0, len(kinds) - 1) for ids in (decisions.found, decisions.true))
+    is_strict, has_ends = mode == "strict", bool({END, SINGLE} & {*kinds})
+    real = steps.real(true.shape)
+    if real.ndim != true.ndim:
+        real = jnp.broadcast_to(real[..., None], true.shape)  # of rows
+    counts = _count(
+        found,
+        true,
+        real,
+        steps.segments,
+        kinds=kinds,
+        types=types,
+        num_types=num_types,
+        ends_itself=not (is_strict and has_ends),
+        is_strict=is_strict,
+    )
+    hits, predicted, actual = poisoned(counts, decisions.wrong)
+    return F1Score(hits, predicted, actual, average)
+
+
+@functools.partial(jax.jit, static_argnames=("kinds", "types", "num_types", "ends_itself", "is_strict"))
+def _count(
+    found: Array,
+    true: Array,
+    real: Array,
+    segments: Any,
+    *,
+    kinds: tuple[int, ...],
+    types: tuple[int, ...],
+    num_types: int,
+    ends_itself: bool,
+    is_strict: bool,
+) -> tuple[Array, Array, Array]:
+    """For each type how many entities were predicted and right, predicted, and there."""
+    rows = compact(Masked(jnp.stack([found, true], -1), real, segments=segments))[0]
+    mask = rows.mask
+    begins = starts(mask, mask.astype(jnp.int32) if rows.segments is None else rows.segments)
+    kind, kind_type = (jnp.asarray(array, jnp.int32)[rows.values] for array in (kinds, types))
+    kind, kind_type = jnp.where(mask[..., None], kind, OUTSIDE), jnp.where(mask[..., None], kind_type, -1)
+    kind_before = jnp.where(begins[..., None], OUTSIDE, jnp.roll(kind, 1, -2))
+    type_before = jnp.where(begins[..., None], -1, jnp.roll(kind_type, 1, -2))
+    first, goes_on = (_strict if is_strict else _lenient)(kind_before, type_before, kind, kind_type)
+    goes_on &= ~begins[..., None]
+    # Where the entity that begins at a step ends: before the next step at which none goes on.
+    steps = jnp.arange(mask.shape[-1], dtype=jnp.int32)[:, None]
+    stops = jnp.roll(~goes_on, -1, -2).at[..., -1:, :].set(True)
+    last = lax.cummin(jnp.where(stops, steps, mask.shape[-1]), mask.ndim - 1, reverse=True)
+    if not ends_itself:
+        ending = jnp.take_along_axis(kind, jnp.minimum(last, mask.shape[-1] - 1), -2)
+        first &= (ending == END) | (ending == SINGLE)
+    first &= mask[..., None]
+    is_type = kind_type[..., None] == jnp.arange(num_types)
+    predicted, actual = (first[..., i, None] & is_type[..., i, :] for i in range(2))
+    hits = predicted & actual & (last[..., 0] == last[..., 1])[..., None]
+    axes = tuple(range(mask.ndim))
+    hits, predicted, actual = (x.sum(axes, dtype=jnp.float32) for x in (hits, predicted, actual))
+    return hits, predicted, actual
+
+
+def _lenient(kind_before: Array, type_before: Array, kind: Array, kind_type: Array) -> tuple[Array, Array]:
+    """Where an entity begins, and where the one of the step before goes on."""
+    inside = kind != OUTSIDE
+    closed = (kind_before == OUTSIDE) | (kind_before == END) | (kind_before == SINGLE)
+    goes_on = inside & ~closed & (kind_type == type_before) & (kind != BEGIN) & (kind != SINGLE)
+    return inside & ~goes_on, goes_on
+
+
+def _strict(kind_before: Array, type_before: Array, kind: Array, kind_type: Array) -> tuple[Array, Array]:
+    opened = (kind_before == BEGIN) | (kind_before == INSIDE)
+    goes_on = opened & ((kind == INSIDE) | (kind == END)) & (kind_type == type_before)
+    return (kind == BEGIN) | (kind == SINGLE), goes_on
+
+
+def _read_tags(tags: Any) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+    """The kind and the type of each tag as numbers, and how many types there are."""
+    if isinstance(tags, str) or not isinstance(tags, (Sequence, np.ndarray)) or not len(tags):
+        raise TypeError(
+            f"`entity_f1`: `tags` must be the names of all tags, in the order of their ids; received {tags!r}."
+        )
+    parts = [re.fullmatch(r"(O)|([BIEMLSUW])(?:-(.*))?", str(tag), re.DOTALL) for tag in tags]
+    if None in parts:
+        raise ValueError(
+            f"`entity_f1`: a tag is 'O', or one of B, I, E and S, perhaps with a type, 'B-PER'; received "
+            f"{str(tags[parts.index(None)])!r}. Call it 'O', and leave targets that are this tag out with "
+            f"`ignore_index={parts.index(None)}`."
+        )
+    found = [part for part in parts if part is not None]
+    names = dict.fromkeys(part[3] for part in found if not part[1])
+    number = {name: i for i, name in enumerate(names)}
+    kinds = tuple(KINDS[part[1] or part[2]] for part in found)
+    return kinds, tuple(-1 if part[1] else number[part[3]] for part in found), len(names)
+
+
+def _check_words(mode: Any, average: Any) -> None:
+    for option, value, words in (("mode", mode, MODES), ("average", average, AVERAGES)):
+        if not (value is None or isinstance(value, str)) or value not in words:
+            raise ValueError(
+                f"`entity_f1`: `{option}` must be one of {', '.join(map(repr, words))}; received {value!r}."
+            )

@@ -1,0 +1,240 @@
+"""Metrics of whole sequences: which are right, and how far the others are from it."""
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array
+
+from ..checks import as_array
+from ..losses.labels import are_not, as_ids, check_ignore_index
+from ..losses.mean import Mean
+from ..losses.sequences import reduce_sequences
+from ..losses.steps import override
+from ..masked import Masked, values_of
+from ..segments import refuse_segments
+from ..step_order import compact
+from .means import Ids, Numbers, Weight
+
+
+@functools.partial(jax.tree_util.register_dataclass, data_fields=("total", "count"), meta_fields=())
+@dataclasses.dataclass(frozen=True)
+class ErrorRate(Mean):
+    """Edits over the number of ids in the references."""
+
+    @property
+    def is_empty(self) -> Any:
+        """Whether there was neither an edit nor an id in a reference."""
+        return (self.count == 0) & (self.total == 0)
+
+    def _value(self) -> Array:
+        """`total / count`; of edits without any reference it is inf, and without edits 0."""
+        return jnp.where((self.count == 0) & (self.total > 0), jnp.inf, super()._value())
+
+
+def exact_match(
+    predictions: Numbers,
+    targets: Ids,
+    *,
+    ignore_index: int | None = None,
+    sample_weight: Weight = None,
+    mask: Any = None,
+) -> Mean:
+    """How many sequences are right as a whole: of the right length, and right at every step.
+
+    Args:
+        predictions: ids, `(batch, time)`, or scores of classes, `(batch, time, classes)`, the largest of which decides.
+            A `Masked` says how long each is, wherever its padding stands; an array is as long as the targets are, if
+            they have the same time axis.
+        targets: ids, `(batch, labels)`; an array is as long as the predictions are.
+        ignore_index: a step with this target does not count, whatever is predicted there, as in `jm.metrics.accuracy`;
+            predictions and targets need the same time axis then. -100 as a rule.
+        sample_weight: `(batch,)`; each sequence counts as often as its weight says.
+        mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
+
+    Returns:
+        A `jm.losses.Mean`, whose `.value` is 0 without any sequence. A sequence that is empty on both sides counts
+        nowhere; one that is empty on one side is wrong. It passes no gradient.
+
+    Raises:
+        TypeError: targets that are not integers.
+        ValueError: packed rows, or shapes that do not fit.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> found, true = jm.pad_sequences([[1, 2], [3, 4], []]), jm.pad_sequences([[1, 2], [3], []])
+    >>> float(jm.metrics.exact_match(found, true).value)
+    0.5
+    """
+    x, y = _two_sequences("exact_match", predictions, targets, mask, takes_scores=True)
+    x, y = (_as_long_as(this, that) for this, that in ((x, y), (y, x)))
+    ignore_index = check_ignore_index("exact_match", ignore_index)
+    if ignore_index is not None:
+        if x.shape != y.shape:
+            raise ValueError(
+                "`exact_match`: `ignore_index` leaves steps out on both sides, which need the same time axis; received "
+                f"{x.shape} and {y.shape}. Mark the padding of the targets instead, "
+                f"`jm.masked(targets, targets != {ignore_index})`."
+            )
+        counts = are_not(y.values, ignore_index)
+        x, y = (Masked(z.values, z.mask & counts) for z in (x, y))
+    right, counts = _are_equal(x, y)
+    return _summed("exact_match", right, counts, sample_weight)
+
+
+def edit_distance(
+    predictions: Ids,
+    targets: Ids,
+    *,
+    ignore_index: int | None = None,
+    sample_weight: Weight = None,
+    mask: Any = None,
+) -> Mean:
+    """The mean edit distance of sequences: how many insertions, deletions and substitutions lead from one to the other.
+
+    Args:
+        predictions: ids, `(batch, time)`. A `Masked` says how long each is, wherever its padding stands; in an array
+            all steps are real.
+        targets: ids, `(batch, labels)`, of any time axis.
+        ignore_index: an id that is this one is padding, on both sides; -100 as a rule.
+        sample_weight: `(batch,)`; each sequence counts as often as its weight says.
+        mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
+
+    Returns:
+        A `jm.losses.Mean`, whose `.value` is 0 without any sequence. Beside an empty sequence the distance is the
+        length of the other; a sequence that is empty on both sides counts nowhere. It passes no gradient.
+
+    Raises:
+        TypeError: predictions or targets that are not integers.
+        ValueError: packed rows, or shapes that do not fit.
+
+    References:
+        Wagner and Fischer: The String-to-String Correction Problem, J. ACM 21 (1974).
+
+    >>> import jmask as jm
+    >>> found, true = jm.pad_sequences([[1, 2, 3], []]), jm.pad_sequences([[1, 3], [4, 4, 4]])
+    >>> float(jm.metrics.edit_distance(found, true).value)
+    2.0
+    """
+    x, y = _ids("edit_distance", predictions, targets, mask, ignore_index)
+    distances, lengths = _distances(x, y)
+    return _summed("edit_distance", distances, (lengths > 0) | jnp.any(x.mask, -1), sample_weight)
+
+
+def word_error_rate(
+    predictions: Ids,
+    targets: Ids,
+    *,
+    ignore_index: int | None = None,
+    sample_weight: Weight = None,
+    mask: Any = None,
+) -> ErrorRate:
+    """The edits of all sequences over the number of words in all targets, whose ids are the words.
+
+    Of ids that are characters, this is the character error rate. Arguments as in `jm.metrics.edit_distance`.
+
+    Returns:
+        An `ErrorRate`, whose `.value` is 0 without any sequence, and inf if there are predictions and not a single
+        target. It passes no gradient.
+
+    >>> import jmask as jm
+    >>> found, true = jm.pad_sequences([[1, 2, 3], []]), jm.pad_sequences([[1, 3], [4, 4, 4]])
+    >>> float(jm.metrics.word_error_rate(found, true).value)  # 1 + 3 edits, 5 words
+    0.800000011920929
+    """
+    x, y = _ids("word_error_rate", predictions, targets, mask, ignore_index)
+    distances, lengths = _distances(x, y)
+    edits = _summed("word_error_rate", distances, (lengths > 0) | jnp.any(x.mask, -1), sample_weight)
+    words = _summed("word_error_rate", lengths.astype(jnp.float32), lengths > 0, sample_weight)
+    return ErrorRate(edits.total, words.total)
+
+
+@jax.jit  # a second eager call compiles nothing
+def _are_equal(x: Masked, y: Masked) -> tuple[Array, Array]:
+    """Whether two sequences are equal, and whether there is any step on either side."""
+    x, y = compact(x)[0], compact(y)[0]
+    time = min(x.shape[-1], y.shape[-1])
+    lengths = x.mask.sum(-1), y.mask.sum(-1)
+    same = (x.values[..., :time] == y.values[..., :time]) | ~x.mask[..., :time]
+    right = (lengths[0] == lengths[1]) & same.all(-1)
+    return right.astype(jnp.float32), (lengths[0] > 0) | (lengths[1] > 0)
+
+
+@jax.jit
+def _distances(x: Masked, y: Masked) -> tuple[Array, Array]:
+    """The distance of each pair of sequences, and the length of the second."""
+    batch, x, y = x.shape[:-1], compact(x)[0], compact(y)[0]
+    size, lengths = math.prod(batch), y.mask.sum(-1, dtype=jnp.int32)
+    first, is_real, second = (z.reshape(size, z.shape[-1]) for z in (x.values, x.mask, y.values))
+    return jax.vmap(_distance)(first, is_real, second, lengths.reshape(size)).reshape(batch), lengths
+
+
+def _distance(x: Array, is_real: Array, y: Array, length: Array) -> Array:
+    """Row by row through the table of prefixes; insertions, which depend on one another, are a running minimum."""
+    columns = jnp.arange(y.shape[0] + 1, dtype=jnp.int32)
+
+    def step(row: Array, inputs: tuple[Array, Array]) -> tuple[Array, None]:
+        own, real = inputs
+        substituted = row[:-1] + (own != y)
+        best = jnp.minimum(row + 1, jnp.concatenate([row[:1] + 1, substituted]))
+        return jnp.where(real, lax.cummin(best - columns) + columns, row), None
+
+    first = columns + jnp.zeros_like(x).sum(dtype=jnp.int32)
+    row, _ = lax.scan(step, first, (x, is_real))
+    return row[length].astype(jnp.float32)
+
+
+def _summed(name: str, values: Array, counts: Array, sample_weight: Any) -> Mean:
+    if sample_weight is not None and not isinstance(sample_weight, Masked):
+        sample_weight = as_array(sample_weight)
+    return reduce_sequences(
+        name, values, counts, values, sample_weight=sample_weight, reduction="weights", divide=False
+    )
+
+
+def _ids(name: str, predictions: Any, targets: Any, mask: Any, ignore_index: int | None) -> tuple[Masked, Masked]:
+    """Both sides as `Masked` ids, without those that do not count."""
+    ignore_index = check_ignore_index(name, ignore_index)
+    x, y = (_real(z) for z in _two_sequences(name, predictions, targets, mask, takes_scores=False))
+    if ignore_index is not None:
+        x, y = (Masked(z.values, z.mask & are_not(z.values, ignore_index)) for z in (x, y))
+    return x, y
+
+
+def _two_sequences(name: str, predictions: Any, targets: Any, mask: Any, *, takes_scores: bool) -> tuple[Any, Any]:
+    """Both sides as ids, `Masked` or arrays, after a check of what they are."""
+    xs = [x if isinstance(x, Masked) else as_array(x) for x in (predictions, targets)]
+    xs[0] = override(name, xs[0], mask)
+    if takes_scores and jnp.issubdtype(xs[0].dtype, jnp.floating) and xs[0].ndim == xs[1].ndim + 1:
+        decided = jnp.argmax(values_of(xs[0]), -1)
+        xs[0] = xs[0].with_values(decided) if isinstance(xs[0], Masked) else decided
+    for x, which in zip(xs, ("predictions", "targets"), strict=True):
+        refuse_segments(x, f"`{name}`")
+        if not jnp.issubdtype(x.dtype, jnp.integer) and x.dtype != bool:
+            raise TypeError(
+                f"`{name}` compares ids, integers; received {which} of dtype {x.dtype}. Of scores take the ids of the "
+                "largest, `predictions.map(lambda x: x.argmax(-1))`; number words with a vocabulary."
+            )
+    ranks = [x.mask.ndim for x in xs if isinstance(x, Masked)]
+    fit = xs[0].ndim == xs[1].ndim > 0 and xs[0].shape[:-1] == xs[1].shape[:-1]
+    if not fit or any(rank != xs[0].ndim for rank in ranks):
+        raise ValueError(
+            f"`{name}` takes ids (batch, time) and (batch, labels), with masks of the same shapes; received "
+            f"{tuple(xs[0].shape)} and {tuple(xs[1].shape)}, and masks of ranks {ranks}."
+        )
+    first, second = (x.with_values(as_ids(x.values)) if isinstance(x, Masked) else as_ids(x) for x in xs)
+    return first, second
+
+
+def _real(x: Any) -> Masked:
+    return x if isinstance(x, Masked) else Masked(jnp.asarray(x), jnp.ones(x.shape, bool))
+
+
+def _as_long_as(x: Any, other: Any) -> Masked:
+    """An array of ids says nothing of its length, where the other side does."""
+    if not isinstance(x, Masked) and isinstance(other, Masked) and x.shape == other.shape:
+        return Masked(jnp.asarray(x), other.mask)
+    return _real(x)

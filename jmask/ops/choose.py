@@ -1,0 +1,56 @@
+"""One of two inputs, entry by entry."""
+
+import functools
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from ..arithmetic import is_host_only, join
+from ..masked import Masked, mask_of, segments_of, values_of
+
+
+def where(condition: Any, x: Any, y: Any) -> Any:
+    """`x` where the condition holds, and `y` where it does not, entry by entry.
+
+    Args:
+        condition: bool, a `Masked`, an array or a scalar whose shape broadcasts against the others'.
+        x: values `(batch, time, ...)` with a mask `(batch, time)`, an array or a scalar.
+        y: the same.
+
+    Returns:
+        A `Masked` if any of the three is one: a step is real where it is in all of them, as in `x + y`. An empty row
+        stays empty and passes no gradient. What is not chosen passes none either, but an infinite derivative inside of
+        it makes NaN of it, as in `jnp.where`.
+
+    Raises:
+        ValueError: `Masked` of different ranks, or an array of a higher one, which would move the masked axes.
+
+    >>> import jmask as jm
+    >>> x = jm.pad_sequences([[3, -4], [-5]])
+    >>> jm.ops.where(x > 0, x, 0).fill(-1).tolist()
+    [[3, 0], [0, -1]]
+    """
+    inputs = (condition, x, y)
+    found = [a for a in inputs if isinstance(a, Masked)]
+    values = [values_of(a) for a in inputs]
+    if found:
+        _check_ranks(found, values)
+    chosen = (np if any(map(is_host_only, values)) else jnp).where(*values)
+    if not found:
+        return chosen
+    mask, segments = functools.reduce(join, [(mask_of(a), segments_of(a)) for a in inputs])
+    leading = chosen.shape[: mask.ndim]
+    marks = [None if m is None else jnp.broadcast_to(m, leading) for m in (mask, segments)]
+    return Masked(chosen, marks[0], segments=marks[1])
+
+
+def _check_ranks(found: list[Masked], values: list[Any]) -> None:
+    """Refuses shapes that would broadcast time against another axis."""
+    ndim, mask_ndim = found[0].ndim, found[0].mask.ndim
+    if any((x.ndim, x.mask.ndim) != (ndim, mask_ndim) for x in found) or any(np.ndim(v) > ndim for v in values):
+        raise ValueError(
+            "`where` takes `Masked` of one rank with masks of one rank, and arrays of no higher one, since "
+            f"broadcasting would align time with another axis; received {[np.shape(v) for v in values]}. Add axes with "
+            "indexing, e.g. `condition[..., None]`."
+        )

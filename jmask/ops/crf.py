@@ -1,0 +1,190 @@
+"""Linear-chain conditional random fields: how probable sequences of tags are, and which is the most probable."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from ..masked import Masked, mask_of, segments_of, values_of
+from ..segments import starts
+from .linear import AnyArray, check_float
+from .log_space import log_sum_exp
+
+Logits = Masked | Float[AnyArray, "*batch time tags"]
+Transitions = Float[AnyArray, "tags tags"]
+Ends = Float[AnyArray, " tags"] | None
+
+
+def crf_decode(
+    logits: Logits, transitions: Transitions, start_transitions: Ends = None, end_transitions: Ends = None
+) -> Masked | Int[Array, "*batch time"]:
+    """The most probable sequence of tags of a linear-chain conditional random field, by the algorithm of Viterbi.
+
+    The score of a sequence of tags is the sum of the logits of its tags, of the transitions from each tag to the next
+    and of those into the first and out of the last; its probability is in proportion to the exponential of the score.
+    Such weights are trained with `jm.losses.crf_negative_log_likelihood`.
+
+    Args:
+        logits: `(batch, time, tags)`, with a mask `(batch, time)`. The steps on both sides of padding are neighbours;
+            of packed rows each sequence is decoded on its own.
+        transitions: `(tags, tags)`, from the tag of the row to that of the column. -inf forbids one.
+        start_transitions: `(tags,)`, into the first tag; None: zeros.
+        end_transitions: `(tags,)`, out of the last tag; None: zeros.
+
+    Returns:
+        Ids, int32 `(batch, time)`, with the mask of the logits and 0 at padded steps. Of equal sequences the one whose
+        tags have the lower ids, from the last on. An empty row holds no real step; nothing passes a gradient.
+
+    Raises:
+        TypeError: logits that are not floats.
+        ValueError: shapes that do not fit.
+
+    References:
+        Viterbi: Error Bounds for Convolutional Codes, IEEE Trans. Inf. Theory 13 (1967).
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> stay = jnp.array([[0.0, -9.0], [-9.0, 0.0]])
+    >>> jm.ops.crf_decode(jnp.array([[[0.0, 2.0], [1.0, 0.0], [0.0, 2.0]]]), stay).tolist()
+    [[1, 1, 1]]
+    """
+    weights = check_crf("crf_decode", logits, transitions, start_transitions, end_transitions)
+    tags = _decode(values_of(logits), mask_of(logits), segments_of(logits), *weights)
+    return logits.with_values(tags) if isinstance(logits, Masked) else tags
+
+
+def crf_marginals(
+    logits: Logits, transitions: Transitions, start_transitions: Ends = None, end_transitions: Ends = None
+) -> Masked | Float[Array, "*batch time tags"]:
+    """The probability of each tag at each step, whatever the others are; arguments as in `jm.ops.crf_decode`.
+
+    Of packed rows each sequence has probabilities of its own.
+
+    Returns:
+        `(batch, time, tags)`, with the mask of the logits and 0 at padded steps. An empty row holds no real step and
+        passes no gradient.
+
+    Raises:
+        TypeError: logits that are not floats.
+        ValueError: shapes that do not fit.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> stay = jnp.array([[0.0, -jnp.inf], [-jnp.inf, 0.0]])
+    >>> jm.ops.crf_marginals(jnp.array([[[0.0, jnp.log(3.0)], [0.0, 0.0]]]), stay).round(2).tolist()
+    [[[0.25, 0.75], [0.25, 0.75]]]
+    """
+    weights = check_crf("crf_marginals", logits, transitions, start_transitions, end_transitions)
+    marginals = _marginals(values_of(logits), mask_of(logits), segments_of(logits), *weights)
+    return logits.with_values(marginals) if isinstance(logits, Masked) else marginals
+
+
+def check_crf(name: str, logits: Any, transitions: Any, start: Any, end: Any) -> tuple[Any, Any, Any]:
+    """The weights, zeros where there are none, in float32 at least; refuses what does not fit the logits."""
+    check_float(logits, name)
+    mask = mask_of(logits)
+    if logits.ndim < 2 or (mask is not None and mask.ndim != logits.ndim - 1):
+        raise ValueError(
+            f"`{name}` takes logits (batch, time, tags) with a mask (batch, time); received {tuple(logits.shape)}"
+            f"{'' if mask is None else f' with a mask {tuple(mask.shape)}'}."
+        )
+    tags = logits.shape[-1]
+    shapes = [(tags, tags) if transitions is None else tuple(transitions.shape)]
+    shapes += [(tags,) if weight is None else tuple(weight.shape) for weight in (start, end)]
+    if shapes != [(tags, tags), (tags,), (tags,)]:
+        raise ValueError(
+            f"`{name}`: logits of {tags} tags need transitions ({tags}, {tags}), start and end transitions ({tags},); "
+            f"received {', '.join(map(str, shapes))}. Make them of such logits, "
+            "`jm.layers.CRF().init(jax.random.key(0), logits)`."
+        )
+    wide = jnp.promote_types(logits.dtype, jnp.float32)
+    start, end = (jnp.zeros(tags, wide) if weight is None else jnp.asarray(weight, wide) for weight in (start, end))
+    return jnp.asarray(transitions, wide), start, end
+
+
+@jax.jit  # a second eager call compiles nothing
+def log_likelihood_of_rows(
+    logits: Array, tags: Array, mask: Any, segments: Any, transitions: Array, start: Array, end: Array
+) -> tuple[Array, Array]:
+    """Of each row the sum over its sequences, and how many it holds."""
+    mask, begins, ends = _marks(logits, mask, segments)
+    wide, tags = _wide(logits, mask), jnp.where(mask, tags, 0)
+    partition = _over_rows(_log_partition, mask.ndim - 1)(wide, mask, begins, ends, transitions, start, end)
+    steps = jnp.arange(mask.shape[-1], dtype=jnp.int32)
+    seen = lax.cummax(jnp.where(mask, steps, 0), mask.ndim - 1)
+    before = jnp.pad(seen, [(0, 0)] * (mask.ndim - 1) + [(1, 0)])[..., :-1]
+    previous = jnp.take_along_axis(tags, before, -1, mode="promise_in_bounds")
+    own = jnp.take_along_axis(wide, tags[..., None], -1)[..., 0]
+    into = jnp.where(begins, start[tags], transitions[previous, tags])
+    score = jnp.where(mask, own + into, 0) + jnp.where(ends, end[tags], 0)
+    return score.sum(-1) - partition, begins.sum(-1, dtype=jnp.int32)
+
+
+@jax.jit
+def _decode(logits: Array, mask: Any, segments: Any, transitions: Array, start: Array, end: Array) -> Array:
+    mask, begins, _ = _marks(logits, mask, segments)
+    tags = _over_rows(_best_path, mask.ndim - 1)(_wide(logits, mask), mask, begins, transitions, start, end)
+    return jnp.where(mask, tags, 0)
+
+
+@jax.jit
+def _marginals(logits: Array, mask: Any, segments: Any, transitions: Array, start: Array, end: Array) -> Array:
+    mask, begins, ends = _marks(logits, mask, segments)
+    rows = _over_rows(_log_partition, mask.ndim - 1)
+    # The derivative of the partition by a logit is the probability of its tag.
+    found = jax.grad(lambda x: rows(x, mask, begins, ends, transitions, start, end).sum())(_wide(logits, mask))
+    return jnp.where(mask[..., None], found, 0).astype(logits.dtype)
+
+
+def _marks(logits: Array, mask: Any, segments: Any) -> tuple[Array, Array, Array]:
+    """The mask, and where sequences begin and end."""
+    mask = jnp.ones(logits.shape[:-1], bool) if mask is None else jnp.asarray(mask)
+    ids = mask.astype(jnp.int32) if segments is None else jnp.asarray(segments)
+    return mask, starts(mask, ids), jnp.flip(starts(jnp.flip(mask, -1), jnp.flip(ids, -1)), -1)
+
+
+def _wide(logits: Array, mask: Array) -> Array:
+    return jnp.where(mask[..., None], logits.astype(jnp.promote_types(logits.dtype, jnp.float32)), 0)
+
+
+def _over_rows(function: Callable, num_axes: int) -> Callable:
+    """The function of one row and three weights, over the axes before time."""
+    for _ in range(num_axes):
+        rows = function
+        function = lambda *args, rows=rows: jax.vmap(rows, (0,) * (len(args) - 3) + (None,) * 3)(*args)  # noqa: E731
+    return function
+
+
+def _log_partition(
+    logits: Array, mask: Array, begins: Array, ends: Array, transitions: Array, start: Array, end: Array
+) -> Array:
+    """The logarithm of the sum over all sequences of tags, of one row; of packed rows the sum of such logarithms."""
+
+    def step(carry: tuple[Array, Array], inputs: tuple[Array, ...]) -> tuple[Any, None]:
+        paths, total = carry
+        own, is_real, is_first, is_last = inputs
+        into = jnp.where(is_first, start, log_sum_exp(paths[:, None] + transitions, 0))
+        new = jnp.where(is_real, into + own, paths)
+        return (new, total + jnp.where(is_last, log_sum_exp(new + end), 0)), None
+
+    zeros = jnp.zeros_like(logits.sum(0))
+    (_, total), _ = lax.scan(step, (zeros, zeros.sum()), (logits, mask, begins, ends))
+    return total
+
+
+def _best_path(logits: Array, mask: Array, begins: Array, transitions: Array, start: Array, end: Array) -> Array:
+    """The tags of one row. Pointers lead from a tag to the best one before it, also to that of another sequence."""
+    same = jnp.arange(logits.shape[-1], dtype=jnp.int32)
+
+    def step(scores: Array, inputs: tuple[Array, ...]) -> tuple[Array, Array]:
+        own, is_real, is_first = inputs
+        ways = scores[:, None] + transitions
+        new = jnp.where(is_first, start, ways.max(0)) + own
+        pointers = jnp.where(is_first, jnp.argmax(scores + end), jnp.argmax(ways, 0)).astype(jnp.int32)
+        return jnp.where(is_real, new, scores), jnp.where(is_real, pointers, same)
+
+    scores, pointers = lax.scan(step, jnp.zeros_like(logits.sum(0)), (logits, mask, begins))
+    last = jnp.argmax(scores + end).astype(jnp.int32)
+    _, tags = lax.scan(lambda tag, pointers: (pointers[tag], tag), last, pointers, reverse=True)
+    return tags

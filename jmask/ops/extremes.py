@@ -1,0 +1,67 @@
+"""Where the largest and the smallest real step of each sequence stands."""
+
+from collections.abc import Callable
+from typing import Any, SupportsIndex
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike
+
+from ..arithmetic import guard
+from ..masked import Masked
+from ..segments import UNPACK, refuse_segments
+from ..step_order import compact
+from .reduce import highest, lowest, with_remaining_mask
+from .sorting import is_time, one_axis
+
+
+def argmax(x: Masked | ArrayLike, axis: SupportsIndex | None = None, *, keepdims: bool = False) -> Masked | Array:
+    """The index of the largest value along one axis; along time it counts the real steps of each sequence from 0.
+
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array.
+        axis: of values `(batch, time, features)`, 1 is time and -1 the features. None, over everything, is for
+            arrays and for a single sequence of numbers.
+        keepdims: keeps the axis with size 1.
+
+    Returns:
+        int32, of the first of equal values, masked as what `jm.ops.max` gives. `jm.ops.take(x, index)` is the step
+        that an index along time belongs to. An empty row gives 0.
+
+    Raises:
+        ValueError: None or another masked axis than time, or packed rows along time.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> int(jm.ops.argmax(jm.masked(jnp.array([9, 1, 3, 2]), jnp.array([False, True, True, True]))))
+    1
+    """
+    return _extreme(x, axis, keepdims, jnp.argmax, lowest, "argmax")
+
+
+def argmin(x: Masked | ArrayLike, axis: SupportsIndex | None = None, *, keepdims: bool = False) -> Masked | Array:
+    """The index of the smallest value along one axis; arguments, masks and an empty row as in `jm.ops.argmax`.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> int(jm.ops.argmin(jm.masked(jnp.array([5, 4, 0]), jnp.array([True, True, False]))))
+    1
+    """
+    return _extreme(x, axis, keepdims, jnp.argmin, highest, "argmin")
+
+
+def _extreme(x: Any, axis: Any, keepdims: bool, function: Callable, neutral: Callable, name: str) -> Any:
+    if not isinstance(x, Masked):
+        return function(jnp.asarray(x), axis, keepdims=keepdims)
+    if axis is None and x.ndim > 1:
+        raise ValueError(
+            f"`{name}` of everything would be an index that counts padding; name one axis, `axis=1` for time and "
+            f"`axis=-1` for features; received values {tuple(x.shape)} with a mask {tuple(x.mask.shape)}."
+        )
+    axis = one_axis(x, 0 if axis is None else axis, name)
+    if not is_time(x, axis, name):
+        return x.with_values(function(guard(x.values, x.mask), axis, keepdims=keepdims))
+    refuse_segments(x, f"`{name}` over time", UNPACK)
+    front, _ = compact(x)  # so that the first of equal values is a real step, whatever these are
+    values = front.fill(neutral(jax.dtypes.canonicalize_dtype(x.dtype)))
+    if values.shape[axis] == 0:
+        values = jnp.zeros((*values.shape[:axis], 1, *values.shape[axis + 1 :]), values.dtype)
+    return with_remaining_mask(x, function(values, axis, keepdims=keepdims), (axis,), keepdims)

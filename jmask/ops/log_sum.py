@@ -1,0 +1,44 @@
+"""The logarithm of a sum of exponentials over the real steps."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from ..masked import Masked, fill, values_of
+from .linear import AnyArray, check_float
+from .reduce import Axis, max, refuse_crossing, sum
+
+
+def logsumexp(
+    x: Masked | Float[AnyArray, "..."], axis: Axis = None, *, keepdims: bool = False
+) -> Masked | Float[Array, "..."]:
+    """`log(sum(exp(x)))` over the real steps; arguments and masks as in `jm.ops.sum`.
+
+    A step that is -inf adds nothing. An empty row gives -inf, the logarithm of no sum, and passes no gradient.
+
+    Raises:
+        TypeError: the values are not floats.
+        ValueError: as `jm.ops.sum`.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> y = jm.ops.logsumexp(jm.from_lengths(jnp.log(jnp.array([[1.0, 2.0, 9.0]])), [2]))
+    >>> float(jnp.exp(y).round())
+    3.0
+    """
+    check_float(x, "logsumexp")
+    refuse_crossing(x, axis, "logsumexp")
+    values = jnp.asarray(fill(x, -jnp.inf))
+    wide = values.astype(jnp.promote_types(values.dtype, jnp.float32))
+    peak = values_of(max(_with_values(x, lax.stop_gradient(wide)), axis, keepdims=True))
+    peak = jnp.where(jnp.isfinite(peak), peak, 0)
+    total = sum(_with_values(x, jnp.exp(wide - peak)), axis, keepdims=keepdims)
+    found = values_of(total)
+    is_none = found == 0
+    result = jnp.log(jnp.where(is_none, 1, found)) + peak.reshape(found.shape)
+    return _with_values(total, jnp.where(is_none, -jnp.inf, result).astype(values.dtype))
+
+
+def _with_values(x: Any, values: Array) -> Any:
+    return x.with_values(values) if isinstance(x, Masked) else values

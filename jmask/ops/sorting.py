@@ -1,0 +1,150 @@
+"""The order of the real steps of each sequence by value: sorted, as indices, and the largest of them."""
+
+import operator
+from typing import Any, SupportsIndex
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, ArrayLike
+
+from ..arithmetic import expand, guard
+from ..masked import Masked
+from ..segments import UNPACK, ids_of, refuse_segments, starts
+from ..step_order import compact
+from .reduce import lowest
+from .time import reverse
+
+
+def sort(
+    x: Masked | ArrayLike, axis: SupportsIndex = -1, *, stable: bool = True, descending: bool = False
+) -> Masked | Array:
+    """Sorts along one axis; along time the real steps of each sequence, feature by feature, among their places.
+
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array. Packed sequences are sorted each in its
+            place.
+        axis: of values `(batch, time, features)`, 1 is time and -1 the features.
+        stable: whether equal steps keep their order.
+        descending: from the largest to the smallest.
+
+    Returns:
+        The shape and mask of `x`. NaN counts as larger than all. An empty row stays empty and passes no gradient.
+
+    Raises:
+        ValueError: another masked axis than time, or an axis that `x` does not have.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> x = jm.masked(jnp.array([[5, 0, 2, 3]]), jnp.array([[True, False, True, True]]))
+    >>> jm.ops.sort(x, axis=1).fill(-1).tolist()
+    [[2, -1, 3, 5]]
+    """
+    axis = one_axis(x, axis, "sort")
+    if not is_time(x, axis, "sort"):
+        return _each_step(x, lambda values: jnp.sort(values, axis, stable=stable, descending=descending))
+    return _sorted(x, stable, descending)[0]
+
+
+def argsort(
+    x: Masked | ArrayLike, axis: SupportsIndex = -1, *, stable: bool = True, descending: bool = False
+) -> Masked | Array:
+    """The indices that sort along one axis; along time they count the real steps of each sequence from 0.
+
+    Arguments and masks as in `jm.ops.sort`.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> x = jm.masked(jnp.array([[5, 0, 2, 3]]), jnp.array([[True, False, True, True]]))
+    >>> jm.ops.argsort(x, axis=1).fill(-1).tolist()
+    [[1, -1, 2, 0]]
+    """
+    axis = one_axis(x, axis, "argsort")
+    if not is_time(x, axis, "argsort"):
+        return _each_step(x, lambda values: jnp.argsort(values, axis, stable=stable, descending=descending))
+    return _sorted(x, stable, descending)[1]
+
+
+def top_k(x: Masked | ArrayLike, k: SupportsIndex, *, axis: SupportsIndex = -1) -> tuple[Any, Any]:
+    """The `k` largest along one axis, from the largest on, and their indices.
+
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array.
+        k: how many.
+        axis: of values `(batch, time, features)`, 1 is time and -1 the features.
+
+    Returns:
+        Values and int32 indices. Along the features, with the mask of `x`. Along time `(batch, k, ...)` with a mask
+        `(batch, k)`: a sequence of fewer steps has as many as it has, and an empty row none, and passes no gradient;
+        indices count real steps from 0, as `jm.ops.take` does.
+
+    Raises:
+        TypeError: `k` is no integer.
+        ValueError: another masked axis than time, more than there are features, or packed rows along time.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> values, indices = jm.ops.top_k(jm.from_lengths(jnp.array([[5, 7, 9], [3, 9, 9]]), [2, 1]), 2, axis=1)
+    >>> values.fill(-1).tolist(), indices.fill(-1).tolist()
+    ([[7, 5], [3, -1]], [[1, 0], [0, -1]])
+    """
+    axis, k = one_axis(x, axis, "top_k"), operator.index(k)
+    if not is_time(x, axis, "top_k"):
+        values, indices = _largest(guard(x.values, x.mask) if isinstance(x, Masked) else jnp.asarray(x), k, axis)
+        return (x.with_values(values), x.with_values(indices)) if isinstance(x, Masked) else (values, indices)
+    return _largest_steps(x, k, axis)
+
+
+def one_axis(x: Any, axis: SupportsIndex, name: str) -> int:
+    """The axis, counted from the front."""
+    ndim, found = jnp.ndim(x.values if isinstance(x, Masked) else x), operator.index(axis)
+    if not -ndim <= found < ndim:
+        raise ValueError(f"`axis={axis}` of `{name}` is out of bounds for values of rank {ndim}.")
+    return found % ndim
+
+
+def is_time(x: Any, axis: int, name: str) -> bool:
+    """Whether the axis is the time of a `Masked`; refuses another masked axis, along which sequences would mix."""
+    if not isinstance(x, Masked) or axis >= x.mask.ndim:
+        return False
+    if axis < x.mask.ndim - 1:
+        raise ValueError(
+            f"`{name}` goes along time, axis {x.mask.ndim - 1}, or along features; along axis {axis} of values "
+            f"{tuple(x.shape)} with a mask {tuple(x.mask.shape)} it would compare steps of different sequences. Say "
+            "what padding is first, `x.fill(0)`."
+        )
+    return True
+
+
+def _each_step(x: Any, function: Any) -> Any:
+    return x.with_values(function(guard(x.values, x.mask))) if isinstance(x, Masked) else function(jnp.asarray(x))
+
+
+def _sorted(x: Any, stable: bool, descending: bool) -> tuple[Masked, Masked]:
+    """The real steps of each sequence in order, and their indices within it, feature by feature."""
+    front: Any
+    front, restore = compact(x)
+    axis, mask = x.mask.ndim - 1, jnp.asarray(front.mask)
+    index: Any = front.with_values(jnp.broadcast_to(expand(front.positions, x.ndim), x.shape))
+    if descending:  # in reverse and back, so that equal steps keep their order
+        front, index = reverse(front), reverse(index)
+    ids = ids_of(front)
+    number = jnp.zeros(mask.shape, jnp.int32) if ids is None else lax.cumsum(starts(mask, ids).astype(jnp.int32), axis)
+    number = jnp.where(mask, number, jnp.iinfo(jnp.int32).max)
+    operands = (jnp.broadcast_to(expand(number, x.ndim), x.shape), front.fill(0), index.values)
+    _, values, indices = lax.sort(operands, dimension=axis, is_stable=stable, num_keys=2)
+    found = front.with_values(values), front.with_values(indices)
+    values, indices = (reverse(y) for y in found) if descending else found
+    return restore(values), restore(indices)
+
+
+def _largest_steps(x: Any, k: int, axis: int) -> tuple[Masked, Masked]:
+    refuse_segments(x, "`top_k` over time", UNPACK)
+    x, _ = compact(x)
+    missing = max(k - x.shape[axis], 0)
+    widths = [(0, missing if a == axis else 0) for a in range(x.ndim)]
+    none = lowest(x.dtype)
+    values, indices = _largest(jnp.pad(x.fill(none), widths, constant_values=none), k, axis)
+    mask = jnp.arange(k, dtype=jnp.int32) < jnp.sum(x.mask, -1, keepdims=True, dtype=jnp.int32)
+    return Masked(values, mask), Masked(indices, mask)
+
+
+def _largest(values: Array, k: int, axis: int) -> tuple[Array, Array]:
+    largest, indices = lax.top_k(jnp.moveaxis(values, axis, -1), k)
+    return jnp.moveaxis(largest, -1, axis), jnp.moveaxis(indices, -1, axis)

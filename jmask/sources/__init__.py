@@ -1,0 +1,15 @@
+"""Ragged data and masks of other libraries, read by what they offer; none of these libraries is needed."""
+
+from .finding import find_lists as find_lists
+from .flat import Flat as Flat
+from .flat import Steps as Steps
+from .marks import Marked as Marked
+from .marks import as_host_array as as_host_array
+from .marks import find_marks as find_marks
+from .marks import prefix_of as prefix_of
+from .marks import refuse_marks as refuse_marks
+from .nested import Leaf as Leaf
+from .nested import Lists as Lists
+from .nested import flat_steps as flat_steps
+from .nested import flatten as flatten
+from .tensors import host_array as host_array

@@ -1,0 +1,52 @@
+"""Which library ragged data comes from."""
+
+from typing import Any
+
+from .arrow import read_column
+from .awkward_arrays import is_awkward, read_awkward
+from .capsules import is_exporter
+from .marks import is_pandas
+from .nested import Lists
+from .tensors import read_nested, read_packed, read_ragged
+
+
+def find_lists(x: Any) -> Lists | None:
+    """The lists that another library holds as values and offsets; None for what is to be read row by row.
+
+    Args:
+        x: anything.
+
+    Raises:
+        ValueError, TypeError: lists that are null, or of a type that JAX has no numbers for.
+    """
+    if isinstance(x, (list, dict)):
+        return None
+    if is_awkward(x):
+        return _lists(read_awkward(x))
+    if hasattr(x, "nested_row_splits"):
+        return read_ragged(x)
+    if hasattr(x, "batch_sizes") and hasattr(x, "unsorted_indices"):
+        return read_packed(x)
+    if getattr(x, "is_nested", False) is True:
+        return read_nested(x)
+    column = _arrow_column(x)
+    return None if column is None else _lists(read_column(column))
+
+
+def _arrow_column(x: Any) -> Any:
+    """What speaks Arrow's C interface, if it does so without a conversion."""
+    if is_pandas(x):
+        if hasattr(x, "columns"):
+            raise TypeError('`sequences` is a table, not a column; take one by its name, e.g. `table["words"]`.')
+        is_arrow = hasattr(getattr(x, "dtype", None), "pyarrow_dtype")
+        return getattr(x, "array", x).__arrow_array__() if is_arrow else None
+    source: Any = getattr(x, "source", None)
+    if hasattr(x, "column_name") and hasattr(source, "with_format"):  # of `datasets`, which decodes row by row
+        if (getattr(source, "format", None) or {}).get("type") in (None, "arrow"):
+            return source.with_format("arrow")[:][x.column_name]
+        return None
+    return x if is_exporter(x) else None
+
+
+def _lists(found: Any) -> Lists | None:
+    return found if isinstance(found, Lists) else None
