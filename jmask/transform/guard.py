@@ -25,6 +25,7 @@ from .errors import refuse_question
 
 _Dimension: Any = type(export.symbolic_shape("a")[0])
 _MAY_ASK = ("jax", "jaxlib", "jmask")
+_COUNTS = ("flax.core.lift",)  # it makes a set of sizes to see that they are one, and raises if not
 _CALLS_BACK = ("tree_map", "tree_reduce", "<genexpr>")  # of `jax.tree`: they call what the user hands them
 _FOR_OTHERS = ("beartype", "jaxtyping", "numpy")
 _STANDARD = os.path.dirname(os.__file__) + os.sep
@@ -225,9 +226,9 @@ def _looks_up(frame: FrameType) -> bool:
 
     A call may also be one of a jitted function or of a cache, which compute the same with a hash as without.
     """
-    if _is_of_jax(frame):
-        return False
     code = frame.f_code
+    if _is_of_jax(frame) or frame.f_globals.get("__name__") in _COUNTS:
+        return False
     if not dis.opname[code.co_code[frame.f_lasti]].startswith("CALL"):
         return True
     values = [(frame.f_locals | frame.f_globals).get(name) for name in (*code.co_names, *frame.f_locals)]
