@@ -161,7 +161,7 @@ def rivals(name: str, mode: str) -> dict[str, Callable[..., Any]]:
     one = ONE[name]
 
     def with_jmask(params: Any, values: Any, mask: Any) -> Any:
-        return jm.vmap(one, in_axes=(None, 0))(params, jm.masked(values, mask, padding_side="right")).values
+        return jm.vmap(one, in_axes=(None, 0))(params, jm.masked(values, mask)).values
 
     def with_jax(params: Any, values: Any, mask: Any) -> Any:
         return jax.vmap(one, in_axes=(None, 0))(params, values)

@@ -1,6 +1,5 @@
 """Operators of `Masked`: what a step means stays where the step is, so the mask stays too."""
 
-import dataclasses
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -160,40 +159,33 @@ def _binary(function: Callable, *, guarded: bool, swap: bool = False) -> Callabl
                 return NotImplemented
         refuse_marks(other)
         _check_shapes(name, self, other)
-        mask, ids, side = intersect(self, other) if isinstance(other, Arithmetic) else _marks(self)
+        mask, ids = intersect(self, other) if isinstance(other, Arithmetic) else (self.mask, self.segments)
         # The mask of the result: a real step of one operand may stand against padding of the other.
         left, right = (_operand(x, mask if guarded or host else None, self.ndim) for x in (self, other))
         values = function(right, left) if swap else function(left, right)
-        return rebuild(self, np.asarray(values) if host else values, mask, ids, side)
+        return rebuild(self, np.asarray(values) if host else values, mask, ids)
 
     return method
 
 
-def _marks(x: Any) -> tuple[Any, Any, Any]:
-    return x.mask, x.segments, x.padding_side
+def intersect(x: Any, y: Any) -> tuple[Any, Any]:
+    """Mask and segments of what two `Masked` give step by step."""
+    return join((x.mask, x.segments), (y.mask, y.segments))
 
 
-def intersect(x: Any, y: Any) -> tuple[Any, Any, Any]:
-    """Mask, segments and padding side of what two `Masked` give step by step."""
-    mask, ids = join((x.mask, x.segments), (y.mask, y.segments))
-    if mask is x.mask:
-        return mask, ids, x.padding_side
-    # Where two sequences meet, steps of a right-padded row are lost in the middle.
-    same_axes = x.mask.shape == y.mask.shape and (x.segments is None or y.segments is None)
-    return mask, ids, x.padding_side if same_axes and x.padding_side == y.padding_side else None
-
-
-def rebuild(x: Any, values: Any, mask: Any, ids: Any, side: Any) -> Any:
-    """`x` with other values, and with marks that are repeated where the values are."""
+def rebuild(x: Any, values: Any, mask: Any, ids: Any) -> Any:
+    """A `Masked` like `x`, with marks that are repeated where the values are."""
+    if mask is x.mask and values.shape[: mask.ndim] == mask.shape:
+        return x.with_values(values)  # the very same marks, by which layers know them again
     leading = values.shape[: mask.ndim]
     if tuple(leading) != tuple(mask.shape):  # an axis of size 1 was broadcast: a row repeated, or one step along time
         mask, ids = (None if array is None else jnp.broadcast_to(array, leading) for array in (mask, ids))
-    return dataclasses.replace(x, values=values, mask=mask, segments=ids, padding_side=side)
+    return type(x)(values, mask, ids)
 
 
 def _unary(function: Callable) -> Callable:
     def method(self: Any) -> Any:
-        return dataclasses.replace(self, values=function(guard(self.values, self.mask)))
+        return self.with_values(function(guard(self.values, self.mask)))
 
     return method
 
@@ -207,7 +199,7 @@ def _matmul(self: Any, other: Any) -> Any:
             "`@` contracts the last axis of a `Masked` with a vector or a matrix, and that axis must lie behind the "
             f"mask; received values {self.shape}, mask {self.mask.shape} and {other.shape}."
         )
-    return dataclasses.replace(self, values=self.fill(0) @ other)
+    return self.with_values(self.fill(0) @ other)
 
 
 def _reduction(name: str) -> Callable:
@@ -230,12 +222,14 @@ def _reduction(name: str) -> Callable:
 class Arithmetic:
     """The operators; `Masked` is its only subclass."""
 
+    __slots__ = ()
+
     values: Any
     mask: Any
     segments: Any
-    padding_side: Any
     ndim: Any
     shape: Any
+    with_values: Any
 
     __array_ufunc__ = None  # a NumPy array on the left hands the operator over to ours
     # `==` is elementwise, so equal hashes would promise what it does not keep.

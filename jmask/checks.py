@@ -1,4 +1,4 @@
-"""What the constructors of `Masked` ask of their input: masks, ids and hints that fit the values."""
+"""What the constructors of `Masked` ask of their input: masks and ids that fit the values."""
 
 from typing import Any
 
@@ -50,15 +50,7 @@ def check_mask(values: Any, mask: Any) -> None:
 
 def check_segments(values: Any, segments: Any) -> Any:
     """The ids of packed rows as int32; refuses what is no such id, or does not fit the values."""
-    if not jnp.issubdtype(segments.dtype, jnp.integer):
-        raise TypeError(
-            f"`segments` must be integers, 0 at padding; received dtype {segments.dtype}. For a mask use `jm.masked`."
-        )
-    if segments.ndim == 0 or not _is_prefix(segments, values):
-        raise ValueError(
-            "The shape of `segments` must be a prefix of the values' shape that ends with time, e.g. (batch, time) "
-            f"for values (batch, time, features); received {_shape(segments)} for values {_shape(values)}."
-        )
+    check_segments_fit(values, segments)
     if is_concrete(segments) and segments.size:
         low, high = int(segments.min()), int(segments.max())
         if low < 0 or high > np.iinfo(np.int32).max:
@@ -70,15 +62,39 @@ def check_segments(values: Any, segments: Any) -> Any:
     return segments.astype(np.int32)
 
 
-def check_padding_side(mask: Any, padding_side: Any) -> None:
-    """Refuses a hint that a concrete mask contradicts; a traced mask is taken at its word."""
-    if padding_side not in ("right", "left", None):
-        raise ValueError(f"`padding_side` must be 'right', 'left' or None; received {padding_side!r}.")
-    if padding_side is None or mask.ndim == 0 or not is_concrete(mask):
+def check_segments_fit(values: Any, segments: Any) -> None:
+    """Refuses ids that are not integers, or whose shape is not a prefix of the values' shape."""
+    if not jnp.issubdtype(segments.dtype, jnp.integer):
+        raise TypeError(
+            f"`segments` must be integers, 0 at padding; received dtype {segments.dtype}. For a mask use `jm.masked`."
+        )
+    if segments.ndim == 0 or not _is_prefix(segments, values):
+        raise ValueError(
+            "The shape of `segments` must be a prefix of the values' shape that ends with time, e.g. (batch, time) "
+            f"for values (batch, time, features); received {_shape(segments)} for values {_shape(values)}."
+        )
+
+
+def check_parts(values: Any, mask: Any, segments: Any) -> None:
+    """Refuses what does not fit where the values are an array; what JAX puts in its place says nothing."""
+    if not _is_array(values):
         return
-    steps = np.asarray(mask) if padding_side == "right" else np.asarray(mask)[..., ::-1]
-    if (~steps[..., :-1] & steps[..., 1:]).any():
-        raise ValueError(f"The mask is not padded on the {padding_side} only; leave `padding_side` out.")
+    if segments is not None:
+        if _is_array(segments) and segments.ndim:  # one step has an id of rank 0
+            check_segments_fit(values, segments)
+    elif _is_array(mask):
+        if mask.dtype != jax.dtypes.float0:  # what a gradient has in the place of a mask
+            check_mask(values, mask)
+    else:
+        raise TypeError(
+            f"The mask of an array is an array of bool, True at real steps; received {mask!r}. "
+            "`jm.masked(values, mask)` takes a list too, and `jm.as_masked(values)` marks all steps as real."
+        )
+
+
+def _is_array(x: Any) -> bool:
+    """Whether this is an array, traced, or abstract."""
+    return hasattr(x, "dtype") and hasattr(x, "shape")
 
 
 def _is_prefix(mask: Any, values: Any) -> bool:

@@ -22,7 +22,7 @@ def text(x: Any) -> str:
     """
     if not _is_readable(x):
         segments = "" if x.segments is None else f", segments={_kind(x.segments)}"
-        return f"Masked({_kind(x.values)}, mask={_kind_of_mask(x.mask)}{_side(x)}{segments})"
+        return f"Masked({_kind(x.values)}, mask={_kind_of_mask(x.mask)}{segments})"
     head, mask = _head(x), np.asarray(x.mask)
     if mask.ndim not in (1, 2) or mask.size == 0:
         return head
@@ -63,8 +63,7 @@ def treescope(x: Any, path: Any, subtree_renderer: Any) -> Any:
 
     return ts.repr_lib.render_object_constructor(
         object_type=type(x),
-        attributes={"values": x.values, "mask": x.mask, "padding_side": x.padding_side}
-        | ({} if x.segments is None else {"segments": x.segments}),
+        attributes={"values": x.values, "mask": x.mask} | ({} if x.segments is None else {"segments": x.segments}),
         path=path,
         subtree_renderer=render,
         roundtrippable=False,
@@ -119,7 +118,7 @@ def _kind_of_mask(mask: Any) -> str:
 
 def _head(x: Any) -> str:
     segments = "" if x.segments is None else f", segments={_begins(x).sum()}"
-    return f"Masked({_kind(x.values)}{_lengths(x)}{_side(x)}{segments})"
+    return f"Masked({_kind(x.values)}{_lengths(x)}{segments})"
 
 
 def _lengths(x: Any) -> str:
@@ -144,10 +143,6 @@ def _begins(x: Any) -> np.ndarray:
         row = np.broadcast_to(row, mask.shape)[mask]
         begins[mask] = np.append(True, (ids[1:] != ids[:-1]) | (row[1:] != row[:-1]))[: len(ids)]
     return begins
-
-
-def _side(x: Any) -> str:
-    return f", padding_side={x.padding_side!r}" if x.padding_side else ""
 
 
 class _Cell(NamedTuple):

@@ -55,18 +55,6 @@ def take(array: Any, items: tuple[Any, ...]) -> Any:
     return array[(*items, ...)]
 
 
-def side_after(padding_side: Any, front: tuple[Any, ...]) -> Any:
-    """The padding side after indexing the mask: cuts keep it, a negative step mirrors it, the rest forgets it."""
-    if padding_side is None or not front:
-        return padding_side
-    time = front[-1]
-    if not isinstance(time, slice):
-        return None
-    if time.step is None or time.step > 0:
-        return padding_side
-    return "left" if padding_side == "right" else "right"
-
-
 def _without_ellipsis(items: tuple[Any, ...], ndim: int) -> tuple[Any, ...]:
     """The index with full slices for the Ellipsis and for axes that it does not mention."""
     items = tuple(_as_index_array(item) if isinstance(item, (list, tuple)) else item for item in items)

@@ -1,34 +1,26 @@
 """`Masked`: sequences of different lengths as one pytree, values and mask together."""
 
-import dataclasses
-import functools
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Int
 
 from . import display
 from .arithmetic import Arithmetic, convert, expand, fits, guard, is_host_only, still_bool
-from .checks import as_array, check_mask, check_padding_side, check_segments
-from .indexing import side_after, split_index, take
+from .checks import as_array, check_mask, check_parts, check_segments
+from .indexing import split_index, take
+from .pytree import mask_of_segments, put, register
 from .segments import number_from, positions, refuse_segments
 from .sources import find_marks, prefix_of, refuse_marks
 
-PaddingSide = Literal["right", "left"] | None
 
-
-@functools.partial(
-    jax.tree_util.register_dataclass, data_fields=("values", "mask", "segments"), meta_fields=("padding_side",)
-)
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Masked(Arithmetic):
     """A batch of sequences: `values`, and a `mask` that is True at real steps.
 
-    Build one with `jm.masked`, `jm.from_lengths`, `jm.pad_sequences` or `jm.as_masked`, which check their input; this
-    class does not, because JAX rebuilds pytrees through it with tracers and placeholders.
+    Build one with `jm.masked`, `jm.from_lengths`, `jm.pad_sequences` or `jm.as_masked`, which take lists too and say
+    more in their errors. This class takes arrays, and whatever else JAX puts in their places: axes, shardings, shapes.
 
     Arithmetic, comparison and indexing keep the mask; two masks combine by AND. Padded positions of a result hold
     anything; read them through `fill`. Reductions over masked axes are refused in favour of `jm.ops`.
@@ -37,23 +29,48 @@ class Masked(Arithmetic):
     keeps them too, and what cannot keep the sequences of a row apart refuses them. Of two packed operands a step is
     real where both have it in the same sequence: that is, under the same id.
 
+    As a pytree it has two leaves, `values` and `mask`, or of packed rows `values` and `segments`.
+
     Attributes:
         values: `(batch, time, ...)`; anything at padded positions, NaN included.
-        mask: bool, its shape a prefix of the values' shape, usually `(batch, time)`.
-        padding_side: a static hint, `"right"` if every row is real steps and then padding, `"left"` for the mirror
-            image, None where nothing is known. Results never depend on it; fast paths may. `jax.tree.map`, `jax.vmap`
-            and `jax.lax.scan` carry it along: before they move the time axis, drop it with `x.with_mask(x.mask)`, of
-            packed rows with `x.with_segments(x.segments)`.
+        mask: bool, its shape a prefix of the values' shape, usually `(batch, time)`. Of packed rows it is
+            `segments > 0`, whatever else is given.
         segments: None, and each row is one sequence, as usual; or of packed rows an int32 of the mask's shape, the id
-            of the sequence that each step belongs to and 0 at padding, so that the mask is `segments > 0`. A sequence
-            is a run of real steps with one id; padding among its steps does not end it. In a `Masked` of axes, such as
-            `in_axes` of `jax.vmap`, packed rows need an axis for the segments too: `Masked(0, 0, segments=0)`, or 0.
+            of the sequence that each step belongs to and 0 at padding. A sequence is a run of real steps with one id;
+            padding among its steps does not end it. In a `Masked` of axes, such as `in_axes` of `jax.vmap`, packed rows
+            need an axis for the segments: `Masked(0, 0, segments=0)`, or 0.
+
+    Raises:
+        TypeError: values that are an array with a mask that is none, or is not bool.
+        ValueError: shapes that do not fit.
     """
 
+    __slots__ = ("__weakref__", "_mask", "segments", "values")
+
     values: Any
-    mask: Any
-    padding_side: PaddingSide = None
-    segments: Any = None
+    segments: Any
+    _mask: Any
+
+    def __init__(self, values: Any, mask: Any = None, segments: Any = None) -> None:
+        check_parts(values, mask, segments)
+        if segments is not None:
+            of_segments = mask_of_segments(segments)
+            mask = mask if of_segments is segments else of_segments
+        put(self, values, mask, segments)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"A `Masked` does not change; make another one, e.g. `x.with_{name.lstrip('_')}(...)`.")
+
+    __delattr__ = __setattr__  # pyright: ignore[reportAssignmentType]
+
+    def __reduce__(self) -> Any:
+        return Masked, (self.values, None if self.segments is not None else self.mask, self.segments)
+
+    @property
+    def mask(self) -> Any:
+        """True at real steps."""
+        # Not kept where a pytree was put together again: what is computed in one trace must not leak into another.
+        return mask_of_segments(self.segments) if self._mask is None and self.segments is not None else self._mask
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -93,14 +110,6 @@ class Masked(Arithmetic):
         """
         return positions(self)
 
-    @property
-    def is_right_padded(self) -> bool:
-        """Whether a fast path may take every row for real steps and then padding.
-
-        A mask of rank 1 never counts: `jax.vmap(f, in_axes=1)` hands `f` one step of all rows under a batch's hint.
-        """
-        return self.padding_side == "right" and self.mask.ndim > 1
-
     def fill(self, value: Any = 0) -> Any:
         """The values as a plain array, with `value` at every padded position.
 
@@ -127,13 +136,13 @@ class Masked(Arithmetic):
         values = jnp.asarray(self.values)
         return jnp.where(mask, values, jnp.asarray(value, values.dtype))
 
-    def with_mask(self, mask: Any, *, padding_side: PaddingSide = None) -> "Masked":
+    def with_mask(self, mask: Any) -> "Masked":
         """The same values under another mask (bool, a prefix of the values' shape); packed rows are refused."""
         remedy = "Use `x.with_segments(ids)`, with 0 at padding, or first `x.with_segments(None)`: a sequence a row."
         refuse_segments(self, "`with_mask`", remedy)
-        return masked(self.values, mask, padding_side=padding_side)
+        return masked(self.values, mask)
 
-    def with_segments(self, segments: Any, *, padding_side: PaddingSide = None) -> "Masked":
+    def with_segments(self, segments: Any) -> "Masked":
         """The same values as packed rows: `jm.from_segments` of the values; the mask becomes `segments > 0`.
 
         None takes each row for one sequence again, under the mask that it has.
@@ -144,14 +153,15 @@ class Masked(Arithmetic):
         [3]
         """
         if segments is None:
-            return masked(self.values, self.mask, padding_side=padding_side or self.padding_side)
-        return from_segments(self.values, segments, padding_side=padding_side)
+            return masked(self.values, self.mask)
+        return from_segments(self.values, segments)
 
     def with_values(self, values: Any) -> "Masked":
         """Other values under the same mask and segments; their leading shape must be the mask's."""
         values = as_array(values)
-        check_mask(values, self.mask)
-        return Masked(values, self.mask, self.padding_side, self.segments)
+        mask = self.mask
+        check_mask(values, mask)
+        return put(object.__new__(Masked), values, mask, self.segments)
 
     def unmasked(self) -> Any:
         """The values as a plain array, padding and all: from here on every position counts as real."""
@@ -184,7 +194,7 @@ class Masked(Arithmetic):
         if back:
             values = take(values, (slice(None),) * mask.ndim + back)
         segments = None if self.segments is None else take(self.segments, front)
-        return Masked(values, mask, side_after(self.padding_side, front), segments)
+        return put(object.__new__(Masked), values, mask, segments)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -211,21 +221,23 @@ class Masked(Arithmetic):
         return display.treescope(self, path, subtree_renderer)
 
 
-def masked(values: Any, mask: Any, *, padding_side: PaddingSide = None) -> Masked:
+register(Masked)
+
+
+def masked(values: Any, mask: Any) -> Masked:
     """Pairs values with their mask, and checks that they fit.
 
     Args:
         values: `(batch, time, ...)`, an array or what turns into one.
         mask: bool, True = real step; its shape a prefix of the values' shape: `(batch, time)`, `(time,)` for one
             sequence, `(batch, sentences, words)` for documents.
-        padding_side: `"right"` or `"left"` if every row is known to be padded on that side only.
 
     Returns:
         The `Masked`.
 
     Raises:
         TypeError: the mask is not bool, or the values are a `Masked` already.
-        ValueError: the shapes do not fit, or a concrete mask contradicts `padding_side`.
+        ValueError: the shapes do not fit.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.masked(jnp.array([[7, 8, 9]]), jnp.array([[True, False, True]]))
@@ -236,11 +248,10 @@ def masked(values: Any, mask: Any, *, padding_side: PaddingSide = None) -> Maske
         raise TypeError("`masked`: the values are a `Masked` already; use `x.with_mask(mask)` to change its mask.")
     values, mask = as_array(values), as_array(mask)
     check_mask(values, mask)
-    check_padding_side(mask, padding_side)
-    return Masked(values, mask, padding_side)
+    return Masked(values, mask)
 
 
-def from_segments(values: Any, segments: Any, *, first_id: int = 1, padding_side: PaddingSide = None) -> Masked:
+def from_segments(values: Any, segments: Any, *, first_id: int = 1) -> Masked:
     """Pairs the values of packed rows with the ids of the sequences that share the rows.
 
     Args:
@@ -252,14 +263,13 @@ def from_segments(values: Any, segments: Any, *, first_id: int = 1, padding_side
             `jm.unpack` wants it.
         first_id: where the ids begin. With 0 they count from 0, as the `seq_idx` of Hugging Face's flattening collator
             does, and -1 is padding; in the `Masked` each id is 1 more, then.
-        padding_side: `"right"` or `"left"` if every row is known to be padded on that side only.
 
     Returns:
         A `Masked` with the mask `segments > 0`. A row of zeros is an empty row.
 
     Raises:
         TypeError: the ids are not integers, or the values are a `Masked` already.
-        ValueError: the shapes do not fit, a concrete id is negative, or concrete ids contradict `padding_side`.
+        ValueError: the shapes do not fit, or a concrete id is negative.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.from_segments(jnp.array([[3, 4, 5, 9]]), [[1, 1, 2, 0]])
@@ -269,10 +279,7 @@ def from_segments(values: Any, segments: Any, *, first_id: int = 1, padding_side
     if isinstance(values, Masked):
         raise TypeError("`from_segments`: the values are a `Masked` already; use `x.with_segments(segments)`.")
     values = as_array(values)
-    segments = check_segments(values, number_from(as_array(segments), first_id))
-    mask = segments > 0
-    check_padding_side(mask, padding_side)
-    return Masked(values, mask, padding_side, segments)
+    return Masked(values, segments=check_segments(values, number_from(as_array(segments), first_id)))
 
 
 def as_masked(x: Any, mask: Any = None) -> Masked:
@@ -304,7 +311,7 @@ def as_masked(x: Any, mask: Any = None) -> Masked:
         return masked(*prefix_of(marks, 2))
     values = as_array(x)
     leading = values.shape[: min(2, values.ndim)]
-    return Masked(values, jnp.ones(leading, bool), "right" if leading else None)
+    return Masked(values, jnp.ones(leading, bool))
 
 
 def values_of(x: Any) -> Any:

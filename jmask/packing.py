@@ -51,7 +51,7 @@ def pack(
 
     >>> import jmask as jm
     >>> jm.pack([[3, 4], [5], [6, 7, 8, 9], [1]])
-    Masked(int32[2, 4], padding_side='right', segments=4)
+    Masked(int32[2, 4], segments=4)
     [[6 7 8 9]
      [3 4|5|1]]
     """
@@ -68,7 +68,7 @@ def pack(
     mask = mask_of_lengths(used, width)
     segments = np.zeros(mask.shape, np.int32)
     segments[mask] = np.repeat(order.astype(np.int32) + 1, ragged.lengths)
-    return Masked(arrange(load_steps(ragged, dtype), mask, slots[order][has_steps]), mask, "right", segments)
+    return Masked(arrange(load_steps(ragged, dtype), mask, slots[order][has_steps]), segments=segments)
 
 
 def unpack(x: Masked, *, num_sequences: SupportsIndex | None = None) -> list[np.ndarray]:
@@ -123,7 +123,7 @@ def unpack_batch(x: Masked, num_sequences: SupportsIndex, length: SupportsIndex)
 
     >>> import jmask as jm
     >>> jm.unpack_batch(jm.pack([[3, 4], [5], [6, 7, 8]]), 3, 4)
-    Masked(int32[3, 4], lengths=[2 1 3], padding_side='right')
+    Masked(int32[3, 4], lengths=[2 1 3])
     [[3 4 · ·]
      [5 · · ·]
      [6 7 8 ·]]
@@ -144,7 +144,7 @@ def unpack_batch(x: Masked, num_sequences: SupportsIndex, length: SupportsIndex)
     slots = jnp.asarray(x.values).reshape(ids.size, *x.shape[ids.ndim :])
     if ids.size == 0:
         slots = jnp.zeros((1, *slots.shape[1:]), slots.dtype)  # JAX gathers nothing from nothing
-    return Masked(slots.at[sources].get(mode="fill", fill_value=0), sources < ids.size, "right")
+    return Masked(slots.at[sources].get(mode="fill", fill_value=0), sources < ids.size)
 
 
 def plan(lengths: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:

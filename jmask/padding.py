@@ -14,7 +14,7 @@ from jaxtyping import ArrayLike
 from .checks import as_array
 from .conversion import OBJECT, convert, default_dtype, requested_dtype
 from .display import is_concrete
-from .masked import Masked, PaddingSide, as_masked, masked, values_of
+from .masked import Masked, as_masked, masked, values_of
 from .ragged import Ragged, read_nested, split
 from .rows import End, arrange_rows, mask_of_lengths
 from .segments import refuse_segments
@@ -72,7 +72,7 @@ def pad_sequences(
 
     >>> import jmask as jm
     >>> jm.pad_sequences([[3, 4, 5], [6]])
-    Masked(int32[2, 3], lengths=[3 1], padding_side='right')
+    Masked(int32[2, 3], lengths=[3 1])
     [[3 4 5]
      [6 · ·]]
     >>> jm.pad_sequences([[[3, 4], [5]], [[6, 7, 8]]], ragged_rank=2).mask.shape
@@ -86,13 +86,13 @@ def pad_sequences(
     multiples = _per_axis("pad_to_multiple_of", pad_to_multiple_of, levels.depth, minimum=1)
     ragged, rows, width = arrange_rows(levels.items, maxlens, multiples, padding, truncating)
     steps = load_steps(ragged, dtype, value)
-    lengths, side = rows.ravel(), "right" if padding == "post" else "left"
+    lengths = rows.ravel()
     mask = mask_of_lengths(lengths, width, padding)
-    starts = np.arange(len(mask)) * width + (0 if side == "right" else width - lengths)
+    starts = np.arange(len(mask)) * width + (0 if padding == "post" else width - lengths)
     values = arrange(steps, mask, starts[lengths > 0], value)
     make_holes(values, mask, ragged.real, value)
     leading = (*rows.shape, width)
-    return Masked(values.reshape(*leading, *values.shape[2:]), mask.reshape(leading), side)
+    return Masked(values.reshape(*leading, *values.shape[2:]), mask.reshape(leading))
 
 
 def unpad(x: Masked | ArrayLike, *, keep_empty: bool = False) -> Any:
@@ -163,7 +163,7 @@ def from_lengths(values: Any, lengths: Any, *, padding_side: Literal["right", "l
     steps = array_module.arange(time)
     if padding_side == "left":
         steps = time - 1 - steps
-    return Masked(values, steps < lengths[..., None], padding_side)
+    return Masked(values, steps < lengths[..., None])
 
 
 def _check_range(lengths: Any, time: Any) -> None:
@@ -181,14 +181,13 @@ def _check_range(lengths: Any, time: Any) -> None:
         )
 
 
-def from_attention_mask(values: Any, attention_mask: Any, *, padding_side: PaddingSide = None) -> Masked:
+def from_attention_mask(values: Any, attention_mask: Any) -> Masked:
     """A `Masked` from what a Hugging Face tokenizer returns.
 
     Args:
         values: `(batch, time, ...)`, e.g. `input_ids`.
         attention_mask: `(batch, time)`, 1 at real steps and 0 at padding, integers or bool; where it is traced, so that
             nobody can look, anything but 0 counts as 1.
-        padding_side: the tokenizer's own `padding_side`, if it is known.
 
     Returns:
         The `Masked`. A row of zeros makes an empty row.
@@ -198,8 +197,8 @@ def from_attention_mask(values: Any, attention_mask: Any, *, padding_side: Paddi
         ValueError: it is concrete and holds anything but 0 and 1, or the shapes do not fit.
 
     >>> import jax.numpy as jnp, jmask as jm
-    >>> jm.from_attention_mask(jnp.array([[0, 7, 8]]), jnp.array([[0, 1, 1]]), padding_side="left")
-    Masked(int32[1, 3], lengths=[2], padding_side='left')
+    >>> jm.from_attention_mask(jnp.array([[0, 7, 8]]), jnp.array([[0, 1, 1]]))
+    Masked(int32[1, 3], lengths=[2])
     [[· 7 8]]
     """
     if not isinstance(attention_mask, jax.Array):
@@ -219,7 +218,7 @@ def from_attention_mask(values: Any, attention_mask: Any, *, padding_side: Paddi
                 f"`attention_mask` must hold 1 (real) and 0 (padding) only; received {wrong[0]}. "
                 "Ids of packed sequences are not a mask; pair them with the values by `jm.from_segments(values, ids)`."
             )
-    return masked(values, attention_mask != 0, padding_side=padding_side)
+    return masked(values, attention_mask != 0)
 
 
 def to_attention_mask(x: Masked | ArrayLike, dtype: DTypeLike = jnp.int32) -> Any:

@@ -61,11 +61,11 @@ def ids_of(x: Any) -> Any:
     ids = x.segments
     if ids is None:
         return None
-    if not jnp.issubdtype(ids.dtype, jnp.integer) or tuple(ids.shape) != tuple(x.mask.shape):
+    if not jnp.issubdtype(ids.dtype, jnp.integer) or tuple(ids.shape) != tuple(x.shape[: ids.ndim]):
         raise TypeError(
-            f"The segments of packed rows are integers in the shape of the mask, {tuple(x.mask.shape)}, and these have "
-            f"become {ids.dtype} of shape {tuple(ids.shape)}: a function over all leaves changes the segments too, and "
-            "a `Masked` of axes (`in_axes`) must name theirs. Use `x.map(...)`, or one axis for all, `in_axes=0`."
+            "The segments of packed rows are integers, their shape a prefix of the values' shape, and these have "
+            f"become {ids.dtype} of shape {tuple(ids.shape)} for values {tuple(x.shape)}: a function over all leaves "
+            "changes the segments too. Use `x.map(...)`, or one axis for all, `in_axes=0`."
         )
     return ids
 
@@ -82,7 +82,7 @@ def starts(mask: Any, ids: Any) -> Any:
 
 def positions(x: Any) -> Any:
     """The index of each real step within its sequence, int32 of the mask's shape; 0 at padded steps."""
-    mask, ids = jnp.asarray(still_bool(x.mask)), ids_of(x)
+    ids, mask = ids_of(x), jnp.asarray(still_bool(x.mask))
     if mask.ndim == 0:
         raise ValueError("`positions` needs a mask with a time axis; this mask has rank 0 (one step).")
     index = jnp.cumsum(mask, axis=-1, dtype=jnp.int32) - 1

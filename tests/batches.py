@@ -86,7 +86,7 @@ def holes(lengths: Sequence[int], time: int) -> np.ndarray:
     return np.random.default_rng(time).permuted(right(lengths, time), axis=1)
 
 
-def place(spec: Any, rows: Sequence[np.ndarray], layout: np.ndarray, garbage: Any, side: Any = None) -> Any:
+def place(spec: Any, rows: Sequence[np.ndarray], layout: np.ndarray, garbage: Any) -> Any:
     """Rows as a batch in which the steps stand where `layout` says, between garbage."""
     if isinstance(spec, Vector):
         return np.stack(rows)
@@ -96,15 +96,13 @@ def place(spec: Any, rows: Sequence[np.ndarray], layout: np.ndarray, garbage: An
     values = np.empty((*layout.shape, *steps.shape[1:]), steps.dtype)
     values[layout] = steps
     values[~mask] = garbage
-    return jm.masked(values, mask, padding_side=side)
+    return jm.masked(values, mask)
 
 
-def place_all(
-    inputs: Sequence[Any], rows: Sequence[Any], layout: np.ndarray, garbage: int = 0, side: Any = None
-) -> list:
+def place_all(inputs: Sequence[Any], rows: Sequence[Any], layout: np.ndarray, garbage: int = 0) -> list:
     """A batch of every input; `garbage` counts through the kinds of it."""
     return [
-        place(spec, given, layout, spec.garbage[garbage] if isinstance(spec, Steps) else None, side)
+        place(spec, given, layout, spec.garbage[garbage] if isinstance(spec, Steps) else None)
         for spec, given in zip(inputs, rows, strict=True)
     ]
 

@@ -96,25 +96,20 @@ def empty_batch(trial: Trial) -> None:
 
 
 def more_padding(trial: Trial) -> None:
-    """The number of padded steps does not show, nor does the hint that they are on the right."""
-    outcome = _hinted(trial, "right", right(LENGTHS, LONGER))
+    """The number of padded steps does not show."""
+    outcome = trial.outcome(right(LENGTHS, LONGER))
     _assert_same(trial, outcome)
     _assert_no_gradient_at_padding(outcome)
 
 
-def left_hint(trial: Trial) -> None:
-    """The hint that padding is on the left changes nothing."""
-    _assert_same(trial, _hinted(trial, "left", left(LENGTHS, TIME)))
-
-
 def one_compile(trial: Trial) -> None:
-    """Other lengths need no other program, with a hint or without."""
+    """Other lengths need no other program, wherever the padding stands."""
     rows = trial.draw(OTHER_LENGTHS)
     expected = trial.reference(trial.params, rows)
-    for time, outcome_of in ((TIME, Trial.outcome), (LONGER, lambda trial, *args: _hinted(trial, "right", *args))):
-        outcome_of(trial, right(LENGTHS, time))
-        traces = trial.num_traces
-        assert_rows_equal(outcome_of(trial, right(OTHER_LENGTHS, time), rows).rows, expected)
+    trial.outcome(right(LENGTHS, TIME))
+    traces = trial.num_traces
+    for layout in (right, left):
+        assert_rows_equal(trial.outcome(layout(OTHER_LENGTHS, TIME), rows).rows, expected)
         assert trial.num_traces == traces, "it is traced again"
 
 
@@ -187,7 +182,6 @@ MASK_LAWS: Mapping[str, Law] = {
     "holes": holes_in_the_middle,
     "empty batch": empty_batch,
     "more padding": more_padding,
-    "left hint": left_hint,
     "one compile": one_compile,
 }
 EAGER_LAWS: Mapping[str, Law] = {"eager": eager}
@@ -202,15 +196,6 @@ DTYPE_LAWS: Mapping[str, Law] = {"float32": float32, "bfloat16": bfloat16}
 
 def _run(trial: Trial, inputs: Any) -> Any:
     return trial.case.run(jax.tree.map(jnp.asarray, trial.params), *inputs)
-
-
-def _hinted(trial: Trial, side: str, layout: np.ndarray, rows: Any = None) -> Outcome:
-    """The outcome for inputs with a hint of their padding side; where outputs have one, it must be true."""
-    outcome = trial.outcome(layout, rows, side=None if trial.case.overlapping else side)
-    for leaf in leaves_of(outcome.outputs):
-        if isinstance(leaf, jm.Masked):
-            jm.masked(leaf.values, leaf.mask, padding_side=leaf.padding_side)  # raises where it is wrong
-    return outcome
 
 
 def _real(leaf: Any) -> np.ndarray:

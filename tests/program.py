@@ -76,9 +76,9 @@ class Trial:
         """Other rows, of other lengths."""
         return draw_rows(self.rng, self.case.inputs, lengths, self.case.overlapping)
 
-    def batch(self, layout: np.ndarray, rows: Any = None, *, garbage: int = 1, side: Any = None) -> list[Any]:
+    def batch(self, layout: np.ndarray, rows: Any = None, *, garbage: int = 1) -> list[Any]:
         """The rows as inputs; NaN in the padding of floats unless another kind of garbage is asked for."""
-        return place_all(self.case.inputs, self.rows if rows is None else rows, layout, garbage, side)
+        return place_all(self.case.inputs, self.rows if rows is None else rows, layout, garbage)
 
     def outcome(self, layout: np.ndarray, rows: Any = None, **options: Any) -> Outcome:
         """What the case gives; options as for `batch`."""

@@ -17,11 +17,11 @@ LAYOUTS = pytest.mark.parametrize("layout", [right, left, holes], ids=lambda f: 
 EARLIER = np.tril(np.ones((TIME, TIME), bool))
 
 
-def sequences(rng, layout=right, features=(4, 3), dtype="float32", garbage=np.nan, side=None):
+def sequences(rng, layout=right, features=(4, 3), dtype="float32", garbage=np.nan):
     mask = layout(LENGTHS, TIME)
     values = rng.normal(size=(*mask.shape, *features)).astype(dtype)
     values[~mask] = garbage
-    return jm.masked(jnp.asarray(values), mask, padding_side=side)
+    return jm.masked(jnp.asarray(values), mask)
 
 
 def by_name(value, key=None):
@@ -34,7 +34,7 @@ def attend(*inputs, **options):
     weights = np.random.default_rng(0).normal(size=inputs[0].shape)
 
     def loss(values):
-        given = [jm.Masked(v, x.mask, x.padding_side, x.segments) for v, x in zip(values, inputs, strict=True)]
+        given = [x.with_values(v) for v, x in zip(values, inputs, strict=True)]
         y = jm.ops.attention(given[0], **by_name(*given[1:]), **options)
         return (y.values * weights[..., : y.shape[-1]]).sum(), y
 
@@ -203,17 +203,6 @@ def test_a_step_of_the_keys_is_real_where_key_and_value_are(rng):
     np.testing.assert_array_equal(alone, found)
 
 
-def test_the_hint_takes_the_indices_for_positions(rng):
-    x, hinted = sequences(rng), sequences(rng, side="right")
-    program = lambda x: str(jax.make_jaxpr(lambda x: jm.ops.attention(x, causal=True))(x))  # noqa: E731
-    assert "cumsum" in program(x)
-    assert "cumsum" not in program(hinted)
-    y = jm.ops.attention(hinted, causal=True)
-    assert y.padding_side == "right"
-    assert y.mask is hinted.mask
-    assert_close(y.values, jm.ops.attention(hinted.with_mask(hinted.mask), causal=True).values)
-
-
 def test_ranks_without_a_batch_and_with_two_axes_of_it(rng, x64):
     for dtype in ("float32", "float64"):
         x = sequences(rng, holes, dtype=dtype)
@@ -281,6 +270,7 @@ def test_a_bias_may_forbid_and_hold_anything_at_padding(rng, dtype, x64):
 
 
 IDS = np.array([[1, 1, 0, 2, 2, 2, 1, 1], [3, 3, 3, 3, 3, 5, 5, 0], [0] * 8])
+RIGHT_PADDED = np.sort(IDS > 0, axis=1)[:, ::-1] * np.array([1, 1, 4, 4, 4, 1, 1, 1])
 
 
 def each_sequence(x, function):
@@ -296,12 +286,11 @@ def each_sequence(x, function):
 
 
 @pytest.mark.parametrize(
-    ("side", "options"), [(None, {}), (None, {"causal": True, "window": 1}), ("right", {"causal": True})], ids=str
+    ("ids", "options"), [(IDS, {}), (IDS, {"causal": True, "window": 1}), (RIGHT_PADDED, {"causal": True})]
 )
-def test_sequences_of_packed_rows_attend_to_themselves(rng, side, options, x64):
-    ids = IDS if side is None else np.sort(IDS > 0, axis=1)[:, ::-1] * np.array([1, 1, 4, 4, 4, 1, 1, 1])
+def test_sequences_of_packed_rows_attend_to_themselves(rng, ids, options, x64):
     values = np.where((ids > 0)[..., None, None], rng.normal(size=(3, 8, 2, 3)), np.nan)
-    x = jm.from_segments(jnp.asarray(values, "float32"), ids, padding_side=side)
+    x = jm.from_segments(jnp.asarray(values, "float32"), ids)
     y = jm.ops.attention(x, **options)
     assert y.segments is x.segments
     expected = each_sequence(x, lambda row: jm.ops.attention(row, **options))

@@ -110,7 +110,6 @@ def test_masks_by_name(layer, x, y, getkey):
     key_mask = jnp.asarray(np.stack([key_mask] * 3))
     expected = layer.apply(params, x, y, jm.masked(keys, key_mask))
     assert expected.mask is x.mask
-    assert expected.padding_side == "right"
     given = {"query_mask": x.mask, "value_mask": y.mask, "key_mask": key_mask}
     assert_close(layer.apply(params, x.fill(0), y.fill(0), keys, **given).fill(0), expected.fill(0))
     listed = layer.apply(params, [x.fill(0), y.fill(0), keys], mask=list(given.values()))
@@ -264,14 +263,13 @@ def test_positions_of_every_kind_of_input():
         (jnp.ones(2), [0, 1]),
     ):
         assert jm.ops.positions(array).tolist() == expected
-    packed = jm.from_segments(jnp.ones((1, 6, 2)), [[2, 2, 1, 0, 1, 0]], padding_side=None)
+    packed = jm.from_segments(jnp.ones((1, 6, 2)), [[2, 2, 1, 0, 1, 0]])
     assert jm.ops.positions(packed).fill(-1).tolist() == [[0, 1, 0, -1, 1, -1]]
     assert jm.ops.positions(packed).segments is packed.segments
 
 
-@pytest.mark.parametrize("side", [None, "right"])
-def test_positions_begin_again_in_packed_rows(rng, side):
-    x = jm.from_segments(jnp.asarray(rng.normal(size=(1, 6, 4)), "float32"), [[1, 1, 2, 2, 2, 0]], padding_side=side)
+def test_positions_begin_again_in_packed_rows(rng):
+    x = jm.from_segments(jnp.asarray(rng.normal(size=(1, 6, 4)), "float32"), [[1, 1, 2, 2, 2, 0]])
     table = jnp.asarray(rng.normal(size=(3, 4)), "float32")
     functions = [jm.ops.sine_position_encoding, jm.ops.rotary, lambda x: jm.ops.position_embedding(x, table)]
     for function in functions:
@@ -279,14 +277,6 @@ def test_positions_begin_again_in_packed_rows(rng, side):
         assert y.segments is x.segments
         for start, stop in ((0, 2), (2, 5)):
             assert_close(y.values[:, start:stop], function(x.values[:, start:stop]))
-
-
-def test_the_hint_computes_positions_once_for_all_rows():
-    x = jm.from_lengths(jnp.ones((3, 5, 4)), [2, 0, 5])
-    for function in (jm.ops.sine_position_encoding, jm.ops.rotary, jm.ops.positions):
-        assert "cumsum" not in str(jax.make_jaxpr(function)(x))
-        assert "cumsum" in str(jax.make_jaxpr(function)(jm.masked(x.values, x.mask)))
-        assert_close(function(x).fill(0), function(jm.masked(x.values, x.mask)).fill(0))
 
 
 def test_rotated_products_depend_on_differences_alone(rng):

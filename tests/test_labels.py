@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from counting import num_compiles
 
@@ -80,6 +81,23 @@ def test_the_gradient_of_a_traced_label_that_is_no_class_is_nan_in_its_step_only
     assert np.isnan(total)
     assert np.isnan(gradient).all(-1).tolist() == [[False, True, False], [False, False, False]]
     assert np.isfinite(gradient[1]).all()
+
+
+@pytest.mark.parametrize("name", ["softmax_cross_entropy_with_integer_labels", "multiclass_hinge_loss"])
+def test_losses_of_optax_know_their_labels(name):
+    loss = jm.losses.mask_aware(getattr(optax.losses, name))
+    labels = np.array([[5, -1, 140], [149, 127, 100]])
+    logits = jnp.asarray(np.random.default_rng(3).normal(size=(2, 3, 150)).astype(np.float32))
+    with pytest.raises(ValueError, match=r"there is -1.*`ignore_index=-1`"):
+        loss(logits, labels.astype(np.int16))
+    assert np.isnan(jax.jit(loss)(logits, labels.astype(np.int16)))
+    expected = getattr(optax.losses, name)(logits.reshape(6, 150)[jnp.array([0, 2, 3, 4, 5])], labels[labels >= 0])
+    assert_close(loss(logits, labels.astype(np.int16), ignore_index=-1), expected.mean())
+    own = jm.losses.mask_aware(lambda x, y: jnp.take_along_axis(x, y[..., None], -1)[..., 0])
+    assert_close(own(logits, np.array([[5, 127, 7]] * 2, np.int8)), logits[:, np.arange(3), [5, 127, 7]].mean())
+    for other in (optax.losses.sigmoid_focal_loss, optax.losses.hinge_loss, optax.losses.perceptron_loss):
+        with pytest.raises(ValueError, match="there is -100"):
+            jm.losses.mask_aware(other)(LOGITS[..., 0], np.where(HOLES, 1, -100))
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint32", "int64", "uint64"])
@@ -277,3 +295,12 @@ def test_sums_go_through_trees_scans_and_psum():
 def test_options_that_are_none(call, message):
     with pytest.raises((TypeError, ValueError), match=message):
         call()
+
+
+@EVERY
+def test_under_rank_promotion_that_raises(name):
+    function, predictions, labels, options = OF_LABELS[name]
+    with jax.numpy_rank_promotion("raise"):
+        run = jax.jit(functools.partial(function, ignore_index=-100, **options))
+        found = jax.eval_shape(run, predictions, labels, sample_weight=np.ones(2, np.float32))
+    assert found is not None

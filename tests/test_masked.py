@@ -16,23 +16,11 @@ def broadcast_mask(x):
     return np.broadcast_to(mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim)), x.shape)
 
 
-def hint_is_true(x):
-    """Whether each row of the mask is padded on the side that the hint names, and on no other."""
-    if x.padding_side is None or x.mask.ndim == 0:
-        return True
-    rows = np.asarray(x.mask).reshape(-1, x.mask.shape[-1]) if x.mask.size else np.zeros((0, 0), bool)
-    steps = np.arange(rows.shape[-1])
-    lengths = rows.sum(-1, keepdims=True)
-    is_real = steps < lengths if x.padding_side == "right" else steps >= rows.shape[-1] - lengths
-    return np.array_equal(rows, is_real)
-
-
 def checked(x):
-    """`x`, after a look at what every `Masked` promises: a bool mask, a prefix of the shape, and a true hint."""
+    """`x`, after a look at what every `Masked` promises: a bool mask, a prefix of the shape."""
     assert isinstance(x, jm.Masked)
     assert x.mask.dtype == bool
     assert tuple(x.mask.shape) == tuple(x.shape[: x.mask.ndim])
-    assert hint_is_true(x)
     return x
 
 
@@ -48,7 +36,7 @@ def ragged(rng, lengths=(3, 0, 5), time=5, features=2, side="right"):
     steps = np.arange(time) if side == "right" else np.arange(time)[::-1]
     mask = steps < np.array(lengths)[:, None]
     values = rng.uniform(0.5, 2.0, (len(lengths), time, features)).astype(np.float32)
-    return jm.masked(jnp.asarray(garbage_at(mask[..., None], values)), jnp.asarray(mask), padding_side=side)
+    return jm.masked(jnp.asarray(garbage_at(mask[..., None], values)), jnp.asarray(mask))
 
 
 @pytest.mark.parametrize("rank", [0, 1, 2, 3])
@@ -123,31 +111,9 @@ def test_none_is_not_a_mask():
             call()
 
 
-@pytest.mark.parametrize(
-    ("mask", "side"),
-    [([[True, False, True]], "right"), ([[True, False, True]], "left"), ([[False, True]], "right")],
-)
-def test_a_hint_that_the_mask_contradicts(mask, side):
-    mask = np.array(mask)
-    with pytest.raises(ValueError, match=f"The mask is not padded on the {side} only; leave `padding_side` out"):
-        jm.masked(np.ones(mask.shape), mask, padding_side=side)
-
-
-def test_a_hint_that_is_no_side():
-    x = jm.as_masked(jnp.ones((2, 3)))
-    with pytest.raises(ValueError, match="must be 'right', 'left' or None; received 'post'"):
-        x.with_mask(x.mask, padding_side="post")
+def test_a_padding_side_that_is_no_side():
     with pytest.raises(ValueError, match="must be 'right' or 'left'; received None"):
-        jm.from_lengths(x.values, [1, 2], padding_side=None)
-
-
-@pytest.mark.parametrize("side", ["right", "left"])
-def test_a_hint_is_taken_where_it_cannot_be_checked(side):
-    abstract = jax.ShapeDtypeStruct((2, 3), np.float32), jax.ShapeDtypeStruct((2, 3), bool)
-    assert jm.masked(*abstract, padding_side=side).padding_side == side
-    assert jm.masked(np.float32(1), np.True_, padding_side=side).padding_side == side
-    build = jax.jit(lambda values, mask: jm.masked(values, mask, padding_side=side))
-    assert build(np.ones((2, 3)), np.ones((2, 3), bool)).padding_side == side
+        jm.from_lengths(jnp.ones((2, 3)), [1, 2], padding_side=None)
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
@@ -157,7 +123,6 @@ def test_from_lengths(side, as_array):
     right = np.array([[1, 1, 0], [0, 0, 0], [1, 1, 1], [1, 1, 1]], bool)
     assert np.array_equal(x.mask, right if side == "right" else right[:, ::-1])
     assert x.lengths.tolist() == [2, 0, 3, 3]
-    assert x.padding_side == side
 
 
 def test_from_lengths_of_one_sequence_and_of_documents():
@@ -197,27 +162,22 @@ def test_as_masked():
         full = checked(jm.as_masked(jnp.ones(shape)))
         assert full.mask.shape == mask_shape
         assert np.asarray(full.mask).all()
-        assert full.padding_side == ("right" if shape else None)
     other = jm.as_masked(x, np.array([[True, False, True], [False] * 3]))
     assert other.values is x.values
     assert other.lengths.tolist() == [2, 0]
-    assert other.padding_side is None
     assert jm.as_masked(jnp.ones((2, 3)), x.mask).mask is x.mask
 
 
-def test_with_mask_forgets_the_hint_unless_told():
+def test_with_mask_takes_the_mask_itself():
     x = jm.from_lengths(jnp.ones((2, 3)), [1, 2])
-    assert x.with_mask(x.mask).padding_side is None
-    assert x.with_mask(x.mask, padding_side="right").padding_side == "right"
     assert x.with_mask(x.mask).mask is x.mask
 
 
-def test_with_values_keeps_mask_and_hint():
+def test_with_values_keeps_the_mask():
     x = jm.from_lengths(jnp.ones((2, 3)), [1, 2])
     y = checked(x.with_values([[[1.0], [2.0], [3.0]], [[4.0], [5.0], [6.0]]]))
     assert y.shape == (2, 3, 1)
     assert y.mask is x.mask
-    assert y.padding_side == "right"
     with pytest.raises(ValueError, match=r"received mask \(2, 3\) for values \(3, 2\)"):
         x.with_values(jnp.ones((3, 2)))
 
@@ -293,7 +253,6 @@ def test_iteration_yields_rows_and_ends(rng):
     rows = list(x)
     assert len(x) == len(rows) == 3
     for i, row in enumerate(rows):
-        assert checked(row).padding_side == "right"
         assert np.array_equal(row.mask, x.mask[i])
         assert np.array_equal(row.fill(0), x.fill(0)[i])
     first, *_ = x

@@ -82,7 +82,7 @@ def indexed_arrays(draw):
 
 
 def assert_indexed_as_numpy(values, mask, side, index, as_array):
-    x = jm.masked(as_array(values), as_array(mask), padding_side=side)
+    x = jm.masked(as_array(values), as_array(mask))
     try:
         result = x[index]
     except IndexError:
@@ -107,35 +107,6 @@ def test_indexing_of_jax_arrays_is_that_of_numpy(case):
     assert_indexed_as_numpy(*case, as_array=jnp.asarray)
 
 
-@pytest.mark.parametrize(
-    ("index", "side"),
-    [
-        (slice(1, 3), "right"),
-        (np.s_[::-1], "right"),
-        (np.s_[:, 1:4], "right"),
-        (np.s_[:, ::2], "right"),
-        (np.s_[:, ::-1], "left"),
-        (np.s_[:, 4:0:-2], "left"),
-        (np.s_[1], "right"),
-        (np.s_[..., 0], "right"),
-        (np.s_[..., None], "right"),
-        (np.s_[None], "right"),
-        (np.s_[:, None], "right"),
-        (np.s_[[2, 0]], "right"),
-        (np.s_[[True, False, True]], "right"),
-        (np.s_[[2, 0], 1:], "right"),
-        (np.s_[:, 0], None),
-        (np.s_[:, [0, 1]], None),
-        (np.s_[[0, 1], [0, 1]], None),
-    ],
-)
-def test_the_hint_of_an_index(rng, index, side):
-    x = ragged(rng)
-    assert checked(x[index]).padding_side == side
-    mirrored = {"right": "left", "left": "right", None: None}
-    assert checked(ragged(rng, side="left")[index]).padding_side == mirrored[side]
-
-
 def test_an_index_that_leaves_the_steps_alone_keeps_the_mask_object(rng):
     x = ragged(rng)
     for index in (np.s_[...], np.s_[..., 0], np.s_[:, :, 1:], np.s_[..., None], (), np.s_[:]):
@@ -145,7 +116,7 @@ def test_an_index_that_leaves_the_steps_alone_keeps_the_mask_object(rng):
 @pytest.mark.parametrize("module", [np, jnp])
 def test_a_traced_index(rng, module):
     x = ragged(rng)
-    x = jm.masked(module.asarray(x.values), module.asarray(x.mask), padding_side="right")
+    x = jm.masked(module.asarray(x.values), module.asarray(x.mask))
     pick = jax.jit(lambda i, j: (x[i], x[:, j], x[i, j], x[..., j], x[jnp.array([0, 1]) + i]))
     expected = (x[1], x[:, 1], x[1, 1], x[..., 1], x[np.array([1, 2])])
     for result, wanted in zip(pick(1, 1), expected, strict=True):

@@ -109,26 +109,13 @@ def test_two_masks_combine_by_and_and_the_same_mask_stays_the_same_object(rng):
     assert np.array_equal((x + y).mask, np.asarray(x.mask) & np.asarray(y.mask))
     for result in (x + x, x * 2, x.with_values(y.values) / x, -x, x == x, x @ np.ones((2, 7), np.float32), 2.0**x):
         assert result.mask is x.mask
-        assert result.padding_side == "right"
     assert np.array_equal(x.mask, ragged(rng, (3, 0, 5)).mask)
-
-
-@pytest.mark.parametrize("side", ["right", "left"])
-@pytest.mark.parametrize("other", ["right", "left", None])
-def test_the_hint_of_two_masks(rng, side, other):
-    x = ragged(rng, (3, 0, 5), side=side)
-    y = ragged(rng, (4, 2, 1), side=other or "right")
-    y = y if other else y.with_mask(y.mask)
-    result = checked(x * y)
-    assert result.padding_side == (side if side == other else None)
 
 
 def test_a_size_of_1_is_broadcast_and_the_mask_with_it(rng):
     x = ragged(rng, (1, 0), time=1)
     y = checked(x + jnp.ones((2, 4, 2)))
     assert y.mask.tolist() == [[True] * 4, [False] * 4]
-    assert y.padding_side == "right"
-    assert checked(ragged(rng, (2,), side="left") + jnp.ones((3, 1, 1))).padding_side == "left"
     z = checked(x * ragged(rng, (1, 3), time=4))
     assert z.mask.tolist() == [[True, False, False, False], [False] * 4]
     words = jm.masked(jnp.ones((2, 3, 1)), np.array([True, False]))
@@ -237,7 +224,6 @@ def test_matmul_and_its_gradients(rng, shape, as_array):
     mask = np.asarray(x.mask)
     rows = np.asarray(x.values)[mask]
     assert y.mask is x.mask
-    assert y.padding_side == "right"
     assert_close(np.asarray(y.values)[mask], rows @ np.asarray(weight))
     gradients = jax.grad(lambda v, w: ((x.with_values(v) @ w).fill(0) ** 2).sum(), argnums=(0, 1))(x.values, weight)
     expected = jax.grad(lambda rows, w: ((rows @ w) ** 2).sum(), argnums=(0, 1))(rows, jnp.asarray(weight))
@@ -270,7 +256,7 @@ def test_numpy_bfloat16_is_a_number_and_not_an_object(rng):
 @pytest.mark.parametrize("dtype", ["<U3", object, np.dtypes.StringDType()])
 def test_strings_compare_and_are_indexed(dtype):
     words = np.array([["the", "cat", ""], ["a", "", ""]], dtype)
-    x = jm.masked(words, np.array([[True, True, False], [True, False, False]]), padding_side="right")
+    x = jm.masked(words, np.array([[True, True, False], [True, False, False]]))
     for result, expected in ((x == "a", words == "a"), (x != "the", words != "the"), (x == words, words == words)):
         assert checked(result).dtype == bool
         assert result.mask is x.mask
@@ -279,7 +265,6 @@ def test_strings_compare_and_are_indexed(dtype):
     both = x == x.with_mask(np.array([[False, True, True], [True, True, True]]))
     assert both.mask.tolist() == [[False, True, False], [True, False, False]]
     assert checked(x[1]).fill("-").tolist() == ["a", "-", "-"]
-    assert checked(x[:, ::-1]).padding_side == "left"
     assert [row.lengths for row in x] == [2, 1]
     assert [step.fill("-").item() for row in x for step in row] == ["the", "cat", "-", "a", "-", "-"]
     assert checked(x[0, 1] == "cat").values.tolist() is True
@@ -323,7 +308,6 @@ def test_reductions_over_features(rng, name, axis, keepdims):
     x = ragged(rng, features=3)
     y = checked(getattr(x, name)(axis, keepdims=keepdims))
     assert y.mask is x.mask
-    assert y.padding_side == "right"
     mask = np.asarray(x.mask)
     expected = getattr(np, name)(np.asarray(x.values)[mask], axis=-1, keepdims=keepdims)
     assert_close(np.asarray(y.values)[mask], expected)

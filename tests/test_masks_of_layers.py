@@ -64,7 +64,6 @@ def test_one_input_one_output(x):
     output = Stepwise(lambda v: v[..., :2] * 2)(x)
     assert output.shape == (3, 5, 2)
     assert output.mask is x.mask
-    assert output.padding_side == "right"
 
 
 @pytest.mark.parametrize("kind", [list, tuple, lambda items: {"b": items[0], "a": items[1]}])
@@ -74,7 +73,6 @@ def test_nests_go_leaf_by_leaf(kind, x, short):
         jax.tree.leaves(output, is_leaf=is_masked), jax.tree.leaves(kind([x, short]), is_leaf=is_masked), strict=True
     ):
         assert leaf.mask is original.mask
-        assert leaf.padding_side == original.padding_side
 
 
 def test_leaf_by_leaf_an_input_without_a_mask_gives_an_output_without_one(x):
@@ -102,7 +100,6 @@ def test_several_arguments_returned_as_a_list_or_a_tuple_go_leaf_by_leaf(x, shor
 def test_several_inputs_to_one_output_take_the_and(x, y):
     output = OneNest(lambda v: v[0][..., :2] + v[1])([x, y])
     np.testing.assert_array_equal(output.mask, x.mask & y.mask)
-    assert output.padding_side is None
     np.testing.assert_array_equal(Stepwise(lambda a, b: a[..., :2] + b)(x, y).mask, x.mask & y.mask)
 
 
@@ -110,20 +107,18 @@ def test_an_input_without_a_mask_counts_as_real_in_the_and(x):
     for inputs in ([x.values, x], [x, x.values], [x, None]):
         output = OneNest(lambda v: jax.tree.leaves(v)[0])(inputs)
         assert output.mask is x.mask
-        assert output.padding_side == "right"
 
 
 def test_the_same_mask_twice_stays_the_same_mask(x):
     output = OneNest(lambda v: v[0] + v[1])([x, x * 2])
     assert output.mask is x.mask
-    assert output.padding_side == "right"
 
 
 def test_one_mask_goes_to_every_output(x):
     outputs = Stepwise(lambda v: {"a": v, "b": (v[..., 0], v * 2)})(x)
     leaves = jax.tree.leaves(outputs, is_leaf=is_masked)
     assert len(leaves) == 3
-    assert all(leaf.mask is x.mask and leaf.padding_side == "right" for leaf in leaves)
+    assert all(leaf.mask is x.mask for leaf in leaves)
 
 
 def test_a_second_argument_joins_the_and_although_the_structure_is_that_of_the_first(x, y):
@@ -173,7 +168,6 @@ def test_without_masks_nothing_is_masked(x):
 def test_compute_mask_changes_the_mask(x):
     output = Computes(lambda v: v[:, ::2], lambda mask: mask[:, ::2])(x)
     assert output.lengths.tolist() == [2, 0, 3]
-    assert output.padding_side is None
 
 
 def test_compute_mask_returning_none_ends_the_mask_without_a_warning(x):
@@ -185,13 +179,6 @@ def test_compute_mask_goes_before_supports_masking(x):
         supports_masking = True
 
     assert isinstance(Both(lambda v: v, lambda mask: None)(x), jax.Array)
-
-
-def test_the_padding_side_is_kept_only_where_the_mask_is_the_same_object(x):
-    assert Computes(lambda v: v, lambda mask: mask)(x).padding_side == "right"
-    assert Computes(lambda v: v, lambda mask: mask & True)(x).padding_side is None
-    assert Computes(lambda v: v, lambda mask: mask[:, ::-1])(x).padding_side is None
-    assert Stepwise(lambda v: v)(x, mask=x.mask & True).padding_side is None
 
 
 def test_compute_mask_may_return_a_list_for_a_tuple(x):

@@ -45,7 +45,7 @@ def padded(rows, **options):
     """A batch with garbage in the padding."""
     x = jm.pad_sequences(rows, **options)
     garbage = np.nan if np.issubdtype(x.dtype, np.floating) else -7
-    return jm.Masked(jnp.asarray(x.fill(garbage)), jnp.asarray(x.mask), x.padding_side)
+    return jm.Masked(jnp.asarray(x.fill(garbage)), jnp.asarray(x.mask))
 
 
 # Epochs and devices

@@ -62,7 +62,6 @@ def test_over_features_the_mask_stays(name, rng):
     x = batch(rng)
     result = getattr(jm.ops, name)(x, -1)
     assert result.mask is x.mask
-    assert result.padding_side == "right"
     real = np.asarray(x.mask)
     expected = REDUCTIONS[name][0](np.asarray(x.values)[real], axis=-1)
     assert_close(np.asarray(result.values)[real], expected)
@@ -91,7 +90,6 @@ def test_documents_of_sentences_of_words(name, rng):
     function, empty = REDUCTIONS[name]
     sentences = getattr(jm.ops, name)(x, 2)
     assert sentences.mask.tolist() == [[True, True], [True, False], [False, False]]
-    assert sentences.padding_side is None
     assert_close(sentences.values[1, 0], function(np.asarray(x.values)[1, 0, 1:], axis=0))
     assert_close(sentences.values[2, 0], np.full(5, empty))
     whole = getattr(jm.ops, name)(x, (1, 2))
@@ -270,15 +268,12 @@ def test_dropout_of_arrays_and_its_rates(getkey):
 def test_flip_of_all_ranks(rng):
     x = batch(rng)
     flipped = jm.ops.flip(x)
-    assert flipped.padding_side == "left"
-    assert jm.ops.flip(flipped).padding_side == "right"
     np.testing.assert_array_equal(flipped.mask, x.mask[:, ::-1])
     assert_close(flipped.fill(0), x.fill(0)[:, ::-1])
     assert_close(jm.ops.flip(x.values), x.values[:, ::-1])
     assert jm.ops.flip(jnp.arange(3)).tolist() == [2, 1, 0]
     deep = documents(rng)
     np.testing.assert_array_equal(jm.ops.flip(deep).mask, deep.mask[:, :, ::-1])
-    assert jm.ops.flip(deep).padding_side is None
 
 
 def test_add_and_concatenate_of_documents(rng):

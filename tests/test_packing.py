@@ -57,7 +57,7 @@ def test_what_a_packed_batch_looks_like():
     x = checked(jm.pack(SEQUENCES))
     assert x.values.tolist() == [[6, 7, 8, 9], [3, 4, 1, 2], [5, 0, 0, 0]]
     assert x.segments.tolist() == [[4, 4, 4, 4], [1, 1, 5, 5], [3, 6, 0, 0]]
-    assert (x.padding_side, x.segments.dtype, x.dtype) == ("right", np.int32, np.int32)
+    assert (x.segments.dtype, x.dtype) == (np.int32, np.int32)
     assert np.array_equal(x.mask, x.segments > 0)
     assert x.positions.tolist() == [[0, 1, 2, 3], [0, 1, 0, 1], [0, 0, 0, 0]]
 

@@ -46,7 +46,7 @@ def test_the_example_of_the_guide():
     x = jm.pad_sequences([[711, 632, 71], [73, 8, 3215, 55, 927], [83, 91, 1, 645, 1253, 927]])
     assert x.values.tolist() == [[711, 632, 71, 0, 0, 0], [73, 8, 3215, 55, 927, 0], [83, 91, 1, 645, 1253, 927]]
     assert x.lengths.tolist() == [3, 5, 6]
-    assert (x.dtype, x.padding_side) == (np.int32, "right")
+    assert x.dtype == np.int32
 
 
 @pytest.mark.parametrize("padding", ["post", "pre"])
@@ -59,7 +59,6 @@ def test_options_together(padding, truncating, maxlen, container):
     expected = padded_by_hand(RAGGED, maxlen=maxlen, padding=padding, truncating=truncating, value=-1)
     assert_padded(x, *expected)
     assert x.dtype == np.int32
-    assert x.padding_side == {"post": "right", "pre": "left"}[padding]
 
 
 numbers = st.one_of(
@@ -410,10 +409,9 @@ def test_attention_masks(dtype):
     attention_mask = np.array([[0, 1, 1], [0, 0, 0]], dtype)
     ids = np.array([[9, 7, 8], [9, 9, 9]])
     for given_mask in (attention_mask, jnp.asarray(attention_mask, jnp.dtype(dtype).name.replace("64", "32"))):
-        x = jm.from_attention_mask(ids, given_mask, padding_side="left")
+        x = jm.from_attention_mask(ids, given_mask)
         assert x.mask.dtype == bool
         assert x.mask.tolist() == attention_mask.astype(bool).tolist()
-        assert x.padding_side == "left"
         back = jm.to_attention_mask(x)
         assert back.dtype == np.int32
         assert back.tolist() == attention_mask.astype(int).tolist()
@@ -439,9 +437,8 @@ def test_attention_masks_as_lists_under_jit_and_of_arrays():
             r"`attention_mask` must be bool, or integers.*received float64\. Of 1.0 .* an additive mask",
         ),
         ([[1, 0, 0]], ValueError, r"must be a prefix of the values' shape.*received mask \(1, 3\) for values \(1, 2\)"),
-        ([[0, 1]], ValueError, "not padded on the right only; leave `padding_side` out"),
     ],
 )
 def test_errors_of_attention_masks(attention_mask, error, match):
     with pytest.raises(error, match=match):
-        jm.from_attention_mask(np.array([[7, 8]]), attention_mask, padding_side="right")
+        jm.from_attention_mask(np.array([[7, 8]]), attention_mask)

@@ -61,8 +61,7 @@ LSTM = functools.partial(L.LSTM, UNITS, recurrent_initializer="normal")
 def batch(rng, layout="right", features=FEATURES):
     mask = np.array(LAYOUTS[layout], bool)
     values = rng.normal(size=(*mask.shape, features)).astype("float32")
-    side = None if layout == "holes" else layout
-    return jm.masked(jnp.asarray(np.where(mask[..., None], values, np.nan)), jnp.asarray(mask), padding_side=side)
+    return jm.masked(jnp.asarray(np.where(mask[..., None], values, np.nan)), jnp.asarray(mask))
 
 
 def real_rows(x):
@@ -148,7 +147,6 @@ def test_a_cell_of_ones_own_equals_the_layer(params, x):
 def test_outputs_state_and_their_order(params, x):
     outputs, hidden, cell = LSTM(return_sequences=True, return_state=True).apply(params, x)
     assert outputs.mask is x.mask
-    assert outputs.padding_side == "right"
     assert not outputs.values[~x.mask].any()
     for row, data in enumerate(real_rows(x)):
         expected, last_hidden, last_cell = oracles.lstm(jax.tree.map(np.asarray, params), data)
@@ -166,7 +164,6 @@ def test_go_backwards_returns_outputs_in_its_own_order_and_their_mask_with_them(
     x = batch(rng, layout)
     outputs = LSTM(return_sequences=True, go_backwards=True).apply(params, x)
     np.testing.assert_array_equal(outputs.mask, x.mask[:, ::-1])
-    assert outputs.padding_side == {"right": "left", "left": "right", "holes": None}[layout]
     for row, data in enumerate(real_rows(x)):
         expected, *_ = oracles.lstm(jax.tree.map(np.asarray, params), data[::-1])
         assert_close(np.asarray(outputs.values)[row][np.asarray(outputs.mask)[row]], expected)
@@ -356,7 +353,6 @@ def test_merge_modes(mode, rng, getkey):
     forward, backward = both(params, x, return_sequences=True)
     steps = L.Bidirectional(LSTM(return_sequences=True), merge_mode=mode).apply(params, x)
     assert steps.mask is x.mask
-    assert steps.padding_side == x.padding_side
     assert_close(steps.values, MERGES[mode](forward.fill(0), jm.ops.flip(backward).fill(0)))  # zero at padding
     last = L.Bidirectional(LSTM(), merge_mode=mode).apply(params, x)
     assert_close(last, MERGES[mode](*(np.asarray(v) for v in both(params, x))))

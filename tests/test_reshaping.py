@@ -21,8 +21,7 @@ def x(request, rng):
     if request.param == "holes":
         mask = rng.permuted(mask, axis=1)
     values = np.where(mask, np.cumsum(mask, 1), np.nan).astype("float32")[..., None] * [1, 100]
-    side = request.param if request.param in ("right", "left") else None
-    return jm.masked(jnp.asarray(values, "float32"), jnp.asarray(mask), padding_side=side)
+    return jm.masked(jnp.asarray(values, "float32"), jnp.asarray(mask))
 
 
 @pytest.fixture
@@ -35,7 +34,7 @@ def documents(rng):
 
 def numbers(x):
     """The first feature of the real steps of each row, and a check of the hint."""
-    jm.masked(x.values, x.mask, padding_side=x.padding_side)
+    jm.masked(x.values, x.mask)
     return [[step.flat[0] for step in row.reshape(*row.shape, 1)] for row in jm.unpad(x)]
 
 
@@ -46,7 +45,6 @@ def test_cropping(x):
     y = L.Cropping1D((1, 2))(x)
     assert y.shape == (4, 4, 2)
     assert numbers(y) == [[2], [], [], [2, 3]]
-    assert y.padding_side == ("left" if x.padding_side == "left" else "right")
     assert numbers(L.Cropping1D(0)(x)) == numbers(x)
     assert numbers(L.Cropping1D([3, 0])(x)) == [[4], [], [], [4, 5]]
     assert numbers(L.Cropping1D((0, 3))(x)) == [[1], [], [], [1, 2]]
@@ -58,7 +56,6 @@ def test_zero_padding(x):
     y = L.ZeroPadding1D((1, 2))(x)
     assert y.shape == (4, 10, 2)
     assert numbers(y) == [[0, 1, 2, 3, 4, 0, 0], [], [0, 1, 0, 0], [0, 1, 2, 3, 4, 5, 0, 0]]
-    assert y.padding_side == ("left" if x.padding_side == "left" else "right")
     assert not np.asarray(y.values)[~np.asarray(y.mask)].any()
     assert numbers(L.ZeroPadding1D(0)(x)) == numbers(x)
 
@@ -66,7 +63,6 @@ def test_zero_padding(x):
 def test_up_sampling(x):
     y = L.UpSampling1D(3)(x)
     assert numbers(y)[2:] == [[1, 1, 1], [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 5, 5]]
-    assert y.padding_side == x.padding_side
 
 
 def test_arrays_lose_gain_and_repeat_steps(rng):
@@ -118,19 +114,16 @@ def test_a_time_axis_is_needed(layer, name):
 
 def test_reshape_within_steps(x):
     assert L.Reshape((-1, 2, 1))(x).mask is x.mask
-    assert L.Reshape((7, 1, 2))(x).padding_side == x.padding_side
     assert L.Reshape((7, -1))(x).shape == (4, 7, 2)
     parts = L.Reshape((-1,))(x)
     assert parts.shape == (4, 14)
     assert numbers(parts)[0] == [1, 100, 2, 200, 3, 300, 4, 400]
-    assert parts.padding_side == x.padding_side
     assert L.Reshape((14, 1))(x).lengths.tolist() == [8, 0, 2, 10]
 
 
 def test_reshape_puts_steps_together(x):
     y = L.Reshape((-1, 2, 2))(x)
     assert y.shape == (4, 3, 2, 2)
-    assert y.padding_side == "right"
     assert numbers(y) == [[1, 3], [], [], [1, 3]]  # a fifth step, or one alone, is left over
     assert y.values[0, :2, :, 0].tolist() == [[1, 2], [3, 4]]
     six = jm.from_lengths(jnp.arange(12.0).reshape(1, 6, 2), [4])
@@ -200,7 +193,6 @@ def test_permute(x, documents):
     swapped = L.Permute((1, 3, 2))(wide)
     assert swapped.shape == (4, 7, 1, 2)
     assert swapped.mask is x.mask
-    assert swapped.padding_side == x.padding_side
     turned = L.Permute((2, 1, 3))(documents)
     np.testing.assert_array_equal(turned.mask, np.swapaxes(documents.mask, 1, 2))
     assert_close(turned.fill(0), np.swapaxes(documents.fill(0), 1, 2))

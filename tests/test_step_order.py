@@ -42,30 +42,34 @@ def test_compact_and_restore(rng, transform, features):
     y, restore = transform(jm.compact)(x)
     rows, mask = compacted_by_hand(values, HOLES)
     assert y.mask.tolist() == mask
-    assert y.padding_side == "right"
     for row, unpadded in zip(rows, jm.unpad(y), strict=True):
         np.testing.assert_array_equal(np.reshape(row, (-1, *features)), unpadded)
     back = transform(lambda restore, y: restore(y))(restore, y)
     np.testing.assert_array_equal(back.values, values)
     np.testing.assert_array_equal(back.mask, HOLES)
-    assert back.padding_side is None
 
 
 def test_restore_takes_arrays_of_other_features_and_dtypes():
     y, restore = jm.compact(jm.pad_sequences(RAGGED, padding="pre"))
     back = restore(jnp.stack([y.values, -y.values], axis=-1).astype(jnp.bfloat16))
-    assert back.padding_side == "left"
     assert back.fill(0).tolist()[0] == [[0, 0], [0, 0], [7, -7], [8, -8], [9, -9]]
 
 
-def test_compact_is_free_where_the_hint_says_right():
+def test_compact_is_free_of_numpy_arrays_that_are_padded_on_the_right():
     x = jm.pad_sequences(RAGGED)
     y, restore = jm.compact(x)
     assert y is x
     assert restore(y).values is x.values
-    array = jnp.ones((2, 3))
-    assert jm.compact(array)[0].values is array
-    assert not jax.make_jaxpr(jm.compact)(x).eqns
+
+
+def test_steps_move_in_a_branch_of_the_program():
+    x = jm.masked(jnp.ones((2, 3, 4)), jnp.array([[True, True, False], [True, False, False]]))
+    names = str(jax.make_jaxpr(lambda x: jm.compact(x)[0])(x))
+    assert names.index("cond[") < names.index("gather[")
+    for mask in (x.mask, x.mask[:, ::-1]):
+        y, restore = jax.jit(jm.compact)(x.with_mask(mask))
+        assert y.mask.tolist() == x.mask.tolist()
+        assert bool(restore.moves) is (mask is not x.mask)
 
 
 def test_compact_of_one_sequence_and_of_documents(rng):

@@ -78,7 +78,6 @@ def test_nests_and_several_outputs(documents, x, getkey):
     assert all(isinstance(output, jm.Masked) for output in outputs)
     both = L.TimeDistributed(L.Concatenate()).apply({}, [x, x.values[..., :1]])
     assert both.mask is x.mask
-    assert both.padding_side == x.padding_side
 
 
 def test_steps_draw_differently_in_training(getkey):

@@ -65,7 +65,7 @@ def make_params(name: WorkName) -> Any:
 
 def entrants(task: Task) -> Iterator[Entrant]:
     inputs, targets = jnp.asarray(task.inputs), jnp.asarray(task.targets)
-    masked = jm.masked(inputs, jnp.asarray(task.mask), padding_side="right")
+    masked = jm.masked(inputs, jnp.asarray(task.mask))
     if task.is_full:
         yield _entrant("jmask", task, (inputs, targets))
         yield _entrant("jmask, mask of True", task, (masked, targets))

@@ -19,10 +19,10 @@ def contestants(task: Task) -> Iterator[Contestant]:
         return params(*weights)
 
     def masked(params: Any, x: Any, marks: Any) -> Any:
-        return run(params, jm.masked(x, marks, padding_side="right"), return_state=False).values
+        return run(params, jm.masked(x, marks), return_state=False).values
 
     def packed(params: Any, x: Any, marks: Any) -> Any:
-        return run(params, jm.from_segments(x, marks, padding_side="right"), return_state=False).values
+        return run(params, jm.from_segments(x, marks), return_state=False).values
 
     def plain(params: Any, x: Any, marks: Any) -> Any:
         return run(params, x, return_state=False)

@@ -43,8 +43,7 @@ def call_layer(layer: Layer, inputs: tuple[Any, ...], named: dict[str, Any]) -> 
     way = ("dropped",) if drops else _way(layer, trace)
     call = Call(layer, inputs, named, way, trace.params, trace.statistics)
     nodes = [
-        Node(spec, edge, side, call, index=index)
-        for index, (spec, edge, side) in enumerate(zip(specs, trace.edges, trace.sides, strict=True))
+        Node(spec, edge, call, index=index) for index, (spec, edge) in enumerate(zip(specs, trace.edges, strict=True))
     ]
     outputs = trace.structure.unflatten(nodes)
     call.outputs.append(outputs)
@@ -61,7 +60,7 @@ class _Trace:
         self.explicit = nodes_in(masks_by_name(layer, named))
         self.structure: Any = None
         self.edges: list[MaskEdge | None] = []
-        self.sides: list[Any] = []
+        self.num_outputs = 0
         self.params: Any = None
         self.statistics: Any = None
         self.uses_mask = False
@@ -71,7 +70,7 @@ class _Trace:
         """The abstract values of the outputs; sets what else is known of them."""
         specs = [node.spec for node in self.nodes] + [edge.spec for edge in self.in_edges]
         found = self._infer_symbolic(specs)
-        values, masks = found[: len(self.sides)], iter(found[len(self.sides) :])
+        values, masks = found[: self.num_outputs], iter(found[self.num_outputs :])
         self.explicit_edges = [MaskEdge(node.spec) for node in self.explicit]
         made: dict[int, MaskEdge] = dict(enumerate([*self.in_edges, *self.explicit_edges]))
         for same in self._same:
@@ -110,7 +109,7 @@ class _Trace:
         """Runs the layer on tracers. Returns values, new masks, parameters and statistics; notes what masks do."""
         masks = dict(zip(map(id, self.in_edges), arrays[len(self.nodes) :], strict=True))
         made = {
-            id(node): array if node.edge is None else Masked(array, masks[id(node.edge)], node.padding_side)
+            id(node): array if node.edge is None else Masked(array, masks[id(node.edge)])
             for node, array in zip(self.nodes, arrays, strict=False)
         }
         inputs, named = jax.tree.map(lambda leaf: made.get(id(leaf), leaf), self.tree)
@@ -121,10 +120,8 @@ class _Trace:
             outputs = run(self.layer, name, slot, inputs, *split_options(named), key)
         leaves, self.structure = jax.tree.flatten(outputs, is_leaf=is_masked)
         known = [*(masks[id(edge)] for edge in self.in_edges), *(made[id(node)] for node in self.explicit)]
-        self.sides, self._same, new = [], [], []
-        for leaf in leaves:
-            self.sides.append(leaf.padding_side if is_masked(leaf) else None)
-            self._same.append(self._find(leaf, known, new))
+        self.num_outputs, new = len(leaves), []
+        self._same = [self._find(leaf, known, new) for leaf in leaves]
         values = [jnp.asarray(leaf.values if is_masked(leaf) else leaf) for leaf in leaves]
         return values, new, slot.params, states.statistics
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..layers.arguments import is_array
 from ..layers.base import Layer
-from ..masked import Masked, PaddingSide
+from ..masked import Masked
 from .dimensions import is_name, is_symbolic, shape_text, symbol
 from .operators import NodeOperators
 
@@ -68,7 +68,6 @@ class Node(NodeOperators):
     Attributes:
         spec: shape and dtype of the values; unknown sizes are symbols such as `batch` and `time`.
         edge: the mask that belongs to the values, or None.
-        padding_side: the static hint of `Masked`.
         call: the call that made the node, or None for an input.
         name: the name of an input.
         index: the position among the outputs of the call.
@@ -76,7 +75,6 @@ class Node(NodeOperators):
 
     spec: jax.ShapeDtypeStruct
     edge: MaskEdge | None = None
-    padding_side: PaddingSide = None
     call: Call | None = None
     name: str | None = None
     index: int = 0
@@ -107,7 +105,7 @@ class Node(NodeOperators):
     @property
     def abstract(self) -> Any:
         """A `Masked` of shapes, or a shape, in the place of a value."""
-        return self.spec if self.edge is None else Masked(self.spec, self.edge.spec, self.padding_side)
+        return self.spec if self.edge is None else Masked(self.spec, self.edge.spec)
 
     @property
     def label(self) -> str:
@@ -237,7 +235,7 @@ def input_like(x: Any, name: str | None = None) -> Node:
     if node.edge is not None and tuple(node.edge.spec.shape) != tuple(node.shape[: x.mask.ndim]):
         edge = MaskEdge(jax.ShapeDtypeStruct(node.shape[: x.mask.ndim], jnp.bool_))
         node = dataclasses.replace(node, edge=edge)
-    return dataclasses.replace(node, padding_side=x.padding_side) if is_masked else node
+    return node
 
 
 def inputs_like(tree: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from ..masked import Masked, check_mask, fill, mask_of, values_of
+from ..pytree import put
 from ..segments import refuse_segments
 from . import path
 
@@ -189,6 +190,8 @@ def bind(function: Callable, args: tuple[Any, ...], kwargs: dict[str, Any], mask
     for name, given in explicit.items():
         if given is not None and name not in bound.arguments:
             raise TypeError(f"{path.current()}: there is a mask for `{name}`, but no `{name}`.")
+    if any(leaf.segments is not None for group in arguments.masked.values() for leaf in group):
+        bound = arguments.with_leaves(functools.partial(_with_shared_mask, {})).bound
     overridden = {k: _override(k, v, explicit.get(k)) for k, v in bound.arguments.items()}
     return Arguments(signature, _rebind(bound, overridden))
 
@@ -204,6 +207,16 @@ def fill_by_name(signature: Signature, arguments: Arguments, options: dict[str, 
 
 def _rebind(bound: inspect.BoundArguments, arguments: dict[str, Any]) -> inspect.BoundArguments:
     return inspect.BoundArguments(bound.signature, arguments)  # type: ignore[arg-type]
+
+
+def _with_shared_mask(masks: dict[int, Any], leaf: Any) -> Any:
+    """A leaf of packed rows with one mask for all that have its segments, by which a layer knows the mask again.
+
+    Otherwise packed rows that come out of a transform compute their mask anew each time that they are asked for it.
+    """
+    if not is_masked(leaf) or leaf.segments is None:
+        return leaf
+    return put(object.__new__(Masked), leaf.values, masks.setdefault(id(leaf.segments), leaf.mask), leaf.segments)
 
 
 def _override(name: str, value: Any, masks: Any) -> Any:

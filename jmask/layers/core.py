@@ -239,7 +239,7 @@ class Lambda(Layer):
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.layers.Lambda(jnp.square, supports_masking=True)(jm.from_lengths(jnp.array([[3.0, 4.0]]), [1]))
-    Masked(float32[1, 2], lengths=[1], padding_side='right')
+    Masked(float32[1, 2], lengths=[1])
     [[9 ·]]
     """
 

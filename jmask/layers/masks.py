@@ -78,7 +78,7 @@ def attach(outputs: Any, masks: Any, arguments: Arguments) -> Any:
     Args:
         outputs: arrays and `Masked`, nested.
         masks: masks and Nones in the same structure, or None for no mask at all.
-        arguments: the inputs: a mask that is one of theirs keeps its padding side and its segments, and another mask
+        arguments: the inputs: a mask that is one of theirs keeps its segments, and another mask
             has the segments that are common to them, so far as they are real.
 
     Returns:
@@ -146,9 +146,9 @@ def _attach(output: Any, mask: Any, arguments: Arguments) -> Any:
     inputs.sort(key=lambda leaf: leaf.segments is None)  # packed ones first
     same = next((leaf for leaf in inputs if leaf.mask is mask), None)
     if same is not None:
-        return Masked(output, mask, same.padding_side, same.segments)
+        return same.with_values(output)
     mask, segments = functools.reduce(join, _marks_of_packed(inputs, mask), (mask, None))
-    return Masked(output, mask, None, segments)
+    return Masked(output, mask, segments)
 
 
 def _marks_of_packed(inputs: list[Masked], mask: Any) -> list[tuple[Any, Any]]:

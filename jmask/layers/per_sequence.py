@@ -43,7 +43,7 @@ class PerSequence(Layer):
 
     >>> import jax, jax.numpy as jnp, jmask as jm
     >>> jm.layers.PerSequence(jnp.flip).apply({}, jm.pad_sequences([[1, 2, 3], [4]]))
-    Masked(int32[2, 3], lengths=[3 1], padding_side='right')
+    Masked(int32[2, 3], lengths=[3 1])
     [[3 2 1]
      [4 · ·]]
     """

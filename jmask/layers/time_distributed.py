@@ -1,13 +1,12 @@
 """A layer at every step: of a batch of sequences it sees one batch of steps."""
 
-import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from ..arithmetic import expand, join
-from ..masked import Masked, PaddingSide, fill, mask_of
+from ..masked import Masked, fill, mask_of
 from . import path
 from .arguments import is_masked
 from .base import Layer
@@ -116,8 +115,7 @@ def _real_steps(leaves: list[Any]) -> Masked | None:
         mask = leaf.mask if is_flat else leaf.mask.any(tuple(range(2, leaf.mask.ndim)))
         marks = join(marks, (mask, leaf.segments if is_flat else None))
     mask, ids = marks
-    side: PaddingSide = next((leaf.padding_side for leaf in found if leaf.mask is mask), None)
-    return None if mask is None else Masked(None, mask, side, ids)
+    return None if mask is None else Masked(None, mask, ids)
 
 
 def _as_steps(leaf: Any, inputs: list[Any], rows: list[Any], steps: Masked | None) -> Any:
@@ -132,8 +130,8 @@ def _as_steps(leaf: Any, inputs: list[Any], rows: list[Any], steps: Masked | Non
     if steps is None:
         return output
     if not isinstance(output, Masked):
-        return dataclasses.replace(steps, values=output)
+        return steps.with_values(output)
     if len(rows) == 1 and leaf.mask is mask_of(rows[0]):  # the layer has passed on what it was given
         return inputs[0].with_values(output.values)
     mask, ids = join((output.mask, output.segments), (expand(steps.mask, output.mask.ndim), None))
-    return Masked(output.values, mask, None, ids)
+    return Masked(output.values, mask, ids)

@@ -9,7 +9,8 @@ from jaxtyping import Bool, Float, Integer, Num
 from ..ops.linear import AnyArray
 from .mask_aware import mask_aware, of_labels
 from .options import check_number
-from .steps import check_alike, check_labels
+from .ranges import classes, probabilities, signs
+from .steps import check_alike
 
 Logits = Float[AnyArray, "... classes"]
 PerStep = Float[AnyArray, "..."]
@@ -17,22 +18,7 @@ Ids = Integer[AnyArray, "..."] | Bool[AnyArray, "..."]
 Decisions = Num[AnyArray, "..."] | Bool[AnyArray, "..."]
 
 
-def _classes(name: str, logits: Any, labels: Any) -> tuple[int, int]:
-    check_labels(name, logits, labels)
-    return 0, logits.shape[-1] - 1
-
-
-def _probabilities(name: str, predictions: Any, targets: Any) -> tuple[int, int]:
-    check_alike(name, predictions, targets)
-    return 0, 1
-
-
-def _signs(name: str, predictions: Any, targets: Any) -> tuple[int, int]:
-    check_alike(name, predictions, targets)
-    return -1, 1
-
-
-@of_labels(_classes)
+@of_labels(classes)
 def softmax_cross_entropy_with_integer_labels(
     predictions: Logits, targets: Ids, *, label_smoothing: float = 0.0
 ) -> PerStep:
@@ -108,7 +94,7 @@ def softmax_cross_entropy(
     return optax.safe_softmax_cross_entropy(predictions, labels)
 
 
-@of_labels(_probabilities)
+@of_labels(probabilities)
 def sigmoid_binary_cross_entropy(predictions: PerStep, targets: Decisions, *, label_smoothing: float = 0.0) -> PerStep:
     """Cross-entropy of independent decisions, `optax.sigmoid_binary_cross_entropy`.
 
@@ -162,7 +148,7 @@ def kl_divergence(predictions: Logits, targets: Float[AnyArray, "... classes"]) 
     return optax.kl_divergence(predictions, targets)
 
 
-@of_labels(_signs)
+@of_labels(signs)
 def hinge_loss(predictions: PerStep, targets: Num[AnyArray, "..."]) -> PerStep:
     """The hinge loss of decisions, `optax.hinge_loss`.
 

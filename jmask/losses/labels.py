@@ -43,9 +43,7 @@ def check_ignore_index(name: str, ignore_index: Any) -> int | None:
     return None if ignore_index is None else check_integer(name, "ignore_index", ignore_index)
 
 
-def outside(
-    name: str, targets: Any, mask: Any, low: int | float, high: int | float | None, what: str = "targets"
-) -> Any:
+def outside(name: str, targets: Any, mask: Any, low: int | float, high: int | float, what: str = "targets") -> Any:
     """Where targets lie outside of what there is, a bool for each; None if they are known not to.
 
     Args:
@@ -53,7 +51,7 @@ def outside(
         targets: an array.
         mask: which of them count, its shape a prefix of theirs; None: all.
         low: the lowest that there is.
-        high: the highest, or None if it is not known.
+        high: the highest.
         what: is checked.
 
     Returns:
@@ -66,7 +64,7 @@ def outside(
         return _outside(jnp.asarray(targets), None if mask is None else jnp.asarray(mask), low, high)
     targets, mask = jax.device_get((targets, mask))
     found = targets if mask is None else targets[mask]
-    wrong = found[(found < low) | (found > (np.inf if high is None else high)) | (found != found)]
+    wrong = found[(found < low) | (found > high) | (found != found)]
     if wrong.size:
         raise ValueError(_message(name, what, wrong.flat[0], low, high))
     return None
@@ -79,16 +77,13 @@ def poisoned(results: Any, wrong: Any) -> Any:
     return jax.tree.map(lambda leaf: jnp.where(jnp.any(wrong), jnp.nan, leaf), results)
 
 
-def _outside(targets: Array, mask: Any, low: int | float, high: int | float | None) -> Array:
-    found = (targets < low) | (targets != targets)
-    if high is not None:
-        found |= targets > high
+def _outside(targets: Array, mask: Any, low: int | float, high: int | float) -> Array:
+    found = (targets < low) | (targets > high) | (targets != targets)
     return found if mask is None else found & expand(mask, found.ndim)
 
 
-def _message(name: str, what: str, wrong: Any, low: int | float, high: int | float | None) -> str:
-    bounds = f"{low:g} or more" if high is None else f"from {low:g} to {high:g}"
+def _message(name: str, what: str, wrong: Any, low: int | float, high: int | float) -> str:
     remedy = "Correct them, or mark these steps as padding"
     if what == "targets" and wrong == np.round(wrong):
         remedy = f"Leave such steps out with `ignore_index={int(wrong)}`, or correct them"
-    return f"`{name}`: {what} must be {bounds}, and at a step that counts there is {wrong}. {remedy}."
+    return f"`{name}`: {what} must be from {low} to {high}, and at a step that counts there is {wrong}. {remedy}."

@@ -13,6 +13,7 @@ from ..masked import Masked
 from ..ops.linear import AnyArray, check_float
 from .labels import Range, check_ignore_index, outside
 from .mean import Mean, value_of
+from .ranges import range_of
 from .reduce import Reduction, check_reduction, reduce
 from .steps import align
 
@@ -40,7 +41,8 @@ def mask_aware(function: Callable[..., Any]) -> Callable[..., Any]:
     A step counts where predictions, targets and weights are all real; of packed rows, where they belong to the same
     sequence. The function sees 1 (0 if integer) at all other steps, so nothing that stands there reaches the loss, and
     their gradient is exactly 0. It sees float32 where the data are narrower. A loss that the function gives for each
-    entry of a step, such as a squared error of several features, is averaged over the entries.
+    entry of a step, such as a squared error of several features, is averaged over the entries. Losses of optax that
+    take ids, decisions or signs refuse others and have an `ignore_index`, as those of `jm.losses` do.
 
     - `predictions`: floats, `(batch, time, ...)`, a `Masked` or an array, in which all steps are real.
     - `targets`: a `Masked` with a mask of its own, or an array.
@@ -50,8 +52,9 @@ def mask_aware(function: Callable[..., Any]) -> Callable[..., Any]:
     - `reduction`: `"steps"`: the sum of the losses over the number of real steps, whatever their weights are, so that
       a weight scales the part of its step in the gradient, and a step of weight 0 still counts; `"sequences"`: the
       mean over the steps of each sequence, also of each one in a packed row, and of these the mean over the sequences
-      that have a step; `"weights"`: the sum over the sum of the weights, to which a weight of 0 adds nothing; `"sum"`:
-      the sum; None: the weighted losses, `(batch, time)`.
+      that have a step (of one axis alone, `(time,)` or `(batch,)`, all steps are one sequence); `"weights"`: the sum
+      over the sum of the weights, to which a weight of 0 adds nothing; `"sum"`: the sum; None: the weighted losses,
+      `(batch, time)`.
     - `divide`: False gives a `jm.losses.Mean` that is not divided yet, to be added up over batches and devices.
     - `options`: those of the function.
 
@@ -80,7 +83,7 @@ def mask_aware(function: Callable[..., Any]) -> Callable[..., Any]:
     >>> float(loss(x, jnp.ones((2, 3)))), float(loss(x, jnp.ones((2, 3)), reduction="sequences"))
     (3.3333332538604736, 4.5)
     """
-    return _mask_aware(function, None)
+    return _mask_aware(function, range_of(function))
 
 
 def of_labels(label_range: Range) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

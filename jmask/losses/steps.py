@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..arithmetic import expand, join, still_bool
+from ..arithmetic import expand, is_host_only, join, still_bool
 from ..checks import as_array
 from ..display import is_concrete
 from ..errors import report_not_counted
@@ -30,7 +30,6 @@ class Steps:
         dtype: of the predictions before that.
         mask: where all inputs are real, or None if no input has a mask.
         segments: of packed rows, those of all inputs; else None.
-        padding_side: the hint of the mask.
         sample_weight: an array, or None.
         labels: the targets as they came, ids as int32; None if they are not labels.
     """
@@ -40,7 +39,6 @@ class Steps:
     dtype: Any
     mask: Any = None
     segments: Any = None
-    padding_side: Any = None
     sample_weight: Any = None
     labels: Any = None
 
@@ -125,6 +123,7 @@ def align(
         xs = [x.with_values(as_ids(x.values)) if isinstance(x, Masked) else as_ids(x) for x in xs]
     if sample_weight is not None and not isinstance(sample_weight, Masked):
         sample_weight = as_array(sample_weight)
+    _check_numbers(name, (*xs, sample_weight))
     marks = [_marks(x) for x in (*xs, sample_weight)]
     marks.append((are_not(values_of(xs[-1]), ignore_index), None))
     if getattr(sample_weight, "dtype", None) == bool:
@@ -134,11 +133,9 @@ def align(
     if mask is None:
         _report_lost_labels(name, *xs)
     joint, segments = functools.reduce(join, marks)
-    sides = [x.padding_side for x in xs if isinstance(x, Masked) and x.mask is joint]
     values = tuple(_harmless(values_of(x), joint) for x in xs)
-    side = sides[0] if sides else None
     raw = values_of(xs[-1]) if labels else None
-    return Steps(name, values, xs[0].dtype, joint, segments, side, values_of(sample_weight), raw)
+    return Steps(name, values, xs[0].dtype, joint, segments, values_of(sample_weight), raw)
 
 
 def check_alike(name: str, predictions: Any, targets: Any) -> None:
@@ -176,6 +173,14 @@ def override(name: str, x: Any, mask: Any) -> Any:
     remedy = "Set the segments instead, `x.with_segments(ids)`; `mask=jm.NO_MASK` removes mask and segments."
     refuse_segments(x, f"`{name}` under another mask", remedy)
     return masked(values_of(x), as_array(mask))
+
+
+def _check_numbers(name: str, xs: Sequence[Any]) -> None:
+    for x in xs:
+        if is_host_only(values_of(x)):
+            raise TypeError(
+                f"`{name}` takes numbers; received dtype {x.dtype}. Number the labels, such as by `names.index(label)`."
+            )
 
 
 def _check_steps(name: str, xs: Sequence[Any], masks: Sequence[tuple[int, ...]]) -> None:
@@ -216,6 +221,8 @@ def _harmless(values: Any, mask: Any) -> Array:
     values = jnp.asarray(values)
     if jnp.issubdtype(values.dtype, jnp.floating):
         values = values.astype(jnp.promote_types(values.dtype, jnp.float32))
+    if jnp.issubdtype(values.dtype, jnp.integer) and values.dtype.itemsize < 4:
+        values = values.astype(jnp.int32)  # as ids, int8 would end at 127
     if mask is None:
         return values
     harmless = 1 if jnp.issubdtype(values.dtype, jnp.inexact) else 0

@@ -14,6 +14,7 @@ from ..losses.mean import Sums, ratio
 from ..losses.options import check_bool, check_integer
 from ..losses.steps import align, check_alike
 from ..ops.linear import check_float
+from .decisions import are
 from .means import Floats, Numbers, Weight
 
 
@@ -108,7 +109,7 @@ def auc(
 
     def histogram(which: Array) -> Array:
         # A comparison and a sum, which XLA makes one loop: scattering is slower, and not for sharded arrays.
-        hits = jnp.where(which, weights, 0)[..., None] * (bins[..., None] == jnp.arange(num_bins))
+        hits = jnp.where(which, weights, 0)[..., None] * are(bins, jnp.arange(num_bins))
         return hits.sum(tuple(range(scores.ndim)))
 
     return poisoned(AUC(histogram(true > 0.5), histogram(true <= 0.5)), wrong)

@@ -13,7 +13,7 @@ from ..losses.labels import poisoned
 from ..losses.mean import Sums, ratio
 from ..losses.options import check_integer
 from ..losses.steps import Steps
-from .decisions import Decisions, decide
+from .decisions import Decisions, are, decide
 from .means import Numbers, Weight
 
 Average = Literal["binary", "micro", "macro", "weighted"] | None
@@ -277,8 +277,8 @@ def confusion_matrix(
     size = _num_classes(decisions, num_classes)
     decisions = decisions.check_classes(size)
     weights = _weights(decisions.steps, decisions.true)[..., None]
-    rows = jnp.where(decisions.true[..., None] == jnp.arange(size), weights, 0)
-    columns = (decisions.found[..., None] == jnp.arange(size)).astype(weights.dtype)
+    rows = jnp.where(are(decisions.true, jnp.arange(size)), weights, 0)
+    columns = are(decisions.found, jnp.arange(size)).astype(weights.dtype)
     axes = tuple(range(decisions.true.ndim))
     counts = jnp.tensordot(rows, columns, (axes, axes), precision="highest")
     return ConfusionMatrix(poisoned(counts, decisions.wrong))
@@ -302,7 +302,7 @@ def _count(decisions: Decisions, average: Average, num_classes: int | None) -> t
         classes = jnp.arange(size)
     decisions = decisions.check_classes(size)
     weights = _weights(decisions.steps, decisions.true)[..., None]
-    predicted, actual = (ids[..., None] == classes for ids in (decisions.found, decisions.true))
+    predicted, actual = are(decisions.found, classes), are(decisions.true, classes)
     axes = tuple(range(decisions.true.ndim))
     counts = tuple(jnp.where(which, weights, 0).sum(axes) for which in (predicted & actual, predicted, actual))
     return poisoned(counts, decisions.wrong)

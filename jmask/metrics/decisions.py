@@ -7,9 +7,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ..losses.labels import check_ignore_index, outside
+from ..losses.labels import LARGEST, check_ignore_index, outside
 from ..losses.options import check_bool, check_number
 from ..losses.steps import Steps, align, check_alike, check_labels
+
+
+def are(ids: Array, classes: Array) -> Array:
+    """For each id and each class whether they are the same, `(..., classes)`."""
+    return ids[..., None] == classes.reshape((1,) * ids.ndim + (-1,))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +82,7 @@ def decide(
     if not jnp.issubdtype(found.dtype, jnp.floating):
         check_alike(name, found, true)
         check_labels(name, found[..., None], true)
-        return Decisions(steps, found, true, None, outside(name, steps.labels, steps.mask, 0, None))
+        return Decisions(steps, found, true, None, outside(name, steps.labels, steps.mask, 0, LARGEST - 1))
     if found.ndim == true.ndim + 1:
         check_labels(name, found, true)
         num_classes = found.shape[-1]

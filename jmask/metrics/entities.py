@@ -16,7 +16,7 @@ from ..masked import Masked
 from ..segments import starts
 from ..step_order import compact
 from .confusion import F1Score
-from .decisions import decide
+from .decisions import are, decide
 from .means import Numbers
 
 Average = Literal["micro", "macro", "weighted"] | None
@@ -132,14 +132,14 @@ def _count(
     first, goes_on = (_strict if is_strict else _lenient)(kind_before, type_before, kind, kind_type)
     goes_on &= ~begins[..., None]
     # Where the entity that begins at a step ends: before the next step at which none goes on.
-    steps = jnp.arange(mask.shape[-1], dtype=jnp.int32)[:, None]
+    steps = lax.broadcasted_iota(jnp.int32, kind.shape, mask.ndim - 1)
     stops = jnp.roll(~goes_on, -1, -2).at[..., -1:, :].set(True)
     last = lax.cummin(jnp.where(stops, steps, mask.shape[-1]), mask.ndim - 1, reverse=True)
     if not ends_itself:
         ending = jnp.take_along_axis(kind, jnp.minimum(last, mask.shape[-1] - 1), -2)
         first &= (ending == END) | (ending == SINGLE)
     first &= mask[..., None]
-    is_type = kind_type[..., None] == jnp.arange(num_types)
+    is_type = are(kind_type, jnp.arange(num_types))
     predicted, actual = (first[..., i, None] & is_type[..., i, :] for i in range(2))
     hits = predicted & actual & (last[..., 0] == last[..., 1])[..., None]
     axes = tuple(range(mask.ndim))

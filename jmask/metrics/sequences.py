@@ -7,11 +7,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array
 
 from ..checks import as_array
-from ..losses.labels import are_not, as_ids, check_ignore_index
+from ..losses.labels import LARGEST, are_not, as_ids, check_ignore_index, outside
 from ..losses.mean import Mean
 from ..losses.sequences import reduce_sequences
 from ..losses.steps import override
@@ -225,6 +226,9 @@ def _two_sequences(name: str, predictions: Any, targets: Any, mask: Any, *, take
             f"`{name}` takes ids (batch, time) and (batch, labels), with masks of the same shapes; received "
             f"{tuple(xs[0].shape)} and {tuple(xs[1].shape)}, and masks of ranks {ranks}."
         )
+    for x, which in zip(xs, ("predictions", "targets"), strict=True):
+        if isinstance(values_of(x), np.ndarray):  # beyond int32 different ids would become the same
+            outside(name, values_of(x), x.mask if isinstance(x, Masked) else None, 1 - LARGEST, LARGEST - 1, which)
     first, second = (x.with_values(as_ids(x.values)) if isinstance(x, Masked) else as_ids(x) for x in xs)
     return first, second
 

@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from ..arithmetic import expand
-from ..masked import Masked, PaddingSide, values_of
+from ..masked import Masked, values_of
 from ..segments import refuse_segments
 
 
@@ -59,12 +59,6 @@ def refuse_ranks(xs: Sequence[Any], name: str) -> None:
             f"`{name}` takes inputs of one rank with masks of one rank; received values {_shapes(xs)} "
             f"and masks {sorted(mask_shapes)}. Add axes with indexing, e.g. `x[:, None]`."
         )
-
-
-def masked_like(xs: Sequence[Any], values: Any, mask: Any, segments: Any = None) -> Masked:
-    """The merged values under their mask; if it is the mask of an input, the padding side is known too."""
-    side: PaddingSide = next((x.padding_side for x in xs if isinstance(x, Masked) and x.mask is mask), None)
-    return Masked(values, mask, side, segments)
 
 
 def _as_one_step(x: Any, xs: Sequence[Any], ndim: int, mask_ndim: int, name: str) -> Any:

@@ -70,8 +70,8 @@ def attention(
         implementation: that of `jax.nn.dot_product_attention`, for what it can compute: no dropout, no weights, one
             dtype, `value_features` equal to `features`, one batch axis at most. None takes it where it is exact: not
             for float64, whose weights it rounds to float32. `"cudnn"`, on a GPU and in half precision, is told lengths
-            in place of a mask where the padding is known to be on the right (`padding_side`) and nothing else
-            forbids, so that it skips the padding.
+            in place of a mask where all padding is on the right and nothing else forbids, so that it skips the
+            padding.
 
     Returns:
         `(batch, queries, heads, value_features)` with the mask of `query`, 0 at its padded steps. A query that attends
@@ -101,10 +101,9 @@ def attention(
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     needs_weights = return_attention_scores or dropout != 0
     if is_fused(q, k, v, needs_weights, implementation):
-        if implementation == "cudnn" and all(x is None for x in (attention_mask, bias, *given.values())):
-            lengths = as_lengths(query, keys, causal, window)
-            seen = seen if lengths is None else lengths
-        return _like(query, fused(q, k, v, bias, seen, scale=scale, implementation=implementation))
+        is_told_lengths = implementation == "cudnn" and all(x is None for x in (attention_mask, bias, *given.values()))
+        lengths = as_lengths(query, keys, causal, window) if is_told_lengths else None
+        return _like(query, fused(q, k, v, bias, seen, lengths, scale=scale, implementation=implementation))
     scores = scale * _dot_products(q, k)
     scores = scores if bias is None else scores + bias.astype(scores.dtype)
     weights = _weights(scores, seen).astype(v.dtype)
@@ -223,7 +222,7 @@ def _drop(weights: Array, rate: float, key: Any, query: Any, keys: Any) -> Array
     of_key = jax.vmap(lambda i: jax.random.bernoulli(jax.random.fold_in(key, i), 1 - rate, (num_queries, *rest)))
     kept = jnp.moveaxis(of_key(jnp.arange(num_keys)), (0, 1), (-1, -2))
     for x, axis in ((query, -2), (keys, -1)):
-        if isinstance(x, Masked) and not x.is_right_padded:
+        if isinstance(x, Masked):
             index = jnp.expand_dims(steps_before(x, -3), (-3, -3 - axis))
             kept = jnp.take_along_axis(kept, index, axis, mode="promise_in_bounds")
     return jnp.where(kept, weights / (1 - rate), 0).astype(weights.dtype)

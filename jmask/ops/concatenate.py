@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from ..arithmetic import join
 from ..masked import Masked, mask_of, segments_of, values_of
 from ..segments import refuse_segments
-from .alignment import check_list, masked_like, refuse_ranks
+from .alignment import check_list, refuse_ranks
 
 
 def concatenate(xs: Sequence[Any], axis: int = -1) -> Any:
@@ -45,7 +45,7 @@ def concatenate(xs: Sequence[Any], axis: int = -1) -> Any:
     values = jnp.concatenate([values_of(x) for x in xs], axis)
     if axis >= mask_ndim:
         mask, segments = functools.reduce(join, [(mask_of(x), segments_of(x)) for x in xs])
-        return masked_like(xs, values, mask, segments)
+        return Masked(values, mask, segments)
     is_time = axis == mask_ndim - 1
     for x in xs if is_time else ():
         refuse_segments(x, "`concatenate` over time")
@@ -53,7 +53,7 @@ def concatenate(xs: Sequence[Any], axis: int = -1) -> Any:
     segments = None
     if any(segments_of(x) is not None for x in xs):
         segments = jnp.concatenate([_ids_of(x, mask_ndim) for x in xs], axis)
-    return Masked(values, jnp.concatenate(masks, axis), None if is_time else _common_side(xs), segments)
+    return Masked(values, jnp.concatenate(masks, axis), segments)
 
 
 def stack(xs: Sequence[Any], axis: int = 0) -> Any:
@@ -124,8 +124,3 @@ def _as_wide(xs: Sequence[Any], axes: Any, mask_ndim: int) -> list[Any]:
             x = Masked(pad(values_of(x), missing), pad(_mask_of(x, mask_ndim), missing), segments=ids)
         wide.append(x)
     return wide
-
-
-def _common_side(xs: Sequence[Any]) -> Any:
-    sides = {getattr(x, "padding_side", None) for x in xs}
-    return sides.pop() if len(sides) == 1 else None

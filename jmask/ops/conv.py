@@ -52,7 +52,7 @@ def conv(
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[1.0, 2, 3, 9], [4, 9, 9, 9]]), [3, 1])[..., None]
     >>> jm.ops.conv(x, jnp.ones((2, 1, 1)))[..., 0]
-    Masked(float32[2, 3], lengths=[2 0], padding_side='right')
+    Masked(float32[2, 3], lengths=[2 0])
     [[3 5 ·]
      [· · ·]]
     """
@@ -103,7 +103,7 @@ def conv_transpose(
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[1.0, 2, 9], [3, 9, 9]]), [2, 1])[..., None]
     >>> jm.ops.conv_transpose(x, jnp.ones((3, 1, 1)), strides=2)[..., 0]
-    Masked(float32[2, 7], lengths=[5 3], padding_side='right')
+    Masked(float32[2, 7], lengths=[5 3])
     [[1 1 3 2 2 · ·]
      [3 3 3 · · · ·]]
     """

@@ -20,16 +20,15 @@ def crop(x: Any, cropping: int | Sequence[int] = (1, 1)) -> Any:
         cropping: how many steps at the beginning and at the end, or one number for both.
 
     Returns:
-        `(batch, time - left - right, ...)`, of no fewer than 0 steps; a `Masked` stays one, and is padded on the left
-        if `padding_side` of `x` says so, else on the right. A sequence of `left + right` steps or fewer becomes an
-        empty row, and an empty row stays one and passes no gradient.
+        `(batch, time - left - right, ...)`, of no fewer than 0 steps; a `Masked` stays one, padded on the right. A
+        sequence of `left + right` steps or fewer becomes an empty row. An empty row stays one and passes no gradient.
 
     Raises:
         ValueError: negative numbers, no time axis, or packed rows.
 
     >>> import jmask as jm
     >>> jm.ops.crop(jm.pad_sequences([[3, 4, 5, 6], [7, 8, 9]]))
-    Masked(int32[2, 2], lengths=[2 1], padding_side='right')
+    Masked(int32[2, 2], lengths=[2 1])
     [[4 5]
      [8 ·]]
     """
@@ -38,12 +37,11 @@ def crop(x: Any, cropping: int | Sequence[int] = (1, 1)) -> Any:
     if not isinstance(x, Masked):
         return _cut(jnp.asarray(x), axis, left, right)
     refuse_segments(x, "`crop`")
-    x = _to_one_side(x)
+    x, _ = compact(x)
     values = _cut(x.values, axis, left, right)
-    # The mask loses its last real steps where the padding is, and its length with them.
-    start = left + right if x.padding_side == "right" else 0
-    mask = lax.dynamic_slice_in_dim(jnp.asarray(x.mask), start, values.shape[axis], axis)
-    return Masked(values, mask, x.padding_side)
+    # The mask loses as many real steps as the values, and those at the front are the ones that all rows have.
+    mask = lax.dynamic_slice_in_dim(jnp.asarray(x.mask), left + right, values.shape[axis], axis)
+    return Masked(values, mask)
 
 
 def zero_pad(x: Any, padding: int | Sequence[int] = 1) -> Any:
@@ -54,16 +52,15 @@ def zero_pad(x: Any, padding: int | Sequence[int] = 1) -> Any:
         padding: how many steps before the first real one and after the last, or one number for both.
 
     Returns:
-        `(batch, left + time + right, ...)`, zero at padded steps too; a `Masked` stays one, and is padded on the left
-        if `padding_side` of `x` says so, else on the right. An empty row, which holds no sequence, stays empty and
-        passes no gradient.
+        `(batch, left + time + right, ...)`, zero at padded steps too; a `Masked` stays one, padded on the
+        right. An empty row, which holds no sequence, stays empty and passes no gradient.
 
     Raises:
         ValueError: negative numbers, no time axis, or packed rows.
 
     >>> import jmask as jm
     >>> jm.ops.zero_pad(jm.pad_sequences([[3, 4], [5], []]), (1, 0))
-    Masked(int32[3, 3], lengths=[3 2 0], padding_side='right')
+    Masked(int32[3, 3], lengths=[3 2 0])
     [[0 3 4]
      [0 5 ·]
      [· · ·]]
@@ -73,11 +70,10 @@ def zero_pad(x: Any, padding: int | Sequence[int] = 1) -> Any:
     if not isinstance(x, Masked):
         return jnp.pad(x, _widths(x.ndim, axis, left, right))
     refuse_segments(x, "`zero_pad`")
-    x = _to_one_side(x)
+    x, _ = compact(x)
     values = jnp.pad(x.fill(0), _widths(x.ndim, axis, left, right))
-    ends = (left + right, 0) if x.padding_side == "right" else (0, left + right)
-    mask = jnp.pad(jnp.asarray(x.mask), _widths(axis + 1, axis, *ends), constant_values=True)
-    return Masked(values, mask & jnp.any(x.mask, axis, keepdims=True), x.padding_side)
+    mask = jnp.pad(jnp.asarray(x.mask), _widths(axis + 1, axis, left + right, 0), constant_values=True)
+    return Masked(values, mask & jnp.any(x.mask, axis, keepdims=True))
 
 
 def pair_of(name: str, number: Any) -> tuple[int, int]:
@@ -90,12 +86,6 @@ def pair_of(name: str, number: Any) -> tuple[int, int]:
             f"{number!r}."
         )
     return pair[0], pair[1]
-
-
-def _to_one_side(x: Masked) -> Masked:
-    """With all padding on one side, the one it is known to be on, or the right one."""
-    is_left_padded = x.padding_side == "left" and x.mask.ndim > 1  # as for `is_right_padded`
-    return x if is_left_padded else compact(x)[0]
 
 
 def _cut(array: Any, axis: int, left: int, right: int) -> Any:

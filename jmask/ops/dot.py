@@ -9,7 +9,6 @@ from jax import lax
 from ..arithmetic import expand, intersect_masks, rebuild
 from ..masked import Masked, fill, mask_of, values_of
 from ..segments import refuse_segments
-from .alignment import masked_like
 from .linear import check_float
 from .merge import check_pair
 
@@ -47,7 +46,7 @@ def dot(xs: Sequence[Any], axes: int | Sequence[int] = -1, *, normalize: bool = 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[[1.0, 2.0], [3.0, 4.0]]]), [1])
     >>> jm.ops.dot([x, jnp.array([[1.0, 1.0]])])
-    Masked(float32[1, 2], lengths=[1], padding_side='right')
+    Masked(float32[1, 2], lengths=[1])
     [[3 ·]]
     >>> jm.ops.dot([x, x], axes=1).tolist()
     [[[1.0, 2.0], [2.0, 4.0]]]
@@ -67,8 +66,7 @@ def dot(xs: Sequence[Any], axes: int | Sequence[int] = -1, *, normalize: bool = 
     mask = intersect_masks(first, second)
     if mask is None:
         return product
-    merged = masked_like(xs, product, mask)
-    return rebuild(merged, product, mask, None, merged.padding_side)
+    return rebuild(next(x for x in xs if isinstance(x, Masked)), product, mask, None)
 
 
 def check_axes(axes: Any) -> None:

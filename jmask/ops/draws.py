@@ -41,7 +41,7 @@ def draw(x: Any, sample: Sampler, key: Any) -> Array:
     if axis < 0:
         return sample(key, x.shape)
     drawn = _time_major(sample, key, x.shape, axis, x.shape[axis])
-    if not isinstance(x, Masked) or x.is_right_padded:
+    if not isinstance(x, Masked):
         return drawn
     position = jnp.maximum(jnp.cumsum(x.mask, axis, dtype=jnp.int32) - 1, 0)
     return jnp.take_along_axis(drawn, expand(position, x.ndim), axis)

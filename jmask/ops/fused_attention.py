@@ -1,12 +1,17 @@
 """Attention by `jax.nn.dot_product_attention`: when it can compute it, and what it is told of the padding."""
 
+import functools
+import operator
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
+from jax.core import Tracer
 from jaxtyping import Array
 
 from ..masked import Masked
+from ..step_order import is_right_padded
 
 
 def is_fused(q: Array, k: Array, v: Array, needs_weights: bool, implementation: Any) -> bool:
@@ -29,10 +34,12 @@ class Lengths(NamedTuple):
     Attributes:
         told: arguments of `jax.nn.dot_product_attention`: numbers of steps, and whether no query sees what is after it.
         sees_any: which queries see a key, `(batch, queries)`, or an array that broadcasts to that.
+        hold: bool of rank 0: whether they say all, since all padding is on the right.
     """
 
     told: dict[str, Any]
     sees_any: Any
+    hold: Any
 
 
 def as_lengths(query: Any, keys: Any, causal: bool, window: Any) -> Lengths | None:
@@ -45,8 +52,7 @@ def as_lengths(query: Any, keys: Any, causal: bool, window: Any) -> Lengths | No
         window: none farther away than this.
 
     Returns:
-        None if there is more to be said: padding that is not known to be on the right, packed rows, a window, or no
-        batch axis.
+        None if there is more to be said: packed rows, a window, or no batch axis.
     """
     masked = {name: x for name, x in (("query", query), ("key_value", keys)) if isinstance(x, Masked)}
     if window is not None or not masked or not all(map(_is_told_by_length, masked.values())):
@@ -54,11 +60,12 @@ def as_lengths(query: Any, keys: Any, causal: bool, window: Any) -> Lengths | No
     lengths = {f"{name}_seq_lengths": _length(x) for name, x in masked.items()}
     is_real = query.mask if isinstance(query, Masked) else jnp.ones((1, 1), bool)
     has_keys = keys.mask.any(axis=-1, keepdims=True) if isinstance(keys, Masked) else jnp.ones((1, 1), bool)
-    return Lengths({"is_causal": causal, **lengths}, is_real & has_keys)
+    are_all = functools.reduce(operator.and_, (is_right_padded(x.mask) for x in masked.values()))
+    return Lengths({"is_causal": causal, **lengths}, is_real & has_keys, are_all)
 
 
 def _is_told_by_length(x: Masked) -> bool:
-    return x.is_right_padded and x.segments is None and x.mask.ndim == 2
+    return x.segments is None and x.mask.ndim == 2
 
 
 def _length(x: Masked) -> Array:
@@ -66,7 +73,9 @@ def _length(x: Masked) -> Array:
     return jnp.maximum(jnp.sum(x.mask, axis=-1, dtype=jnp.int32), 1)
 
 
-def fused(q: Array, k: Array, v: Array, bias: Any, seen: Any, *, scale: Any, implementation: Any) -> Array:
+def fused(
+    q: Array, k: Array, v: Array, bias: Any, seen: Any, lengths: Lengths | None, *, scale: Any, implementation: Any
+) -> Array:
     """By `jax.nn.dot_product_attention`, which lets a query that sees no key attend to all.
 
     Args:
@@ -74,7 +83,8 @@ def fused(q: Array, k: Array, v: Array, bias: Any, seen: Any, *, scale: Any, imp
         k: the keys, `(batch, keys, groups, features)`.
         v: the values, in the shape of the keys.
         bias: added to the scores, or None.
-        seen: which keys each query attends to, from `visible` or `as_lengths`; None for all.
+        seen: which keys each query attends to, from `visible`; None for all.
+        lengths: the same by `as_lengths`, or None. Which of both is told is decided in the program.
         scale: of the dot products.
         implementation: as in `jm.ops.attention`.
 
@@ -84,11 +94,21 @@ def fused(q: Array, k: Array, v: Array, bias: Any, seen: Any, *, scale: Any, imp
     told: dict[str, Any] = {"scale": scale, "implementation": implementation}
     if seen is None:
         return jax.nn.dot_product_attention(q, k, v, bias, **told)
-    if isinstance(seen, Lengths):
-        y = jax.nn.dot_product_attention(q, k, v, bias, **told, **seen.told)
-        return jnp.where(seen.sees_any[..., None, None], y, 0)
     seen = seen.reshape(*(1,) * (q.ndim - seen.ndim), *seen.shape)
-    mask = jnp.broadcast_to(seen, (*seen.shape[:-2], q.shape[-3], k.shape[-3]))
-    y = jax.nn.dot_product_attention(q, k, v, bias, mask, **told)
-    sees_any = jnp.swapaxes(seen.any(axis=-1), -1, -2)[..., None]
-    return jnp.where(sees_any, y, 0)
+
+    def by_mask() -> Array:
+        mask = jnp.broadcast_to(seen, (*seen.shape[:-2], q.shape[-3], k.shape[-3]))
+        y = jax.nn.dot_product_attention(q, k, v, bias, mask, **told)
+        sees_any = jnp.swapaxes(seen.any(axis=-1), -1, -2)[..., None]
+        return jnp.where(sees_any, y, 0)
+
+    if lengths is None:
+        return by_mask()
+
+    def by_lengths() -> Array:
+        y = jax.nn.dot_product_attention(q, k, v, bias, **told, **lengths.told)
+        return jnp.where(lengths.sees_any[..., None, None], y, 0)
+
+    if isinstance(lengths.hold, Tracer):
+        return lax.cond(lengths.hold, by_lengths, by_mask)
+    return by_lengths() if lengths.hold else by_mask()

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from ..arithmetic import expand, intersect
 from ..masked import Masked, fill, mask_of, segments_of, values_of
 from ..segments import refuse_segments
-from .alignment import align, masked_like
+from .alignment import align
 from .reduce import highest, lowest
 
 Merge = Literal["intersection", "union"]
@@ -160,19 +160,16 @@ def _marked(xs: Sequence[Any], aligned: Sequence[Any], values: Any, name: str, m
         return values
     mask, leading = marks.mask, values.shape[: marks.mask.ndim]
     if tuple(leading) == tuple(mask.shape):
-        return Masked(values, mask, marks.padding_side, marks.segments)
+        return Masked(values, mask, marks.segments)
     ids = marks.segments
-    return Masked(
-        values, jnp.broadcast_to(mask, leading), None, None if ids is None else jnp.broadcast_to(ids, leading)
-    )
+    return Masked(values, jnp.broadcast_to(mask, leading), None if ids is None else jnp.broadcast_to(ids, leading))
 
 
 def _intersection(xs: Sequence[Any]) -> Masked | None:
-    """Mask, segments and side of the steps that all inputs have, without values; None if all is real."""
+    """Mask and segments of the steps that all inputs have, without values; None if all is real."""
 
     def both(x: Masked, y: Masked) -> Masked:
-        mask, ids, side = intersect(x, y)
-        return Masked(None, mask, side, ids)
+        return Masked(None, *intersect(x, y))
 
     found = [x for x in xs if isinstance(x, Masked)]
     return functools.reduce(both, found) if found else None
@@ -189,4 +186,4 @@ def _union(xs: Sequence[Any], name: str) -> Masked | None:
     if any(mask is None for mask in masks):
         return None
     mask = functools.reduce(lambda a, b: a if a is b else a | b, masks)
-    return masked_like(xs, None, mask, segments_of(xs[0]))
+    return Masked(None, mask, segments_of(xs[0]))

@@ -20,9 +20,9 @@ def steps_before(x: Any, axis: int) -> Any:
         axis: the time axis.
 
     Returns:
-        `(batch, time)`, or `(time,)` where it is the same for all rows.
+        `(batch, time)`, or `(time,)` of an array.
     """
-    if isinstance(x, Masked) and not x.is_right_padded:
+    if isinstance(x, Masked):
         return jnp.cumsum(x.mask, axis=-1, dtype=jnp.int32) - x.mask
     return jnp.arange(x.shape[axis], dtype=jnp.int32)
 
@@ -53,8 +53,7 @@ def places(x: Any, axis: int, name: str, prefix: str = "", *, offset: Any = None
                 "`jm.ops.positions(x, offset=offset)`."
             )
         return _given(positions, shape, f"`{prefix}positions` of `{name}`")
-    is_index = not isinstance(x, Masked) or (x.is_right_padded and x.segments is None)
-    index = steps_before(x, axis) if is_index else x.positions
+    index = x.positions if isinstance(x, Masked) else steps_before(x, axis)
     if offset is None:
         return index
     offset = _of_each_row(offset, shape[:-1], f"`{prefix}offset` of `{name}`")

@@ -44,7 +44,7 @@ def max_pool(
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[-1, -2, -3, 9], [-4, 9, 9, 9]]), [3, 1])[..., None]
     >>> jm.ops.max_pool(x, 2, padding="same")[..., 0]
-    Masked(int32[2, 2], lengths=[2 1], padding_side='right')
+    Masked(int32[2, 2], lengths=[2 1])
     [[-1 -3]
      [-4  ·]]
     """
@@ -82,7 +82,7 @@ def average_pool(
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[1.0, 2, 3, 9], [4, 9, 9, 9]]), [3, 1])[..., None]
     >>> jm.ops.average_pool(x, 2, padding="same")[..., 0]
-    Masked(float32[2, 2], lengths=[2 1], padding_side='right')
+    Masked(float32[2, 2], lengths=[2 1])
     [[1.5   3]
      [  4   ·]]
     """

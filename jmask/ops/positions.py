@@ -1,5 +1,6 @@
 """Positions that count real steps: as numbers, as rows of a table, as sines, and as rotations."""
 
+import functools
 from typing import Any
 
 import jax.numpy as jnp
@@ -117,10 +118,13 @@ def sine_position_encoding(
     """
     _check_wavelength(x, max_wavelength, "sine_position_encoding")
     features = x.shape[-1]
-    index = _index(x, x.ndim - 1, "sine_position_encoding", offset, positions)
-    angles = _angles(x, index, jnp.arange(features) // 2 * 2 / features, max_wavelength)
-    encoding = jnp.where(jnp.arange(features) % 2 == 0, jnp.sin(angles), jnp.cos(angles))
-    return _like(x, encoding.astype(x.dtype))
+    is_sine, exponents = jnp.arange(features) % 2 == 0, jnp.arange(features) // 2 * 2 / features
+
+    def encode(index: Any) -> Any:
+        angles = _angles(x, exponents, max_wavelength, index)
+        return jnp.where(is_sine, jnp.sin(angles), jnp.cos(angles)).astype(x.dtype)
+
+    return _like(x, _at_places(x, encode, "sine_position_encoding", offset, positions))
 
 
 def rotary(
@@ -163,8 +167,9 @@ def rotary(
     half, odd = divmod(x.shape[-1], 2)
     if odd:
         raise ValueError(f"`rotary` rotates pairs of features; received {x.shape[-1]}, an odd number.")
-    angles = _angles(x, _index(x, x.ndim - 1, "rotary", offset, positions), jnp.arange(half) / half, max_wavelength)
-    cos, sin = jnp.cos(angles), jnp.sin(angles)
+    exponents = jnp.arange(half) / half
+    angles = functools.partial(_angles, x, exponents, max_wavelength)
+    cos, sin = (_at_places(x, lambda p, f=f: f(angles(p)), "rotary", offset, positions) for f in (jnp.cos, jnp.sin))
     pair, axis = ((half, 2), -1) if interleaved else ((2, half), -2)
     first, second = jnp.moveaxis(jnp.asarray(values_of(x)).reshape(*x.shape[:-1], *pair), axis, 0)
     rotated = jnp.stack([first * cos - second * sin, first * sin + second * cos], axis)
@@ -186,11 +191,20 @@ def _time_axis(x: Any, ndim: int) -> int:
     return min(1, ndim - 1)
 
 
-def _angles(x: Any, index: Any, exponents: Any, max_wavelength: float) -> Any:
+def _angles(x: Any, exponents: Any, max_wavelength: float, index: Any) -> Any:
     """`positions / max_wavelength**exponents`, in float32 at least."""
     dtype = jnp.promote_types(x.dtype, jnp.float32)
     frequencies = jnp.asarray(max_wavelength, dtype) ** -exponents.astype(dtype)
     return index[..., None] * frequencies.reshape(*(1,) * index.ndim, -1)
+
+
+def _at_places(x: Any, function: Any, name: str, offset: Any, positions: Any) -> Any:
+    """A function of a position for each step: computed once for all rows where they count from one number on."""
+    ndim = x.ndim - 1
+    if not isinstance(x, Masked) or positions is not None or getattr(offset, "ndim", 0):
+        return function(_index(x, ndim, name, offset, positions))
+    table = function(places(values_of(x), _time_axis(x, ndim), name, offset=offset))
+    return embed(_index(x, ndim, name), table)
 
 
 def _like(x: Any, values: Any) -> Any:

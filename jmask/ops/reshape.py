@@ -177,7 +177,7 @@ def up_sample(x: Any, size: int) -> Any:
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.up_sample(jm.from_lengths(jnp.array([[3, 4, 9]]), [2]), 2)
-    Masked(int32[1, 6], lengths=[4], padding_side='right')
+    Masked(int32[1, 6], lengths=[4])
     [[3 3 4 4 · ·]]
     """
     check_repetitions("size", size)
@@ -250,7 +250,7 @@ def _repeated(x: Masked, values: Any, times: int) -> Masked:
     """Values in which every step of `x` has become several."""
     axis, ids = x.mask.ndim - 1, ids_of(x)
     ids = None if ids is None else jnp.repeat(jnp.asarray(ids), times, axis)
-    return Masked(values, jnp.repeat(jnp.asarray(x.mask), times, axis), x.padding_side, ids)
+    return Masked(values, jnp.repeat(jnp.asarray(x.mask), times, axis), ids)
 
 
 def _grouped(x: Masked, size: int, step: tuple[int, ...]) -> Masked:
@@ -262,4 +262,4 @@ def _grouped(x: Masked, size: int, step: tuple[int, ...]) -> Masked:
     first = (slice(None),) * axis + (slice(0, time * size),)
     last_of_each = (slice(None),) * axis + (slice(size - 1, time * size, size),)
     values = jnp.reshape(x.values[first], (*rows, time, *step))
-    return Masked(values, x.mask[last_of_each], "right")
+    return Masked(values, x.mask[last_of_each])

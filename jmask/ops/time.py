@@ -31,16 +31,16 @@ def flip(x: Any) -> Any:
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.flip(jm.from_lengths(jnp.array([[1, 2, 9]]), [2]))
-    Masked(int32[1, 3], lengths=[2], padding_side='left')
+    Masked(int32[1, 3], lengths=[2])
     [[· 2 1]]
     """
     check_time(x, "flip")
     axis = time_axis(x)
     if not isinstance(x, Masked):
         return jnp.flip(x, axis)
-    side = {"right": "left", "left": "right", None: None}[x.padding_side]
-    segments = None if x.segments is None else jnp.flip(x.segments, axis)
-    return Masked(jnp.flip(x.values, axis), jnp.flip(x.mask, axis), side, segments)  # type: ignore[arg-type]
+    if x.segments is not None:
+        return Masked(jnp.flip(x.values, axis), segments=jnp.flip(x.segments, axis))
+    return Masked(jnp.flip(x.values, axis), jnp.flip(x.mask, axis))
 
 
 def reverse(x: Masked | ArrayLike) -> Masked | Array:
@@ -58,7 +58,7 @@ def reverse(x: Masked | ArrayLike) -> Masked | Array:
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.reverse(jm.from_lengths(jnp.array([[1, 2, 9]]), [2]))
-    Masked(int32[1, 3], lengths=[2], padding_side='right')
+    Masked(int32[1, 3], lengths=[2])
     [[2 1 ·]]
     """
     rank, first, last = _ranks(x, "reverse")
@@ -82,7 +82,7 @@ def roll(x: Masked | ArrayLike, n: int) -> Masked | Array:
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.roll(jm.from_lengths(jnp.array([[1, 2, 3, 9]]), [3]), 1)
-    Masked(int32[1, 4], lengths=[3], padding_side='right')
+    Masked(int32[1, 4], lengths=[3])
     [[3 1 2 ·]]
     """
     n = _number_of_steps(n, "roll")
@@ -169,9 +169,8 @@ def _take_ranked(x: Any, rank: Array) -> Any:
     """At each real step the step of its row with this rank among the real ones; padding stays as it is."""
     masked = as_masked(x)
     rank = jnp.where(masked.mask, rank, 0)
-    if not masked.is_right_padded:
-        rank = take_steps(real_steps_first(masked.mask), rank)
-    place = jnp.where(masked.mask, rank, jnp.arange(masked.mask.shape[-1], dtype=jnp.int32))
+    place = take_steps(real_steps_first(masked.mask), rank)
+    place = jnp.where(masked.mask, place, jnp.arange(masked.mask.shape[-1], dtype=jnp.int32))
     values = take_steps(jnp.asarray(masked.values), place)
     return x.with_values(values) if isinstance(x, Masked) else values
 

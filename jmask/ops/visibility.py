@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ..arithmetic import join
-from ..masked import Masked
+from ..masked import Masked, values_of
 from ..segments import ids_of, refuse_segments, starts
 from .places import places, steps_before
 
@@ -21,8 +21,7 @@ def joint_keys(key: Any, value: Any) -> Any:
         return key
     marks = [(x.mask, x.segments) if isinstance(x, Masked) else (None, None) for x in (key, value)]
     mask, segments = join(*marks)
-    both_right = value.is_right_padded and getattr(key, "is_right_padded", True)
-    return Masked(getattr(key, "values", key), mask, "right" if both_right else None, segments)
+    return Masked(values_of(key), mask, segments)
 
 
 def visible(

@@ -16,7 +16,7 @@ from ..arithmetic import expand
 from ..masked import Masked
 from ..padding import checked_size
 from ..segments import refuse_segments
-from ..step_order import compact
+from ..step_order import close_gaps, compact
 
 Padding = Literal["valid", "same", "causal"]
 Border = tuple[Any, Any]
@@ -186,19 +186,18 @@ def slide(
         return operation(jnp.asarray(x), windows.border(time), (0, time))
     if windows.is_stepwise:
         y = operation(x.fill(value), windows.border(time), (0, time))
-        return Masked(_zero_outside(y, x.mask), x.mask, x.padding_side, x.segments)
+        return x.with_values(_zero_outside(y, x.mask))
     refuse_segments(x, f"`{name}` over time")
-    is_left = windows.keeps_steps and x.padding_side == "left" and x.mask.ndim > 1  # the border may be padding, too
-    x, restore = (x, None) if is_left else compact(x)
+    # Where there are as many windows as steps, the border may be padding too, so steps without holes stay in place.
+    x, restore = (close_gaps if windows.keeps_steps else compact)(x)
     lengths = x.lengths
-    first = time - lengths if is_left else jnp.zeros_like(lengths)
+    first = jnp.argmax(x.mask, axis=-1).astype(lengths.dtype) if windows.keeps_steps else jnp.zeros_like(lengths)
     values, border = windows.align(x.fill(value), lengths, value)
     y = operation(values, border, (first, first + lengths))
     if not windows.keeps_steps:
         mask = jnp.arange(y.shape[-2], dtype=jnp.int32) < windows.places(lengths)[..., None]
-        return Masked(_zero_outside(y, mask), mask, "right")
-    y = x.with_values(_zero_outside(y, x.mask))
-    return y if restore is None else restore(y)
+        return Masked(_zero_outside(y, mask), mask)
+    return restore(_zero_outside(y, x.mask))
 
 
 def check_padding(padding: Any, *words: str) -> None:

@@ -91,18 +91,14 @@ def assemble(form: Form, values: Any, mask: Any, orders: Mapping[str, StepOrder 
         return values
     order = orders.get(form.name or "")
     if order is None:
-        return Masked(values, mask, "right" if mask.ndim == 2 and not form.has_mask else None)
+        return Masked(values, mask)
     time = order.mask.shape[-1]
     if time != values.shape[1]:  # the program needed more
         values, mask = values[:, :time], mask[:, :time]
-    if order.positions is not None:
-        positions = jnp.broadcast_to(order.positions, values.shape[:2])
-        order = StepOrder(positions, jnp.broadcast_to(order.mask, values.shape[:2]), order.padding_side)
-        values = order(values).values
-        mask = order(mask).values if mask.ndim > 2 or not are_all_run else order.mask
-    elif are_all_run and mask.ndim == 2 and tuple(order.mask.shape) == tuple(mask.shape):
-        mask = order.mask
-    return Masked(values, mask, order.padding_side if mask.ndim == 2 else None)
+    order = StepOrder(order.moves, jnp.broadcast_to(order.mask, values.shape[:2]))
+    values = order(values).values
+    mask = order(mask).values if mask.ndim > 2 or not are_all_run else order.mask
+    return Masked(values, mask)
 
 
 def move_axis(result: Any, axis: int | None) -> Any:

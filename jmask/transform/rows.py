@@ -68,19 +68,17 @@ def read(x: Masked, axis: int | None, name: str | None) -> Ragged:
         name: the name of its length.
     """
     values, mask = jnp.asarray(x.values), jnp.asarray(x.mask)
-    side = x.padding_side
     if axis:
-        values, mask, side = jnp.moveaxis(values, axis, 0), jnp.moveaxis(mask, axis, 0), None
+        values, mask = jnp.moveaxis(values, axis, 0), jnp.moveaxis(mask, axis, 0)
     batch = int(axis is not None)
     if mask.ndim == batch:
         return Ragged(None, values, None, mask.astype(jnp.int32), None, bool(batch))
     inner = None
     if mask.ndim > batch + 1:
         inner, mask = mask, mask.any(tuple(range(batch + 1, mask.ndim)))
-        side = None
-    compacted, order = compact(Masked(values, mask, side))
+    compacted, order = compact(Masked(values, mask))
     if inner is not None:
-        inner = compact(Masked(inner, mask, side))[0].values
+        inner = compact(Masked(inner, mask))[0].values
     values, length = compacted.values, mask.sum(-1, dtype=jnp.int32)
     if not batch:  # no other row has anything to lend
         values = select(length > 0, values, 1)

@@ -74,7 +74,7 @@ def vmap(
     >>> jm.vmap(lambda x: (x - x.mean()) / jnp.sqrt(x.var() + 1))(x).shape
     (3, 3)
     >>> jm.vmap(jnp.diff)(x)
-    Masked(float32[3, 2], lengths=[2 0 0], padding_side='right')
+    Masked(float32[3, 2], lengths=[2 0 0])
     [[1 1]
      [· ·]
      [· ·]]

@@ -285,7 +285,7 @@ class Point(NamedTuple):
     ids=lambda item: type(item).__name__,
 )
 def test_what_nothing_could_bring_back_is_refused(item):
-    with pytest.raises(ValueError, match=r"`to_config`: .* is not registered, so nothing could bring it back"):
+    with pytest.raises(ValueError, match=r"(?s)`to_config`: .* is not registered, so nothing could bring it back"):
         jm.to_config(item)
     x = jm.Input((None, FEATURES))
     with pytest.raises(ValueError, match="is not registered"):

@@ -162,7 +162,6 @@ def test_rows_that_break_a_constraint_count_as_empty():
 def test_new_lengths(fn, size):
     result = jm.vmap(fn)(batch())
     assert result.lengths.tolist() == [size(n) if n else 0 for n in LENGTHS]
-    assert result.padding_side == "right"
     assert_rows(result, [fn(jnp.asarray(row)) if len(row) else None for row in ROWS])
 
 

@@ -116,6 +116,6 @@ def test_a_loop_over_an_explicit_mesh():
     expected = jm.vmap(lambda x: lax.scan(lambda c, a: (c + a, c), jnp.zeros_like(x[0]), x)[0])(x)
     with jax.set_mesh(mesh):
         rows = jax.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
-        x = jm.Masked(jax.device_put(x.values, rows), jax.device_put(x.mask, rows), "right")
+        x = jm.Masked(jax.device_put(x.values, rows), jax.device_put(x.mask, rows))
         run = jm.vmap(lambda x: lax.scan(lambda c, a: (c + a, c), jnp.zeros_like(x[0]), x)[0])
         assert_close(jax.jit(run)(x), expected)
