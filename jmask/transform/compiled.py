@@ -62,5 +62,5 @@ def _reuse(result: Any, plan: Plan, leaves: Sequence[Any], name: str | None) -> 
         return result
     for leaf, argument in zip(leaves, plan.arguments.each, strict=True):
         if name is not None and argument.name == name and argument.axis == 0 and leaf.mask.shape == result.mask.shape:
-            return dataclasses.replace(result, mask=leaf.mask)
+            return Masked(result.values, leaf.mask)
     return result
