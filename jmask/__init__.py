@@ -13,6 +13,9 @@ from .errors import NotCountedWarning as NotCountedWarning
 from .errors import strict as strict
 from .flattened import from_cu_seqlens as from_cu_seqlens
 from .flattened import from_position_ids as from_position_ids
+from .given_masks import from_attention_mask as from_attention_mask
+from .given_masks import from_lengths as from_lengths
+from .given_masks import to_attention_mask as to_attention_mask
 from .graph import Drawing as Drawing
 from .graph import Input as Input
 from .graph import Model as Model
@@ -35,10 +38,7 @@ from .nan_padding import from_nan_padding as from_nan_padding
 from .packing import pack as pack
 from .packing import unpack as unpack
 from .packing import unpack_batch as unpack_batch
-from .padding import from_attention_mask as from_attention_mask
-from .padding import from_lengths as from_lengths
 from .padding import pad_sequences as pad_sequences
-from .padding import to_attention_mask as to_attention_mask
 from .padding import unpad as unpad
 from .step_order import StepOrder as StepOrder
 from .step_order import compact as compact

@@ -8,7 +8,7 @@ import numpy as np
 
 from .arithmetic import Arithmetic
 from .display import is_concrete
-from .sources import as_host_array, refuse_marks
+from .sources import as_host_array, refuse_lists, refuse_marks
 
 
 def as_array(x: Any) -> Any:
@@ -23,6 +23,7 @@ def as_array(x: Any) -> Any:
         raise TypeError("Expected an array, received a `Masked`; pass on its `x.values`, `x.mask` or `x.fill(...)`.")
     if x is None:
         raise TypeError("Expected an array, received None; `jm.as_masked(values)` marks all steps of an array as real.")
+    refuse_lists(x)
     found = as_host_array(x)
     if found is not None:
         return found

@@ -8,9 +8,10 @@ from jax.typing import DTypeLike
 
 from .arithmetic import is_host_only
 from .display import is_concrete
+from .loading import split
 from .masked import Masked
 from .padding import arrange, checked_option, checked_size, load_steps, refuse_tracers, unpad
-from .ragged import Ragged, read, split
+from .ragged import Ragged, read
 from .rows import mask_of_lengths
 from .segments import ids_of, positions, refuse_segments
 from .sources import Flat

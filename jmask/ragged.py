@@ -1,20 +1,16 @@
 """Ragged host data: sequences of different lengths, read into one flat array of steps."""
 
-import array
 import dataclasses
 import itertools
-import operator
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any, Literal
 
 import numpy as np
 
-from .conversion import OBJECT, are_integers, common_dtype, convert, default_dtype, is_missing
+from .conversion import OBJECT, is_missing
+from .loading import SLICEABLE, UnevenStepsError, load_arrays, load_lists, split
 from .masked import Masked
 from .sources import Flat, Leaf, Lists, Steps, find_lists, find_marks, flat_steps, flatten, host_array
-
-_SLICEABLE = {list, tuple, np.ndarray}
-_BLOCK = 64  # rows that are converted at once: few enough to stay in the cache
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,8 +90,8 @@ class Ragged:
             return None
         has_arrays = np.ndarray in set(map(type, rows))
         try:
-            steps = _load_arrays(rows, self.part, dtype) if has_arrays else Steps(_load_lists(rows, self.part, dtype))
-        except _UnevenStepsError:
+            steps = load_arrays(rows, self.part, dtype) if has_arrays else Steps(load_lists(rows, self.part, dtype))
+        except UnevenStepsError:
             raise ValueError(self._uneven_steps()) from None
         if dtype is None and steps.flat.dtype == OBJECT and any(map(is_missing, steps.flat.flat)):
             raise TypeError(
@@ -178,7 +174,7 @@ def _read_rows(rows: list[Any], ragged_rank: int) -> tuple[list[np.ndarray], Rag
         rows = list(itertools.chain.from_iterable(rows))
     marks: dict[int, np.ndarray] = {}
     names = range(len(rows)) if places is None else places
-    if not set(map(type, rows)) <= _SLICEABLE:
+    if not set(map(type, rows)) <= SLICEABLE:
         rows = [_as_sequence(i, names[i], row, marks) for i, row in enumerate(rows)]
     return counts, Ragged(rows, _lengths(rows, names), None, places, marks)
 
@@ -193,7 +189,7 @@ def _lengths(rows: list[Any], places: Sequence[Any]) -> np.ndarray:
 
 def _as_list(place: Any, row: Any) -> Any:
     """A document as a list or array of sequences."""
-    if type(row) in _SLICEABLE:
+    if type(row) in SLICEABLE:
         return row
     if isinstance(row, Masked) or not _is_sequence(row):
         raise _not_a_sequence(place, row)
@@ -204,100 +200,6 @@ def _as_list(place: Any, row: Any) -> Any:
     if leaf.real is not None:
         raise ValueError(f"`sequences`: document {place} has steps that are null; fill them, or pass the whole column.")
     return split(leaf.values, lengths.tolist())
-
-
-def split(flat: np.ndarray, lengths: Iterable[int]) -> list[np.ndarray]:
-    """The rows that stand one behind the other in `flat`; `np.split` would take four times as long."""
-    ends = itertools.accumulate(lengths, initial=0)
-    return [flat[start:end] for start, end in itertools.pairwise(ends)]
-
-
-class _UnevenStepsError(ValueError):
-    """The steps differ in shape; `Ragged`, which knows all sequences, says which."""
-
-
-def _load_arrays(rows: list[Any], part: slice | None, dtype: np.dtype | None) -> Steps:
-    arrays = [row if isinstance(row, np.ndarray) else _load_lists([row], None, dtype) for row in rows]
-    if part is not None:
-        arrays = [row[part] for row in arrays]
-    has_vectors = set(map(operator.attrgetter("ndim"), arrays)) != {1}
-    if has_vectors and len({row.shape[1:] for row in arrays}) > 1:
-        raise _UnevenStepsError
-    dtypes = {row.dtype for row in arrays}
-    if dtype is None:
-        dtype = common_dtype(dtypes)
-    if len(dtypes) > 1:
-        arrays = [convert(row, dtype, "sequences") for row in arrays]
-    if has_vectors and dtype != OBJECT:
-        # A loop over rows: they are long, and joining them first would copy all data once more.
-        return Steps(convert(arrays[0][:1], dtype, "sequences"), _converted(arrays, dtype))
-    return Steps(convert(np.concatenate(arrays), dtype, "sequences"))
-
-
-def _converted(arrays: list[np.ndarray], dtype: np.dtype) -> Iterator[np.ndarray]:
-    """Each array in `dtype`; several at once, since a call of `convert` costs more than a short array."""
-    if arrays[0].dtype == dtype:
-        yield from arrays
-        return
-    for start in range(0, len(arrays), _BLOCK):
-        block = arrays[start : start + _BLOCK]
-        yield from split(convert(np.concatenate(block), dtype, "sequences"), [len(row) for row in block])
-
-
-def _load_lists(rows: list[Any], part: slice | None, dtype: np.dtype | None) -> np.ndarray:
-    flat = _packed(_parts(rows, part), type(rows[0][0]), dtype)
-    if flat is None:
-        steps = list(itertools.chain.from_iterable(_parts(rows, part)))
-        try:
-            flat = _discovered(steps, dtype)
-        except ValueError:
-            raise _UnevenStepsError from None
-    if dtype is None:
-        dtype = default_dtype(np.dtype(int) if are_integers(flat) else flat.dtype)
-    return convert(flat, dtype, "sequences")
-
-
-def _parts(rows: list[Any], part: slice | None) -> Iterable[Any]:
-    # Lazily: a list of 100,000 new lists would set off the garbage collector, which takes longer than all the rest.
-    return rows if part is None else map(operator.itemgetter(part), rows)
-
-
-def _packed(rows: Iterable[Any], number: type, dtype: np.dtype | None) -> np.ndarray | None:
-    """Lists of Python numbers through the `array` module, or None where it will not have them.
-
-    It is twice as fast as `np.array`, which looks at every number twice, and stricter than `np.fromiter`, which cuts
-    off fractions: whatever does not fit the type of the first number is an error here.
-    """
-    if number not in (int, float) or dtype == OBJECT:
-        return None
-    target = default_dtype(np.dtype(number)) if dtype is None else dtype
-    packed = array.array(target.char if number is int and target.kind in "iu" else "d")
-    try:
-        for row in rows:
-            packed.fromlist(row if type(row) is list else list(row))
-    except (TypeError, OverflowError):
-        return None
-    return np.asarray(packed)
-
-
-def _discovered(steps: list[Any], dtype: np.dtype | None) -> np.ndarray:
-    """The steps in the dtype that NumPy finds for them, as objects where that would change them."""
-    if dtype == OBJECT:
-        return _objects(steps)
-    found = np.array(steps)
-    if found.dtype.kind in "US":  # NumPy turns a number beside a string into a string
-        return _objects(steps)
-    if found.dtype == np.uint64 or (found.dtype == np.float64 and (np.abs(found) >= 2.0**63).any()):
-        exact = _objects(steps)  # and Python integers beyond int64 into uint64 or float64
-        return exact if are_integers(exact) else found
-    return found
-
-
-def _objects(steps: list[Any]) -> np.ndarray:
-    objects = np.array(steps, object)
-    if not _SLICEABLE.isdisjoint(map(type, objects.flat)):
-        raise ValueError("vectors of different lengths")  # which NumPy would keep as objects, but does not elsewhere
-    return objects
 
 
 def _step_shapes(row: Any) -> Iterator[Any]:
@@ -313,7 +215,7 @@ def _step_shapes(row: Any) -> Iterator[Any]:
 
 def _as_sequence(index: int, place: Any, row: Any, marks: dict[int, np.ndarray]) -> Any:
     """A row as a list, a tuple or an array; what it says of its steps goes into `marks`."""
-    if type(row) in _SLICEABLE:
+    if type(row) in SLICEABLE:
         return row
     if isinstance(row, Masked) or not _is_sequence(row):
         raise _not_a_sequence(place, row)

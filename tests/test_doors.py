@@ -168,6 +168,19 @@ def test_masks_of_pandas_polars_and_arrow():
         jm.as_masked(pyarrow.array([[1], [2]]))
 
 
+@pytest.mark.parametrize(
+    "make", [lambda: foreign.packed_sequence([[1, 2], [3]]), lambda: foreign.jagged_tensor([1, 2, 3], [0, 2, 3]),
+             lambda: foreign.ragged_tensor([1, 2, 3], [0, 2, 3])]
+)  # fmt: skip
+def test_ragged_tensors_are_no_arrays(make):
+    for door in (jm.as_masked, lambda x: jm.masked(x, np.ones((2, 2), bool))):
+        with pytest.raises(
+            TypeError, match=r"sequences of different lengths; `jm.pad_sequences\(x\)` makes a `Masked`"
+        ):
+            door(make())
+    assert jm.pad_sequences(make()).fill().tolist() == [[1, 2], [3, 0]]
+
+
 X = jm.from_lengths(jnp.ones((2, 2, 2)), [2, 1])
 ENTRIES = STEPS_MASKED[..., 0]
 IN_OTHER_PLACES = {

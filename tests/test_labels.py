@@ -193,7 +193,7 @@ def test_labels_without_a_prediction_are_reported():
     logits, labels = jm.from_lengths(LOGITS, [2, 1]), jm.from_lengths(LABELS, [1, 2])
     expected = (CE(LOGITS, LABELS, reduction=None)[:, 0]).mean()
     for function in (CE, jm.metrics.accuracy):
-        with pytest.warns(jm.NotCountedWarning, match=r"do not count; here are 1.*`mask=predictions.mask`"):
+        with pytest.warns(jm.NotCountedWarning, match=r"do not count; here are 1\..*`mask=predictions.mask`"):
             found = function(logits, labels)
         with jm.strict(), pytest.raises(jm.NotCountedError, match="where the predictions are padding"):
             function(logits, labels)
@@ -201,6 +201,12 @@ def test_labels_without_a_prediction_are_reported():
             assert_close(value(function(logits, labels, mask=logits.mask)), value(found))
             assert_close(value(jax.jit(function)(logits, labels)), value(found))
     assert_close(CE(logits, labels, mask=logits.mask), expected)
+    packed = jm.from_segments(LOGITS, [[1, 2, 0], [3, 0, 0]])
+    with pytest.warns(jm.NotCountedWarning, match=r"`targets.with_mask\(targets.mask & predictions.mask\)`"):
+        CE(packed, labels)
+    with jm.strict():
+        assert_close(CE(packed, labels.with_mask(labels.mask & packed.mask)), expected)
+        assert_close(CE(packed, labels.with_mask(packed.mask & labels.mask), mask=np.asarray(packed.mask)), expected)
     with jm.strict():  # not each step has a label
         assert_close(CE(logits, jm.from_lengths(LABELS, [1, 1])), expected)
         CE(logits, LABELS)

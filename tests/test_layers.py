@@ -575,3 +575,29 @@ def test_float64(x64, rng, getkey):
         assert layer.apply(layer.init(getkey(), x), x).dtype == jnp.float64
     embedding = L.Embedding(5, 2, param_dtype="float64")
     assert embedding.apply(embedding.init(getkey()), jnp.asarray([2**40, 1])).dtype == jnp.float64
+
+
+def test_masking_by_nan_finds_it_and_ids_out_of_range_show():
+    """Keras 3.15 masks nothing by NaN, and takes id -1 for the last row of the table."""
+    nan = float("nan")
+    x = jnp.array([[[1.0, nan], [nan, nan], [2.0, 3.0]]])
+    masked = jax.jit(L.Masking(nan).apply)({}, x)
+    assert masked.mask.tolist() == [[True, False, True]]
+    assert L.Masking(nan).compute_mask(x).tolist() == [[True, False, True]]
+    np.testing.assert_array_equal(masked.values, jnp.where(masked.mask[..., None], x, 0))
+    params = {"embeddings": jnp.arange(8.0).reshape(4, 2)}
+    for apply in (L.Embedding(4, 2).apply, jax.jit(L.Embedding(4, 2).apply)):
+        rows = apply(params, jnp.array([1, 4, -1, -5, 99]))
+        np.testing.assert_array_equal(rows, [[2, 3], *[[nan, nan]] * 4])
+
+
+@pytest.mark.parametrize("implementation", [None, "xla"])
+def test_attention_in_half_precision_under_jit(implementation, rng):
+    x = jm.from_lengths(jnp.asarray(rng.normal(size=(2, 5, 4)), "float16"), [5, 2])
+    layer = L.MultiHeadAttention(2, 3, param_dtype="float16", implementation=implementation)
+    params = layer.init(jax.random.key(0), x, x)
+    wide = jax.tree.map(lambda leaf: leaf.astype("float32"), (params, x.fill(0)))
+    found = jax.jit(layer.apply)(params, x, x)
+    expected = L.MultiHeadAttention(2, 3).apply(wide[0], x.with_values(wide[1]), x.with_values(wide[1]))
+    assert found.dtype == "float16"
+    assert_close(found.fill(0), expected.fill(0), precision="float16")

@@ -131,6 +131,21 @@ def test_a_hole_holds_the_value_whatever_stood_there():
     assert (text.values.tolist(), text.mask.tolist()) == ([["", "b"]], [[False, True]])
 
 
+@pytest.mark.filterwarnings("ignore:Warning. converting a masked element to nan")
+@pytest.mark.parametrize("others", [[1.5], [2], []])
+def test_masked_steps_in_lists(others):
+    row = [*others, np.ma.masked, 3.5]
+    for rows in ([row], [[1.0], row], [row[::-1]]):
+        with pytest.raises(TypeError, match=r"a step in a list is masked, .*`np.ma.array\(row\)`"):
+            jm.pad_sequences(rows)
+    assert jm.pad_sequences([np.ma.array(row)]).fill(0).tolist() == [[*others, 0, 3.5]]
+    vectors = list(np.ma.array([[1, 2], [3, 4]], mask=[[0, 0], [1, 1]]))
+    with pytest.raises(TypeError, match="or a masked array of NumPy, whose mask would be lost"):
+        jm.pad_sequences([vectors])
+    assert jm.pad_sequences([np.ma.array(vectors)]).mask.tolist() == [[True, False]]
+    assert np.isnan(jm.pad_sequences([[1.0, float("nan")]]).values[0, 1])
+
+
 def test_a_whole_masked_array_of_numpy_is_read_row_by_row():
     x = np.ma.array([[1, 2, 3], [4, 5, 6]], mask=[[0, 0, 1], [1, 1, 1]])
     for result in (jm.pad_sequences(x), jm.as_masked(x)):

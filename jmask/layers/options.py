@@ -68,7 +68,14 @@ _KEEP_ZEROS = tuple(
 
 def initializer(option: Initializer) -> Callable[..., Any]:
     """The function `(key, shape, dtype) -> array` that an option names, or is."""
-    return _look_up("initializer", INITIALIZERS, option)
+    draw = _look_up("initializer", INITIALIZERS, option)
+    if callable(option):
+        return draw
+
+    def draw_any(key: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+        return jnp.zeros(shape, dtype) if 0 in shape else draw(key, shape, dtype)  # JAX divides by the size
+
+    return draw_any
 
 
 def kernel_initializer(option: Initializer, input_axes: Sequence[int]) -> Callable[..., Any]:

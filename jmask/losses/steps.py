@@ -168,11 +168,16 @@ def override(name: str, x: Any, mask: Any) -> Any:
         return x
     if mask is NO_MASK:
         return values_of(x)
-    if isinstance(x, Masked) and mask is x.mask:
+    if isinstance(x, Masked) and (mask is x.mask or _is_same(mask, x.mask)):
         return x
     remedy = "Set the segments instead, `x.with_segments(ids)`; `mask=jm.NO_MASK` removes mask and segments."
     refuse_segments(x, f"`{name}` under another mask", remedy)
     return masked(values_of(x), as_array(mask))
+
+
+def _is_same(mask: Any, other: Any) -> bool:
+    """Of packed rows put together again, the mask is another object each time."""
+    return is_concrete(mask) and is_concrete(other) and np.array_equal(mask, other)
 
 
 def _check_numbers(name: str, xs: Sequence[Any]) -> None:
@@ -201,15 +206,21 @@ def _report_lost_labels(name: str, predictions: Any, *targets: Any) -> None:
     for x in targets:
         if not (isinstance(predictions, Masked) and isinstance(x, Masked)) or x.mask is predictions.mask:
             continue
-        if not (is_concrete(x.mask) and is_concrete(predictions.mask)):
+        marks = [array for z in (x, predictions) for array in (z.mask, z.segments) if array is not None]
+        if not all(map(is_concrete, marks)):
             continue
         theirs, ours = np.asarray(x.mask), np.asarray(predictions.mask)
         rank = max(theirs.ndim, ours.ndim)
-        lost = int((expand(theirs, rank) & ~expand(ours, rank)).sum())
-        if lost:
+        lost, remedy = expand(theirs, rank) & ~expand(ours, rank), "mask=predictions.mask"
+        if predictions.segments is not None:
+            remedy = "targets.with_mask(targets.mask & predictions.mask)"
+            if x.segments is not None:
+                lost |= theirs & (np.asarray(x.segments) != np.asarray(predictions.segments))
+                remedy = "targets.with_segments(targets.segments * (targets.segments == predictions.segments))"
+        if lost.any():
             report_not_counted(
-                f"`{name}`: targets that are real where the predictions are padding do not count; here are {lost}. "
-                "Give predictions and targets one mask, or say that this is meant with `mask=predictions.mask`."
+                f"`{name}`: targets that are real where the predictions are padding, or of another sequence, do not "
+                f"count; here are {int(lost.sum())}. Give both one mask, or say that this is meant: `{remedy}`."
             )
 
 

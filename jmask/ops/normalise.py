@@ -169,7 +169,7 @@ def group_norm(
     refuse_segments(x, "`group_norm`")
     size = group_size(x.shape[-1], groups)
     wide = widened(x)
-    wide = wide.reshape(*wide.shape[:-1], -1, size)
+    wide = wide.reshape(*wide.shape[:-1], x.shape[-1] // max(size, 1), size)  # -1 is unknown where there are no steps
     first = max(x.mask.ndim - 1, 0) if isinstance(x, Masked) else 1
     axes = (*range(first, wide.ndim - 2), wide.ndim - 1)
     where = where_real(x, wide.ndim)

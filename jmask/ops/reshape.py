@@ -220,6 +220,10 @@ def check_repetitions(name: str, number: Any) -> None:
 
 def _reshaped(x: Any, shape: tuple[Any, ...]) -> Any:
     """With the batch axis, and a mask over that alone, as they are."""
+    if -1 in shape and 0 in x.shape:  # a size that NumPy cannot find: that of a row by the others
+        known = math.prod(size for size in shape[1:] if size != -1)
+        found = math.prod(x.shape[1:]) // max(known, 1)
+        shape = tuple(found if size == -1 else size for size in shape)
     return x.with_values(jnp.reshape(x.values, shape)) if isinstance(x, Masked) else jnp.reshape(x, shape)
 
 

@@ -1,6 +1,7 @@
 """Ragged data and masks of other libraries, read by what they offer; none of these libraries is needed."""
 
 from .finding import find_lists as find_lists
+from .finding import refuse_lists as refuse_lists
 from .flat import Flat as Flat
 from .flat import Steps as Steps
 from .marks import Marked as Marked

@@ -25,12 +25,26 @@ def find_lists(x: Any) -> Lists | None:
         return _lists(read_awkward(x))
     if hasattr(x, "nested_row_splits"):
         return read_ragged(x)
-    if hasattr(x, "batch_sizes") and hasattr(x, "unsorted_indices"):
+    if _is_packed(x):
         return read_packed(x)
     if getattr(x, "is_nested", False) is True:
         return read_nested(x)
     column = _arrow_column(x)
     return None if column is None else _lists(read_column(column))
+
+
+def refuse_lists(x: Any) -> None:
+    """Refuses ragged tensors of other libraries where an array is expected."""
+    if hasattr(x, "nested_row_splits") or _is_packed(x) or getattr(x, "is_nested", False) is True:
+        raise TypeError(
+            f"Expected an array, received a {type(x).__name__} of sequences of different lengths; "
+            "`jm.pad_sequences(x)` makes a `Masked` of it."
+        )
+
+
+def _is_packed(x: Any) -> bool:
+    """Whether `x` is a `PackedSequence` of torch."""
+    return hasattr(x, "batch_sizes") and hasattr(x, "unsorted_indices")
 
 
 def _arrow_column(x: Any) -> Any:
