@@ -22,7 +22,9 @@ from . import shaping as shaping
 from . import solvers as solvers
 from . import sorting as sorting
 from . import windows as windows
+from .collectives import exchanges as exchanges
 from .registry import def_vmap_rule as def_vmap_rule
 from .registry import effect_of as effect_of
 from .registry import has_rule_always as has_rule_always
 from .registry import rule_for as rule_for
+from .registry import rules_of_users as rules_of_users

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from ..equation import Equation
+from ..equation import Equation, programs_in
 from ..padded import Padded, select
-from ..versions import may_vary_over, vary_over
+from ..versions import body_of, may_vary_over, vary_over
 from .reduction import IDENTITIES
 from .registry import rule
 
@@ -33,8 +33,10 @@ def _collective(identity: Callable[[Any], Any]) -> Callable[..., list[Padded]]:
     return exchange
 
 
-_SUMS = "psum psum2 psum_invariant all_gather all_gather_invariant reduce_scatter psum_scatter all_to_all ppermute"
-rule(*_SUMS.split(), effect=_exchanges, always=True)(_collective(IDENTITIES["sum"]))
+_GATHERS = ("all_gather", "all_gather_invariant", "all_to_all", "ppermute", "psum_scatter", "reduce_scatter")
+_SUMS = ("psum", "psum2", "psum_invariant", *_GATHERS)
+_NAMES = frozenset((*_SUMS, "pmax", "pmin"))
+rule(*_SUMS, effect=_exchanges, always=True)(_collective(IDENTITIES["sum"]))
 for _name in ("max", "min"):
     rule(f"p{_name}", effect=_exchanges, always=True)(_collective(IDENTITIES[_name]))
 
@@ -44,6 +46,13 @@ def vary(equation: Equation, *operands: Padded) -> list[Padded]:
     """Says that an array varies over axes of the mesh, unless the rows say so already."""
     axes = tuple(axis for axis in _axes(equation) if isinstance(axis, str))
     return equation.results([vary_over(x.array, axes) for x in operands], is_safe=all(x.is_safe for x in operands))
+
+
+def exchanges(program: Any) -> bool:
+    """Whether a program has a collective anywhere."""
+    return any(
+        eqn.primitive.name in _NAMES or any(map(exchanges, programs_in(eqn.params))) for eqn in body_of(program).eqns
+    )
 
 
 def _check_lengths(equation: Equation) -> None:
