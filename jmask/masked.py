@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Int
 
-from . import display
+from . import display, state_dict
 from .arithmetic import Arithmetic, convert, expand, fits, guard, is_host_only, still_bool
 from .checks import as_array, check_mask, check_parts, check_segments
 from .indexing import split_index, take
-from .pytree import mask_of_segments, put, register
+from .pytree import flatten, mask_of_segments, put, rebuild, register
 from .segments import number_from, positions, refuse_segments
 from .sources import find_marks, prefix_of, refuse_marks
 
@@ -45,7 +45,7 @@ class Masked(Arithmetic):
         ValueError: shapes that do not fit.
     """
 
-    __slots__ = ("__weakref__", "_mask", "segments", "values")
+    __slots__ = ("__weakref__", "_kind", "_mask", "segments", "values")
 
     values: Any
     segments: Any
@@ -64,7 +64,7 @@ class Masked(Arithmetic):
     __delattr__ = __setattr__  # pyright: ignore[reportAssignmentType]
 
     def __reduce__(self) -> Any:
-        return Masked, (self.values, None if self.segments is not None else self.mask, self.segments)
+        return rebuild, (Masked, *flatten(self))
 
     @property
     def mask(self) -> Any:
@@ -222,6 +222,7 @@ class Masked(Arithmetic):
 
 
 register(Masked)
+state_dict.register(Masked)
 
 
 def masked(values: Any, mask: Any) -> Masked:

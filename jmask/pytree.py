@@ -19,12 +19,16 @@ _ROWS, _PACKED = "one sequence a row", "packed rows"
 def register(cls: Any) -> None:
     """Makes a pytree of the class of `Masked`."""
     jax.tree_util.register_pytree_with_keys(
-        cls, _flatten_with_keys, lambda kind, leaves: _unflatten(cls, kind, leaves), _flatten
+        cls, _flatten_with_keys, lambda kind, leaves: rebuild(cls, leaves, kind), flatten
     )
 
 
-def put(x: Any, values: Any, mask: Any, segments: Any) -> Any:
-    """Sets what an object without attributes holds; nothing is checked or computed."""
+def put(x: Any, values: Any, mask: Any, segments: Any, kind: str | None = None) -> Any:
+    """Sets what an object without attributes holds; nothing is checked or computed.
+
+    The kind is kept by itself, since JAX and others put None in the place of segments, too.
+    """
+    object.__setattr__(x, "_kind", kind or (_ROWS if segments is None else _PACKED))
     object.__setattr__(x, "values", values)
     object.__setattr__(x, "segments", segments)
     object.__setattr__(x, "_mask", mask)
@@ -43,16 +47,23 @@ def mask_of_segments(segments: Any) -> Any:
     return segments
 
 
-def _flatten(x: Any) -> tuple[tuple[Any, Any], str]:
-    return ((x.values, x.mask), _ROWS) if x.segments is None else ((x.values, x.segments), _PACKED)
+def flatten(x: Any) -> tuple[tuple[Any, Any], str]:
+    """The leaves, and which of both kinds they are of."""
+    return ((x.values, x.mask), _ROWS) if x._kind == _ROWS else ((x.values, x.segments), _PACKED)
+
+
+def names_of(kind: str) -> tuple[str, str]:
+    """The names of the leaves."""
+    return "values", "mask" if kind == _ROWS else "segments"
 
 
 def _flatten_with_keys(x: Any) -> tuple[tuple[tuple[Any, Any], ...], str]:
-    (values, other), kind = _flatten(x)
-    return ((GetAttrKey("values"), values), (GetAttrKey("mask" if kind is _ROWS else "segments"), other)), kind
+    leaves, kind = flatten(x)
+    return tuple(zip(map(GetAttrKey, names_of(kind)), leaves, strict=True)), kind
 
 
-def _unflatten(cls: Any, kind: str, leaves: Any) -> Any:
+def rebuild(cls: Any, leaves: Any, kind: str) -> Any:
+    """The object that these leaves are of."""
     values, other = leaves
     mask, segments = (other, None) if kind == _ROWS else (None, other)
-    return put(object.__new__(cls), values, mask, segments)
+    return put(object.__new__(cls), values, mask, segments, kind)

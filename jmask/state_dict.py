@@ -1,0 +1,32 @@
+"""`Masked` in Flax's state dicts, and so in its bytes: `flax.serialization.to_bytes({"x": x})`."""
+
+from typing import Any
+
+import flax.serialization
+
+from .pytree import flatten, names_of, rebuild
+
+
+def register(cls: Any) -> None:
+    """Makes the class of `Masked` known to `flax.serialization`."""
+    flax.serialization.register_serialization_state(cls, _to_state_dict, _from_state_dict)
+
+
+def _to_state_dict(x: Any) -> dict[str, Any]:
+    leaves, kind = flatten(x)
+    return dict(zip(names_of(kind), map(flax.serialization.to_state_dict, leaves), strict=True))
+
+
+def _from_state_dict(target: Any, state: dict[str, Any]) -> Any:
+    leaves, kind = flatten(target)
+    names = names_of(kind)
+    if set(state) != set(names):
+        raise ValueError(
+            f"What was saved has {sorted(state)}, and the target, a `Masked` of {kind}, has {sorted(names)}: packed "
+            "rows are restored into packed rows, and others into others. Pass a target like what was saved, or read it "
+            "without one, `flax.serialization.msgpack_restore(data)`."
+        )
+    restore = flax.serialization.from_state_dict
+    return rebuild(
+        type(target), [restore(leaf, state[name], name) for leaf, name in zip(leaves, names, strict=True)], kind
+    )
