@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import ArrayLike
 
-from .arithmetic import expand, is_host_only
+from .arithmetic import expand, in_front, is_host_only
 from .masked import Masked, as_masked, values_of
 from .segments import ids_of
 
@@ -142,7 +142,7 @@ def _places_after(mask: Any) -> Any:
     """Where each step stands after `compact`; int32 of the mask's shape."""
     num_real = jnp.cumsum(mask, axis=-1, dtype=jnp.int32)
     steps = jnp.arange(mask.shape[-1], dtype=jnp.int32)
-    return jnp.where(mask, num_real - 1, num_real[..., -1:] + steps - num_real)
+    return jnp.where(mask, num_real - 1, num_real[..., -1:] + in_front(steps, mask.ndim) - num_real)
 
 
 def real_steps_first(mask: Any) -> Any:
