@@ -124,7 +124,7 @@ def _run(
     arrays = [part.array if part.is_batched else next(shared) for part in parts]
 
     def row_function(counts: dict[str, Any], runs: Any, is_wrong: Any, arrays: list[Any]) -> list[Any]:
-        sizes = Sizes(padded, counts, symbols.outer)
+        sizes = Sizes(padded, counts, symbols.outer, runs)
         operands = [Padded(array, part.spec.shape, sizes) for array, part in zip(arrays, parts, strict=True)]
         operands = [enter(row, other, runs) for row, other in zip(operands, lent, strict=True)]
         found = iter(run(variant.program.jaxpr, sizes, operands, constants=constants))

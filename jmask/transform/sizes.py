@@ -32,11 +32,13 @@ class Sizes:
         padded: the size of the row's arrays, by name: ints, or sizes that are symbolic in a trace around this one.
         lengths: the number of real steps, by name: int32 scalars, at least 1.
         outer: sizes that are symbolic in a trace around this one, by name.
+        runs: whether the row is run, a bool scalar: if not, its numbers are those of another row, or ones; None: it is.
     """
 
     padded: Mapping[str, Any]
     lengths: Mapping[str, Any]
     outer: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    runs: Any = None
 
     def is_ragged(self, dim: Any) -> bool:
         """Whether the size depends on a length of this row."""
