@@ -20,6 +20,12 @@ def expand(mask: Any, ndim: int) -> Any:
     return mask.reshape((*mask.shape, *(1,) * (ndim - mask.ndim)))
 
 
+def in_front(x: Any, ndim: int) -> Any:
+    """An array with axes of size 1 in front, up to rank `ndim`: it broadcasts where ranks may not be promoted, too."""
+    shape = jnp.shape(x)
+    return jnp.reshape(x, (*(1,) * (ndim - len(shape)), *shape))
+
+
 def still_bool(mask: Any) -> Any:
     """The mask, which anything that rebuilds pytrees may have changed unseen."""
     if mask.dtype != bool:

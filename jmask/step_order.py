@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import ArrayLike
 
-from .arithmetic import expand, is_host_only
+from .arithmetic import expand, in_front, is_host_only
 from .masked import Masked, as_masked, values_of
 from .segments import ids_of
 
@@ -153,8 +153,7 @@ def real_steps_first(mask: Any) -> Any:
 
 def _steps(mask: Any) -> Any:
     """The index of every step, int32, of the mask's rank: JAX may be told to promote none."""
-    time = mask.shape[-1]
-    return jnp.arange(time, dtype=jnp.int32).reshape(*(1,) * (mask.ndim - 1), time)
+    return in_front(jnp.arange(mask.shape[-1], dtype=jnp.int32), mask.ndim)
 
 
 def take_steps(values: Any, order: Any) -> Any:

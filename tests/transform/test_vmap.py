@@ -105,7 +105,7 @@ def test_bad_arguments():
 
 def test_lengths_of_their_own():
     q, k = batch(), jm.pad_sequences(ROWS[::-1])
-    expected = [outer_sum(a, b) if len(a) and len(b) else None for a, b in zip(ROWS, ROWS[::-1], strict=True)]
+    expected = [outer_sum(a, b) if len(a) or len(b) else None for a, b in zip(ROWS, ROWS[::-1], strict=True)]
     result = jm.vmap(outer_sum)(q, k)
     assert_rows(result, expected)
     pairs = jm.vmap(lambda q, k: q @ k.T)(q, k)
@@ -143,7 +143,7 @@ def test_rows_that_break_a_constraint_count_as_empty():
     )
     assert even.lengths.tolist() == [0, 2]
     assert_close(even.values[1], jnp.arange(8.0, 16.0).reshape(2, 4))
-    with pytest.raises(ValueError, match="Constraint parsing"):
+    with pytest.raises(ValueError, match=r"compares two sizes by .*; received 't'"):
         jm.vmap(normalise, constraints=["t"])(x)
 
 

@@ -22,3 +22,4 @@ from . import windows as windows
 from .registry import def_vmap_rule as def_vmap_rule
 from .registry import effect_of as effect_of
 from .registry import rule_for as rule_for
+from .registry import rules_of_users as rules_of_users

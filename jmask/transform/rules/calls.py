@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..equation import Equation
+from ..errors import explained
 from ..padded import Padded
 from ..sizes import Sizes
 from ..versions import bind_as_is, body_of
@@ -59,7 +60,8 @@ def custom_jvp(equation: Equation, *operands: Padded) -> list[Padded]:
             some = tuple(specs[i] for i in row.moving)
             return jax.jvp(row.function_of_moving(specs), some, tuple(directions), has_aux=True)
 
-        program = jax.make_jaxpr(both)(row.specs, [row.specs[i] for i in row.moving])
+        with explained(lengths):
+            program = jax.make_jaxpr(both)(row.specs, [row.specs[i] for i in row.moving])
         found = row.run(program, lengths, arrays, [rates[i] for i in row.moving])
         values, rest = _split(found, len(row.moving_results))
         found_rates, others = _split(rest, len(row.moving_results))
@@ -85,7 +87,8 @@ def custom_vjp(equation: Equation, *operands: Padded) -> list[Padded]:
             residuals, pullback["structure"] = jax.tree.flatten(pull)
             return values, others, residuals
 
-        program = jax.make_jaxpr(values_and_residuals)(row.specs)
+        with explained(lengths):
+            program = jax.make_jaxpr(values_and_residuals)(row.specs)
         pullback["residuals"] = program.out_avals[len(row.result_specs) :]
         found, residuals = _split(row.run(program, lengths, arrays), len(row.result_specs))
         values, others = _split(found, len(row.moving_results))
@@ -99,7 +102,8 @@ def custom_vjp(equation: Equation, *operands: Padded) -> list[Padded]:
 
         specs = [row.result_specs[i] for i in row.moving_results]
         shapes = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in pullback["residuals"]]
-        program, sizes = jax.make_jaxpr(pulled)(shapes, specs), row.sizes(lengths)
+        with explained(lengths):
+            program, sizes = jax.make_jaxpr(pulled)(shapes, specs), row.sizes(lengths)
         given = [cotangents[i] for i in row.moving_results]
         given = [Padded(x, spec.shape, sizes).fill(0) for x, spec in zip(given, specs, strict=True)]
         found = iter(row.run(program, lengths, [*residuals, *given]))
@@ -127,7 +131,9 @@ class _Row:
 
     def __init__(self, equation: Equation, operands: Sequence[Padded]) -> None:
         self.equation, self.operands = equation, [x.safe() for x in operands]
-        self.specs, self.moving = _specs(equation.eqn.invars)
+        self.specs, moving = _specs(equation.eqn.invars)
+        first = equation.params.get("num_consts", 0)  # before it, what the function closes over: it has no derivative
+        self.moving = [i for i in moving if i >= first]
         self.result_specs, self.moving_results = _specs(equation.eqn.outvars)
         self._are_safe: list[bool] = []
 
@@ -187,4 +193,5 @@ def _split(values: Sequence[Any], size: int) -> tuple[list[Any], list[Any]]:
 
 
 def _no_gradient(array: Any) -> Any:
-    return np.zeros(np.shape(array), jax.dtypes.float0)
+    is_inexact = jnp.issubdtype(array.dtype, jnp.inexact)
+    return jnp.zeros_like(array) if is_inexact else np.zeros(np.shape(array), jax.dtypes.float0)

@@ -10,6 +10,7 @@ Effect = Callable[[Equation], str | None]
 
 _rules: dict[str, Callable] = {}
 _effects: dict[str, Effect] = {}
+_of_users: dict[str, Callable] = {}
 
 
 def rule(*primitives: str, effect: Effect) -> Callable[[Callable], Callable]:
@@ -99,3 +100,9 @@ def def_vmap_rule(primitive: Any, rule: Callable[..., Any]) -> None:
     """
     name = primitive if isinstance(primitive, str) else primitive.name
     _rules[name], _effects[name] = rule, lambda equation: "has a rule of its own"
+    _of_users[name] = rule
+
+
+def rules_of_users() -> tuple[tuple[str, Callable[..., Any]], ...]:
+    """What `def_vmap_rule` has been told so far."""
+    return tuple(_of_users.items())
