@@ -13,6 +13,7 @@ import functools
 import os
 import platform
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,7 @@ BY_HAND = dict(zip(SHAPES, _ALL_BY_HAND, strict=True))
 
 def rivals(name: str, mode: str) -> dict[str, Callable[..., Any]]:
     """Functions of parameters, values and mask, which give values with zeros in the padding, or gradients."""
-    one = functools.partial(ONE[name])  # `jm.vmap` keeps the traces of plain functions, which are to be timed
+    one = ONE[name]
 
     def with_jmask(params: Any, values: Any, mask: Any) -> Any:
         return jm.vmap(one, in_axes=(None, 0))(params, jm.masked(values, mask)).values
@@ -195,6 +196,44 @@ def measure(name: str, mode: str, options: argparse.Namespace) -> dict[str, Timi
     return {timing.name: timing for timing in timings}
 
 
+EAGER: dict[str, Callable[..., Any]] = {
+    "sum": jnp.sum,
+    "normalise": lambda x: (x - x.mean()) / jnp.sqrt(x.var() + 1e-3),
+    "softmax": jax.nn.softmax,
+    "ReLU and sum": lambda x: jax.nn.relu(2 * x).sum(),
+}
+
+
+def eager(repeats: int) -> Iterator[str]:
+    """Markdown: a call outside `jax.jit` after the first ones, in milliseconds; the best of several."""
+    x = jm.from_lengths(jnp.linspace(1.0, 2.0, 32).reshape(8, 4), [4, 2, 1, 3, 4, 4, 4, 0])
+    yield "## Calls outside `jax.jit`"
+    yield "Small functions of 8 sequences of up to 4 numbers. Aim: at most 3 times `jax.vmap`, and nothing compiled.\n"
+    lines = ["| | | jm.vmap, ms | jax.vmap, ms | jm.vmap / jax.vmap |", "|---|---|--:|--:|--:|"]
+    for name, fn in EAGER.items():
+        rivals: tuple[Callable[..., Any], ...] = (
+            lambda v, fn=fn: jm.vmap(fn)(x.with_values(v)),
+            lambda v, fn=fn: jax.vmap(fn)(v),
+        )
+        for mode in MODES:
+            ours, theirs = (_best(run if mode == "forward" else _slope(run), x.values, repeats) for run in rivals)
+            lines.append(f"| {name} | {mode} | {ours * 1e3:.2f} | {theirs * 1e3:.2f} | {ours / theirs:.1f} |")
+    yield "\n".join(lines)
+
+
+def _slope(run: Callable[..., Any]) -> Callable[..., Any]:
+    return jax.grad(lambda v: jnp.square(jax.tree.leaves(run(v))[0]).sum())
+
+
+def _best(run: Callable[..., Any], values: Any, repeats: int) -> float:
+    times = []
+    for _ in range(2 + 10 * repeats):
+        start = time.perf_counter()
+        jax.block_until_ready(run(values))
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
 def tables(cases: dict[tuple[str, str], dict[str, Timing]]) -> Iterator[str]:
     """Markdown: what running takes, and what tracing and compiling take, in milliseconds."""
     yield "## Running"
@@ -225,7 +264,7 @@ def main(arguments: Sequence[str]) -> None:
             cases[name, mode] = measure(name, mode, options)
             times = ", ".join(f"{who} {timing.run * 1e3:.2f} ms" for who, timing in cases[name, mode].items())
             print(f"{name}, {mode}: {times}", file=sys.stderr, flush=True)
-    report = "\n\n".join([_heading(arguments), *tables(cases)]) + "\n"
+    report = "\n\n".join([_heading(arguments), *tables(cases), *eager(options.repeats)]) + "\n"
     publish(report, RESULTS, write=options.write)
 
 

@@ -38,6 +38,7 @@ def strict(enabled: bool = True) -> Iterator[None]:
     So does, as a `NotCountedError`, what a loss or a metric would warn of with a `NotCountedWarning`.
 
     The check runs while a function is traced: a function that `jax.jit` has compiled before is not traced again.
+    A new thread begins outside of the context, as with `jax.enable_x64`: enter it in the function that the thread runs.
 
     Args:
         enabled: `False` returns to warnings inside an outer strict context.

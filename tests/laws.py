@@ -19,6 +19,7 @@ from batches import (
     left,
     right,
 )
+from counting import num_compiles
 from program import QUICKLY, Outcome, Trial, assert_rows_equal, leaves_of, rows_of, rows_of_leaf, with_kinds
 
 import jmask as jm
@@ -130,6 +131,17 @@ def eager(trial: Trial) -> None:
     assert_rows_equal(rows_of(trial.case, _run(trial, trial.batch(holes(LENGTHS, TIME)))), trial.expected)
 
 
+def eager_compiles(trial: Trial) -> None:
+    """Without jit, a third call compiles nothing."""
+    inputs = jax.tree.map(jnp.asarray, trial.batch(holes(LENGTHS, TIME)))
+    params = jax.tree.map(jnp.asarray, trial.params)
+    for _ in range(2):
+        trial.case.run(params, *inputs)
+    with num_compiles() as compiled:
+        trial.case.run(params, *inputs)
+    assert compiled.count == 0, f"a third call compiles {compiled.count} programs"
+
+
 def pickled(trial: Trial) -> None:
     """Outputs survive `pickle`."""
     outputs = _run(trial, trial.batch(left(LENGTHS, TIME)))
@@ -197,7 +209,7 @@ MASK_LAWS: Mapping[str, Law] = {
     "more padding": more_padding,
     "one compile": one_compile,
 }
-EAGER_LAWS: Mapping[str, Law] = {"eager": eager}
+EAGER_LAWS: Mapping[str, Law] = {"eager": eager, "eager compiles": eager_compiles}
 TRANSFORM_LAWS: Mapping[str, Law] = {
     "pickle": pickled,
     "vmap": vmapped,

@@ -9,6 +9,7 @@ from jax import lax
 from jax.core import max_dim
 from jaxtyping import Array, Float, Num
 
+from ..arithmetic import in_front
 from ..masked import Masked
 from ..padding import checked_size
 from .linear import AnyArray
@@ -113,7 +114,7 @@ def conv_transpose(
     def convolve(values: Array, border: Border, _: Any) -> Array:
         dtype = jnp.result_type(values, kernel)
         y = _overlap_add(values.astype(dtype), jnp.asarray(kernel, dtype), border, windows)
-        return y if bias is None else y + bias
+        return y if bias is None else y + in_front(bias, y.ndim)
 
     return slide(x, windows, convolve, "conv_transpose")
 
@@ -157,7 +158,7 @@ def depthwise_conv(
         taps = functools.partial(_sum_of_taps, border=border, windows=windows)
         taps = jax.checkpoint(taps, prevent_cse=False)  # else what each entry of a window sees is kept, to no use
         y = taps(values.astype(dtype), jnp.asarray(kernel, dtype))
-        return y if bias is None else y + bias
+        return y if bias is None else y + in_front(bias, y.ndim)
 
     return slide(x, windows, convolve, "depthwise_conv")
 
@@ -221,7 +222,7 @@ def _convolve(values: Array, border: Border, _: Any, *, kernel: Any, bias: Any, 
     options |= {"padding": [border], "dimension_numbers": ("NWC", "WIO", "NWC")}
     y = lax.conv_general_dilated(batch, jnp.asarray(kernel, dtype), **options)
     y = y if values.ndim == 3 else y.reshape(*values.shape[:-2], *y.shape[-2:])
-    return y if bias is None else y + bias
+    return y if bias is None else y + in_front(bias, y.ndim)
 
 
 def _overlap_add(values: Array, kernel: Array, border: Border, windows: TransposedWindows) -> Array:
@@ -256,5 +257,5 @@ def _sum_of_taps(values: Array, kernel: Array, border: Border, windows: Windows)
     weights, total = kernel.astype(wide).reshape(width, -1), 0
     for weight, first in zip(weights, range(0, windows.span, windows.dilation_rate), strict=True):
         steps = lax.slice_in_dim(values, first, first + seen, windows.strides, axis=-2)
-        total += steps.astype(wide) * weight
+        total += steps.astype(wide) * in_front(weight, steps.ndim)
     return jnp.asarray(total, values.dtype)

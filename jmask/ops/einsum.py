@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
+from ..arithmetic import in_front
 from ..masked import Masked, fill
 from .linear import AnyArray, check_no_steps
 
@@ -56,7 +57,7 @@ def einsum_dense(
     y = jnp.einsum(str(terms), fill(x, 0), kernel)
     if bias is not None:
         check_no_steps(x, bias, y.ndim, "`bias` of `einsum_dense`")
-        y = y + bias
+        y = y + in_front(bias, y.ndim)
     return x.with_values(y) if isinstance(x, Masked) else y
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Integer, Num
 
-from ..arithmetic import expand
+from ..arithmetic import expand, in_front
 from ..masked import Masked, fill
 
 AnyArray = Array | np.ndarray
@@ -43,7 +43,7 @@ def dense(
             f"{tuple(jnp.shape(bias))}."
         )
     y = jnp.asarray(fill(x, 0)) @ kernel
-    y = y if bias is None else y + bias
+    y = y if bias is None else y + in_front(bias, y.ndim)
     return x.with_values(y) if isinstance(x, Masked) else y
 
 

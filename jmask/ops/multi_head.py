@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ..arithmetic import in_front
 from ..masked import Masked, fill, values_of
 from .attention import attention
 from .cache import append
@@ -95,5 +96,5 @@ def _project(x: Any, params: Mapping[str, Any], name: str) -> Any:
             f"are the last of the values, behind the mask; received values {tuple(x.shape)}."
         )
     y = jnp.tensordot(jnp.asarray(fill(x, 0)), kernel, num_axes)
-    y = y if params.get("bias") is None else y + params["bias"]
+    y = y if params.get("bias") is None else y + in_front(params["bias"], y.ndim)
     return x.with_values(y) if isinstance(x, Masked) else y

@@ -10,7 +10,7 @@ from jax import lax
 from jaxtyping import Array, Float
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from ..arithmetic import expand
+from ..arithmetic import expand, in_front
 from ..masked import Masked, fill
 from ..segments import refuse_segments
 from .linear import AnyArray, check_feature_axis, check_float
@@ -214,7 +214,7 @@ def _inverse_root(square: Array, epsilon: float, where: Array) -> Array:
 
 def finish(x: Any, normal: Array, scale: Any = None, offset: Any = None) -> Any:
     """Scaled and shifted, in the dtype and under the mask of `x`."""
-    normal = normal if scale is None else normal * scale
-    normal = normal if offset is None else normal + offset
+    normal = normal if scale is None else normal * in_front(scale, normal.ndim)
+    normal = normal if offset is None else normal + in_front(offset, normal.ndim)
     normal = normal.astype(jax.dtypes.canonicalize_dtype(x.dtype))
     return x.with_values(normal) if isinstance(x, Masked) else normal

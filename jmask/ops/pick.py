@@ -5,7 +5,7 @@ from typing import Any, SupportsIndex
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Integer
 
-from ..arithmetic import expand
+from ..arithmetic import expand, in_front
 from ..masked import Masked, as_masked, values_of
 from ..segments import UNPACK, refuse_segments
 from .linear import AnyArray
@@ -83,6 +83,7 @@ def _take(x: Any, n: Any, fill_value: Any, name: str) -> Any:
     if mask.shape[-1] == 0:  # no place to take a step from
         values, mask = (jnp.zeros((*a.shape[:axis], 1, *a.shape[axis + 1 :]), a.dtype) for a in (values, mask))
     rank = jnp.cumsum(mask, axis, dtype=jnp.int32) - 1
+    n = in_front(n, rank.ndim)
     found = mask & (rank == jnp.where(n < 0, rank[..., -1:] + 1 + n, n))
     place = jnp.argmax(found, axis, keepdims=True)
     taken = jnp.take_along_axis(values, expand(place, values.ndim), axis, mode="promise_in_bounds").squeeze(axis)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike
 
-from ..arithmetic import expand, guard
+from ..arithmetic import expand, guard, in_front
 from ..masked import Masked
 from ..segments import UNPACK, ids_of, refuse_segments, starts
 from ..step_order import compact
@@ -141,7 +141,7 @@ def _largest_steps(x: Any, k: int, axis: int) -> tuple[Masked, Masked]:
     widths = [(0, missing if a == axis else 0) for a in range(x.ndim)]
     none = lowest(x.dtype)
     values, indices = _largest(jnp.pad(x.fill(none), widths, constant_values=none), k, axis)
-    mask = jnp.arange(k, dtype=jnp.int32) < jnp.sum(x.mask, -1, keepdims=True, dtype=jnp.int32)
+    mask = in_front(jnp.arange(k, dtype=jnp.int32), x.mask.ndim) < jnp.sum(x.mask, -1, keepdims=True, dtype=jnp.int32)
     return Masked(values, mask), Masked(indices, mask)
 
 

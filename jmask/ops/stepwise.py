@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
+from ..arithmetic import in_front
 from ..masked import Masked
 from .linear import AnyArray, check_float, check_no_steps
 
@@ -103,4 +104,4 @@ def prelu(x: Masked | Float[AnyArray, "..."], alpha: Float[AnyArray, "..."]) -> 
     """
     check_float(x, "prelu")
     check_no_steps(x, alpha, x.ndim, "`alpha` of `prelu`")
-    return apply(lambda v: jnp.where(v >= 0, v, alpha * jnp.minimum(v, 0)), x)
+    return apply(lambda v: jnp.where(v >= 0, v, in_front(alpha, v.ndim) * jnp.minimum(v, 0)), x)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 from jax import lax
 
-from ..arithmetic import expand
+from ..arithmetic import expand, in_front
 from ..masked import Masked
 from ..padding import checked_size
 from ..segments import refuse_segments
@@ -72,7 +72,8 @@ class Windows:
     def count(self, steps: tuple[Any, Any], places: Any) -> Any:
         """The number of real steps, those from `first` up to `end`, that each window reads, if not dilated."""
         first, end = (jnp.asarray(step)[..., None] for step in steps)
-        start = jnp.arange(places, dtype=jnp.int32) * self.strides - jnp.asarray(self.before(end - first))
+        before = jnp.asarray(self.before(end - first))
+        start = in_front(jnp.arange(places, dtype=jnp.int32), end.ndim) * self.strides - before
         return jnp.minimum(start + self.width, end) - jnp.maximum(start, first)
 
     def border(self, time: Any) -> Border:
@@ -195,7 +196,8 @@ def slide(
     values, border = windows.align(x.fill(value), lengths, value)
     y = operation(values, border, (first, first + lengths))
     if not windows.keeps_steps:
-        mask = jnp.arange(y.shape[-2], dtype=jnp.int32) < windows.places(lengths)[..., None]
+        places = windows.places(lengths)[..., None]
+        mask = in_front(jnp.arange(y.shape[-2], dtype=jnp.int32), places.ndim) < places
         return Masked(_zero_outside(y, mask), mask)
     return restore(_zero_outside(y, x.mask))
 

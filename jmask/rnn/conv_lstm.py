@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from ..arithmetic import in_front
 from ..ops.windows import Padding, Windows, check_padding
 from ..padding import checked_size
 from .cells import LSTMState, lstm_gates
@@ -86,7 +87,7 @@ def prepare(
     dtype = jnp.result_type(inputs.dtype, kernel.dtype)
     kernel, recurrent_kernel = kernel.astype(dtype), recurrent_kernel.astype(dtype)
     projected = convolve(inputs, kernel, windows)
-    projected = projected if bias is None else projected + bias.astype(projected.dtype)
+    projected = projected if bias is None else projected + in_front(bias, projected.ndim).astype(projected.dtype)
 
     def step(scale: Any, state: Any, projected: Any) -> tuple[Any, Any]:
         new_state = conv_lstm_step(recurrent_kernel, state, projected, *activations, scale=scale)

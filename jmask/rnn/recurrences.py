@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..arithmetic import expand
+from ..arithmetic import expand, in_front
 from ..masked import values_of
 from . import fused
 from .cells import GRUParams, LSTMParams, LSTMState, SimpleRNNParams, gru_step, lstm_step, simple_rnn_step
@@ -175,7 +175,7 @@ def prepare(kind: str, params: Any, inputs: Any, activations: tuple[Callable, ..
         input_bias, recurrent_bias = params.bias[0], params.bias[1].astype(wide)
     kernel, recurrent_kernel = params.kernel.astype(dtype), params.recurrent_kernel.astype(dtype)
     projected = jnp.matmul(inputs.astype(dtype), kernel, preferred_element_type=wide)
-    projected = projected if input_bias is None else projected + input_bias.astype(wide)
+    projected = projected if input_bias is None else projected + in_front(input_bias, projected.ndim).astype(wide)
     advance = {
         "simple_rnn": simple_rnn_step,
         "gru": functools.partial(gru_step, recurrent_bias=recurrent_bias),

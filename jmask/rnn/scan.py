@@ -159,7 +159,7 @@ def over_rows(state: Any, values: Any) -> Any:
 
     def repeat(leaf: Any) -> Any:
         leaf = jnp.asarray(leaf)
-        return leaf + zero.reshape(-1, *(1,) * leaf.ndim).astype(leaf.dtype)
+        return leaf[None] + zero.reshape(-1, *(1,) * leaf.ndim).astype(leaf.dtype)
 
     return jax.tree.map(repeat, state)
 

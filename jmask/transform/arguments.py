@@ -6,105 +6,127 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..masked import Masked
-from .rows import Ragged, read
+from ..segments import refuse_segments
 from .sizes import holds, names_in_rule
+from .symbols import Symbols
 
 _MOST_STEPS = 1000  # that are added for the sake of a constraint
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
-    """One array of the arguments, the batch's axis first if it has one, and a row of it, abstractly."""
+class Argument:
+    """What is known of one argument before its numbers.
 
-    array: Any
-    is_batched: bool
-    spec: jax.ShapeDtypeStruct
+    Attributes:
+        axis: the batch's, None if all rows share the argument.
+        name: of its length; None of an array, and of a `Masked` a row of which is one step.
+        shape: of a row.
+        mask_rank: of a row's mask; None of an array.
+        dtype: of its values.
+        is_weak: whether they are weakly typed.
+    """
+
+    axis: int | None
+    name: str | None
+    shape: tuple[Any, ...]
+    mask_rank: int | None
+    dtype: Any
+    is_weak: bool
+
+    def specs(self, symbols: Symbols) -> list[jax.ShapeDtypeStruct]:
+        """A row of it, abstractly: values, and the mask within its steps if there is one."""
+        shape = self.shape if self.name is None else (symbols.own[self.name], *self.shape[1:])
+        values = jax.ShapeDtypeStruct(shape, self.dtype, weak_type=self.is_weak)
+        if (self.mask_rank or 0) < 2:
+            return [values]
+        return [values, jax.ShapeDtypeStruct(shape[: self.mask_rank], np.bool_)]
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """The arguments of one call.
+    """The arguments of one call, without their numbers.
 
     Attributes:
-        leaves: `Ragged`, or a `Part`.
+        each: `Argument`, in the order of the leaves.
         structure: of `(args, kwargs)` within the function, where a row of a document is a `Masked`.
         size: of the batch.
+        times: the padded number of steps, by name of the length.
     """
 
-    leaves: list[Ragged | Part]
+    each: tuple[Argument, ...]
     structure: Any
     size: Any
+    times: dict[str, Any]
 
-    @property
-    def rows(self) -> list[Ragged]:
-        """The ragged arguments."""
-        return [leaf for leaf in self.leaves if isinstance(leaf, Ragged)]
-
-    @property
-    def by_name(self) -> dict[str, Ragged]:
-        """The first argument that has each length."""
-        found: dict[str, Ragged] = {}
-        for row in self.rows:
-            if row.name is not None:
-                found.setdefault(row.name, row)
-        return found
-
-    def parts(self, symbols: dict[str, Any]) -> list[Part]:
-        """All arrays of the arguments, with symbolic sizes in their rows."""
-        found = []
-        for leaf in self.leaves:
-            found += [leaf] if isinstance(leaf, Part) else _parts(leaf, symbols)
-        return found
+    def specs(self, symbols: Symbols) -> list[jax.ShapeDtypeStruct]:
+        """A row of all arrays of the arguments, abstractly."""
+        return [spec for argument in self.each for spec in argument.specs(symbols)]
 
 
-def read_arguments(args: tuple[Any, ...], kwargs: dict[str, Any], in_axes: Any, lengths: Any) -> Arguments:
-    """The arguments of one call, checked.
+def read_arguments(
+    args: tuple[Any, ...], kwargs: dict[str, Any], in_axes: Any, lengths: Any
+) -> tuple[list[Any], Arguments]:
+    """The leaves of the arguments of one call, `Masked` and arrays, and what is known of them, checked.
 
     Raises:
         ValueError: options that do not fit them, batches of different sizes, or none.
     """
     leaves, structure = jax.tree.flatten((args, kwargs), is_leaf=_is_masked)
+    leaves = [leaf if _is_masked(leaf) or isinstance(leaf, jax.Array) else jnp.asarray(leaf) for leaf in leaves]
     by_key = [0] * len(jax.tree.leaves(kwargs, is_leaf=_is_masked))
     in_axes = tuple(in_axes) if isinstance(in_axes, list) else in_axes
     axes = prefix(in_axes, args, "in_axes") + by_key
     size = _batch_size(leaves, axes)
     names = _names(leaves, prefix(lengths, args, "lengths") + [None] * len(by_key))
-    read_leaves = [
-        read(leaf, axis, name, f"argument {i}") if _is_masked(leaf) else _part(leaf, axis)
+    each = tuple(
+        _masked(leaf, axis, name, f"argument {i}") if isinstance(leaf, Masked) else _array(leaf, axis)
         for i, (leaf, axis, name) in enumerate(zip(leaves, axes, names, strict=True))
-    ]
-    inner = [Masked(0, 0) if isinstance(leaf, Ragged) and leaf.mask is not None else 0 for leaf in read_leaves]
-    arguments = Arguments(read_leaves, jax.tree.structure(structure.unflatten(inner)), size)
-    for row in arguments.rows:
-        first = arguments.by_name.get(row.name or "")
-        if first is not None and row.time != first.time:
+    )
+    inner = structure.unflatten([Masked(0, 0) if (argument.mask_rank or 0) > 1 else 0 for argument in each])
+    return leaves, Arguments(each, jax.tree.structure(inner), size, _times(each))
+
+
+def _times(each: Sequence[Argument]) -> dict[str, Any]:
+    times: dict[str, Any] = {}
+    for argument in each:
+        if argument.name is None:
+            continue
+        time = argument.shape[0]
+        if times.setdefault(argument.name, time) != time:
             raise ValueError(
-                f"`jm.vmap`: arguments under the name {row.name!r} have equal lengths, so they are padded to one size; "
-                f"received {first.time} and {row.time} steps. Pad them alike, or give them two names."
+                f"`jm.vmap`: arguments under the name {argument.name!r} have equal lengths, so they are padded to one "
+                f"size; received {times[argument.name]} and {time} steps. Pad them alike, or give them two names."
             )
-    return arguments
+    return times
 
 
-def widen(arguments: Arguments, constraints: Sequence[str]) -> Arguments:
-    """The same arguments, padded to the least size that the function can have by these constraints on one length."""
-    least = {}
-    for name, row in arguments.by_name.items():
+def widen(arguments: Arguments, constraints: Sequence[str]) -> tuple[Arguments, dict[str, int]]:
+    """The same arguments, padded to the least size that the function can have by these constraints on one length.
+
+    Returns:
+        The arguments, and the sizes by name that are known, and possible by the constraints.
+    """
+    times, most = dict(arguments.times), {}
+    for name, time in times.items():
         rules = [rule for rule in constraints if names_in_rule(rule) == {name}]
-        if isinstance(row.time, int):
-            sizes = range(row.time, row.time + _MOST_STEPS)
-            least[name] = next((n for n in sizes if all(holds(rule, {name: n}) for rule in rules)), row.time)
-    leaves = [
-        leaf.widened(least[leaf.name]) if isinstance(leaf, Ragged) and leaf.name in least else leaf
-        for leaf in arguments.leaves
-    ]
-    return dataclasses.replace(arguments, leaves=leaves)
+        if isinstance(time, int):
+            time = max(time, 1)  # the program knows no empty sequence
+            sizes = range(time, time + _MOST_STEPS)
+            fit = next((n for n in sizes if all(holds(rule, {name: n}) for rule in rules)), None)
+            times[name] = fit or time
+            if fit or any(all(holds(rule, {name: n}) for rule in rules) for n in range(1, time)):
+                most[name] = times[name]
+    return dataclasses.replace(arguments, times=times), most
 
 
 def prefix(option: Any, tree: Any, name: str) -> list[Any]:
     """An option for each leaf of a tree, from a pytree prefix of it; None is a value, not an empty tree."""
     leaves, structure = jax.tree.flatten(tree, is_leaf=_is_masked)
+    if option is None or isinstance(option, (int, str)):
+        return [option] * len(leaves)
     try:
         spread = jax.tree.broadcast(option, structure.unflatten([0] * len(leaves)), is_leaf=_is_value)
     except ValueError as error:
@@ -134,36 +156,37 @@ def _batch_size(leaves: list[Any], axes: list[Any]) -> Any:
     """The size that all batch axes have."""
     sizes: dict[Any, int] = {}
     for i, (leaf, axis) in enumerate(zip(leaves, axes, strict=True)):
-        shape = jnp.shape(leaf) if not hasattr(leaf, "shape") else leaf.shape
         if axis is None:
             continue
-        if not isinstance(axis, int) or not -len(shape) <= axis < len(shape):
-            raise ValueError(f"`in_axes` of `jm.vmap`: argument {i} has shape {tuple(shape)}, and no axis {axis!r}.")
-        sizes.setdefault(shape[axis], i)
+        if not isinstance(axis, int) or not -leaf.ndim <= axis < leaf.ndim:
+            raise ValueError(
+                f"`in_axes` of `jm.vmap`: argument {i} has shape {tuple(leaf.shape)}, and no axis {axis!r}."
+            )
+        sizes.setdefault(leaf.shape[axis], i)
     if len(sizes) != 1:
         found = ", ".join(f"{size} (argument {i})" for size, i in sizes.items()) or "none"
         raise ValueError(f"The batch axes of `jm.vmap` must have one size; received {found}.")
     return next(iter(sizes))
 
 
-def _part(leaf: Any, axis: int | None) -> Part:
-    """A plain array."""
-    array = leaf if hasattr(leaf, "dtype") and isinstance(leaf, jax.Array) else jnp.asarray(leaf)
+def _array(leaf: Any, axis: int | None) -> Argument:
+    axis = None if axis is None else axis % leaf.ndim
+    return Argument(axis, None, _without(leaf.shape, axis), None, leaf.dtype, jax.typeof(leaf).weak_type)
+
+
+def _masked(leaf: Masked, axis: int | None, name: str | None, where: str) -> Argument:
+    refuse_segments(leaf, "`jm.vmap`")
     if axis is not None:
-        array = jnp.moveaxis(array, axis, 0)
-    shape = tuple(array.shape[1:] if axis is not None else array.shape)
-    return Part(
-        array, axis is not None, jax.ShapeDtypeStruct(shape, array.dtype, weak_type=jax.typeof(array).weak_type)
-    )
+        axis = axis % leaf.ndim
+        if not axis < leaf.mask.ndim:
+            raise ValueError(
+                f"`in_axes` of `jm.vmap` for a `Masked` is an axis of its mask too; {where} has the mask shape "
+                f"{tuple(leaf.mask.shape)}, and `in_axes` says {axis}."
+            )
+    mask_rank = leaf.mask.ndim - (axis is not None)
+    dtype = jax.dtypes.canonicalize_dtype(leaf.dtype) if isinstance(leaf.values, np.ndarray) else leaf.dtype
+    return Argument(axis, name if mask_rank else None, _without(leaf.shape, axis), mask_rank, dtype, False)
 
 
-def _parts(row: Ragged, symbols: dict[str, Any]) -> list[Part]:
-    """The values of a `Masked`, and the mask within its steps if there is one."""
-    arrays = [row.values] if row.mask is None else [row.values, row.mask]
-    found = []
-    for array in arrays:
-        shape = tuple(array.shape[int(row.is_batched) :])
-        if row.name is not None:
-            shape = (symbols[row.name], *shape[1:])
-        found.append(Part(array, row.is_batched, jax.ShapeDtypeStruct(shape, array.dtype)))
-    return found
+def _without(shape: Any, axis: int | None) -> tuple[Any, ...]:
+    return tuple(dim for i, dim in enumerate(shape) if i != axis)

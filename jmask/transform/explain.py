@@ -12,7 +12,8 @@ from ..masked import Masked
 from .equation import Equation, programs_in
 from .rules import effect_of
 from .sizes import Sizes, is_symbolic
-from .trace import Program, Symbols, make_symbols, trace
+from .symbols import Symbols, make_symbols
+from .trace import Program, trace
 from .versions import body_of
 
 
@@ -117,7 +118,7 @@ def keeps_mask(fn: Callable[..., Any], arguments: Sequence[Any]) -> bool:
     if not masked or len({tuple(x.mask.shape) for x in masked}) > 1:
         return False
     names = [f"m{axis}" for axis in range(masked[0].mask.ndim)]
-    symbols = make_symbols(names, ())
+    symbols = make_symbols(names)
     front = tuple(symbols.own.values())
 
     def spec(x: Any) -> Any:
@@ -126,7 +127,7 @@ def keeps_mask(fn: Callable[..., Any], arguments: Sequence[Any]) -> bool:
 
     specs = [spec(x) for x in arguments]
     try:
-        program = trace(fn, jax.tree.structure((tuple(specs), {})), specs, symbols)
+        program = trace(fn, jax.tree.structure((tuple(specs), {})), lambda _: specs, symbols)
     except Exception:  # what cannot be traced with symbols is not proved
         return False
     return _is_pointwise(program, symbols, front)
@@ -135,11 +136,12 @@ def keeps_mask(fn: Callable[..., Any], arguments: Sequence[Any]) -> bool:
 def _program(fn: Callable[..., Any], specs: Sequence[Any]) -> tuple[Program, Symbols]:
     leaves, structure = jax.tree.flatten((specs, {}), is_leaf=lambda x: isinstance(x, Masked) or hasattr(x, "spec"))
     shapes = [_row_shape(leaf) for leaf in leaves]
-    symbols = make_symbols(list(dict.fromkeys(dim for shape in shapes for dim in shape if isinstance(dim, str))), ())
-    rows = [
-        jax.ShapeDtypeStruct(tuple(symbols.own.get(dim, dim) for dim in shape), leaf.dtype)
-        for leaf, shape in zip(leaves, shapes, strict=True)
-    ]
+    symbols = make_symbols(list(dict.fromkeys(dim for shape in shapes for dim in shape if isinstance(dim, str))))
+
+    def rows(symbols: Symbols) -> list[jax.ShapeDtypeStruct]:
+        named = [tuple(symbols.own.get(dim, dim) for dim in shape) for shape in shapes]
+        return [jax.ShapeDtypeStruct(shape, leaf.dtype) for shape, leaf in zip(named, leaves, strict=True)]
+
     return trace(fn, structure, rows, symbols), symbols
 
 

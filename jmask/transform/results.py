@@ -12,6 +12,7 @@ from ..masked import Masked
 from ..step_order import StepOrder
 from .padded import Padded, select
 from .sizes import names_in
+from .symbols import Symbols
 from .trace import Program
 
 
@@ -30,29 +31,28 @@ class Form:
     name: str | None
 
 
-def forms(program: Program, own: dict[str, Any]) -> list[Form]:
+def forms(program: Program, symbols: Symbols) -> list[Form]:
     """What becomes of each result, by its symbolic shape."""
+    variables = frozenset(symbols.variables.values())
     found, shapes = [], iter([tuple(aval.shape) for aval in program.jaxpr.out_avals])
     for has_mask in program.has_mask:
         shape = next(shapes)
         mask_rank = len(next(shapes)) if has_mask else 0
-        ragged = [axis for axis, dim in enumerate(shape) if not isinstance(dim, int) and _names(dim, own)]
-        name = next((n for n, symbol in own.items() if ragged == [0] and shape[0] == symbol), None)
+        ragged = [axis for axis, dim in enumerate(shape) if not names_in(dim).isdisjoint(variables)]
+        names = [name for name, dim in symbols.own.items() if ragged == [0] and shape[0] == dim]
+        name = names[0] if names else None
         found.append(Form(max(mask_rank, *(axis + 1 for axis in ragged), 0), has_mask, name))
     return found
 
 
-def _names(dim: Any, own: dict[str, Any]) -> bool:
-    return not names_in(dim).isdisjoint(map(str, own.values()))
-
-
-def leave(form: Form, parts: Sequence[Padded], runs: Any) -> tuple[Any, Any]:
+def leave(form: Form, parts: Sequence[Padded], runs: Any, is_wrong: Any = None) -> tuple[Any, Any]:
     """One result of one row: values with zeros in the padding, and their mask, None if they need none.
 
     Args:
         form: what becomes of it.
         parts: its values, and its mask if it is a `Masked`.
         runs: whether the row was to be run.
+        is_wrong: whether the row breaks what the user says of it, so that no number is right.
     """
     values = parts[0]
     real = values.valid() & runs if values.is_ragged else runs
@@ -63,7 +63,18 @@ def leave(form: Form, parts: Sequence[Padded], runs: Any) -> tuple[Any, Any]:
         if form.has_mask:
             mask &= expand(parts[1].fill(False), form.rank)
         real = expand(mask, values.ndim)
-    return select(real, values.array, 0), mask
+    array = values.array if is_wrong is None else select(is_wrong, no_number(values.dtype), values.array)
+    return select(real, array, 0), mask
+
+
+def no_number(dtype: Any) -> Any:
+    """What JAX puts where there is no value: NaN, or the last integer that anyone would take for one."""
+    if jnp.issubdtype(dtype, jnp.inexact):
+        return jnp.asarray(jnp.nan, dtype)
+    if jnp.issubdtype(dtype, jnp.integer):
+        info = jnp.iinfo(dtype)
+        return jnp.asarray(info.min or info.max, dtype)
+    return jnp.zeros((), dtype)
 
 
 def assemble(form: Form, values: Any, mask: Any, orders: Mapping[str, StepOrder | None], are_all_run: bool) -> Any:

@@ -1,7 +1,7 @@
 """Into the rows: the ragged arguments of a batch, their real steps to the front, and no row without any."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import jax
@@ -12,7 +12,6 @@ from jax import lax
 from ..arithmetic import expand, intersect_masks
 from ..display import is_concrete
 from ..masked import Masked
-from ..segments import refuse_segments
 from ..step_order import StepOrder, compact
 from .padded import Padded, select
 from .sizes import Sizes
@@ -44,43 +43,33 @@ class Ragged:
         """Padded number of steps."""
         return self.values.shape[int(self.is_batched)]
 
-    def widened(self, time: int) -> "Ragged":
-        """The same rows, padded to at least so many steps."""
-        missing = max(time - self.time, 0) if isinstance(self.time, int) else 0
-        if not missing:
+    def fitted(self, time: Any) -> "Ragged":
+        """The same rows, with so many steps: more padding, or less."""
+        own = self.time
+        if not (isinstance(own, int) and isinstance(time, int)) or own == time:
             return self
+        axis = int(self.is_batched)
 
-        def widen(array: Any) -> Any:
-            widths = [(0, missing if axis == int(self.is_batched) else 0) for axis in range(array.ndim)]
-            return jnp.pad(array, widths)
+        def fit(array: Any) -> Any:
+            if time < own:
+                return lax.slice_in_dim(array, 0, time, axis=axis)
+            return jnp.pad(array, [(0, time - own if i == axis else 0) for i in range(array.ndim)])
 
-        inner = None if self.mask is None else widen(self.mask)
-        return dataclasses.replace(self, values=widen(self.values), mask=inner)
+        inner = None if self.mask is None else fit(self.mask)
+        return dataclasses.replace(self, values=fit(self.values), mask=inner)
 
 
-def read(x: Masked, axis: int | None, name: str | None, where: str) -> Ragged:
+def read(x: Masked, axis: int | None, name: str | None) -> Ragged:
     """A `Masked` argument as rows.
 
     Args:
         x: the argument.
         axis: which axis of it is the batch's, None if all rows share it.
         name: the name of its length.
-        where: what it is called in messages.
-
-    Raises:
-        ValueError: packed rows, or a batch axis that its mask does not have.
     """
-    refuse_segments(x, "`jm.vmap`")
     values, mask = jnp.asarray(x.values), jnp.asarray(x.mask)
-    if axis is not None:
-        axis = axis + values.ndim if axis < 0 else axis
-        if not axis < mask.ndim:
-            raise ValueError(
-                f"`in_axes` of `jm.vmap` for a `Masked` is an axis of its mask too; {where} has the mask shape "
-                f"{tuple(mask.shape)}, and `in_axes` says {axis}."
-            )
-        if axis:
-            values, mask = jnp.moveaxis(values, axis, 0), jnp.moveaxis(mask, axis, 0)
+    if axis:
+        values, mask = jnp.moveaxis(values, axis, 0), jnp.moveaxis(mask, axis, 0)
     batch = int(axis is not None)
     if mask.ndim == batch:
         return Ragged(None, values, None, mask.astype(jnp.int32), None, bool(batch))
@@ -93,31 +82,73 @@ def read(x: Masked, axis: int | None, name: str | None, where: str) -> Ragged:
     values, length = compacted.values, mask.sum(-1, dtype=jnp.int32)
     if not batch:  # no other row has anything to lend
         values = select(length > 0, values, 1)
-    return Ragged(name, values, inner, length, order, bool(batch)).widened(1)  # the program knows no empty sequence
+    return Ragged(name, values, inner, length, order, bool(batch))
 
 
-def merge_lengths(rows: list[Ragged], size: Any) -> tuple[dict[str, Any], Any]:
-    """The length of each row by name, `(batch,)`, and which rows are to be run: bool, `(batch,)`.
+def refuse_unequal(masks: Sequence[tuple[str, int | None, Any]]) -> None:
+    """Refuses arguments whose lengths have one name, and are seen to differ.
+
+    Args:
+        masks: of each argument the name of its length, the batch's axis and the mask.
 
     Raises:
-        ValueError: arguments whose lengths have one name, and are seen to differ.
+        ValueError: the lengths differ.
     """
-    lengths: dict[str, Any] = {}
-    runs: Any = jnp.ones(size, bool)
-    for row in rows:
-        runs = intersect_masks(runs, jnp.broadcast_to(row.length > 0, (size,)))
-        if row.name is None:
+    known: dict[str, Any] = {}
+    shared = {name for i, (name, *_) in enumerate(masks) if name in (other for other, *_ in masks[:i])}
+    for name, axis, mask in masks:
+        if name not in shared or not is_concrete(mask):
             continue
-        length = jnp.broadcast_to(row.length, (size,))
-        known = lengths.get(row.name, length)
-        if known is not length and is_concrete(known) and is_concrete(length) and bool((known != length).any()):
-            index = int(np.flatnonzero(np.asarray(known != length))[0])
+        real = np.moveaxis(np.asarray(mask), axis, 0) if axis is not None else np.asarray(mask)[None]
+        length = real.any(tuple(range(2, real.ndim))).sum(-1)
+        first = np.broadcast_arrays(known.setdefault(name, length), length)[0]
+        if (first != length).any():
+            index = int(np.flatnonzero(first != length)[0])
             raise ValueError(
-                f"`jm.vmap`: two arguments have lengths of the name {row.name!r}, which says that they are equal; in "
-                f"row {index} they are {int(known[index])} and {int(length[index])}. Give them two names."
+                f"`jm.vmap`: two arguments have lengths of the name {name!r}, which says that they are equal; in "
+                f"row {index} they are {int(first[index])} and {int(np.broadcast_to(length, first.shape)[index])}. "
+                "Give them two names."
             )
-        lengths[row.name] = jnp.minimum(known, length) if known is not length else length
-    return lengths, runs
+
+
+@dataclasses.dataclass(frozen=True)
+class Lengths:
+    """The lengths of the rows of a batch.
+
+    Attributes:
+        counts: by name, int32, `(batch,)`, 0 for an empty sequence.
+        may_run: whether all that is one step in a row is real: bool, `(batch,)`.
+        is_wrong: whether lengths of one name differ, which `refuse_unequal` may not have seen; None if none can.
+    """
+
+    counts: dict[str, Any]
+    may_run: Any
+    is_wrong: Any
+
+    def have(self, empty: Collection[str]) -> Any:
+        """Which rows have these sequences empty, and no others."""
+        runs = self.may_run
+        for name, count in self.counts.items():
+            runs = intersect_masks(runs, count == 0 if name in empty else count > 0)
+        return runs
+
+
+def merge_lengths(rows: list[Ragged], size: Any) -> Lengths:
+    """The lengths of each row by name; of those of one name the shorter one."""
+    counts: dict[str, Any] = {}
+    may_run: Any = jnp.ones(size, bool)
+    is_wrong: Any = None
+    for row in rows:
+        length = jnp.broadcast_to(row.length, (size,))
+        if row.name is None:
+            may_run = intersect_masks(may_run, length > 0)
+        elif row.name in counts:
+            differ = counts[row.name] != length
+            is_wrong = differ if is_wrong is None else is_wrong | differ
+            counts[row.name] = jnp.minimum(counts[row.name], length)
+        else:
+            counts[row.name] = length
+    return Lengths(counts, may_run, is_wrong)
 
 
 def lend(runs: Any, counts: dict[str, Any], parts: Sequence[Any], padded: dict[str, Any]) -> tuple[Any, list[Any]]:

@@ -20,6 +20,7 @@ _BINARY: dict[type, Callable] = {
     ast.Mult: operator.mul,
     ast.Pow: operator.pow,
 }
+_MIRRORED = {ast.GtE: "<=", ast.LtE: ">=", ast.Eq: "=="}
 _COMPARISONS: dict[type, Callable] = {ast.GtE: operator.ge, ast.LtE: operator.le, ast.Eq: operator.eq}
 
 
@@ -31,11 +32,13 @@ class Sizes:
         padded: the size of the row's arrays, by name: ints, or sizes that are symbolic in a trace around this one.
         lengths: the number of real steps, by name: int32 scalars, at least 1.
         outer: sizes that are symbolic in a trace around this one, by name.
+        runs: whether the row is run, a bool scalar: if not, its numbers are those of another row, or ones; None: it is.
     """
 
     padded: Mapping[str, Any]
     lengths: Mapping[str, Any]
     outer: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    runs: Any = None
 
     def is_ragged(self, dim: Any) -> bool:
         """Whether the size depends on a length of this row."""
@@ -81,7 +84,16 @@ def holds(rule: str, values: Mapping[str, Any]) -> Any:
     return _COMPARISONS[type(node.ops[0])](left, right)
 
 
-@functools.cache
+def names_first(rule: str) -> str:
+    """The constraint with its names on the left, as JAX wants it: `t == 4` for `4 == t`."""
+    node = _parse(rule)
+    if not isinstance(node, ast.Compare) or _names_in(ast.unparse(node.left)) or not _names_in(rule):
+        return rule
+    left, right = ast.unparse(node.left), ast.unparse(node.comparators[0])
+    return f"{right} {_MIRRORED[type(node.ops[0])]} {left}".replace("**", "^")
+
+
+@functools.lru_cache(maxsize=4096)
 def _names_in(text: str) -> frozenset[str]:
     return frozenset(node.id for node in ast.walk(_parse(text)) if isinstance(node, ast.Name)) - RESERVED
 
@@ -96,7 +108,7 @@ def names_in(dim: Any) -> frozenset[str]:
     return _names_in(str(dim)) if is_symbolic(dim) else frozenset()
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4096)
 def _parse(text: str) -> ast.expr:
     return ast.parse(text.replace("^", "**"), mode="eval").body
 
@@ -134,7 +146,7 @@ _FUNCTIONS: dict[str, Callable] = {
 }
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4096)
 def _largest(text: str, padded: tuple[tuple[str, int], ...]) -> int:
     """The largest value over all lengths from 1 to the padded size; at the largest one where the size only grows."""
     node = _parse(text)

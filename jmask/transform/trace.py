@@ -1,22 +1,16 @@
 """Traces a function of one sequence, once for sequences of every length."""
 
-import contextlib
 import dataclasses
-import re
-import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-from jax import export
 
 from ..masked import Masked
-from .errors import explain_refusal
-from .reads import reads
-from .sizes import RESERVED
+from .errors import SymbolicLengthError, explain_refusal
+from .symbols import Symbols, tracing
 
-_SCOPE = export.SymbolicScope()
+_MOST_TRIED = 9  # as the smallest length, for the sake of an error's remedy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,77 +28,17 @@ class Program:
     has_mask: tuple[bool, ...]
 
 
-@dataclasses.dataclass(frozen=True)
-class Symbols:
-    """The names of lengths in one call, and the symbolic sizes that they stand for.
-
-    Attributes:
-        own: by name, as the user says it.
-        outer: of the traces around this one, by name as JAX writes it.
-        scope: what they belong to.
-        constraints: what holds for them, e.g. `"t >= 3"`, in the names that JAX writes.
-    """
-
-    own: dict[str, Any]
-    outer: dict[str, Any]
-    scope: Any
-    constraints: tuple[str, ...]
-
-
-_FLAGS = (  # that a trace depends on
-    "jax_enable_x64",
-    "jax_default_matmul_precision",
-    "jax_numpy_dtype_promotion",
-    "jax_default_prng_impl",
-    "jax_threefry_partitionable",
-)
-
-_active: ContextVar[tuple[Symbols, ...]] = ContextVar("jmask_vmap_symbols", default=())
-
-
-def make_symbols(names: Sequence[str], constraints: Sequence[str]) -> Symbols:
-    """Symbolic sizes for these names, different from those of the traces around this one.
-
-    Raises:
-        ValueError: a name that is no identifier, or a constraint that JAX cannot read.
-    """
-    around = _active.get()
-    for name in names:
-        if not name.isidentifier() or name in RESERVED:
-            raise ValueError(f"`lengths` of `jm.vmap` are names such as 't'; received {name!r}.")
-    suffix = f"_{len(around)}" if around else ""
-    renamed = {name: name + suffix for name in names}
-    outer = {str(symbol): symbol for symbols in around for symbol in symbols.own.values()}
-    rules = tuple(re.sub(r"[A-Za-z_]\w*", lambda m: renamed.get(m[0], m[0]), rule) for rule in constraints)
-    scope = around[-1].scope if around else _SCOPE
-    if rules:
-        scope = export.SymbolicScope(rules)
-    found = export.symbolic_shape(", ".join(renamed.values()), scope=scope) if names else ()
-    return Symbols(dict(zip(names, found, strict=True)), outer, scope, rules)
-
-
-@contextlib.contextmanager
-def tracing(symbols: Symbols) -> Iterator[None]:
-    """Inside, further calls of `jm.vmap` choose other names."""
-    token = _active.set((*_active.get(), symbols))
-    try:
-        yield
-    finally:
-        _active.reset(token)
-
-
-_programs: weakref.WeakKeyDictionary[Any, dict[Any, Program]] = weakref.WeakKeyDictionary()
-
-
-def trace(fn: Callable[..., Any], structure: Any, specs: Sequence[Any], symbols: Symbols) -> Program:
+def trace(
+    fn: Callable[..., Any], structure: Any, specs_of: Callable[[Symbols], Sequence[Any]], symbols: Symbols
+) -> Program:
     """The program of `fn` on one sequence.
 
-    It is kept for the next call with these shapes if nothing that `fn` reads can have changed unseen (see `reads`).
+    It is traced anew at every call, so that nothing of it is stale.
 
     Args:
         fn: the function of one sequence.
         structure: of its arguments, `(args, kwargs)`.
-        specs: the leaves of its arguments, abstractly, with symbolic sizes.
+        specs_of: gives the leaves of its arguments, abstractly, with symbolic sizes.
         symbols: their names.
 
     Returns:
@@ -113,17 +47,21 @@ def trace(fn: Callable[..., Any], structure: Any, specs: Sequence[Any], symbols:
     Raises:
         SymbolicLengthError: the function asks for a length as a Python number.
     """
-    read = reads(fn)
-    kept = {} if read is None else _programs.setdefault(fn, {})
-    flags = tuple(getattr(jax.config, flag) for flag in _FLAGS)
-    avals = tuple((tuple(spec.shape), spec.dtype, getattr(spec, "weak_type", False)) for spec in specs)
-    key = (structure, avals, symbols.constraints, flags, read, jax.sharding.get_abstract_mesh())
-    if key not in kept:
-        program = _trace(fn, structure, specs, symbols)
-        if read is None or program.jaxpr.consts:
-            return program
-        kept[key] = program
-    return kept[key]
+    try:
+        return _trace(fn, structure, specs_of(symbols), symbols)
+    except Exception as error:
+        explained = explain_refusal(error, symbols.own)
+        if isinstance(explained, SymbolicLengthError):
+            for advice in _advice(fn, structure, specs_of, symbols):
+                explained.add_note(advice)
+        elif len(symbols.own) > 1:
+            error.add_note(
+                f"`jm.vmap`: the lengths {', '.join(symbols.own)} may differ. If they are equal, give them one "
+                'name: `jm.vmap(fn, lengths="t")`.'
+            )
+        if explained is error:
+            raise
+        raise explained from error
 
 
 def _trace(fn: Callable[..., Any], structure: Any, specs: Sequence[Any], symbols: Symbols) -> Program:
@@ -135,17 +73,32 @@ def _trace(fn: Callable[..., Any], structure: Any, specs: Sequence[Any], symbols
         found["has_mask"] = tuple(isinstance(x, Masked) for x in results)
         return [part for x in results for part in ((x.values, x.mask) if isinstance(x, Masked) else (x,))]
 
-    try:
-        with tracing(symbols):
-            jaxpr = jax.make_jaxpr(flat)(*specs)
-    except Exception as error:
-        explained = explain_refusal(error, symbols.own)
-        if explained is error:
-            if len(symbols.own) > 1:
-                error.add_note(
-                    f"`jm.vmap`: the lengths {', '.join(symbols.own)} may differ. If they are equal, give them one "
-                    'name: `jm.vmap(fn, lengths="t")`.'
-                )
-            raise
-        raise explained from error
+    with tracing(symbols):
+        jaxpr = jax.make_jaxpr(flat)(*specs)
     return Program(jaxpr, found["structure"], found["has_mask"])
+
+
+def _advice(fn: Any, structure: Any, specs_of: Any, symbols: Symbols) -> list[str]:
+    """The smallest length that the function needs, if it works with one."""
+    if len(symbols.variables) == 1 and not symbols.outer:
+        (name,) = symbols.variables
+        for least in range(2, _MOST_TRIED):
+            rule = f"{name} >= {least}"
+            try:
+                stricter = symbols.constrained(rule)
+                _trace(fn, structure, specs_of(stricter), stricter)
+            except Exception:  # whatever it says for such lengths
+                continue
+            return [
+                f"`jm.vmap`: it works for sequences of {least} steps and more, `jm.vmap(fn, constraints=[{rule!r}])`; "
+                "shorter ones then count as empty."
+            ]
+    return []
+
+
+def try_trace(fn: Callable[..., Any], structure: Any, specs: Sequence[Any], symbols: Symbols) -> Program | None:
+    """The program of `fn`, None if it has none for these arguments."""
+    try:
+        return _trace(fn, structure, specs, symbols)
+    except Exception:  # whatever it says of an empty sequence
+        return None

@@ -4,15 +4,12 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
-
 from .arguments import prefix, read_arguments, widen
-from .evaluate import run
-from .padded import Padded
-from .results import assemble, forms, leave, move_axis
-from .rows import enter, lend, merge_lengths, shelter
-from .sizes import Sizes, holds
-from .trace import make_symbols, trace
+from .compiled import run
+from .plan import make_plan
+from .results import move_axis
+from .rows import refuse_unequal
+from .symbols import check_constraints, make_symbols
 
 
 def vmap(
@@ -28,8 +25,9 @@ def vmap(
     The function knows neither masks nor padding; it may come from anywhere, `jax.nn`, Flax or Equinox. Each row of a
     `Masked` argument reaches it as a plain array of the row's real steps, and the result for each row is that of the
     function on this sequence alone: values, lengths, and gradients with respect to arguments and to what the function
-    closes over. It is traced once, with a symbolic length, so other lengths compile nothing anew; then the program is
-    run on the padded rows, by a rule for each primitive that keeps padding out of the results.
+    closes over. It is traced with a symbolic length, so other lengths compile nothing anew; then the program is run on
+    the padded rows, by a rule for each primitive that keeps padding out of the results. Outside `jax.jit` it is traced
+    at each call, as by `jax.vmap`, and compiled once for each program and shape.
 
     It composes with `jax.jit`, `jax.grad`, `jax.jvp`, `jax.checkpoint`, `jax.lax.scan`, `jax.vmap` and
     `jax.shard_map`, inside and outside. `jm.vmap(jm.vmap(fn))` runs `fn` on the inner sequences of a mask of rank 3: on
@@ -38,21 +36,27 @@ def vmap(
 
     Args:
         fn: a function of one sequence, or of several, which returns a pytree of arrays. It may use lengths in shapes
-            and in arithmetic (`x.shape[0]`, `jnp.mean(x, 0)`, `x[:-1]`), not in Python's `if`, `int` or `range`.
+            and in arithmetic (`x.shape[0]`, `jnp.mean(x, 0)`, `x[:-1]`), not in Python's `if`, `int`, `range` or a
+            dictionary. A comparison is answered if the answer is the same for all lengths from 1 to the padded size,
+            and refused if not.
         in_axes: as for `jax.vmap`: which axis of each argument is the batch's. Of a `Masked` it is an axis of the mask.
         out_axes: as for `jax.vmap`.
         lengths: names for the lengths, one for all `Masked` arguments, or a prefix of the positional arguments, like
-            `in_axes`. Arguments under one name have equal lengths, row by row. By default every `Masked` has a length
-            of its own, which may differ from the others'.
-        constraints: what the function needs of the lengths, e.g. `["t >= 3"]` for `jax.lax.top_k(x, 3)`; a single
-            length without a name is called `t`. A row for which it does not hold counts as empty.
+            `in_axes`. Arguments under one name have equal lengths, row by row; where they differ under `jax.jit`, the
+            results of the row are NaN, or of integers the smallest one. By default every `Masked` has a length of its
+            own, which may differ from the others'.
+        constraints: what the function needs of the lengths, e.g. `["t >= 3"]` for `jax.lax.top_k(x, 3)`, `["t == 4"]`,
+            `["mod(t, 2) == 0"]`; a single length without a name is called `t`. A row for which it does not hold counts
+            as empty.
 
     Returns:
         A function of the batch. Where the shape of a result depends on a length, it returns a `Masked` with zeros in
         its padding: for a result of `t` steps the steps stand where those of the argument do, for one of `t - 1` or
         `2*t` at the front; its mask spans the axes up to the last one that depends on a length. Other results are
         arrays. For an empty row the function is not run: the result is zeros, without a real step, and its gradients
-        are zeros.
+        are zeros. A row counts as empty if all its sequences are. Where some are and others are not, the result is that
+        of the function on these sequences, the empty ones without a step; if it has none for them (`jnp.max`), or
+        results of another rank, the row counts as empty.
 
         Random draws of the function are valid for each row, but equal those of the sequence alone only for arrays whose
         first axis alone depends on the length.
@@ -60,7 +64,8 @@ def vmap(
     Raises:
         SymbolicLengthError: the function asks for a length as a Python number; a `TypeError`.
         NotImplementedError: a primitive without a rule; see `jm.def_vmap_rule`.
-        ValueError: packed rows, batches of different sizes, or no argument with a batch axis.
+        ValueError: packed rows, batches of different sizes, no argument with a batch axis, a constraint that is none,
+            or lengths of one name that are seen to differ.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.pad_sequences([[3.0, 4.0, 5.0], [6.0], []])
@@ -83,38 +88,15 @@ def vmap(
 
 
 def _call(fn: Any, in_axes: Any, out_axes: Any, lengths: Any, constraints: Any, args: Any, kwargs: Any) -> Any:
-    constraints = (constraints,) if isinstance(constraints, str) else tuple(constraints)
-    arguments = read_arguments(args, kwargs, in_axes, lengths)
-    symbols = make_symbols(list(arguments.by_name), constraints)
-    arguments = widen(arguments, constraints)
-    parts = arguments.parts(symbols.own)
-    program = trace(fn, arguments.structure, [part.spec for part in parts], symbols)
-    out_forms = forms(program, symbols.own)
-
-    padded = {str(symbols.own[name]): row.time for name, row in arguments.by_name.items()}
-    counts, runs = merge_lengths(arguments.rows, arguments.size)
-    counts = {str(symbols.own[name]): count for name, count in counts.items()}
-    for rule in symbols.constraints:
-        runs &= holds(rule, counts)
-    counts, lent = lend(runs, counts, parts, padded)
-    constants = shelter(program.jaxpr.consts, runs)
-    shared = shelter([part.array for part in parts if not part.is_batched], runs)
-    arrays = [part.array if part.is_batched else shared.pop(0) for part in parts]
-
-    def row_function(counts: dict[str, Any], runs: Any, arrays: list[Any]) -> list[Any]:
-        sizes = Sizes(padded, counts, symbols.outer)
-        rows = [Padded(array, part.spec.shape, sizes) for array, part in zip(arrays, parts, strict=True)]
-        operands = [enter(row, other, runs) for row, other in zip(rows, lent, strict=True)]
-        found = iter(run(program.jaxpr, sizes, operands, constants=constants))
-        return [leave(form, [next(found) for _ in range(1 + form.has_mask)], runs) for form in out_forms]
-
-    axes = (0, 0, [0 if part.is_batched else None for part in parts])
-    results = jax.vmap(row_function, in_axes=axes, axis_size=arguments.size)(counts, runs, arrays)
-    are_all_run = len(arguments.rows) == 1 and not symbols.constraints
-    orders = {name: row.order for name, row in arguments.by_name.items()}
-    outputs = [
-        assemble(form, values, mask, orders, are_all_run)
-        for form, (values, mask) in zip(out_forms, results, strict=True)
-    ]
-    places = prefix(out_axes, program.structure.unflatten(outputs), "out_axes")
-    return program.structure.unflatten(map(move_axis, outputs, places))
+    leaves, arguments = read_arguments(args, kwargs, in_axes, lengths)
+    rules = check_constraints(constraints, list(arguments.times))
+    arguments, most = widen(arguments, rules)
+    refuse_unequal(
+        [(a.name, a.axis, leaf.mask) for leaf, a in zip(leaves, arguments.each, strict=True) if a.name is not None]
+    )
+    symbols = make_symbols(list(arguments.times), rules, most)
+    plan = make_plan(fn, arguments, symbols)
+    outputs = run(plan, leaves)
+    structure = plan.main.program.structure
+    places = prefix(out_axes, structure.unflatten(outputs), "out_axes")
+    return structure.unflatten(map(move_axis, outputs, places))

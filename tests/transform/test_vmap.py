@@ -105,7 +105,7 @@ def test_bad_arguments():
 
 def test_lengths_of_their_own():
     q, k = batch(), jm.pad_sequences(ROWS[::-1])
-    expected = [outer_sum(a, b) if len(a) and len(b) else None for a, b in zip(ROWS, ROWS[::-1], strict=True)]
+    expected = [outer_sum(a, b) if len(a) or len(b) else None for a, b in zip(ROWS, ROWS[::-1], strict=True)]
     result = jm.vmap(outer_sum)(q, k)
     assert_rows(result, expected)
     pairs = jm.vmap(lambda q, k: q @ k.T)(q, k)
@@ -143,7 +143,7 @@ def test_rows_that_break_a_constraint_count_as_empty():
     )
     assert even.lengths.tolist() == [0, 2]
     assert_close(even.values[1], jnp.arange(8.0, 16.0).reshape(2, 4))
-    with pytest.raises(ValueError, match="Constraint parsing"):
+    with pytest.raises(ValueError, match=r"compares two sizes by .*; received 't'"):
         jm.vmap(normalise, constraints=["t"])(x)
 
 
@@ -376,6 +376,6 @@ def test_an_error_of_the_user_stays_what_it_is():
 
 
 def test_a_primitive_without_a_rule():
-    with pytest.raises(NotImplementedError, match=r"(?s)`eigh`.*test_vmap\.py.*jm\.def_vmap_rule\('eigh', rule\)"):
-        jm.vmap(lambda x: jnp.linalg.eigh(x @ x.T)[0])(batch())
+    with pytest.raises(NotImplementedError, match=r"(?s)`eig`.*test_vmap\.py.*jm\.def_vmap_rule\('eig', rule\)"):
+        jm.vmap(lambda x: jnp.linalg.eigvals(x @ x.T))(batch())
     assert jm.vmap(lambda x: jnp.linalg.eigh(x.T @ x + jnp.eye(2))[0])(batch()).shape == (4, 2), "no ragged axis"

@@ -16,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ...arithmetic import in_front
+
 
 class Weights(NamedTuple):
     """Parameters in the order in which a step uses them; a bias may be None.
@@ -113,6 +115,7 @@ class LSTM:
     def rebuild(self, weights: Weights, z: Any, h: Any) -> Any:
         """All gates by one tanh, since `sigmoid(x) = (1 + tanh(x / 2)) / 2`."""
         is_tanh = _repeat([0, 0, 1, 0], h.shape[-1], z.dtype)
+        is_tanh = in_front(is_tanh, z.ndim)
         scale, offset = (1 + is_tanh) / 2, (1 - is_tanh) / 2
         return fence(scale * jnp.tanh(scale * (z + dot(h, weights.recurrent_kernel, z.dtype))) + offset)
 
@@ -125,7 +128,8 @@ class LSTM:
         i, f, g, o = jnp.split(saved, 4, -1)
         (c,) = memory
         tanh_c = jnp.tanh(f * c + i * g)
-        slope = (1 - saved) * (saved + _repeat([0, 0, 1, 0], h.shape[-1], saved.dtype))
+        is_tanh = in_front(_repeat([0, 0, 1, 0], h.shape[-1], saved.dtype), saved.ndim)
+        slope = (1 - saved) * (saved + is_tanh)
         p = slope * jnp.concatenate([g, c, i, tanh_c], -1)
         return fence((p, o * (1 - tanh_c * tanh_c), f))
 
@@ -154,7 +158,7 @@ class GRU:
 
     def rebuild(self, weights: Weights, z: Any, h: Any) -> Any:
         v = dot(h, weights.recurrent_kernel, z.dtype)
-        v = fence(v if weights.recurrent_bias is None else v + weights.recurrent_bias)
+        v = fence(v if weights.recurrent_bias is None else v + in_front(weights.recurrent_bias, v.ndim))
         gates = fence(_sigmoid(_part(z, 0, 3, 2) + _part(v, 0, 3, 2)))
         g = jnp.tanh(_part(z, 2, 3) + _part(gates, 1, 2) * _part(v, 2, 3))
         return jnp.concatenate([gates, g, _part(v, 2, 3)], -1)

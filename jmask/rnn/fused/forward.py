@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import lax
 
+from ...arithmetic import in_front
 from .arrays import at, write, write_all, zeros
 from .cells import FusedCell, Weights, dot
 from .layout import Block, Dense, Layout, State, for_each_group, restart
@@ -140,7 +141,7 @@ def project(weights: Weights, inputs: Any, dtype: Any) -> Any:
 
 def shift(weights: Weights, product: Any) -> Any:
     """`x W + b`."""
-    return product if weights.bias is None else product + weights.bias
+    return product if weights.bias is None else product + in_front(weights.bias, product.ndim)
 
 
 def state_dtype(weights: Weights) -> Any:

@@ -105,7 +105,7 @@ def make_plan(mask: Any, segments: Any, reverse: bool, units: int = _LARGE) -> P
     row = jnp.arange(rows, dtype=jnp.int32)
     lane, start = jnp.where(own_lane, row, lane), jnp.where(own_lane, 0, start)
     slot = ((lane // width)[:, None] * stride + start[:, None] + rank) * width + (lane % width)[:, None]
-    step = row[:, None] * time + jnp.arange(time, dtype=jnp.int32)
+    step = row[:, None] * time + jnp.arange(time, dtype=jnp.int32)[None]
     begins = rank == 0 if segments is None else _begins(mask, segments, reverse)
     slots = rows + num_slots(rows, time)
     code = jnp.full(slots, IDLE, jnp.int32)

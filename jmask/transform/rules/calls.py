@@ -9,16 +9,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..equation import Equation
+from ..errors import explained
 from ..padded import Padded
 from ..sizes import Sizes
 from ..versions import bind_as_is, body_of
+from .associative import find_combine, run_in_parallel
 from .registry import nothing, rule
 
 
-@rule("jit", "pjit", "closed_call", "core_call", effect=nothing)
+@rule("jit", "pjit", "closed_call", "core_call", "custom_vmap_call", effect=nothing)
 def call(equation: Equation, *operands: Padded) -> list[Padded]:
     """A function that means what its body means."""
-    program = equation.params["jaxpr"] if "jaxpr" in equation.params else equation.params["call_jaxpr"]
+    combine = find_combine(equation)
+    if combine is not None:
+        return run_in_parallel(equation, combine, operands)
+    program = next(equation.params[name] for name in ("jaxpr", "call_jaxpr", "call") if name in equation.params)
     return equation.run(program, equation.sizes, operands)
 
 
@@ -45,7 +50,7 @@ def custom_jvp(equation: Equation, *operands: Padded) -> list[Padded]:
     JAX differentiates the equation with symbolic sizes, which runs the user's rule; the program that comes out is run
     on the padded row.
     """
-    row = _Row(equation, operands)
+    row, is_of_det = _Row(equation, operands), _is_determinant(equation)
 
     @jax.custom_jvp
     def function(lengths: Any, arrays: list[Any]) -> list[Any]:
@@ -53,13 +58,20 @@ def custom_jvp(equation: Equation, *operands: Padded) -> list[Padded]:
 
     @function.defjvp
     def tangents_of(primals: Any, tangents: Any) -> Any:
+        if is_of_det:
+            raise NotImplementedError(
+                f"`jm.vmap`: the gradient of `jnp.linalg.det` of a matrix of unknown size, at {equation.line}, for "
+                "which JAX has another formula if the size is 1. Write `sign, log = jnp.linalg.slogdet(a)` and `sign * "
+                "jnp.exp(log)`."
+            )
         (lengths, arrays), (_, rates) = primals, tangents
 
         def both(specs: list[Any], directions: list[Any]) -> Any:
             some = tuple(specs[i] for i in row.moving)
             return jax.jvp(row.function_of_moving(specs), some, tuple(directions), has_aux=True)
 
-        program = jax.make_jaxpr(both)(row.specs, [row.specs[i] for i in row.moving])
+        with explained(lengths):
+            program = jax.make_jaxpr(both)(row.specs, [row.specs[i] for i in row.moving])
         found = row.run(program, lengths, arrays, [rates[i] for i in row.moving])
         values, rest = _split(found, len(row.moving_results))
         found_rates, others = _split(rest, len(row.moving_results))
@@ -85,7 +97,8 @@ def custom_vjp(equation: Equation, *operands: Padded) -> list[Padded]:
             residuals, pullback["structure"] = jax.tree.flatten(pull)
             return values, others, residuals
 
-        program = jax.make_jaxpr(values_and_residuals)(row.specs)
+        with explained(lengths):
+            program = jax.make_jaxpr(values_and_residuals)(row.specs)
         pullback["residuals"] = program.out_avals[len(row.result_specs) :]
         found, residuals = _split(row.run(program, lengths, arrays), len(row.result_specs))
         values, others = _split(found, len(row.moving_results))
@@ -99,7 +112,8 @@ def custom_vjp(equation: Equation, *operands: Padded) -> list[Padded]:
 
         specs = [row.result_specs[i] for i in row.moving_results]
         shapes = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in pullback["residuals"]]
-        program, sizes = jax.make_jaxpr(pulled)(shapes, specs), row.sizes(lengths)
+        with explained(lengths):
+            program, sizes = jax.make_jaxpr(pulled)(shapes, specs), row.sizes(lengths)
         given = [cotangents[i] for i in row.moving_results]
         given = [Padded(x, spec.shape, sizes).fill(0) for x, spec in zip(given, specs, strict=True)]
         found = iter(row.run(program, lengths, [*residuals, *given]))
@@ -127,7 +141,9 @@ class _Row:
 
     def __init__(self, equation: Equation, operands: Sequence[Padded]) -> None:
         self.equation, self.operands = equation, [x.safe() for x in operands]
-        self.specs, self.moving = _specs(equation.eqn.invars)
+        self.specs, moving = _specs(equation.eqn.invars)
+        first = equation.params.get("num_consts", 0)  # before it, what the function closes over: it has no derivative
+        self.moving = [i for i in moving if i >= first]
         self.result_specs, self.moving_results = _specs(equation.eqn.outvars)
         self._are_safe: list[bool] = []
 
@@ -177,6 +193,12 @@ class _Row:
         return [self.equation.result(a, is_safe=s, index=i) for i, (a, s) in enumerate(zip(arrays, safe, strict=True))]
 
 
+def _is_determinant(equation: Equation) -> bool:
+    """Whether it is `jnp.linalg.det`, for whose gradient JAX asks whether the size is 1."""
+    name = body_of(equation.params["call_jaxpr"]).debug_info.func_name
+    return equation.is_ragged and name in ("det", "_det")
+
+
 def _specs(variables: Sequence[Any]) -> tuple[list[jax.ShapeDtypeStruct], list[int]]:
     specs = [jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in variables]
     return specs, [i for i, spec in enumerate(specs) if jnp.issubdtype(spec.dtype, jnp.inexact)]
@@ -187,4 +209,5 @@ def _split(values: Sequence[Any], size: int) -> tuple[list[Any], list[Any]]:
 
 
 def _no_gradient(array: Any) -> Any:
-    return np.zeros(np.shape(array), jax.dtypes.float0)
+    is_inexact = jnp.issubdtype(array.dtype, jnp.inexact)
+    return jnp.zeros_like(array) if is_inexact else np.zeros(np.shape(array), jax.dtypes.float0)

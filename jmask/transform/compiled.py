@@ -1,0 +1,66 @@
+"""What `jm.vmap` runs outside `jax.jit`: compiled once for each program, however often the function is traced."""
+
+import dataclasses
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import jax
+from jax.core import Tracer
+
+from ..masked import Masked
+from ..programs import is_within_program, kept_programs, key_of
+from .batch import Plan, evaluate
+from .rules import rules_of_users
+
+
+def run(plan: Plan, leaves: Sequence[Any]) -> list[Any]:
+    """The results of a call, arrays and `Masked`.
+
+    While JAX traces around the call, its program becomes part of that trace. Else it is compiled, and found again by
+    what it computes at the next call, whose trace is another one.
+    """
+    constants = plan.constants
+    is_traced = any(isinstance(array, Tracer) for array in jax.tree.leaves((leaves, constants)))
+    if is_traced and is_within_program():
+        with jax.numpy_rank_promotion("allow"):  # it was the user's while the function was traced
+            return evaluate(plan, leaves, constants)
+    function = kept_programs.get(_key(plan), lambda: _compile(_without_constants(plan)))
+    with jax.numpy_rank_promotion("allow"):
+        results = function(leaves, constants)
+    return [_reuse(result, plan, leaves, form.name) for result, form in zip(results, plan.forms, strict=True)]
+
+
+def _compile(plan: Plan) -> Callable[..., Any]:
+    def vmap_of_sequences(leaves: Sequence[Any], constants: Sequence[Any]) -> list[Any]:
+        return evaluate(plan, leaves, constants)
+
+    return jax.jit(vmap_of_sequences)
+
+
+def _key(plan: Plan) -> Hashable:
+    arguments = plan.arguments
+    variants = [
+        (v.empty, tuple(v.symbols.own.items()), v.symbols.constraints, v.program.has_mask, key_of(v.program.jaxpr))
+        for v in plan.variants
+    ]
+    times = tuple(arguments.times.items())
+    return evaluate, arguments.each, arguments.size, times, tuple(variants), rules_of_users()
+
+
+def _without_constants(plan: Plan) -> Plan:
+    """The plan without the arrays that the function closes over, which are not to be kept."""
+    variants = [
+        dataclasses.replace(v, program=dataclasses.replace(v.program, jaxpr=v.program.jaxpr.jaxpr))
+        for v in plan.variants
+    ]
+    return dataclasses.replace(plan, variants=tuple(variants))
+
+
+def _reuse(result: Any, plan: Plan, leaves: Sequence[Any], name: str | None) -> Any:
+    """A result under the very mask of its argument, if nothing has moved."""
+    if not (isinstance(result, Masked) and plan.are_all_run and result.mask.ndim == 2):
+        return result
+    for leaf, argument in zip(leaves, plan.arguments.each, strict=True):
+        if name is not None and argument.name == name and argument.axis == 0 and leaf.mask.shape == result.mask.shape:
+            return Masked(result.values, leaf.mask)
+    return result

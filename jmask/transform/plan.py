@@ -1,0 +1,69 @@
+"""Which programs a call of `jm.vmap` runs: the function's own, and what it does with empty sequences."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from .arguments import Arguments
+from .batch import Plan, Variant, fits
+from .results import forms
+from .rules import exchanges
+from .sizes import Sizes
+from .symbols import Symbols
+from .trace import trace, try_trace
+
+_MOST_LENGTHS = 3  # of which all combinations of empty sequences have programs
+
+
+def make_plan(fn: Callable[..., Any], arguments: Arguments, symbols: Symbols) -> Plan:
+    """The programs of `fn`.
+
+    A row in which some sequences are empty and others are not has a program of its own, in which the empty ones have
+    no steps: JAX takes symbolic sizes to be 1 at least. Where the function is not defined for such sequences there is
+    none, and the row counts as empty; likewise if it exchanges arrays over an axis, since rows that take part in one
+    sum must be in one program.
+
+    Raises:
+        SymbolicLengthError: the function asks for a length as a Python number.
+    """
+    program = trace(fn, arguments.structure, arguments.specs, symbols)
+    main = Variant(frozenset(), symbols, program)
+    found = [main]
+    for empty in () if exchanges(program.jaxpr) else _combinations(symbols):
+        own = {name: 0 if name in empty else dim for name, dim in symbols.own.items()}
+        variables = {name: variable for name, variable in symbols.variables.items() if name not in empty}
+        other = dataclasses.replace(symbols, own=own, variables=variables)
+        program = try_trace(fn, arguments.structure, arguments.specs(other), other)
+        variant = program and Variant(empty, other, program)
+        if variant and _agree(arguments, main, variant):
+            found.append(variant)
+    return Plan(arguments, tuple(found), tuple(forms(main.program, symbols)))
+
+
+def _combinations(symbols: Symbols) -> Iterator[frozenset[str]]:
+    """The names of lengths that may be 0 while others are not."""
+    names = list(symbols.own)
+    if set(names) == set(symbols.variables):
+        most = len(names) if len(names) <= _MOST_LENGTHS else 2
+        for size in range(1, most):
+            yield from map(frozenset, itertools.combinations(names, size))
+
+
+def _agree(arguments: Arguments, main: Variant, other: Variant) -> bool:
+    """Whether the results of the two can stand in one array."""
+    if main.program.structure != other.program.structure or main.program.has_mask != other.program.has_mask:
+        return False
+    shapes = [_padded_shapes(arguments, variant) for variant in (main, other)]
+    dtypes = [[aval.dtype for aval in variant.program.jaxpr.out_avals] for variant in (main, other)]
+    own = forms(other.program, other.symbols)
+    form_of = [form for form in forms(main.program, main.symbols) for _ in range(1 + form.has_mask)]
+    ranks = all(a.rank <= b.rank for a, b in zip(own, forms(main.program, main.symbols), strict=True))
+    return ranks and dtypes[0] == dtypes[1] and all(map(fits, form_of, *shapes))
+
+
+def _padded_shapes(arguments: Arguments, variant: Variant) -> list[tuple[Any, ...]]:
+    symbols = variant.symbols
+    padded = {symbols.variables[name]: arguments.times[name] for name in symbols.variables}
+    sizes = Sizes(padded, {}, symbols.outer)
+    return [tuple(map(sizes.static, aval.shape)) for aval in variant.program.jaxpr.out_avals]
