@@ -94,7 +94,10 @@ def step(model, params, state, inputs, labels, axis_name=None):
     return loss.value + jm.losses.penalties(state), (accuracy.value, state, y)
 
 
-@pytest.mark.parametrize("name", MODELS)
+QUICK = ("average", "batch normalisation", "states", "documents")
+
+
+@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in MODELS])
 def test_a_batch_that_is_filled_up_trains_as_its_real_rows_do(name, rng, getkey):
     model = MODELS[name]
     alone, filled = (inputs_of(name, x) for x in sequences(rng))
