@@ -137,19 +137,28 @@ def _operand(x: Any, mask: Any, ndim: int) -> Any:
 
 def _check_shapes(name: str, x: "Arithmetic", other: Any) -> None:
     other_ndim = other.ndim if isinstance(other, Arithmetic) else np.ndim(other)
-    if isinstance(other, Arithmetic):
-        if other_ndim != x.ndim:
-            raise ValueError(
-                f"`{name}` of two `Masked` needs values of the same rank, since broadcasting would align the time axis "
-                f"of one with another axis of the other; received {x.shape} and {other.shape}. "
-                "Add axes with indexing, e.g. `y[..., None]`."
-            )
-        jnp.broadcast_shapes(x.shape, other.shape)  # raises, before the masks do
+    if isinstance(other, Arithmetic) and other_ndim != x.ndim:
+        raise ValueError(
+            f"`{name}` of two `Masked` needs values of the same rank, since broadcasting would align the time axis "
+            f"of one with another axis of the other; received {x.shape} and {other.shape}. "
+            "Add axes with indexing, e.g. `y[..., None]`."
+        )
     if other_ndim > x.ndim:
         raise ValueError(
             f"`{name}` of a `Masked` and an array of higher rank would move its masked axes; received {x.shape} and "
             f"{other.shape}. Add axes with indexing, e.g. `x[..., None]`."
         )
+    shape = np.shape(other)
+    try:
+        jnp.broadcast_shapes(x.shape, shape)  # raises, before the masks do
+    except ValueError as error:
+        is_of_steps = 0 < len(shape) < x.ndim and tuple(shape) == tuple(x.shape[: len(shape)])
+        axes = ", None" * (x.ndim - len(shape))
+        remedy = f"A number for each step or row needs axes behind it, `y[...{axes}]`. " if is_of_steps else ""
+        raise ValueError(
+            f"`{name}` of a `Masked` takes values of a shape that broadcasts against its own; received {x.shape} and "
+            f"{shape}. {remedy}({error})"
+        ) from None
 
 
 def _binary(function: Callable, *, guarded: bool, swap: bool = False) -> Callable:
@@ -237,7 +246,6 @@ class Arithmetic:
     shape: Any
     with_values: Any
 
-    __array_ufunc__ = None  # a NumPy array on the left hands the operator over to ours
     # `==` is elementwise, so equal hashes would promise what it does not keep.
     __hash__ = None  # pyright: ignore[reportAssignmentType]
 

@@ -51,7 +51,7 @@ def from_lengths(values: Any, lengths: Any, *, padding_side: Literal["right", "l
     steps = array_module.arange(time)
     if padding_side == "left":
         steps = time - 1 - steps
-    return Masked(values, steps < lengths[..., None])
+    return Masked(values, steps.reshape(*(1,) * lengths.ndim, time) < lengths[..., None])
 
 
 def _check_range(lengths: Any, time: Any) -> None:

@@ -11,12 +11,13 @@ from . import display, state_dict
 from .arithmetic import Arithmetic, convert, expand, fits, guard, is_host_only, still_bool
 from .checks import as_array, check_mask, check_parts, check_segments
 from .indexing import split_index, take
+from .numpy_protocol import Explained, apply_ufunc, call_function
 from .pytree import flatten, mask_of_segments, put, rebuild, register
 from .segments import number_from, positions, refuse_segments
 from .sources import find_marks, prefix_of, refuse_marks
 
 
-class Masked(Arithmetic):
+class Masked(Arithmetic, metaclass=Explained):
     """A batch of sequences: `values`, and a `mask` that is True at real steps.
 
     Build one with `jm.masked`, `jm.from_lengths`, `jm.pad_sequences` or `jm.as_masked`, which take lists too and say
@@ -29,7 +30,9 @@ class Masked(Arithmetic):
     keeps them too, and what cannot keep the sequences of a row apart refuses them. Of two packed operands a step is
     real where both have it in the same sequence: that is, under the same id.
 
-    As a pytree it has two leaves, `values` and `mask`, or of packed rows `values` and `segments`.
+    As a pytree it has two leaves, `values` and `mask`, or of packed rows `values` and `segments`. What counts the
+    numbers in all leaves, such as `optax.tree.norm` or `jax.flatten_util.ravel_pytree`, counts the mask and the
+    padding too: give it `x.fill(0)`. What learns from gradients, such as `optax.adam`, takes `x.values`.
 
     Attributes:
         values: `(batch, time, ...)`; anything at padded positions, NaN included.
@@ -204,6 +207,12 @@ class Masked(Arithmetic):
 
     def __bool__(self) -> bool:
         raise TypeError("The truth of a `Masked` is ambiguous; reduce it first, e.g. `jm.ops.any(x)`.")
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        return apply_ufunc(self, ufunc, method, inputs, options)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return call_function(self, function)
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(

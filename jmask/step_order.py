@@ -141,16 +141,19 @@ def _branch(moves: Any, order_of: Callable[[Any], Any], arrays: Any, mask: Any) 
 def _places_after(mask: Any) -> Any:
     """Where each step stands after `compact`; int32 of the mask's shape."""
     num_real = jnp.cumsum(mask, axis=-1, dtype=jnp.int32)
-    steps = jnp.arange(mask.shape[-1], dtype=jnp.int32)
-    return jnp.where(mask, num_real - 1, num_real[..., -1:] + in_front(steps, mask.ndim) - num_real)
+    return jnp.where(mask, num_real - 1, num_real[..., -1:] + _steps(mask) - num_real)
 
 
 def real_steps_first(mask: Any) -> Any:
     """Where the real steps of each row stand, in their order, and then its padded steps; int32 of the mask's shape."""
-    time = mask.shape[-1]
-    steps = jnp.arange(time, dtype=jnp.int32)
+    time, steps = mask.shape[-1], _steps(mask)
     order = jnp.sort(jnp.where(mask, steps, steps + time), axis=-1)  # one key a step: faster than a stable argsort
     return jnp.where(order < time, order, order - time)
+
+
+def _steps(mask: Any) -> Any:
+    """The index of every step, int32, of the mask's rank: JAX may be told to promote none."""
+    return in_front(jnp.arange(mask.shape[-1], dtype=jnp.int32), mask.ndim)
 
 
 def take_steps(values: Any, order: Any) -> Any:

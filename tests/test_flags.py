@@ -1,4 +1,4 @@
-"""Flags of JAX under which other people run their programs: everything traces where ranks may not be promoted."""
+"""Flags of JAX under which other people run their programs."""
 
 import jax
 import jax.numpy as jnp
@@ -25,8 +25,40 @@ def test_ranks_are_not_promoted(case, rng):
         arrays = [jnp.asarray(leaf.fill(0) if isinstance(leaf, jm.Masked) else leaf) for leaf in leaves]
         return sum(jnp.sum(array.astype("float32")) for array in arrays if not isinstance(array, np.ndarray))
 
-    with jax.numpy_rank_promotion("raise"):
+    with jax.numpy_rank_promotion("raise"), jax.enable_checks(True):
         jax.eval_shape(jax.grad(total, allow_int=True), params, *inputs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "layer",
+    [
+        jm.layers.Dense(3),
+        jm.layers.LayerNormalization(),
+        jm.layers.Softmax(axis=1),
+        jm.layers.GlobalMaxPooling1D(),
+        jm.layers.GlobalAveragePooling1D(),
+        jm.layers.LSTM(3),
+        jm.layers.MultiHeadAttention(2, 3),
+        jm.layers.Conv1D(3, 2),
+        jm.layers.GroupNormalization(2),
+        jm.layers.PerSequence(lambda row: row / row.sum(0)),
+    ],
+    ids=repr,
+)
+def test_padding_of_nan_where_nan_is_an_error(layer, rng):
+    values = rng.normal(size=(3, 5, 4)).astype("float32")
+    mask = np.arange(5) < np.array([[5], [2], [0]])
+    x = jm.masked(jnp.where(mask[..., None], values, jnp.nan), mask)
+    inputs = (x, x) if isinstance(layer, jm.layers.MultiHeadAttention) else (x,)
+    params = layer.init(jax.random.key(0), *inputs)
+
+    def loss(params, *inputs):
+        outputs = layer.apply(params, *inputs)
+        return jnp.sum((outputs.fill(0) if isinstance(outputs, jm.Masked) else outputs) ** 2)
+
+    with jax.debug_nans(True), jax.debug_infs(True):
+        jax.jit(jax.grad(loss))(params, *inputs)
 
 
 def test_the_flag_does_something():

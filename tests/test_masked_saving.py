@@ -158,3 +158,18 @@ def test_parts_that_do_not_fit(error, parts, text):
 
 def test_the_mask_of_packed_rows_is_that_of_their_segments():
     assert jm.Masked(VALUES, jnp.ones((2, 3), bool), PACKED.segments).mask.tolist() == PACKED.mask.tolist()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_recipes_of_the_docs(tmp_path):
+    v1 = getattr(ocp, "v1", None) or pytest.skip("this orbax has no such API")
+    x = jm.pad_sequences([[3, 4, 5], [6]])
+    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    shapes = jax.eval_shape(lambda: x)
+    like = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=device), shapes)
+    v1.save_pytree(tmp_path / "x", {"x": x})
+    got = v1.load_pytree(tmp_path / "x", {"x": like})["x"]
+    assert [row.tolist() for row in jm.unpad(got)] == [[3, 4, 5], [6]]
+    nothing = jm.pad_sequences([[]], pad_to_multiple_of=1)
+    v1.save_pytree(tmp_path / "nothing", {"x": nothing})
+    assert v1.load_pytree(tmp_path / "nothing", {"x": nothing})["x"].lengths.tolist() == [0]

@@ -58,6 +58,8 @@ from .positions import position_embedding as position_embedding
 from .positions import positions as positions
 from .positions import rotary as rotary
 from .positions import sine_position_encoding as sine_position_encoding
+from .recurrence import associative_scan as associative_scan
+from .recurrence import linear_recurrence as linear_recurrence
 from .reduce import all as all
 from .reduce import any as any
 from .reduce import max as max

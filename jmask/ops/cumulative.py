@@ -14,6 +14,7 @@ from ..masked import Masked, fill, segments_of, values_of
 from ..segments import ids_of, starts
 from .linear import check_float
 from .reduce import highest, lowest
+from .scans import scan as scan_arrays
 from .time import check_time, time_axis
 
 
@@ -125,7 +126,7 @@ def _first_steps(x: Masked, axis: int, *, reverse: bool) -> Array:
 
 def _scan_log_add(values: Array, axis: int, *, reverse: bool) -> Array:
     """`lax.cumlogsumexp`, but with finite gradients beside -inf, which is what padding adds."""
-    return lax.associative_scan(_log_add, values, axis=axis, reverse=reverse)
+    return scan_arrays(lambda x, y: [_log_add(x[0], y[0])], [values], axis=axis, reverse=reverse)[0]
 
 
 def _log_add(x: Array, y: Array) -> Array:

@@ -8,6 +8,8 @@ import traceback
 from collections.abc import Iterable, Iterator
 from types import FrameType
 
+from .remedies import remedy_for
+
 _NOT_THE_USER = ("jmask", "jax", "jaxlib", "numpy", "jaxtyping", "beartype")
 _OF_SYMBOLS = ("InconclusiveDimensionOperation", "UnexpectedDimVar")
 _IN_MESSAGES = (
@@ -98,12 +100,13 @@ def explain_refusal(error: Exception, lengths: Iterable[str]) -> Exception:
     elif type(error).__name__ not in _OF_SYMBOLS and not any(word in text for word in _IN_MESSAGES):
         return error
     names = ", ".join(f"`{name}`" for name in lengths)
-    remedy = "".join(f"{remedy} " for word, remedy in _REMEDIES.items() if word in text)
+    known = remedy_for(line, text)
+    remedy = "".join(f"{remedy} " for word, remedy in _REMEDIES.items() if word in text and not known)
     return SymbolicLengthError(
         f"`jm.vmap` runs the function once for sequences of every length, so their lengths ({names}) are unknown in "
         f"it, and Python cannot compare them, count with them or loop over them. This line does:\n"
         f"{line}\n"
-        f"JAX says: {text.splitlines()[0]}\nRemedies: {remedy}{_REMEDY_OF_ALL}"
+        f"JAX says: {text.splitlines()[0]}\nRemedies: {known or remedy + _REMEDY_OF_ALL}"
     )
 
 

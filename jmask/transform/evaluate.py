@@ -11,7 +11,7 @@ from jax.extend.core import Literal
 
 from .equation import Equation
 from .padded import Padded
-from .rules import rule_for
+from .rules import has_rule_always, rule_for
 from .sizes import Sizes
 from .versions import bind_as_is, body_of, constants_of
 
@@ -58,7 +58,7 @@ def run(
 
 
 def _step(equation: Equation, operands: list[Padded]) -> list[Padded]:
-    if not equation.is_ragged:
+    if not equation.is_ragged and not has_rule_always(equation):
         is_rate = any(x.is_rate for x in operands)
         arrays = bind_as_is(equation.eqn, [x.array for x in operands])
         return [Padded(a, s, equation.sizes, is_rate=is_rate) for a, s in zip(arrays, equation.out_shapes, strict=True)]

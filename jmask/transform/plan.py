@@ -8,6 +8,7 @@ from typing import Any
 from .arguments import Arguments
 from .batch import Plan, Variant, fits
 from .results import forms
+from .rules import exchanges
 from .sizes import Sizes
 from .symbols import Symbols
 from .trace import trace, try_trace
@@ -20,7 +21,8 @@ def make_plan(fn: Callable[..., Any], arguments: Arguments, symbols: Symbols) ->
 
     A row in which some sequences are empty and others are not has a program of its own, in which the empty ones have
     no steps: JAX takes symbolic sizes to be 1 at least. Where the function is not defined for such sequences there is
-    none, and the row counts as empty.
+    none, and the row counts as empty; likewise if it exchanges arrays over an axis, since rows that take part in one
+    sum must be in one program.
 
     Raises:
         SymbolicLengthError: the function asks for a length as a Python number.
@@ -28,7 +30,7 @@ def make_plan(fn: Callable[..., Any], arguments: Arguments, symbols: Symbols) ->
     program = trace(fn, arguments.structure, arguments.specs, symbols)
     main = Variant(frozenset(), symbols, program)
     found = [main]
-    for empty in _combinations(symbols):
+    for empty in () if exchanges(program.jaxpr) else _combinations(symbols):
         own = {name: 0 if name in empty else dim for name, dim in symbols.own.items()}
         variables = {name: variable for name, variable in symbols.variables.items() if name not in empty}
         other = dataclasses.replace(symbols, own=own, variables=variables)

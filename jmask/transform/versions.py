@@ -39,6 +39,23 @@ def vary_alike(arrays: Sequence[Any], like: Sequence[Any] = ()) -> list[Any]:
     return [_vary(array, tuple(axes - own)) for array, own in zip(arrays, found, strict=False)]
 
 
+def vary_over(array: Any, axes: Sequence[str]) -> Any:
+    """The array, varying over these axes of the mesh too."""
+    found = _varies_over(array)
+    return _vary(array, tuple(axis for axis in axes if axis not in found))
+
+
+def may_vary_over(arrays: Sequence[Any], axes: Sequence[Any]) -> bool:
+    """Whether arrays may differ between the members of these axes, so far as JAX knows.
+
+    It knows that they do not where it keeps account of it for axes of a mesh, under `jax.shard_map(check_vma=True)`.
+    """
+    if not axes or not set(axes) <= set(jax.sharding.get_abstract_mesh().manual_axes):
+        return True
+    keeps_account = axes[0] in _varies_over(lax.axis_index(axes[0]))
+    return not keeps_account or any(_varies_over(array) & set(axes) for array in arrays)
+
+
 def _varies_over(array: Any) -> frozenset[str]:
     aval = jax.typeof(array)
     return aval.vma if hasattr(aval, "vma") else aval.manual_axis_type.varying

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import oracles
 from batches import floats
@@ -179,4 +180,42 @@ ACCUMULATION = [
     )
 ]
 
-CASES = [*ELEMENTWISE, *NOISE, *NORMALISATION, *MOVING, *ACCUMULATION]
+
+def recurrence_oracle(params, x):
+    state, states = params.get("initial", np.zeros(x.shape[1:])), []
+    for step in x:
+        state = np.tanh(step + params.get("bias", 0)) * state + step
+        states.append(state)
+    return np.reshape(states, x.shape)
+
+
+RECURRENCE = [
+    case(
+        "ops.associative_scan",
+        lambda p, x: jm.ops.associative_scan(lambda a, b: (a[0] * b[0], b[0] * a[1] + b[1]), (tanh(x), x), axis=1)[1],
+        recurrence_oracle,
+    ),
+    case(
+        "ops.associative_scan(reverse)",
+        lambda p, x: jm.ops.associative_scan(jnp.maximum, x, reverse=True, axis=1),
+        lambda p, x: np.maximum.accumulate(x[::-1], axis=0)[::-1],
+    ),
+    case(
+        "ops.linear_recurrence",
+        lambda p, x: jm.ops.linear_recurrence(tanh(x + p["bias"]), x, initial_state=p["initial"], axis=1),
+        recurrence_oracle,
+        params={"bias": (3,), "initial": (3,)},
+    ),
+    case(
+        "ops.linear_recurrence(reverse)",
+        lambda p, x: jm.ops.linear_recurrence(tanh(x), x, reverse=True, axis=1),
+        lambda p, x: recurrence_oracle(p, x[::-1])[::-1],
+    ),
+]
+
+
+def tanh(x):
+    return x.map(jnp.tanh) if isinstance(x, jm.Masked) else jnp.tanh(x)
+
+
+CASES = [*RECURRENCE, *ELEMENTWISE, *NOISE, *NORMALISATION, *MOVING, *ACCUMULATION]

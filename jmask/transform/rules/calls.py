@@ -13,13 +13,17 @@ from ..errors import explained
 from ..padded import Padded
 from ..sizes import Sizes
 from ..versions import bind_as_is, body_of
+from .associative import find_combine, run_in_parallel
 from .registry import nothing, rule
 
 
-@rule("jit", "pjit", "closed_call", "core_call", effect=nothing)
+@rule("jit", "pjit", "closed_call", "core_call", "custom_vmap_call", effect=nothing)
 def call(equation: Equation, *operands: Padded) -> list[Padded]:
     """A function that means what its body means."""
-    program = equation.params["jaxpr"] if "jaxpr" in equation.params else equation.params["call_jaxpr"]
+    combine = find_combine(equation)
+    if combine is not None:
+        return run_in_parallel(equation, combine, operands)
+    program = next(equation.params[name] for name in ("jaxpr", "call_jaxpr", "call") if name in equation.params)
     return equation.run(program, equation.sizes, operands)
 
 
@@ -46,7 +50,7 @@ def custom_jvp(equation: Equation, *operands: Padded) -> list[Padded]:
     JAX differentiates the equation with symbolic sizes, which runs the user's rule; the program that comes out is run
     on the padded row.
     """
-    row = _Row(equation, operands)
+    row, is_of_det = _Row(equation, operands), _is_determinant(equation)
 
     @jax.custom_jvp
     def function(lengths: Any, arrays: list[Any]) -> list[Any]:
@@ -54,6 +58,12 @@ def custom_jvp(equation: Equation, *operands: Padded) -> list[Padded]:
 
     @function.defjvp
     def tangents_of(primals: Any, tangents: Any) -> Any:
+        if is_of_det:
+            raise NotImplementedError(
+                f"`jm.vmap`: the gradient of `jnp.linalg.det` of a matrix of unknown size, at {equation.line}, for "
+                "which JAX has another formula if the size is 1. Write `sign, log = jnp.linalg.slogdet(a)` and `sign * "
+                "jnp.exp(log)`."
+            )
         (lengths, arrays), (_, rates) = primals, tangents
 
         def both(specs: list[Any], directions: list[Any]) -> Any:
@@ -181,6 +191,12 @@ class _Row:
         arrays = function(dict(self.equation.sizes.lengths), [x.array for x in self.operands])
         safe = self._are_safe or [False] * len(arrays)
         return [self.equation.result(a, is_safe=s, index=i) for i, (a, s) in enumerate(zip(arrays, safe, strict=True))]
+
+
+def _is_determinant(equation: Equation) -> bool:
+    """Whether it is `jnp.linalg.det`, for whose gradient JAX asks whether the size is 1."""
+    name = body_of(equation.params["call_jaxpr"]).debug_info.func_name
+    return equation.is_ragged and name in ("det", "_det")
 
 
 def _specs(variables: Sequence[Any]) -> tuple[list[jax.ShapeDtypeStruct], list[int]]:

@@ -1,12 +1,16 @@
 """Cumulative reductions: forwards the padding comes last and does no harm, backwards the steps are turned round."""
 
+import dataclasses
+
 from ..equation import Equation
 from ..padded import Padded
 from .moving import reverse
 from .registry import along, rule
 
 _NAMES = ("cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp")
-_NEUTRAL = {"cumsum": 0, "cumprod": 1}
+# With the first entry in the padding, sums and products would grow without bounds, and slopes of `log(exp(x) + exp(y))`
+# would be NaN where that entry is infinite.
+_HARMLESS = {"cumsum": 0, "cumprod": 1, "cumlogsumexp": 0}
 
 
 @rule(*_NAMES, effect=along("accumulates over", lambda e: [e.params["axis"]]))
@@ -16,9 +20,9 @@ def accumulate(equation: Equation, x: Padded) -> Padded:
     x = x.safe()
     if axis not in x.ragged_axes:
         return equation.result(equation.bind(x.array), is_safe=True)
-    # A long padding must not grow without bounds.
-    array = x.fill(_NEUTRAL[equation.name], [axis]) if equation.name in _NEUTRAL else x.array
-    if not equation.params["reverse"]:
-        return equation.result(equation.bind(array))
-    turned = equation.bind(reverse(array, axis, x.size(axis)), reverse=False)
-    return equation.result(reverse(turned, axis, x.size(axis)))
+    if equation.params["reverse"]:
+        x = dataclasses.replace(x, array=reverse(x.array, axis, x.size(axis)))
+    if equation.name in _HARMLESS:
+        x = dataclasses.replace(x, array=x.fill(_HARMLESS[equation.name], [axis]))
+    found = equation.bind(x.array, reverse=False)
+    return equation.result(reverse(found, axis, x.size(axis)) if equation.params["reverse"] else found)

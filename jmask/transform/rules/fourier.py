@@ -19,39 +19,48 @@ def _transforms(equation: Equation) -> str | None:
 def fft(equation: Equation, x: Padded) -> Padded:
     r"""The transforms of `jax.numpy.fft`, `X_k = \sum_j x_j e^{-2 \pi i j k / n}` and its inverse.
 
-    Over a ragged axis it takes `O(n^2)` operations and the matrix of them.
+    Over a ragged axis it takes `O(n^2)` operations and the matrix of them; several axes are transformed one by one.
     """
     lengths = equation.params["fft_lengths"]
     kind = lax.FftType(equation.params["fft_type"])
     if not any(map(equation.sizes.is_ragged, lengths)):
         x = x.safe()
         return equation.result(equation.bind(x.array), is_safe=True)
-    if len(lengths) > 1:
-        raise NotImplementedError(
-            f"`jm.vmap` transforms one axis of unknown length at a time; at {equation.line} there are {len(lengths)}. "
-            "Transform the axes one after the other."
-        )
-    axis, size = x.ndim - 1, equation.sizes.true(lengths[0])
-    array, full = _whole_spectrum(x, size) if kind == lax.FftType.IRFFT else (x.fill(0, [axis]), x.array.shape[axis])
-    inverse = kind in (lax.FftType.IFFT, lax.FftType.IRFFT)
-    out_size = equation.sizes.static(equation.out_shapes[0][-1])
+    axes = range(x.ndim - len(lengths), x.ndim)
+    of_complex = lax.FftType.FFT if kind in (lax.FftType.FFT, lax.FftType.RFFT) else lax.FftType.IFFT
+    last = (axes[-1], lengths[-1], kind)
+    others = [(axis, length, of_complex) for axis, length in zip(axes[:-1], lengths[:-1], strict=True)]
+    for axis, length, one in [last, *others] if kind == lax.FftType.RFFT else [*others, last]:
+        shape = (*x.shape[:axis], equation.out_shapes[0][axis], *x.shape[axis + 1 :])
+        x = Padded(_along(x, axis, length, one, equation.sizes.static(shape[axis])), shape, x.sizes)
+    return equation.result(x.array.astype(equation.eqn.outvars[0].aval.dtype))
+
+
+def _along(x: Padded, axis: int, length: Any, kind: Any, out_size: int) -> Any:
+    """The transform over one axis."""
+    size = x.sizes.true(length)
+    if kind == lax.FftType.IRFFT:
+        array, full = _whole_spectrum(x, axis, size)
+    else:
+        array, full = jnp.moveaxis(x.fill(0, [axis]), axis, -1), x.array.shape[axis]
     j, k = jnp.arange(full, dtype=jnp.int32)[:, None], jnp.arange(out_size, dtype=jnp.int32)
-    angle = 2 * jnp.pi * (j * k % size) / size * (1 if inverse else -1)
+    is_inverse = kind in (lax.FftType.IFFT, lax.FftType.IRFFT)
+    angle = 2 * jnp.pi * (j * k % size) / size * (1 if is_inverse else -1)
     if jnp.iscomplexobj(array):
         found = array @ lax.complex(jnp.cos(angle), jnp.sin(angle)).astype(array.dtype)
     else:
         found = lax.complex(*(array @ part(angle).astype(array.dtype) for part in (jnp.cos, jnp.sin)))
-    found = found / size if inverse else found
-    dtype = equation.eqn.outvars[0].aval.dtype
-    return equation.result((found.real if kind == lax.FftType.IRFFT else found).astype(dtype))
+    found = found / size if is_inverse else found
+    return jnp.moveaxis(found.real if kind == lax.FftType.IRFFT else found, -1, axis)
 
 
-def _whole_spectrum(x: Padded, size: Any) -> tuple[Any, int]:
-    """Of the half spectrum of a real signal of `size` entries the other half too: conjugate and in reverse."""
-    full = 2 * x.array.shape[-1]
+def _whole_spectrum(x: Padded, axis: int, size: Any) -> tuple[Any, int]:
+    """Of the half spectrum of a real signal of `size` entries the other half too, last: conjugate and in reverse."""
+    array = jnp.moveaxis(x.array, axis, -1)
+    full = 2 * array.shape[-1]
     steps = jnp.arange(full, dtype=jnp.int32)
     is_first = steps < size // 2 + 1
     source = jnp.where(is_first, steps, size - steps)
-    array = jnp.take(x.array, source, axis=-1, mode="clip")
+    array = jnp.take(array, source, axis=-1, mode="clip")
     array = jnp.where(is_first, array, jnp.conj(array))
     return jnp.where(steps < size, array, 0), full

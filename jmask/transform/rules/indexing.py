@@ -1,5 +1,6 @@
 """Reads and writes at indices: what is in bounds and what is not, the length of the sequence decides."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -81,24 +82,35 @@ def gather(equation: Equation, x: Padded, indices: Padded) -> Padded:
         array = lax.pad(array, jnp.zeros((), array.dtype), room)
     if not x.is_ragged:
         return equation.result(equation.bind(array, indices.array), is_safe=indices.is_safe and not partial)
+    last = [sizes.true(x.shape[axis]) - sizes.true(windows[axis]) for axis in axes]
     mode = MODE.from_any(params["mode"])
-    bounded = _bounded(
-        indices.array, axes, [sizes.true(x.shape[a]) - sizes.true(windows[a]) for a in axes], mode, array
-    )
-    return equation.result(equation.bind(array, bounded))
+    found = equation.bind(array, _bounded(indices.array, axes, last, mode != MODE.FILL_OR_DROP, array))
+    if mode == MODE.PROMISE_IN_BOUNDS and not x.is_rate and jnp.issubdtype(x.dtype, jnp.inexact):
+        broken = functools.reduce(jnp.logical_or, map(_is_beyond, _columns(indices.array), last), False)
+        broken = jnp.expand_dims(broken, numbers.offset_dims)
+        found = select(broken, lax.stop_gradient(found), found)  # XLA reads the nearest entry, and gives it no gradient
+    return equation.result(found)
 
 
-def _bounded(indices: Any, axes: tuple[int, ...], last: list[Any], mode: Any, array: Any) -> Any:
+def _bounded(indices: Any, axes: Sequence[Any], last: list[Any], are_clipped: bool, array: Any) -> Any:
     """Indices that a padded array treats as the sequence alone would: in bounds, or out of them; int32 at least."""
-    columns, dtype = [], jnp.promote_types(indices.dtype, jnp.int32)
-    for k, axis in enumerate(axes):
-        column = indices[..., k].astype(dtype)
-        if mode == MODE.CLIP:
-            column = jnp.clip(column, 0, last[k]).astype(dtype)
-        elif mode == MODE.FILL_OR_DROP:
-            column = jnp.where((column < 0) | (column > last[k]), _beyond(column, array.shape[axis]), column)
-        columns.append(column)
+    columns = []
+    for column, axis, most in zip(_columns(indices), axes, last, strict=True):
+        if are_clipped:
+            columns.append(jnp.clip(column, 0, most).astype(column.dtype))
+        else:
+            columns.append(jnp.where(_is_beyond(column, most), _beyond(column, array.shape[axis]), column))
     return jnp.stack(columns, axis=-1) if columns else indices
+
+
+def _columns(indices: Any) -> list[Any]:
+    """The indices along each axis, in a dtype that holds every size."""
+    indices = indices.astype(jnp.promote_types(indices.dtype, jnp.int32))
+    return [indices[..., k] for k in range(indices.shape[-1])]
+
+
+def _is_beyond(column: Any, last: Any) -> Any:
+    return (column < 0) | (column > last)
 
 
 def _beyond(column: Any, size: Any) -> Any:
@@ -124,7 +136,7 @@ def scatter(equation: Equation, x: Padded, indices: Padded, updates: Padded) -> 
     if any(sizes.is_ragged(window) and window != size for window, size in zip(windows, x.shape, strict=True)):
         return _write_window(equation, x, indices, updates, windows)
     last = [sizes.true(x.shape[axis]) - sizes.true(windows[axis]) for axis in axes]
-    bounded = _bounded(indices.array, axes, last, MODE.from_any(params["mode"]), x.array)
+    bounded = _bounded(indices.array, axes, last, MODE.from_any(params["mode"]) == MODE.CLIP, x.array)
     if indices.is_ragged:
         outside = [_beyond(bounded[..., k], x.array.shape[axis]) for k, axis in enumerate(axes)]
         bounded = jnp.where(indices.valid(), bounded, jnp.stack(outside, axis=-1))

@@ -10,21 +10,24 @@ Effect = Callable[[Equation], str | None]
 
 _rules: dict[str, Callable] = {}
 _effects: dict[str, Effect] = {}
+_always: set[str] = set()
 _of_users: dict[str, Callable] = {}
 
 
-def rule(*primitives: str, effect: Effect) -> Callable[[Callable], Callable]:
+def rule(*primitives: str, effect: Effect, always: bool = False) -> Callable[[Callable], Callable]:
     """Makes a function the rule of these primitives.
 
     Args:
         *primitives: their names.
         effect: of an equation, what it does to the steps, for `jm.explain`: a few words, or None if each step of the
             result comes from the same step of the operands.
+        always: whether the rule is for equations without any ragged axis as well.
     """
 
     def register(function: Callable) -> Callable:
         for name in primitives:
             _rules[name], _effects[name] = function, effect
+        _always.update(primitives if always else ())
         return function
 
     return register
@@ -60,6 +63,11 @@ def rule_for(equation: Equation) -> Callable[..., Any]:
         f"{equation.line}. Write what it computes by other functions, or give it a rule: "
         f"`jm.def_vmap_rule({equation.name!r}, rule)`."
     )
+
+
+def has_rule_always(equation: Equation) -> bool:
+    """Whether the rule of an equation is called even if no axis is ragged."""
+    return equation.name in _always
 
 
 def effect_of(equation: Equation) -> str | None:

@@ -1,0 +1,89 @@
+"""Further functions under `jm.vmap`, beside the loop over sequences: exact, or refused with a remedy that works."""
+
+import pathlib
+
+import further_libraries as libraries
+import further_models as models
+import further_numerics as numerics
+import jax
+import jax.numpy as jnp
+import pytest
+from beside import check
+from refused import REFUSED
+from table import params, scalar
+
+import jmask as jm
+from jmask.testing import assert_close
+
+PAGE = pathlib.Path(__file__).parents[2] / "docs" / "vmap.md"
+EXACT = {
+    "Markov models, filters and smoothers": models.MARKOV,
+    "alignment": models.ALIGNMENT,
+    "state-space models and linear attention": models.STATE_SPACE,
+    "attention and decoding": models.ATTENTION,
+    "sets, clusters and kernels": models.SETS,
+    "statistics": numerics.STATISTICS,
+    "signals and spectra": numerics.SIGNALS,
+    "series of prices and of times": numerics.SERIES,
+    "numerics and linear algebra": numerics.NUMERICS,
+    "Haiku": libraries.HAIKU,
+    "Equinox": libraries.EQUINOX,
+    "distrax": libraries.DISTRAX,
+    "optax": libraries.OPTAX,
+}
+QUICK = ("HMM forward", "S5", "one past", "three", "eigh", "svd, vectors", "solve", "DTW")
+CASES = [
+    pytest.param(family, name, marks=() if name in QUICK and family != "Equinox" else pytest.mark.slow)
+    for family, cases in EXACT.items()
+    for name in cases
+]
+X = jm.from_lengths(jnp.array([[0.5, 1.25, 0.75, 2.0], [1.5, 0.25, 1.0, 0.0], [0.75, 0.0, 0.0, 0.0]]), [4, 3, 1])
+
+
+@pytest.mark.parametrize(("family", "name"), CASES)
+def test_it_is_the_loop_over_sequences_alone(family, name):
+    if family in ("Haiku", "distrax"):
+        pytest.importorskip(family.lower(), exc_type=ImportError)
+    check(name, EXACT[family][name], params())
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refusal_names_a_remedy(name):
+    refused = REFUSED[name]
+    if refused.library:
+        pytest.importorskip(refused.library)
+    constraints = [f"t >= {refused.shortest}"] if refused.shortest > 1 else []
+
+    def run(values):
+        found = jm.vmap(refused.fn, constraints=constraints)(X.with_values(values))
+        return found.sum() if refused.of_gradient else found
+
+    with pytest.raises((jm.SymbolicLengthError, NotImplementedError)) as info:
+        jax.make_jaxpr(jax.grad(run) if refused.of_gradient else run)(X.values)
+    assert refused.says in str(info.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", REFUSED)
+def test_the_remedy_works(name):
+    refused = REFUSED[name]
+    if refused.library:
+        pytest.importorskip(refused.library)
+    x = X.values[0]
+    found, expected = refused.remedy(x), refused.fn(x)
+    if refused.is_random:
+        assert set(found.tolist()) <= set(x.tolist())
+        assert len(set(found.tolist())) == len(expected)
+    else:
+        assert_close(found, expected)
+    case = scalar(refused.remedy, is_positive=True, shortest=refused.shortest, has_gradient=not refused.is_random)
+    check(name, case, params())
+
+
+def test_the_page_counts_what_is_tested():
+    rows = [f"| {family} | {len(cases)} |" for family, cases in EXACT.items()]
+    total = sum(map(len, EXACT.values()))
+    text = PAGE.read_text()
+    missing = [row for row in (*rows, f"| together | {total} |") if row not in text]
+    missing += [name for name in REFUSED if f"`{name.replace('`', '')}`" not in text and name not in text]
+    assert not missing, "write these into docs/vmap.md"
