@@ -90,9 +90,10 @@ def _check_reshapes(body: Any) -> None:
         if eqn.primitive.name == "reshape":
             old, new = (tuple(var.aval.shape) for var in (eqn.invars[0], eqn.outvars[0]))
             if any(map(is_symbolic, (*old, *new))) and math.prod(old) != math.prod(new):
+                place = source_info_util.summarize(eqn.source_info)
                 raise SymbolicLengthError(
-                    f"`jm.vmap`: a reshape from {_text(old)} to {_text(new)} is none for some lengths: numbers would be "
-                    f"left over; it stands at {source_info_util.summarize(eqn.source_info)}. Say for which lengths the "
+                    f"`jm.vmap`: a reshape from {_text(old)} to {_text(new)} is none for some lengths: numbers would "
+                    f"be left over; it stands at {place}. Say for which lengths the "
                     'function is: `jm.vmap(fn, constraints=["mod(t, 2) == 0"])`.'
                 )
         for program in programs_in(eqn.params):
