@@ -119,6 +119,7 @@ WORDS = {
     "used": "uses",
     "merged": "merges",
     "changed": "changes",
+    "pooled": "pools",
     "ended": "ends",
     "dropped": "drops",
 }
@@ -133,7 +134,7 @@ those of `Embedding` and `Masking` excepted.
 - *uses*: what comes out at real steps depends on the mask;
 - *changes*: steps come and go, or move, and the mask with them;
 - *merges*: a step is real where it is in all inputs;
-- *spends*: the mask is used, and there is nothing left for it to say.
+- *pools*: time is gone, and the outputs have a mask `(batch,)`, which says which rows have a real step.
 """
 
 
@@ -152,7 +153,7 @@ def lines() -> Iterator[str]:
 
 def mask(way: tuple[str, ...]) -> str:
     """What a call does with the mask, in words."""
-    return "spends" if way == ("used",) else ", ".join(WORDS[word] for word in way)
+    return ", ".join(WORDS[word] for word in way)
 
 
 def _call(layer: jm.Layer) -> str:

@@ -13,12 +13,14 @@ _PADDING = "·"
 _MAX_ROWS = 12
 _MAX_STEPS = 24
 _MAX_FEATURES = 4
+_MAX_ENTRIES = 8  # of a vector that has a line of its own
 
 
 def text(x: Any) -> str:
     """A head line, then one line a row: real steps as numbers, padding as `·`, long axes shortened by `…`.
 
-    In packed rows a `|` stands before each sequence but the first of a row.
+    In packed rows a `|` stands before each sequence but the first of a row. Under a mask of rank 1, of rows alone or of
+    one sequence, each vector has a line, and numbers stand in one.
     """
     if not _is_readable(x):
         segments = "" if x.segments is None else f", segments={_kind(x.segments)}"
@@ -29,7 +31,7 @@ def text(x: Any) -> str:
     rows = _rows(x)
     width = max((len(cell.text) for row in rows for cell in row), default=1)
     lines = [f"[{''.join(('|' if c.begins else ' ') + c.text.rjust(width) for c in row)[1:]}]" for row in rows]
-    if mask.ndim == 1:
+    if _is_line(x):
         return head + "\n" + lines[0]
     if len(mask) > _MAX_ROWS:
         lines.append("…")
@@ -42,7 +44,7 @@ def html(x: Any) -> str:
         return f"<pre>{html_escape.escape(text(x))}</pre>"
     head, mask = _head(x), np.asarray(x.mask)
     body = "".join(map(_html_row, _rows(x)))
-    more = "" if mask.ndim == 1 or len(mask) <= _MAX_ROWS else f"<div>… {len(mask) - _MAX_ROWS} more rows</div>"
+    more = "" if _is_line(x) or len(mask) <= _MAX_ROWS else f"<div>… {len(mask) - _MAX_ROWS} more rows</div>"
     return (
         f'<div class="jmask"><code>{html_escape.escape(head)}</code>'
         f'<table style="border-collapse:collapse;font-family:monospace">{body}</table>{more}</div>'
@@ -127,6 +129,8 @@ def _lengths(x: Any) -> str:
         return f", real={bool(mask)}"
     if x.segments is not None:
         return ""
+    if mask.ndim == 1:
+        return f", real={mask.sum()}"
     lengths = np.array2string(mask.sum(-1), threshold=16, edgeitems=6, separator=" ")
     return f", lengths={' '.join(lengths.split())}"
 
@@ -155,23 +159,32 @@ class _Cell(NamedTuple):
 
 def _rows(x: Any) -> list[list[_Cell]]:
     values, mask, begins = np.asarray(x.values), np.asarray(x.mask), _begins(x)
-    if mask.ndim == 1:
+    if _is_line(x):
         values, mask, begins = values[None], mask[None], begins[None]
+    most = _MAX_STEPS
+    if mask.ndim == 1:
+        values = values if values.ndim == 2 else values[:, None]
+        mask, begins, most = (*(np.broadcast_to(a[:, None], values.shape[:2]) for a in (mask, begins)), _MAX_ENTRIES)
     begins = begins & (np.cumsum(begins, axis=-1) > 1)
     rows = zip(values[:_MAX_ROWS], mask[:_MAX_ROWS], begins[:_MAX_ROWS], strict=True)
-    return [_cells(*row) for row in rows]
+    return [_cells(*row, most) for row in rows]
 
 
-def _cells(row: np.ndarray, real: np.ndarray, begins: np.ndarray) -> list[_Cell]:
-    """The steps of a row as texts; a long row is cut short before its steps are formatted."""
-    if len(row) <= _MAX_STEPS:
+def _is_line(x: Any) -> bool:
+    """Whether there is one line: a number for each entry of a mask of rank 1, or one packed row."""
+    return np.ndim(x.mask) == 1 and (np.ndim(x.values) == 1 or x.segments is not None)
+
+
+def _cells(row: np.ndarray, real: np.ndarray, begins: np.ndarray, most: int) -> list[_Cell]:
+    """The steps of a row as texts; a row of more than `most` is cut short before its steps are formatted."""
+    if len(row) <= most:
         steps = zip(row, real.tolist(), begins.tolist(), strict=True)
         return [
             _Cell(_cell(value), begins=first) if r else _Cell(_PADDING, is_padding=True) for value, r, first in steps
         ]
-    half = _MAX_STEPS // 2
+    half = most // 2
     front, back = ([part[where] for part in (row, real, begins)] for where in (slice(half), slice(-half, None)))
-    return [*_cells(*front), _Cell("…"), *_cells(*back)]
+    return [*_cells(*front, most), _Cell("…"), *_cells(*back, most)]
 
 
 def _cell(value: Any) -> str:

@@ -1,5 +1,6 @@
 """The laws, each a function that asserts it of a trial of a case."""
 
+import functools
 import pickle
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,11 +17,10 @@ from batches import (
     draw_rows,
     holes,
     left,
-    real_steps,
     right,
 )
 from counting import num_compiles
-from program import QUICKLY, Outcome, Trial, assert_rows_equal, leaves_of, rows_of
+from program import QUICKLY, Outcome, Trial, assert_rows_equal, leaves_of, rows_of, rows_of_leaf, with_kinds
 
 import jmask as jm
 from jmask.testing import assert_close
@@ -69,11 +69,23 @@ def invisible_padding(trial: Trial) -> None:
                 assert np.array_equal(found, expected), f"of {what}, {expected} becomes {found}"
 
 
+def real_rows(trial: Trial) -> None:
+    """What is pooled has a mask of rows: those with a real step in every input, as far as the inputs overlap."""
+    for layout in (right, left, holes):
+        outcome = trial.outcome(layout(LENGTHS, TIME))
+        masks = [np.asarray(x.mask).any(axis=1) for x in outcome.inputs if isinstance(x, jm.Masked)]
+        real = functools.reduce(np.logical_and, masks, np.ones(len(LENGTHS), bool))
+        for kind, leaf in with_kinds(trial.case, outcome.outputs):
+            if kind == "pooled":
+                rows = np.asarray(leaf.mask).reshape(len(real), -1)
+                assert (rows == real[:, None]).all(), f"of rows {real} these are real: {leaf.mask}"
+
+
 def zero_padding(trial: Trial) -> None:
     """Outputs that are documented to be 0 at padded steps are."""
     if trial.case.zero_padding:
-        for leaf in leaves_of(trial.outcome(holes(LENGTHS, TIME)).outputs):
-            if isinstance(leaf, jm.Masked):
+        for kind, leaf in with_kinds(trial.case, trial.outcome(holes(LENGTHS, TIME)).outputs):
+            if kind == "sequence":
                 padding = np.asarray(leaf.values)[~np.asarray(leaf.mask)]
                 assert (padding == 0).all(), f"the outputs at padding are {padding}"
 
@@ -151,7 +163,7 @@ def arrays(trial: Trial) -> None:
     """Arrays are sequences without padding."""
     rows = draw_rows(trial.rng, trial.case.inputs, [TIME] * len(LENGTHS), overlapping=False)
     leaves = zip(trial.case.kinds, leaves_of(_run(trial, map(np.stack, rows))), strict=True)
-    actual = [[leaf] if kind == "batch" else real_steps(leaf) for kind, leaf in leaves]
+    actual = [rows_of_leaf(kind, leaf) for kind, leaf in leaves]
     assert_rows_equal(actual, trial.reference(trial.params, rows))
 
 
@@ -189,6 +201,7 @@ MASK_LAWS: Mapping[str, Law] = {
     "gradients": exact_gradients,
     "padding gradient": no_gradient_at_padding,
     "invisible padding": invisible_padding,
+    "real rows": real_rows,
     "zero padding": zero_padding,
     "left padding": left_padding,
     "holes": holes_in_the_middle,

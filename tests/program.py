@@ -137,17 +137,28 @@ def leaves_of(outputs: Any) -> list[Any]:
 
 
 def with_kinds(case: Case, outputs: Any) -> list[tuple[str, Any]]:
-    """The leaves, after a check that outputs of sequences have masks and others have none."""
+    """The leaves, after a check that sequences and what is pooled from them have masks, and others have none."""
     leaves = list(zip(case.kinds, leaves_of(outputs), strict=True))
     for kind, leaf in leaves:
-        assert isinstance(leaf, jm.Masked) == (kind == "sequence"), f"a {kind} output came as {leaf!r}"
+        has_mask = kind in ("sequence", "pooled")
+        assert isinstance(leaf, jm.Masked) == has_mask, f"a {kind} output came as {leaf!r}"
     return leaves
 
 
 def rows_of(case: Case, outputs: Any) -> Rows:
-    """The rows of every output."""
-    leaves = with_kinds(case, outputs)
-    return [[np.asarray(leaf)] if kind == "batch" else real_steps(leaf) for kind, leaf in leaves]
+    """The rows of every output; of what is pooled all rows, as an empty one has a documented value."""
+    return [rows_of_leaf(kind, leaf) for kind, leaf in with_kinds(case, outputs)]
+
+
+def rows_of_leaf(kind: str, leaf: Any) -> list[np.ndarray]:
+    """The rows of one output, an array or a `Masked`."""
+    if kind == "batch":
+        return [np.asarray(leaf)]
+    return (
+        real_steps(leaf)
+        if kind == "sequence"
+        else list(np.asarray(leaf.values if isinstance(leaf, jm.Masked) else leaf))
+    )
 
 
 def assert_rows_equal(actual: Rows, expected: Rows, precision: str | None = None) -> None:
@@ -172,11 +183,12 @@ def weighted_sum(case: Case, outputs: Any) -> Any:
             position = position.reshape(*position.shape, *(1,) * (leaf.ndim - 2))
             total += jnp.sum(leaf.fill(0) * jnp.take_along_axis(jnp.asarray(weights), position, axis=1))
         else:
-            total += jnp.sum(leaf * weights.reshape(leaf.shape))
+            values = leaf.values if isinstance(leaf, jm.Masked) else leaf
+            total += jnp.sum(values * weights.reshape(leaf.shape))
     return total
 
 
 def _weights(i: int, kind: str, row_shape: tuple[int, ...]) -> np.ndarray:
     """For every row of an output; of sequences, for more steps than any has."""
-    size = {"sequence": (BATCH, 2 * LONGER, *row_shape[1:]), "pooled": (BATCH, *row_shape), "batch": (1, *row_shape)}
-    return np.random.default_rng(i).normal(size=size[kind])
+    size = {"sequence": (BATCH, 2 * LONGER, *row_shape[1:]), "batch": (1, *row_shape)}
+    return np.random.default_rng(i).normal(size=size.get(kind, (BATCH, *row_shape)))

@@ -41,7 +41,7 @@ TEXTS = {
     "one sequence": (
         lambda: jm.masked(np.array([True, False, True]), np.array([True, True, False])),
         """
-        Masked(bool[3], lengths=2)
+        Masked(bool[3], real=2)
         [ True False     ·]
         """,
     ),
@@ -52,11 +52,29 @@ TEXTS = {
         [[(0 0.25 0.5 0.75 …)                   ·]]
         """,
     ),
+    "rows of vectors": (
+        lambda: jm.masked(np.array([[0.5, 2], [np.nan, 1], [-1, 0.25]], np.float32), np.array([True, False, True])),
+        """
+        Masked(float32[3, 2], real=2)
+        [[ 0.5    2]
+         [   ·    ·]
+         [  -1 0.25]]
+        """,
+    ),
+    "rows of long vectors": (
+        lambda: jm.masked(np.arange(20, dtype=np.int32).reshape(2, 10), np.array([False, True])),
+        """
+        Masked(int32[2, 10], real=1)
+        [[ ·  ·  ·  ·  …  ·  ·  ·  ·]
+         [10 11 12 13  … 16 17 18 19]]
+        """,
+    ),
     "features of rank 2": (
         lambda: jm.masked(np.arange(8, dtype=np.int32).reshape(2, 2, 2), np.array([False, True])),
         """
-        Masked(int32[2, 2, 2], lengths=1)
-        [        · (4 5 6 7)]
+        Masked(int32[2, 2, 2], real=1)
+        [[        ·]
+         [(4 5 6 7)]]
         """,
     ),
     "bfloat16": (

@@ -121,7 +121,7 @@ def test_nan_that_stands_for_padding():
         jax.jit(jm.from_nan_padding)(values),
     ):
         assert x.mask.tolist() == [[True, True, False], [False] * 3]
-        assert jm.ops.sum(x, axis=1).tolist() == [[4, 6], [0, 0]]
+        assert jm.ops.sum(x, axis=1).values.tolist() == [[4, 6], [0, 0]]
     assert jm.from_nan_padding(np.array([1.0, NAN, 2.0])).mask.tolist() == [True, False, True]
 
 

@@ -211,7 +211,7 @@ def test_repeat_vector(x):
     steps = L.RepeatVector(3)(rows)
     assert steps.shape == (2, 3, 2)
     assert steps.mask.tolist() == [[True] * 3, [False] * 3]
-    assert L.LSTM(2).apply(L.LSTM(2).init(jax.random.key(0), steps), steps)[1].tolist() == [0, 0]
+    assert L.LSTM(2).apply(L.LSTM(2).init(jax.random.key(0), steps), steps).values[1].tolist() == [0, 0]
     for wrong in (x, x[..., 0], x.values):
         with pytest.raises(
             ValueError, match=r"`repeat_vector` takes one vector for each row, \(batch, features\); recei"

@@ -405,7 +405,7 @@ REFUSED = {
     "first": lambda x: jm.ops.first(x),
     "last": lambda x: jm.ops.last(x),
     "take": lambda x: jm.ops.take(x, 2),
-    "GroupNormalization": lambda x: jm.layers.GroupNormalization(1).apply({}, x),
+    "GroupNormalization": lambda x: jm.layers.GroupNormalization(1, scale=False, center=False).apply({}, x),
     "mask": lambda x: jm.layers.Activation("relu")(x, mask=~~x.mask),
 }
 

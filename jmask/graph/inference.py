@@ -149,6 +149,9 @@ def _way(layer: Layer, trace: _Trace) -> tuple[str, ...]:
         return used or ("ended",)
     if outgoing <= incoming:
         return (*used, "passed")
+    rank = max(len(edge.spec.shape) for edge in [*trace.in_edges, *trace.explicit_edges] if id(edge) in incoming)
+    if all(len(edge.spec.shape) < rank for edge in trace.edges if edge is not None and id(edge) not in incoming):
+        return (*used, "passed", "pooled") if outgoing & incoming else (*used, "pooled")
     return (*used, "merged" if len(incoming) > 1 else "changed")
 
 

@@ -7,6 +7,7 @@ WAYS = {
     "passed": "goes on as it is",
     "merged": "is combined with others",
     "changed": "goes on, changed",
+    "pooled": "goes on without time: which rows are real",
     "ended": "is not needed any more",
     "dropped": "is lost: padding counts as data from here",
 }
@@ -19,6 +20,7 @@ COLOURS = {
     "passed": "#3b7dd8",
     "merged": "#0e8a99",
     "changed": "#c2660c",
+    "pooled": "#b8860b",
     "ended": "#737a87",
     "dropped": "#dc4040",
 }

@@ -11,6 +11,7 @@ from . import path
 from .base import Layer
 from .fields import Dtype, Rate
 from .options import initializer
+from .rows import with_steps
 
 
 class OneHead(Layer):
@@ -149,7 +150,8 @@ def read_inputs(layer: Layer, query: Any, value: Any, key: Any) -> tuple[Any, An
             f"{path.current()}: `{type(layer).__name__}` takes `(query, value)` or `(query, value, key)`, or one list "
             "of these; for self-attention `(x, x)`."
         )
-    return query, value, value if key is None else key
+    query, value, key = (with_steps(x) for x in (query, value, value if key is None else key))
+    return query, value, key
 
 
 def call_options(layer: Any, training: bool, key: Any) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import jax
 from ..rnn.bidirectional import merge
 from . import path
 from .base import Layer
-from .recurrent import Recurrent
+from .recurrent import Recurrent, state_parts
+from .rows import over_time
 
 
 class Bidirectional(Layer):
@@ -16,8 +17,8 @@ class Bidirectional(Layer):
 
     Inputs as of the layer; `initial_state` is the list of the forward state's parts and then the backward state's.
     The outputs of both directions stand at the steps they belong to; with `return_state` they are followed by the
-    parts of the forward and of the backward state. An empty row has outputs 0. In training each direction draws its
-    own dropout.
+    parts of the forward and of the backward state. An empty row has outputs 0. What there is once a row has a mask
+    `(batch,)` if the inputs have one. In training each direction draws its own dropout.
 
     Attributes:
         layer: the layer of the forward direction, and of the backward one with parameters of its own.
@@ -56,6 +57,7 @@ class Bidirectional(Layer):
         forward_key, backward_key = jax.random.split(key)
         return {"forward": forward.init(forward_key, inputs), "backward": backward.init(backward_key, inputs)}
 
+    @over_time
     def call(self, params: Any, inputs: Any, initial_state: Any = None, training: bool = False, key: Any = None) -> Any:
         """`(batch, time, features)` -> merged outputs, or these and the parts of both states."""
         self.layer.refuse_pooling_of_packed_rows(inputs)
@@ -70,13 +72,13 @@ class Bidirectional(Layer):
                 states.append(state)
         forward, backward = results
         merged = merge(forward, backward, self.merge_mode)
-        return (merged, *jax.tree.leaves(states)) if self.layer.return_state else merged
+        return self.layer.results(inputs, merged, states)
 
     def _split_state(self, initial_state: Any, inputs: Any) -> tuple[Any, Any]:
         """The parts for either direction."""
         if initial_state is None:
             return None, None
-        parts, num_forward = jax.tree.leaves(initial_state), self._directions()[0].num_states(inputs)
+        parts, num_forward = state_parts(initial_state), self._directions()[0].num_states(inputs)
         return parts[:num_forward], parts[num_forward:]
 
     def _directions(self) -> tuple[Recurrent, Recurrent]:

@@ -13,6 +13,7 @@ from . import options
 from .base import Layer
 from .fields import Count, Dtype, Size
 from .options import Activation, Initializer, initializer
+from .rows import over_time, with_steps
 
 Shape = tuple[int, ...]
 
@@ -100,6 +101,7 @@ class Conv1D(Convolution):
         bias = (self.bias_initializer, (self.filters,))
         return self.make(key, kernel=(self.kernel_initializer, shape), bias=bias)
 
+    @over_time
     def call(self, params: Any, inputs: Any) -> Any:
         """`(batch, time, features)` -> `(batch, places, filters)`."""
         y = ops.conv(
@@ -149,6 +151,7 @@ class DepthwiseConv1D(Convolution):
         bias = (self.bias_initializer, (features * self.depth_multiplier,))
         return self.make(key, kernel=(self.depthwise_initializer, shape), bias=bias)
 
+    @over_time
     def call(self, params: Any, inputs: Any) -> Any:
         """`(batch, time, features)` -> `(batch, places, features * depth_multiplier)`."""
         y = ops.depthwise_conv(
@@ -204,6 +207,7 @@ class SeparableConv1D(Convolution):
             bias=(self.bias_initializer, (self.filters,)),
         )
 
+    @over_time
     def call(self, params: Any, inputs: Any) -> Any:
         """`(batch, time, features)` -> `(batch, places, filters)`."""
         y = ops.separable_conv(
@@ -257,6 +261,7 @@ class Conv1DTranspose(Convolution):
         bias = (self.bias_initializer, (self.filters,))
         return self.make(key, kernel=(self.kernel_initializer, shape), bias=bias)
 
+    @over_time
     def call(self, params: Any, inputs: Any) -> Any:
         """`(batch, time, features)` -> `(batch, steps, filters)`."""
         y = ops.conv_transpose(
@@ -273,5 +278,5 @@ class Conv1DTranspose(Convolution):
 
 def features_of(inputs: Any, name: str) -> int:
     """The number of features of inputs `(batch, time, features)`; refuses others."""
-    check_steps(inputs, name)
+    check_steps(with_steps(inputs), name)
     return inputs.shape[-1]

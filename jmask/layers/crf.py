@@ -9,6 +9,7 @@ from .. import ops
 from .base import Layer
 from .fields import Dtype
 from .options import Initializer, initializer
+from .rows import over_time
 
 
 class CRF(Layer):
@@ -51,6 +52,7 @@ class CRF(Layer):
         keys = jax.random.split(key, len(shapes))
         return {name: draw(k, shape, self.param_dtype) for k, (name, shape) in zip(keys, shapes.items(), strict=True)}
 
+    @over_time
     def call(self, params: Any, inputs: Any) -> Any:
         """`(batch, time, tags)` -> `(batch, time)`."""
         return ops.crf_decode(inputs, params["transitions"], params["start_transitions"], params["end_transitions"])

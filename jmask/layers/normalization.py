@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from .. import ops
+from ..masked import Masked
 from ..ops.linear import check_feature_axis
 from ..ops.normalise import group_size
 from .base import Layer
@@ -108,6 +109,8 @@ class UnitNormalization(Layer):
 class GroupNormalization(Layer):
     """Normalisation of groups of features over the real steps of each sequence (see `jm.ops.group_norm`).
 
+    Inputs: `(batch, time, ..., features)`; of vectors, `(batch, features)` with a mask `(batch,)`, each is alone.
+
     Attributes:
         groups: number of groups of neighbouring features, a divisor of the number of features; -1 for one group a
             feature (instance normalisation).
@@ -145,7 +148,10 @@ class GroupNormalization(Layer):
 
     def call(self, params: Any, inputs: Any) -> Any:
         """The normalised inputs, in their shape and with their mask."""
-        return ops.group_norm(inputs, *_read(self, params), groups=self.groups, epsilon=self.epsilon)
+        options = {"groups": self.groups, "epsilon": self.epsilon}
+        if isinstance(inputs, Masked) and inputs.mask.ndim == 1:  # a batch of vectors, each with statistics of its own
+            return inputs.with_values(ops.group_norm(inputs.fill(0), *_read(self, params), **options))
+        return ops.group_norm(inputs, *_read(self, params), **options)
 
 
 def _scale_and_offset(layer: LayerNormalization | GroupNormalization, features: int) -> dict[str, Any]:

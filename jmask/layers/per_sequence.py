@@ -13,6 +13,7 @@ from . import path
 from .arguments import is_masked
 from .base import Layer
 from .modules import explained, module_of, runner_of
+from .rows import with_rows
 
 
 class PerSequence(Layer):
@@ -31,6 +32,9 @@ class PerSequence(Layer):
 
     The parameters are arguments of the model like all others. Statistics that a module gathers over a batch, such as
     those of a batch normalisation in training, are no function of one sequence, and are refused.
+
+    Of a `Masked`, a result whose shape depends on a length is a `Masked` as from `jm.vmap`, and any other has a mask
+    `(batch,)`: the rows in which any of the sequences has a real step.
 
     Attributes:
         function: a function of one sequence, or of several inputs; a `flax.linen.Module`, a `flax.nnx.Module`, or an
@@ -78,7 +82,7 @@ class PerSequence(Layer):
             return runner_of(self.function).init(key, rows)
 
     def call(self, params: Any, *inputs: Any, training: bool = False, key: Any = None) -> Any:
-        """What the function gives for each sequence; a `Masked` where its shape depends on a length."""
+        """What the function gives for each sequence; of a `Masked`, results without time have a mask `(batch,)`."""
         runner, lengths = runner_of(self.function), self.lengths
 
         def run(key: Any, *rows: Any) -> Any:
@@ -87,12 +91,12 @@ class PerSequence(Layer):
         with explained():
             if key is None or not runner.draws:
                 mapped = vmap(lambda *rows: run(None, *rows), lengths=lengths, constraints=self.constraints)
-                return mapped(*inputs)
+                return with_rows(inputs, mapped(*inputs))
             if lengths is not None and not isinstance(lengths, str):
                 lengths = (None, *lengths)
             size = jax.tree.leaves(inputs, is_leaf=is_masked)[0].shape[0]
             keys = jax.vmap(lambda row: jax.random.fold_in(key, row))(jnp.arange(size))
-            return vmap(run, lengths=lengths, constraints=self.constraints)(keys, *inputs)
+            return with_rows(inputs, vmap(run, lengths=lengths, constraints=self.constraints)(keys, *inputs))
 
 
 def _row_of_zeros(x: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Pooling over time: of windows, or of all steps, which removes the time axis."""
+"""Pooling over time: of windows, or of all steps, which removes the time axis and leaves which rows are real."""
 
 import dataclasses
 from typing import Any
@@ -7,6 +7,7 @@ from .. import ops
 from ..ops.pool import PoolPadding, check_pool
 from .base import Layer
 from .fields import Size
+from .rows import over_time
 
 
 class Pooling(Layer):
@@ -43,6 +44,7 @@ class MaxPooling1D(Pooling):
     [2, 0]
     """
 
+    @over_time
     def call(self, params: Any, inputs: Any) -> Any:
         """`(batch, time, features)` -> `(batch, places, features)`."""
         return ops.max_pool(inputs, self.pool_size, strides=self.strides, padding=self.padding)
@@ -65,6 +67,7 @@ class AveragePooling1D(Pooling):
     [3, 1]
     """
 
+    @over_time
     def call(self, params: Any, inputs: Any) -> Any:
         """`(batch, time, features)` -> `(batch, places, features)`."""
         return ops.average_pool(inputs, self.pool_size, strides=self.strides, padding=self.padding)
@@ -73,11 +76,13 @@ class AveragePooling1D(Pooling):
 class GlobalAveragePooling1D(Layer):
     """The mean over the real steps of each sequence; an empty row gives 0 (see `jm.ops.mean_pool`).
 
+    Of a `Masked` the outputs have a mask `(batch,)`: the rows with a real step.
+
     Attributes:
         keepdims: keeps the time axis with size 1.
 
     >>> import jax.numpy as jnp, jmask as jm
-    >>> jm.layers.GlobalAveragePooling1D()(jm.from_lengths(jnp.ones((1, 3, 2)), [2])).tolist()
+    >>> jm.layers.GlobalAveragePooling1D()(jm.from_lengths(jnp.ones((1, 3, 2)), [2])).values.tolist()
     [[1.0, 1.0]]
     """
 
@@ -86,19 +91,22 @@ class GlobalAveragePooling1D(Layer):
     _: dataclasses.KW_ONLY
     keepdims: bool = False
 
+    @over_time
     def call(self, params: Any, inputs: Any) -> Any:
-        """`(batch, time, features)` -> `(batch, features)`, without a mask."""
+        """`(batch, time, features)` -> `(batch, features)`, with a mask `(batch,)` if the inputs have one."""
         return ops.mean_pool(inputs, keepdims=self.keepdims)
 
 
 class GlobalMaxPooling1D(Layer):
     """The largest value of the real steps of each sequence; an empty row gives 0 (see `jm.ops.global_max_pool`).
 
+    Of a `Masked` the outputs have a mask `(batch,)`: the rows with a real step.
+
     Attributes:
         keepdims: keeps the time axis with size 1.
 
     >>> import jax.numpy as jnp, jmask as jm
-    >>> jm.layers.GlobalMaxPooling1D()(jm.from_lengths(jnp.array([[[-2.0], [-1], [9]]]), [2])).tolist()
+    >>> jm.layers.GlobalMaxPooling1D()(jm.from_lengths(jnp.array([[[-2.0], [-1], [9]]]), [2])).values.tolist()
     [[-1.0]]
     """
 
@@ -107,6 +115,7 @@ class GlobalMaxPooling1D(Layer):
     _: dataclasses.KW_ONLY
     keepdims: bool = False
 
+    @over_time
     def call(self, params: Any, inputs: Any) -> Any:
-        """`(batch, time, features)` -> `(batch, features)`, without a mask."""
+        """`(batch, time, features)` -> `(batch, features)`, with a mask `(batch,)` if the inputs have one."""
         return ops.global_max_pool(inputs, keepdims=self.keepdims)

@@ -8,6 +8,7 @@ from ..ops.linear import check_feature_axis
 from .base import Layer
 from .fields import Dtype, Positive, Size
 from .options import Initializer, initializer
+from .rows import over_time
 
 
 class PositionEmbedding(Layer):
@@ -42,6 +43,7 @@ class PositionEmbedding(Layer):
         shape = (self.max_length, inputs.shape[-1])
         return {"position_embeddings": initializer(self.initializer)(key, shape, self.param_dtype)}
 
+    @over_time
     def call(self, params: Any, inputs: Any, offset: Any = None, positions: Any = None) -> Any:
         """`(batch, time, features)` -> `(batch, time, features)`."""
         return ops.position_embedding(inputs, params["position_embeddings"], offset=offset, positions=positions)
@@ -71,6 +73,7 @@ class SinePositionEncoding(Layer):
     _: dataclasses.KW_ONLY
     max_wavelength: Positive = 10000.0
 
+    @over_time
     def call(self, params: Any, inputs: Any, offset: Any = None, positions: Any = None) -> Any:
         """`(batch, time, features)` -> `(batch, time, features)`."""
         places = {"offset": offset, "positions": positions}
@@ -108,6 +111,7 @@ class RotaryEmbedding(Layer):
     max_wavelength: Positive = 10000.0
     interleaved: bool = False
 
+    @over_time
     def call(self, params: Any, inputs: Any, offset: Any = None, positions: Any = None) -> Any:
         """The rotated inputs, in their shape."""
         options = {"max_wavelength": self.max_wavelength, "interleaved": self.interleaved}

@@ -9,10 +9,11 @@ from jax import lax
 
 from .. import ops
 from ..arithmetic import expand
-from ..masked import Masked
+from ..masked import Masked, values_of
 from ..rnn.scan import over_rows, refuse_state_of_packed_rows, scan_cell, segments_of
 from . import path
 from .base import Layer
+from .rows import once_a_row, over_time
 from .stacked import StackedRNNCells, check_cell
 
 
@@ -21,12 +22,13 @@ class Recurrent(Layer):
 
     Inputs: values `(batch, time, features)` with a mask `(batch, time)`, and optionally `initial_state`, a list of
     `(batch, ...)` arrays, which is used with the mask. A padded step leaves the state as it is; in packed rows every
-    sequence begins with the initial state of the cell.
+    sequence begins with the initial state of the cell. Of an initial state that is a `Masked`, such as the state of
+    another layer, the values count, those of empty rows too: a decoder may have a sequence where the encoder has none.
 
     Outputs: of the last real step of each sequence, `(batch, units)`, or of every step, `(batch, time, units)`, zero
     at padded steps and masked as the inputs. With `return_state`, a tuple of the outputs and the parts of the state
-    after the last real step. An empty row has outputs 0 and keeps its initial state. Packed rows have outputs of every
-    step only.
+    after the last real step. What there is once a row has a mask `(batch,)` if the inputs have one: the rows with a
+    real step. An empty row has outputs 0 and keeps its initial state. Packed rows have outputs of every step only.
 
     In training, a cell with dropout draws once a row, by the key and the row alone: the same at all steps, and
     whatever the padding. The sequences of a packed row share its draw.
@@ -59,6 +61,7 @@ class Recurrent(Layer):
         cell = self.make_cell()
         return cell.init(key, step_spec(inputs)) if hasattr(cell, "init") else {}
 
+    @over_time
     def call(self, params: Any, inputs: Any, initial_state: Any = None, training: bool = False, key: Any = None) -> Any:
         """`(batch, time, features)` -> outputs, or outputs and the parts of the state."""
         self.refuse_pooling_of_packed_rows(inputs)
@@ -67,7 +70,7 @@ class Recurrent(Layer):
         outputs = self.select(outputs, reverse=self.go_backwards)
         if self.return_sequences and self.go_backwards:
             outputs = jax.tree.map(ops.flip, outputs, is_leaf=_is_masked)
-        return (outputs, *jax.tree.leaves(state)) if self.return_state else outputs
+        return self.results(inputs, outputs, state)
 
     def scan(
         self, params: Any, inputs: Any, initial_state: Any = None, *, reverse: bool = False, draws: Any = None
@@ -108,6 +111,12 @@ class Recurrent(Layer):
             return jax.tree.map(lambda y: _hold(y, reverse), outputs, is_leaf=_is_masked)
         return outputs
 
+    def results(self, inputs: Any, outputs: Any, state: Any) -> Any:
+        """Outputs, and if they are asked for the parts of the state; what there is once a row gets a mask of rows."""
+        row_result = once_a_row(inputs)
+        outputs = outputs if self.return_sequences else jax.tree.map(row_result, outputs)
+        return (outputs, *map(row_result, jax.tree.leaves(state))) if self.return_state else outputs
+
     def refuse_pooling_of_packed_rows(self, inputs: Any) -> None:
         """Refuses one output or one state for a row of several sequences."""
         if segments_of(inputs) is not None and (self.return_state or not self.return_sequences):
@@ -136,7 +145,7 @@ class RNN(Recurrent):
     ...         return jnp.zeros(inputs.shape)
     ...     def step(self, params, state, inputs):
     ...         return state + inputs, state + inputs
-    >>> jm.layers.RNN(Sum()).apply({}, jm.from_lengths(jnp.ones((2, 3, 1)), [3, 1])).tolist()
+    >>> jm.layers.RNN(Sum()).apply({}, jm.from_lengths(jnp.ones((2, 3, 1)), [3, 1])).values.tolist()
     [[3.0], [1.0]]
     """
 
@@ -162,7 +171,7 @@ def state_like(state: Any, given: Any, inputs: Any) -> Any:
     """The parts that a user gave as the initial state, in the structure and the dtypes of the state of one sequence."""
     leaves, structure = jax.tree.flatten(state)
     expected = [(inputs.shape[0], *jnp.shape(leaf)) for leaf in leaves]
-    parts = jax.tree.leaves(given)
+    parts = state_parts(given)
     if [jnp.shape(part) for part in parts] != expected:
         raise ValueError(
             f"{path.current()}: `initial_state` is a list of the parts of the state, with shapes {expected}; received "
@@ -171,6 +180,11 @@ def state_like(state: Any, given: Any, inputs: Any) -> Any:
     return structure.unflatten(
         jnp.asarray(part).astype(jnp.result_type(leaf)) for part, leaf in zip(parts, leaves, strict=True)
     )
+
+
+def state_parts(state: Any) -> list[Any]:
+    """The arrays of a state; of a `Masked` its values."""
+    return [values_of(part) for part in jax.tree.leaves(state, is_leaf=_is_masked)]
 
 
 def _last(outputs: Any, reverse: bool) -> Any:

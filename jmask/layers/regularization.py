@@ -6,6 +6,7 @@ from .. import ops
 from . import path
 from .base import Layer
 from .fields import NotNegative, Rate, RateBelowOne
+from .rows import over_time
 
 
 class Dropout(Layer):
@@ -47,6 +48,7 @@ class SpatialDropout1D(Layer):
 
     rate: Rate
 
+    @over_time
     def call(self, params: Any, inputs: Any, training: bool = False, key: Any = None) -> Any:
         """`(batch, time, features)`, in training with some features set to zero and the rest scaled up."""
         return ops.spatial_dropout(inputs, self.rate, _needed(key)) if training and self.rate > 0 else inputs

@@ -8,6 +8,7 @@ from ..ops.crop import pair_of
 from ..ops.reshape import check_dims, check_target_shape
 from .base import Layer
 from .fields import Count, Size
+from .rows import over_time
 
 
 class Flatten(Layer):
@@ -120,6 +121,7 @@ class Cropping1D(Layer):
         """Checks the numbers while the user's line is still on the stack."""
         pair_of("cropping", self.cropping)
 
+    @over_time
     def call(self, params: Any, inputs: Any) -> Any:
         """`(batch, time, ...)` -> `(batch, time - left - right, ...)`."""
         return ops.crop(inputs, self.cropping)
@@ -144,6 +146,7 @@ class ZeroPadding1D(Layer):
         """Checks the numbers while the user's line is still on the stack."""
         pair_of("padding", self.padding)
 
+    @over_time
     def call(self, params: Any, inputs: Any) -> Any:
         """`(batch, time, ...)` -> `(batch, left + time + right, ...)`."""
         return ops.zero_pad(inputs, self.padding)
@@ -166,6 +169,7 @@ class UpSampling1D(Layer):
 
     size: Size = 2
 
+    @over_time
     def call(self, params: Any, inputs: Any) -> Any:
         """`(batch, time, ...)` -> `(batch, size * time, ...)`."""
         return ops.up_sample(inputs, self.size)

@@ -12,6 +12,7 @@ from .arguments import is_masked
 from .base import Layer
 from .initialise import eval_shape, initialise
 from .outputs import uses_mask
+from .rows import with_steps
 from .state import among_padded_rows
 
 
@@ -61,11 +62,13 @@ class TimeDistributed(Layer):
 
     def init(self, key: Any, inputs: Any) -> Any:
         """The parameters of the layer."""
+        inputs = jax.tree.map(with_steps, inputs, is_leaf=is_masked)
         _check(jax.tree.leaves(inputs, is_leaf=is_masked))
         return initialise(self.layer, key, (eval_shape(_as_batch, inputs),))
 
     def call(self, params: Any, inputs: Any, training: bool = False, key: Any = None) -> Any:
         """`(batch, time, ...)` -> what the layer makes of each step, `(batch, time, ...)`."""
+        inputs = jax.tree.map(with_steps, inputs, is_leaf=is_masked)
         leaves = jax.tree.leaves(inputs, is_leaf=is_masked)
         _check(leaves)
         folded = _as_batch(inputs)

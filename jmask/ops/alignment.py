@@ -15,8 +15,8 @@ def align(xs: Sequence[Any], name: str) -> list[Any]:
 
     Every input has the axes of the rows, `(batch, ...)`. One of lower rank has no steps: `(batch, features)` belongs to
     the sequence, and gets an axis of size 1 in the place of time, `(batch, 1, features)`. Under a mask of rank 3,
-    `(documents, sentences, features)` belongs to the sentence; under a mask of rank 1, which is one sequence,
-    `(features,)` belongs to it.
+    `(documents, sentences, features)` belongs to the sentence; to one sequence, `(time, features)` under a mask of rank
+    1, belongs `(features,)`. A mask of rows, `(batch,)`, covers all that stands in them.
 
     Args:
         xs: `Masked` or arrays.
@@ -30,10 +30,11 @@ def align(xs: Sequence[Any], name: str) -> list[Any]:
     """
     check_list(xs, name)
     ndim = max(x.ndim for x in xs)
-    highest = [x for x in xs if x.ndim == ndim]
-    refuse_ranks(highest, name)
-    mask_ndim = next((x.mask.ndim for x in highest if isinstance(x, Masked)), 2)
-    aligned = [x if x.ndim == ndim else _as_one_step(x, xs, ndim, mask_ndim, name) for x in xs]
+    highest = iter(with_masks_of_one_rank([x for x in xs if x.ndim == ndim], name))
+    aligned = [next(highest) if x.ndim == ndim else x for x in xs]
+    mask_ndim = next((x.mask.ndim for x in aligned if x.ndim == ndim and isinstance(x, Masked)), 2)
+    mask_ndim = max(mask_ndim, min(2, ndim - 1))  # a mask of rows covers the steps behind them
+    aligned = [x if x.ndim == ndim else _as_one_step(x, xs, ndim, mask_ndim, name) for x in aligned]
     try:
         jnp.broadcast_shapes(*(x.shape for x in aligned))
     except ValueError:
@@ -51,14 +52,21 @@ def check_list(xs: Any, name: str) -> None:
         raise ValueError(f"`{name}` takes a list of one or more inputs; received {xs!r}.")
 
 
-def refuse_ranks(xs: Sequence[Any], name: str) -> None:
-    """Refuses inputs of different ranks, or with masks of different ranks."""
-    mask_shapes = {tuple(x.mask.shape) for x in xs if isinstance(x, Masked)}
-    if len({x.ndim for x in xs}) > 1 or len({len(shape) for shape in mask_shapes}) > 1:
+def with_masks_of_one_rank(xs: Sequence[Any], name: str) -> list[Any]:
+    """Inputs of one rank, refused otherwise; a mask of rows, `(batch,)`, beside one of steps covers all of a row."""
+    shapes = {tuple(x.mask.shape) for x in xs if isinstance(x, Masked)}
+    rank = max(map(len, shapes), default=0)
+    if len({x.ndim for x in xs}) > 1 or any(len(shape) not in (1, rank) for shape in shapes):
         raise ValueError(
             f"`{name}` takes inputs of one rank with masks of one rank; received values {_shapes(xs)} "
-            f"and masks {sorted(mask_shapes)}. Add axes with indexing, e.g. `x[:, None]`."
+            f"and masks {sorted(shapes)}. Add axes with indexing, e.g. `x[:, None]`."
         )
+    return [x if not isinstance(x, Masked) or x.mask.ndim == rank else _with_rank(x, rank, name) for x in xs]
+
+
+def _with_rank(x: Masked, rank: int, name: str) -> Masked:
+    refuse_segments(x, f"`{name}` with a mask of another rank")
+    return Masked(x.values, jnp.broadcast_to(expand(x.mask, rank), x.shape[:rank]))
 
 
 def _as_one_step(x: Any, xs: Sequence[Any], ndim: int, mask_ndim: int, name: str) -> Any:

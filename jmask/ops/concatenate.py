@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from ..arithmetic import join
 from ..masked import Masked, mask_of, segments_of, values_of
 from ..segments import refuse_segments
-from .alignment import check_list, refuse_ranks
+from .alignment import check_list, with_masks_of_one_rank
 
 
 def concatenate(xs: Sequence[Any], axis: int = -1) -> Any:
@@ -36,7 +36,7 @@ def concatenate(xs: Sequence[Any], axis: int = -1) -> Any:
     [[1 · 3 ·]]
     """
     check_list(xs, "concatenate")
-    refuse_ranks(xs, "concatenate")
+    xs = with_masks_of_one_rank(xs, "concatenate")
     found = [x for x in xs if isinstance(x, Masked)]
     if not found:
         return jnp.concatenate(xs, axis)
@@ -78,7 +78,7 @@ def stack(xs: Sequence[Any], axis: int = 0) -> Any:
     [[3, 4], [5, 0]]
     """
     check_list(xs, "stack")
-    refuse_ranks(xs, "stack")
+    xs = with_masks_of_one_rank(xs, "stack")
     found = [x for x in xs if isinstance(x, Masked)]
     if not found:
         return jnp.stack(xs, axis)

@@ -32,9 +32,9 @@ def dot(xs: Sequence[Any], axes: int | Sequence[int] = -1, *, normalize: bool = 
     Returns:
         The product, with the axes of the first that stay and then those of the second; `(batch, 1)` if none does. Its
         mask is the AND of the masks over axes that stay, repeated over what stands in front of them: `(batch, t, s)`
-        for the steps of two sequences. Of a mask over two axes beside the batch, one of which is summed over, an entry
-        stays real that has any real one. A product without masked axes is an array. An empty row gives 0, or holds no
-        real entry, and passes no gradient.
+        for the steps of two sequences. Where an axis of a mask is summed over, what is left of it stays real where
+        there was any real entry: over time, the rows with a real step. A product of arrays is an array. An empty row
+        gives 0, or holds no real entry, and passes no gradient.
 
     Raises:
         TypeError: `normalize` of values that are not floats.
@@ -48,7 +48,7 @@ def dot(xs: Sequence[Any], axes: int | Sequence[int] = -1, *, normalize: bool = 
     >>> jm.ops.dot([x, jnp.array([[1.0, 1.0]])])
     Masked(float32[1, 2], lengths=[1])
     [[3 ·]]
-    >>> jm.ops.dot([x, x], axes=1).tolist()
+    >>> jm.ops.dot([x, x], axes=1).values.tolist()
     [[[1.0, 2.0], [2.0, 4.0]]]
     """
     check_pair(xs, "dot")
@@ -120,7 +120,7 @@ def _operand(x: Any, axis: int, there: Any, normalize: bool) -> Any:
 
 
 def _remaining(x: Any, axis: int) -> Any:
-    """The mask of the axes that stay; None if there is none."""
+    """The mask of the axes that stay, real where there is a real entry; None of an array."""
     if not isinstance(x, Masked) or axis >= x.mask.ndim:
         return mask_of(x)
-    return x.mask.any(axis) if x.mask.ndim > 2 else None
+    return x.mask.any(axis)

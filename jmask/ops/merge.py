@@ -155,7 +155,7 @@ def _num_present(xs: Sequence[Any]) -> Any:
 
 def _marked(xs: Sequence[Any], aligned: Sequence[Any], values: Any, name: str, merge: Merge) -> Any:
     """The merged values, under the mask that they have."""
-    marks = _intersection(aligned) if merge == "intersection" else _union(xs, name)
+    marks = _intersection(aligned) if merge == "intersection" else _union(xs, aligned, name)
     if marks is None:
         return values
     mask, leading = marks.mask, values.shape[: marks.mask.ndim]
@@ -175,14 +175,14 @@ def _intersection(xs: Sequence[Any]) -> Masked | None:
     return functools.reduce(both, found) if found else None
 
 
-def _union(xs: Sequence[Any], name: str) -> Masked | None:
+def _union(xs: Sequence[Any], aligned: Sequence[Any], name: str) -> Masked | None:
     """The same for the steps that any input has; inputs of lower rank have none."""
     if len({id(segments_of(x)) for x in xs}) > 1:
         remedy = "Use `merge='intersection'`, or unpack them first, `jm.unpack_batch(x, num_sequences, length)`."
         for x in xs:
             refuse_segments(x, f"`{name}` in a union with rows that are not packed alike", remedy)
     ndim = max(x.ndim for x in xs)
-    masks = [mask_of(x) for x in xs if x.ndim == ndim]
+    masks = [mask_of(y) for x, y in zip(xs, aligned, strict=True) if x.ndim == ndim]
     if any(mask is None for mask in masks):
         return None
     mask = functools.reduce(lambda a, b: a if a is b else a | b, masks)

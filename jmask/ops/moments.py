@@ -27,7 +27,7 @@ def var(
         ValueError: as `jm.ops.sum`, or both `ddof` and `weights`, which need not be counts.
 
     >>> import jax.numpy as jnp, jmask as jm
-    >>> jm.ops.var(jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2]), axis=1).tolist()
+    >>> jm.ops.var(jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2]), axis=1).values.tolist()
     [1.0]
     """
     refuse_crossing(x, axis, "var")
@@ -42,7 +42,8 @@ def var(
     if ddof:
         ones = jnp.ones(values.shape, jnp.finfo(wide.dtype).dtype)
         count = values_of(sum(_with_values(x, ones), axis, keepdims=keepdims))
-        variance = variance * jnp.where(count > ddof, count / jnp.where(count > ddof, count - ddof, 1), 0)
+        factor = jnp.where(count > ddof, count / jnp.where(count > ddof, count - ddof, 1), 0)
+        variance = _with_values(variance, values_of(variance) * factor)  # at empty rows too, which have 0
     return variance.astype(jnp.finfo(dtype).dtype)
 
 
@@ -59,7 +60,7 @@ def std(
     An empty row gives 0 and passes no gradient, nor does a row of equal steps, where the root has none.
 
     >>> import jax.numpy as jnp, jmask as jm
-    >>> jm.ops.std(jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2]), axis=1).tolist()
+    >>> jm.ops.std(jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2]), axis=1).values.tolist()
     [1.0]
     """
     refuse_crossing(x, axis, "std")

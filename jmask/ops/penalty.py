@@ -29,7 +29,7 @@ def activity_penalty(
         l1: factor of the absolute values, 0 or more.
         l2: factor of the squares, 0 or more.
         reduction: `"sum"`, or `"sequences"` for the mean over the sequences of the batch that have a real step: its
-            rows, or of packed rows what shares them. An array counts all its rows.
+            rows, or of packed rows what shares them. Under a mask `(batch,)` the real rows count, of an array all.
 
     Returns:
         One number for the batch in the dtype of `x`. An empty row adds 0, is not counted and passes no gradient.
@@ -65,10 +65,10 @@ def check_factors(name: str, l1: float, l2: float) -> None:
 
 
 def _num_sequences(x: Any) -> Any:
-    """How many sequences have a real step; under a mask of rank 1 there is one, of an array each row is one."""
+    """How many sequences have a real step; under a mask of rank 1, and of an array, each row is one."""
     if not isinstance(x, Masked):
         return x.shape[0] if x.ndim else 1
     mask = jnp.asarray(still_bool(x.mask))
     if x.segments is not None:
         return starts(mask, ids_of(x)).sum()
-    return mask.any(axis=tuple(range(min(1, mask.ndim - 1), mask.ndim))).sum() if mask.ndim else mask
+    return mask.any(axis=tuple(range(1, mask.ndim))).sum() if mask.ndim else mask

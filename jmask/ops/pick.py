@@ -6,26 +6,30 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Integer
 
 from ..arithmetic import expand, in_front
-from ..masked import Masked, as_masked
+from ..masked import Masked, as_masked, values_of
 from ..segments import UNPACK, refuse_segments
 from .linear import AnyArray
 from .reduce import with_remaining_mask
 from .time import check_time, time_axis
 
 
-def take(x: Masked | ArrayLike, n: SupportsIndex | Integer[AnyArray, "..."], *, fill_value: Any = 0) -> Masked | Array:
+def take(
+    x: Masked | ArrayLike, n: SupportsIndex | Integer[AnyArray, "..."] | Masked, *, fill_value: Any = 0
+) -> Masked | Array:
     """The `n`-th real step of each sequence, counted from 0.
 
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, whose axis 1, or only one, is
             time.
-        n: which step, from the end if negative; an integer, or one for each row, `(batch,)`.
+        n: which step, from the end if negative; an integer, or one for each row, `(batch,)`,
+            such as `jm.ops.argmax(x, 1)`.
         fill_value: what a row without such a step gives: a scalar, or an array that broadcasts against the result; it
             must fit the dtype.
 
     Returns:
-        `(batch, ...)`, without a mask; of a mask of rank 3, `(documents, sentences, words)`, a `Masked` in which a
-        sentence is real if it has a real word. An empty row gives `fill_value` and passes no gradient.
+        `(batch, ...)`; of a `Masked` with a mask `(batch,)`, in which a row is real if it has a real step, and of a
+        mask of rank 3, `(documents, sentences, words)`, one in which a sentence is real if it has a real word. An empty
+        row gives `fill_value` and passes no gradient.
 
     Raises:
         TypeError: `n` is no integer, or `fill_value` does not fit the dtype.
@@ -33,7 +37,7 @@ def take(x: Masked | ArrayLike, n: SupportsIndex | Integer[AnyArray, "..."], *, 
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[1, 2, 9], [3, 9, 9]]), [2, 1])
-    >>> jm.ops.take(x, 1, fill_value=-1).tolist()
+    >>> jm.ops.take(x, 1, fill_value=-1).values.tolist()
     [2, -1]
     """
     return _take(x, n, fill_value, "take")
@@ -45,7 +49,7 @@ def first(x: Masked | ArrayLike, *, fill_value: Any = 0) -> Masked | Array:
     An empty row gives `fill_value` and passes no gradient.
 
     >>> import jax.numpy as jnp, jmask as jm
-    >>> jm.ops.first(jm.from_lengths(jnp.array([[9, 1, 2]]), [2], padding_side="left")).tolist()
+    >>> jm.ops.first(jm.from_lengths(jnp.array([[9, 1, 2]]), [2], padding_side="left")).values.tolist()
     [1]
     """
     return _take(x, 0, fill_value, "first")
@@ -57,18 +61,19 @@ def last(x: Masked | ArrayLike, *, fill_value: Any = 0) -> Masked | Array:
     An empty row gives `fill_value` and passes no gradient.
 
     >>> import jax.numpy as jnp, jmask as jm
-    >>> jm.ops.last(jm.from_lengths(jnp.array([[1, 2, 9]]), [2])).tolist()
+    >>> jm.ops.last(jm.from_lengths(jnp.array([[1, 2, 9]]), [2])).values.tolist()
     [2]
     """
     return _take(x, -1, fill_value, "last")
 
 
 def _take(x: Any, n: Any, fill_value: Any, name: str) -> Any:
+    n = values_of(n)
     if not jnp.issubdtype(jnp.result_type(n), jnp.integer):
         raise TypeError(f"`n` of `{name}` counts steps, so it is an integer; received {n!r}.")
     refuse_segments(x, f"`{name}` over time", f"{UNPACK} The first makes one step for each sequence.")
     check_time(x, name)
-    x = as_masked(x)
+    x, is_masked = as_masked(x), isinstance(x, Masked)
     axis, mask, values = time_axis(x), jnp.asarray(x.mask), jnp.asarray(x.values)
     n = jnp.asarray(n)[..., None]
     if n.ndim > 1 and n.shape[:-1] != mask.shape[:-1]:
@@ -83,4 +88,4 @@ def _take(x: Any, n: Any, fill_value: Any, name: str) -> Any:
     place = jnp.argmax(found, axis, keepdims=True)
     taken = jnp.take_along_axis(values, expand(place, values.ndim), axis, mode="promise_in_bounds").squeeze(axis)
     taken = Masked(taken, jnp.any(found, axis)).fill(fill_value)
-    return with_remaining_mask(x, taken, (axis,), keepdims=False)
+    return with_remaining_mask(x, taken, (axis,), keepdims=False) if is_masked else taken

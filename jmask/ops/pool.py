@@ -107,13 +107,14 @@ def global_max_pool(x: Masked | Num[AnyArray, "..."], *, keepdims: bool = False)
         keepdims: keeps the time axis with size 1.
 
     Returns:
-        The maxima, `(batch, features)`. An empty row gives zeros and passes no gradient.
+        The maxima, `(batch, features)`, of a `Masked` with a mask `(batch,)`: which rows have a real step. An empty row
+        gives zeros and passes no gradient.
 
     Raises:
         ValueError: packed rows, which have several maxima each.
 
     >>> import jax.numpy as jnp, jmask as jm
-    >>> jm.ops.global_max_pool(jm.from_lengths(jnp.array([[[-2], [-1], [9]]]), [2])).tolist()
+    >>> jm.ops.global_max_pool(jm.from_lengths(jnp.array([[[-2], [-1], [9]]]), [2])).values.tolist()
     [[-1]]
     """
     refuse_segments(x, "`global_max_pool` over time", f"{UNPACK} The first makes one vector for each sequence.")

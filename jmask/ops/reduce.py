@@ -25,16 +25,18 @@ def sum(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
         keepdims: keeps the reduced axes with size 1.
 
     Returns:
-        An array where a masked axis was reduced; of a mask of rank 3, `(documents, sentences, words)`, reducing the
-        words leaves a `Masked` in which a sentence is real if it has a real word. Over feature axes alone, a `Masked`
-        with the mask of `x`. An empty row gives 0 and passes no gradient.
+        Over time, a `Masked` with a mask `(batch,)`, in which a row is real if it has a real step; of a mask of rank 3,
+        `(documents, sentences, words)`, reducing the words leaves the sentences that have a real word. Over feature
+        axes alone, a `Masked` with the mask of `x`; over all masked axes, batch and time, an array, as of an array. An
+        empty row gives 0 and passes no gradient.
 
     Raises:
         ValueError: packed rows, over some of the masked axes; a result over batch and time merges all sequences.
 
     >>> import jax.numpy as jnp, jmask as jm
-    >>> jm.ops.sum(jm.from_lengths(jnp.ones((2, 3)), [2, 0]), axis=1).tolist()
-    [2.0, 0.0]
+    >>> jm.ops.sum(jm.from_lengths(jnp.ones((2, 3)), [2, 0]), axis=1)
+    Masked(float32[2], real=1)
+    [2 ·]
     """
     return _reduce(x, axis, keepdims, lambda v, where, axes: jnp.sum(v, axes, keepdims=True), "sum", neutral=0)
 
@@ -71,7 +73,7 @@ def max(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
     An empty row gives 0 and passes no gradient.
 
     >>> import jax.numpy as jnp, jmask as jm
-    >>> jm.ops.max(jm.from_lengths(jnp.array([[-2, -5, 9]]), [2]), axis=1).tolist()
+    >>> jm.ops.max(jm.from_lengths(jnp.array([[-2, -5, 9]]), [2]), axis=1).values.tolist()
     [-2]
     """
     return _reduce(x, axis, keepdims, _unless_empty(jnp.max), "max", neutral=lowest)
@@ -83,7 +85,7 @@ def min(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
     An empty row gives 0 and passes no gradient.
 
     >>> import jax.numpy as jnp, jmask as jm
-    >>> jm.ops.min(jm.from_lengths(jnp.array([[2, 5, -9]]), [2]), axis=1).tolist()
+    >>> jm.ops.min(jm.from_lengths(jnp.array([[2, 5, -9]]), [2]), axis=1).values.tolist()
     [2]
     """
     return _reduce(x, axis, keepdims, _unless_empty(jnp.min), "min", neutral=highest)
@@ -93,7 +95,7 @@ def any(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
     """Whether a real step is true; arguments and masks as in `jm.ops.sum`. An empty row gives False.
 
     >>> import jax.numpy as jnp, jmask as jm
-    >>> jm.ops.any(jm.from_lengths(jnp.array([[0, 1]]), [1]), axis=1).tolist()
+    >>> jm.ops.any(jm.from_lengths(jnp.array([[0, 1]]), [1]), axis=1).values.tolist()
     [False]
     """
     return _reduce(x, axis, keepdims, lambda v, where, axes: jnp.any(v, axes, keepdims=True), "any", neutral=0)
@@ -103,7 +105,7 @@ def all(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
     """Whether all real steps are true; arguments and masks as in `jm.ops.sum`. An empty row gives True.
 
     >>> import jax.numpy as jnp, jmask as jm
-    >>> jm.ops.all(jm.from_lengths(jnp.array([[1, 0]]), [1]), axis=1).tolist()
+    >>> jm.ops.all(jm.from_lengths(jnp.array([[1, 0]]), [1]), axis=1).values.tolist()
     [True]
     """
     return _reduce(x, axis, keepdims, lambda v, where, axes: jnp.all(v, axes, keepdims=True), "all", neutral=1)
@@ -113,7 +115,7 @@ def prod(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) ->
     """Product of the real steps; arguments and masks as in `jm.ops.sum`. An empty row gives 1 and no gradient.
 
     >>> import jax.numpy as jnp, jmask as jm
-    >>> jm.ops.prod(jm.from_lengths(jnp.array([[2, 3, 9]]), [2]), axis=1).tolist()
+    >>> jm.ops.prod(jm.from_lengths(jnp.array([[2, 3, 9]]), [2]), axis=1).values.tolist()
     [6]
     """
     return _reduce(x, axis, keepdims, lambda v, where, axes: jnp.prod(v, axes, keepdims=True), "prod", neutral=1)
@@ -149,13 +151,14 @@ def mean_pool(x: Masked | ArrayLike, *, keepdims: bool = False) -> Masked | Arra
         keepdims: keeps the time axis with size 1.
 
     Returns:
-        The means, `(batch, features)`. An empty row gives zeros and passes no gradient.
+        The means, `(batch, features)`, of a `Masked` with a mask `(batch,)`: which rows have a real step. An empty row
+        gives zeros and passes no gradient.
 
     Raises:
         ValueError: packed rows, which have several means each.
 
     >>> import jax.numpy as jnp, jmask as jm
-    >>> jm.ops.mean_pool(jm.from_lengths(jnp.ones((1, 3, 2)), [2])).tolist()
+    >>> jm.ops.mean_pool(jm.from_lengths(jnp.ones((1, 3, 2)), [2])).values.tolist()
     [[1.0, 1.0]]
     """
     refuse_segments(x, "`mean_pool` over time", f"{UNPACK} The first makes one vector for each sequence.")
@@ -193,10 +196,10 @@ def _reduce(x: Any, axis: Axis, keepdims: bool, reduction: Callable, name: str, 
 
 
 def with_remaining_mask(x: Masked, values: Array, masked_axes: tuple[int, ...], keepdims: bool) -> Any:
-    """What is left of `x`: a `Masked` where masked axes are left that say which sequences are real."""
+    """What is left of `x`: a `Masked` where masked axes are left, which say what has a real step; else an array."""
     if not masked_axes:
         return x.with_values(values)
-    if x.mask.ndim - len(masked_axes) < 2:
+    if x.mask.ndim == len(masked_axes):
         return values
     return Masked(values, jnp.any(x.mask, masked_axes, keepdims=keepdims))
 

@@ -15,10 +15,11 @@ def flatten(x: Any) -> Any:
     """All axes behind the batch as one.
 
     Joining time with features gives sequences of different lengths different numbers of features, so a mask over time
-    has no place in the result, and is refused. A mask over the batch axis alone stays.
+    has no place in the result, and is refused. A mask over the batch axis alone stays, also if it has more axes of size
+    1, such as `(batch, 1)` of a pooled time axis that was kept.
 
     Args:
-        x: an array `(batch, ...)`, or a `Masked` with a mask `(batch,)`.
+        x: an array `(batch, ...)`, or a `Masked` with a mask `(batch,)` or `(batch, 1)`.
 
     Returns:
         `(batch, features)`; `(batch, 1)` of `(batch,)`. What has two axes already comes back as it is, mask and all.
@@ -32,6 +33,8 @@ def flatten(x: Any) -> Any:
     """
     if x.ndim == 2:
         return x
+    if isinstance(x, Masked) and x.mask.ndim > 1 and set(x.mask.shape[1:]) == {1} and x.segments is None:
+        x = Masked(x.values, x.mask.reshape(-1))
     if isinstance(x, Masked) and x.mask.ndim > 1:
         raise ValueError(
             "`flatten` would join time with the features, and sequences of different lengths would have different "

@@ -5,6 +5,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from ..masked import values_of
+
 # Times the largest entry of what is expected, or 1 if that is larger: sums in another order differ by units in the
 # last place of their largest term.
 TOLERANCES = {
@@ -20,8 +22,9 @@ def assert_close(actual: Any, expected: Any, *, precision: str | None = None) ->
     """Asserts that two arrays are equal within the tolerance of a dtype; integers and bools must be equal.
 
     Args:
-        actual: an array.
-        expected: an array of the same shape, of any dtype.
+        actual: an array; of a `Masked` its values, padding and all, which suits results of each row. For steps say
+            what becomes of the padding, `x.fill(0)`.
+        expected: the same, in the same shape, of any dtype.
         precision: a name in `TOLERANCES`, the dtype of `actual` by default.
 
     Raises:
@@ -35,6 +38,7 @@ def assert_close(actual: Any, expected: Any, *, precision: str | None = None) ->
       expected: [1.  2.1]
       received: [1. 2.]
     """
+    actual, expected = values_of(actual), values_of(expected)
     allowed = TOLERANCES[_precision(actual) if precision is None else precision] if _is_inexact(actual) else 0.0
     received, expected = _wide(actual), _wide(expected)
     if received.shape != expected.shape:

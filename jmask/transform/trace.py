@@ -1,14 +1,19 @@
 """Traces a function of one sequence, once for sequences of every length."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+from jax.extend import source_info_util
 
 from ..masked import Masked
+from .equation import programs_in
 from .errors import SymbolicLengthError, explain_refusal
+from .sizes import is_symbolic
 from .symbols import Symbols, tracing
+from .versions import body_of
 
 _MOST_TRIED = 9  # as the smallest length, for the sake of an error's remedy
 
@@ -75,7 +80,28 @@ def _trace(fn: Callable[..., Any], structure: Any, specs: Sequence[Any], symbols
 
     with tracing(symbols):
         jaxpr = jax.make_jaxpr(flat)(*specs)
+    _check_reshapes(jaxpr.jaxpr)
     return Program(jaxpr, found["structure"], found["has_mask"])
+
+
+def _check_reshapes(body: Any) -> None:
+    """Refuses a reshape that would lose numbers of some sequences, which JAX lets pass with sizes it cannot compare."""
+    for eqn in body.eqns:
+        if eqn.primitive.name == "reshape":
+            old, new = (tuple(var.aval.shape) for var in (eqn.invars[0], eqn.outvars[0]))
+            if any(map(is_symbolic, (*old, *new))) and math.prod(old) != math.prod(new):
+                place = source_info_util.summarize(eqn.source_info)
+                raise SymbolicLengthError(
+                    f"`jm.vmap`: a reshape from {_text(old)} to {_text(new)} is none for some lengths: numbers would "
+                    f"be left over; it stands at {place}. Say for which lengths the "
+                    'function is: `jm.vmap(fn, constraints=["mod(t, 2) == 0"])`.'
+                )
+        for program in programs_in(eqn.params):
+            _check_reshapes(body_of(program))
+
+
+def _text(shape: tuple[Any, ...]) -> str:
+    return f"({', '.join(map(str, shape))})"
 
 
 def _advice(fn: Any, structure: Any, specs_of: Any, symbols: Symbols) -> list[str]:

@@ -9,7 +9,7 @@ from batches import Vector, floats
 
 import jmask as jm
 
-Kind = Literal["sequence", "pooled", "batch"]
+Kind = Literal["sequence", "pooled", "array", "batch"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Case:
             batch, for the list of rows of each input. None: the case is compared with itself, padded on the right.
         inputs: what `run` takes.
         params: gives the shapes of the parameters.
-        output: what each leaf of the result is: a sequence under a mask, one value a row, or one value a batch.
+        output: what each leaf of the result is: a sequence under a mask, one value a row under a mask of rows
+            ("pooled"), one value a row in an array, or one value a batch.
         overlapping: the inputs are not all real at the same steps.
         any_rank: `run` names no axis before the features, so that masks of rank 1 and 3 work, too.
         zero_padding: outputs are documented to be 0 at padded steps.

@@ -156,7 +156,7 @@ RESHAPING: list[Case] = [
         lambda p, x: np.stack([x.sum(axis=0)] * 2),
         output="pooled",
     ),
-    layer_case(RepeatVector(2), "", lambda p, x: np.stack([x, x]), Vector((3,)), output="pooled"),
+    layer_case(RepeatVector(2), "", lambda p, x: np.stack([x, x]), Vector((3,)), output="array"),
     case("ops.crop", lambda p, x: jm.ops.crop(x, (2, 0)), cropped(2, 0), any_rank=True),
     layer_case(Cropping1D(), "", cropped(1, 1)),
     case("ops.zero_pad", lambda p, x: jm.ops.zero_pad(x, (0, 2)), padded(0, 2), any_rank=True, zero_padding=True),

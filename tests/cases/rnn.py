@@ -17,8 +17,8 @@ LEAKY_SHAPES = {"kernel": (3, 2)}
 SIMPLE_SHAPES = {"kernel": (3, 2), "recurrent_kernel": (2, 2), "bias": (2,)}
 GRU_SHAPES = {"kernel": (3, 6), "recurrent_kernel": (2, 6), "bias": (2, 6)}
 LSTM_SHAPES = {"kernel": (3, 8), "recurrent_kernel": (2, 8), "bias": (8,)}
-ONE_STATE: tuple[Kind, ...] = ("sequence", "pooled")
-OUTPUT: tuple[Kind, ...] = ("sequence", "pooled", "pooled")
+ONE_STATE: tuple[Kind, ...] = ("sequence", "array")
+OUTPUT: tuple[Kind, ...] = ("sequence", "array", "array")
 
 
 class Leaky(jm.Layer):
@@ -205,7 +205,7 @@ CASES = [
         both_directions,
         oracles.bidirectional(oracles.lstm, oracles.concatenate_features, with_state=True),
         params=lambda: {name: specs(LSTM_SHAPES) for name in ("forward", "backward")},
-        output=("sequence", *["pooled"] * 4),
+        output=("sequence", *["array"] * 4),
         zero_padding=True,
     ),
     case(

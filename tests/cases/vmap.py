@@ -99,7 +99,7 @@ def nearest_oracle(params: Any, x: Any) -> Any:
 
 
 CASES = [
-    case("vmap(mean)", lambda p, x: jm.vmap(jnp.mean)(x), oracles.over_time_and_features(np.mean, 0), output="pooled"),
+    case("vmap(mean)", lambda p, x: jm.vmap(jnp.mean)(x), oracles.over_time_and_features(np.mean, 0), output="array"),
     case(
         "vmap(normalise)",
         over_rows(normalise),
@@ -114,7 +114,7 @@ CASES = [
         floats(3),
         floats(3),
         params={"kernel": (3, 3)},
-        output=("sequence", "pooled"),
+        output=("sequence", "array"),
         overlapping=True,
         zero_padding=True,
     ),
@@ -130,7 +130,7 @@ CASES = [
         over_rows(lstm),
         oracles.lstm,
         params=LSTM_SHAPES,
-        output=("sequence", "pooled", "pooled"),
+        output=("sequence", "array", "array"),
         zero_padding=True,
     ),
     case("vmap(sort)", over_rows(around_the_middle), around_the_middle_oracle, zero_padding=True),
@@ -139,7 +139,7 @@ CASES = [
         over_rows(nearest),
         nearest_oracle,
         params={"gamma": (3,)},
-        output=("pooled", "sequence"),
+        output=("array", "sequence"),
         zero_padding=True,
         skips={"bfloat16": "which step is the nearest turns on digits that it lacks"},
     ),

@@ -45,10 +45,10 @@ def test_boxes_lines_and_signs_are_all_there():
     found = elements(drawing)
     assert (found["card"], found["io"]) == (7, 3)  # calls; one input and two outputs
     assert found["value"] - 1 == found["head"] == 9  # one of the lines is in the legend
-    assert found["mask"] - 1 == 3 + 1 + 1 + 1  # out of the embedding, the LSTM, `h.mask` and `again`
+    assert found["mask"] - 1 == 3 + 1 + 1 + 1 + 1  # out of the embedding, the LSTM, `h.mask`, `again` and the pooling
     assert found["cross"] == 1
     assert found["bar"] == 1
-    assert found["tip"] == 4 + 3  # an arrow where a mask enters, a dot for each line where it is made
+    assert found["tip"] == 5 + 3  # an arrow where a mask enters, a dot for each line where it is made
     for text in ("embed", "Embedding", "(batch, time, 2)", "ids", "int32", "lost", "pooled", "everything"):
         assert text in texts(drawing)
     words = Counter(text for text in texts(drawing) if text in ("made", "used", "passed", "ended", "dropped"))

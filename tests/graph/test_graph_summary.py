@@ -29,7 +29,7 @@ Model: tagger
 │ ids                                               │ (batch, time)    │      0 │               │ -            │
 │ embedding (Embedding)                             │ (batch, time, 8) │  8,000 │ ids           │ made         │
 │ bidirectional (Bidirectional)                     │ (batch, time, 8) │    416 │ embedding     │ used, passed │
-│ global_average_pooling1d (GlobalAveragePooling1D) │ (batch, 8)       │      0 │ bidirectional │ used         │
+│ global_average_pooling1d (GlobalAveragePooling1D) │ (batch, 8)       │      0 │ bidirectional │ used, pooled │
 ├───────────────────────────────────────────────────┼──────────────────┼────────┼───────────────┼──────────────┤
 │ Total                                             │                  │  8,416 │               │              │
 └───────────────────────────────────────────────────┴──────────────────┴────────┴───────────────┴──────────────┘"""
@@ -135,7 +135,7 @@ def test_html_for_notebooks():
     assert rows[3] == ["bidirectional (Bidirectional)", "(batch, time, 8)", "416", "embedding", "usedpassed"]
     assert rows[-1] == ["Total", "", "8,416", "", ""]
     pills = [span for span in root.iter("span") if span.get("title")]
-    assert len({span.get("style") for span in pills}) == len({span.text for span in pills}) == 3
+    assert len({span.get("style") for span in pills}) == len({span.text for span in pills}) == 4
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -161,9 +161,9 @@ def test_calls_inside_nested_models_are_listed_with_their_paths():
         (1, "inner/dense", 0, ("inner",), ("passed",)),
         (1, "inner/add", 0, ("inner", "inner/dense"), ("passed",)),
         (0, "block", 8, ("inner",), ("passed",)),
-        (0, "head", 40, ("block",), ("used",)),
+        (0, "head", 40, ("block",), ("used", "pooled")),
         (1, "head/lstm", 40, ("block",), ("used", "passed")),
-        (1, "head/global_average_pooling1d", 0, ("head/lstm",), ("used",)),
+        (1, "head/global_average_pooling1d", 0, ("head/lstm",), ("used", "pooled")),
     ]
     assert "│   inner/dense (Dense) " in str(summary)
     assert 'padding-left:1.5em">inner/dense<' in summary._repr_html_()
@@ -190,8 +190,8 @@ def test_the_masks_inside_are_those_of_the_call():
     u, v = jm.Input((None, FEATURES), masked=True), jm.Input((None, FEATURES))
     model = jm.Model([u, v], [inner(u), inner(v), inner(u, mask=jm.NO_MASK), inner(v, mask=u.mask)])
     rows = jm.summarize(model, expand_nested=True).rows
-    assert [row.way for row in rows if row.name == "inner/lstm"] == [("used",), (), (), ("used",)]
-    assert [row.way for row in rows if row.name == "inner"] == [("used",), (), ("ended",), ("used",)]
+    assert [row.way for row in rows if row.name == "inner/lstm"] == [("used", "pooled"), (), (), ("used", "pooled")]
+    assert [row.way for row in rows if row.name == "inner"] == [("used", "pooled"), (), ("ended",), ("used", "pooled")]
 
 
 def test_an_example_shows_what_follows_from_it():

@@ -119,13 +119,13 @@ def test_new_lengths_compile_nothing_new_and_take_nothing_from_the_caller():
     assert counted.num_traces == 1
     assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(params))
     for found, lengths in zip(results, ((4, 0, 1), (1, 1, 1), (4, 4, 4)), strict=True):
-        np.testing.assert_allclose(found, model.apply(params, sequences(lengths)), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(found.values, model.apply(params, sequences(lengths)).values, rtol=1e-5, atol=1e-6)
 
 
 def test_gradients_are_finite_and_zero_at_padding():
     model, params = tagger()
     x = sequences()
-    loss = lambda p, x: jnp.square(model.apply(p, x)).sum()  # noqa: E731
+    loss = lambda p, x: jm.ops.sum(model.apply(p, x) ** 2)  # noqa: E731
     of_params, of_values = jax.jit(jax.grad(lambda p, v: loss(p, x.with_values(v)), argnums=(0, 1)))(params, x.values)
     assert all(np.isfinite(leaf).all() and np.any(leaf) for leaf in jax.tree.leaves(of_params))
     real = np.asarray(x.mask)
@@ -143,7 +143,7 @@ def test_vmap_over_batches_and_over_parameters():
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *xs)
     found = jax.jit(jax.vmap(model.apply, in_axes=(None, 0)))(params, stacked)
     for one, x in zip(found, xs, strict=True):
-        np.testing.assert_allclose(one, model.apply(params, x), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(one.values, model.apply(params, x).values, rtol=1e-5, atol=1e-6)
     ensemble = jax.jit(jax.vmap(model.init))(KEYS)
     assert all(leaf.shape[0] == len(KEYS) for leaf in jax.tree.leaves(ensemble))
     second = jax.tree.map(lambda leaf: leaf[1], ensemble)
@@ -154,9 +154,9 @@ def test_vmap_over_batches_and_over_parameters():
 def test_a_model_inside_a_scan():
     model, params = tagger()
     x = sequences()
-    step = lambda total, scale: (total + model.apply(params, x * scale).sum(), None)  # noqa: E731
+    step = lambda total, scale: (total + jm.ops.sum(model.apply(params, x * scale)), None)  # noqa: E731
     total, _ = jax.lax.scan(step, 0.0, jnp.array([1.0, 2.0]))
-    expected = sum(float(model.apply(params, x * scale).sum()) for scale in (1.0, 2.0))
+    expected = sum(float(jm.ops.sum(model.apply(params, x * scale))) for scale in (1.0, 2.0))
     np.testing.assert_allclose(total, expected, atol=1e-6)  # the terms are about 1 and cancel
 
 

@@ -196,3 +196,13 @@ def test_threads():
     for thread in threads:
         thread.join()
     assert len(found) == 2
+
+
+def test_a_reshape_that_loses_steps_is_refused():
+    def pairs(x):
+        return x.reshape(x.shape[0] // 2, 2)
+
+    with pytest.raises(jm.SymbolicLengthError, match=r"from \(t\) to \(floordiv\(t, 2\), 2\)(.|\n)*test_guard.py"):
+        jm.vmap(pairs)(batch())
+    result = jm.vmap(pairs, constraints=["mod(t, 2) == 0"])(batch())
+    assert result.lengths.tolist() == [2, 1, 0]

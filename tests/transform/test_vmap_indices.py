@@ -130,3 +130,16 @@ def test_running_reductions_of_infinite_steps(name, reverse):
         np.testing.assert_array_equal(jm.vmap(fn)(x).values[i, :3], fn(jnp.array(row)))
         np.testing.assert_allclose(found[i, :3], jax.grad(lambda v: weigh(fn(v)))(jnp.array(row)), rtol=1e-5)
         assert not found[i, 3:].any()
+
+
+def test_new_rules_where_one_of_two_sequences_is_empty():
+    a, b = jm.pad_sequences([[1.0, 2.0, 3.0], [1.0, 2.0], [], []]), jm.pad_sequences([[1.0, 3.0], [], [4.0, 5.0], []])
+
+    def fn(a, b):
+        states = jm.ops.linear_recurrence(0.5, a)
+        return jnp.linalg.slogdet(jnp.outer(b, b) + jnp.eye(b.shape[0]))[1] + states.sum() + lax.cumlogsumexp(b).sum()
+
+    found = jm.vmap(fn)(a, b)
+    for i, rows in enumerate(zip(jm.unpad(a), jm.unpad(b), strict=True)):
+        expected = fn(*map(jnp.asarray, rows)) if any(map(len, rows)) else 0
+        np.testing.assert_allclose(found[i], expected, rtol=1e-5)
