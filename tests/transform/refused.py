@@ -90,8 +90,8 @@ def haiku_scan(x: Any) -> Any:
 def _haiku_params() -> Any:
     weights = np.linspace(-1, 1, 4, dtype=np.float32).reshape(2, 2)
     return {
-        "vanilla_rnn/input_to_hidden": {"w": weights[:1], "b": weights[0]},
-        "vanilla_rnn/hidden_to_hidden": {"w": weights},
+        "vanilla_rnn/linear": {"w": weights[:1], "b": weights[0]},
+        "vanilla_rnn/linear_1": {"w": weights, "b": weights[1]},
     }
 
 
