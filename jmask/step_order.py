@@ -52,8 +52,8 @@ def compact(x: Masked | ArrayLike) -> tuple[Masked, "StepOrder"]:
 def close_gaps(x: Masked) -> tuple[Masked, "StepOrder"]:
     """As `compact`, but it leaves all rows as they are if none has padding between two of its real steps."""
     mask = x.mask
-    has_begun = mask.cumsum(axis=-1, dtype=np.int32) > 0
-    return _moved(x, (_is_before_step(mask) & has_begun[..., :-1]).any())
+    num_runs = mask[..., :1].sum(axis=-1, dtype=np.int32) + _is_before_step(mask).sum(axis=-1, dtype=np.int32)
+    return _moved(x, (num_runs > 1).any())
 
 
 def is_right_padded(mask: Any) -> Any:
@@ -140,8 +140,9 @@ def _branch(moves: Any, order_of: Callable[[Any], Any], arrays: Any, mask: Any) 
 
 def _places_after(mask: Any) -> Any:
     """Where each step stands after `compact`; int32 of the mask's shape."""
-    num_real = jnp.cumsum(mask, axis=-1, dtype=jnp.int32)
-    return jnp.where(mask, num_real - 1, num_real[..., -1:] + _steps(mask) - num_real)
+    first = real_steps_first(mask)
+    # The inverse by a sort, not by counts of real steps: a cumulative sum takes XLA several times as long to compile.
+    return lax.sort_key_val(first, jnp.broadcast_to(_steps(mask), mask.shape), dimension=mask.ndim - 1)[1]
 
 
 def real_steps_first(mask: Any) -> Any:

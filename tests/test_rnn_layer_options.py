@@ -231,3 +231,39 @@ def test_a_state_that_grows_does_not_overflow_in_the_padding(make):
     rows = [jnp.ones((1, 2, 1)), jnp.ones((1, 1, 1))]
     expected = jax.grad(lambda params: sum(layer.apply(params, row).sum() for row in rows))(params)
     jax.tree.map(assert_close, gradient, expected)
+
+
+class AttendingCell(jm.Layer):
+    """Adds to its state what it finds in the constants, weighted."""
+
+    def init(self, key, inputs, constants):
+        memory, _ = constants
+        return {"kernel": jax.random.normal(key, (memory.shape[-1], *inputs.shape))}
+
+    def initial_state(self, inputs):
+        return jnp.zeros(inputs.shape, inputs.dtype)
+
+    def step(self, params, state, inputs, constants):
+        memory, scale = constants
+        found = jm.ops.mean(memory, axis=0) @ params["kernel"]
+        state = jnp.tanh(state * scale + inputs + found)
+        return state, state
+
+
+@pytest.mark.parametrize("options", [{}, {"return_sequences": True, "go_backwards": True}], ids=str)
+def test_constants_of_a_cell_of_ones_own(options, getkey):
+    x = jm.from_lengths(jax.random.normal(getkey(), (3, 5, 2)).at[1, 2:].set(jnp.nan), [5, 2, 0])
+    memory = jm.from_lengths(jax.random.normal(getkey(), (3, 4, 7)), [1, 4, 3])
+    scale = jnp.asarray([1.0, 0.5, 2.0])
+    layer = jm.layers.RNN(AttendingCell(), **options)
+    params = layer.init(getkey(), x, constants=[memory, scale])
+    assert params["kernel"].shape == (7, 2)
+    outputs = layer.apply(params, x, constants=[memory, scale])
+    for i, length in enumerate([5, 2]):
+        constants = [memory.values[i : i + 1, : memory.lengths[i]], scale[i : i + 1]]
+        alone = layer.apply(params, x.values[i : i + 1, :length], constants=constants)
+        real = outputs.values[i, :length] if options else outputs.values[i]
+        assert_close(real, alone[0])
+    inputs, kept, factor = jm.Input((None, 2)), jm.Input((None, 7)), jm.Input(())
+    model = jm.Model([inputs, kept, factor], layer(inputs, constants=[kept, factor]))
+    assert_close(model.apply({"rnn": params}, [x, memory, scale]).values, outputs.values)

@@ -14,7 +14,7 @@ from . import masks, path, state
 from .arguments import bind, fill_by_name, is_masked, is_none
 from .explain import explain, with_explained_lists
 from .fields import check_fields, checked_fields
-from .initialise import Slot, collect
+from .initialise import Slot, collect, inputs_of_init
 from .outputs import with_masks
 
 
@@ -261,7 +261,7 @@ def run(
         if not layer.supports_segments:
             masks.refuse_packed(arguments, type(layer).__name__)
         if isinstance(params, Slot):
-            params = params.fill(layer, arguments.bound.args)
+            params = params.fill(layer, inputs_of_init(layer, arguments.bound))
         passed = arguments if layer.takes_masked else arguments.guarded()
         options = {"training": training, "key": key}
         has_state = "state" in arguments.signature.filled

@@ -107,6 +107,18 @@ class Slots:
         raise TypeError('While `init` follows `call`, `params` only takes names: `params["name"]`.')
 
 
+def inputs_of_init(layer: Any, bound: inspect.BoundArguments) -> tuple[Any, ...]:
+    """The inputs of a call in the places of those that `init` takes; one that a user gave by name too."""
+    taken = list(inspect.signature(layer.init).parameters.values())[1:]
+    given = bound.arguments
+    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in taken) or len(bound.args) == len(given):
+        return bound.args
+    last = max((i for i, parameter in enumerate(taken) if parameter.name in given), default=-1)
+    if last < len(bound.args):
+        return bound.args
+    return tuple(given.get(parameter.name, parameter.default) for parameter in taken[: last + 1])
+
+
 def collect(call: Callable[..., Any], key: Any, inputs: tuple[Any, ...]) -> dict[str, Any]:
     """The parameters of all sub-layers that `call(params, *inputs)` reaches.
 

@@ -1,6 +1,9 @@
 """Recurrent layers: the options about their outputs, and the layer over a cell of one's own."""
 
 import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -58,15 +61,18 @@ class Recurrent(Layer):
 
     def init(self, key: Any, inputs: Any, initial_state: Any = None) -> Any:
         """The cell's parameters."""
-        cell = self.make_cell()
-        return cell.init(key, step_spec(inputs)) if hasattr(cell, "init") else {}
+        return init_cell(self.make_cell(), key, inputs)
 
     @over_time
     def call(self, params: Any, inputs: Any, initial_state: Any = None, training: bool = False, key: Any = None) -> Any:
         """`(batch, time, features)` -> outputs, or outputs and the parts of the state."""
+        return self.run_over(inputs, training, key, functools.partial(self.scan, params, inputs, initial_state))
+
+    def run_over(self, inputs: Any, training: bool, key: Any, scan: Callable[..., Any]) -> Any:
+        """The outputs, or these and the parts of the state, of what `scan` gives for every step."""
         self.refuse_pooling_of_packed_rows(inputs)
         draws = self.draws(key, inputs) if training else None
-        outputs, state = self.scan(params, inputs, initial_state, reverse=self.go_backwards, draws=draws)
+        outputs, state = scan(reverse=self.go_backwards, draws=draws)
         outputs = self.select(outputs, reverse=self.go_backwards)
         if self.return_sequences and self.go_backwards:
             outputs = jax.tree.map(ops.flip, outputs, is_leaf=_is_masked)
@@ -76,12 +82,18 @@ class Recurrent(Layer):
         self, params: Any, inputs: Any, initial_state: Any = None, *, reverse: bool = False, draws: Any = None
     ) -> tuple[Any, Any]:
         """Outputs of every step, where the step is, and the final state."""
+        return self.scan_cell(params, inputs, initial_state, reverse=reverse, draws=draws)
+
+    def scan_cell(
+        self, params: Any, inputs: Any, initial_state: Any, constants: Any = None, *, reverse: bool, draws: Any
+    ) -> tuple[Any, Any]:
+        """`scan` by the general scan of the cell."""
         cell = self.make_cell()
-        refuse_state_of_packed_rows(inputs, initial_state)
+        refuse_state_of_packed_rows(inputs, initial_state, constants)
         if initial_state is not None:
             initial_state = state_like(cell.initial_state(step_spec(inputs)), initial_state, inputs)
         unroll = max(inputs.shape[1], 1) if self.unroll and len(inputs.shape) > 1 else 1
-        return scan_cell(cell, params, inputs, initial_state, reverse=reverse, unroll=unroll, draws=draws)
+        return scan_cell(cell, params, inputs, initial_state, constants, reverse=reverse, unroll=unroll, draws=draws)
 
     def num_states(self, inputs: Any) -> int:
         """How many parts the state has."""
@@ -137,7 +149,9 @@ class RNN(Recurrent):
     Attributes:
         cell: `init(key, inputs)`, `initial_state(inputs)` and `step(params, state, inputs) -> (state, output)` for
             one step of one sequence (see `jm.rnn.Cell`), such as `jm.layers.LSTMCell(4)` or one's own; a list of cells
-            is `StackedRNNCells` of them. A subclass of `jm.Layer` can be saved with the model.
+            is `StackedRNNCells` of them. A subclass of `jm.Layer` can be saved with the model. If the layer is called
+            with `constants=`, what every step of a row sees besides its inputs (see `jm.rnn.scan`), `step` takes them
+            by name, and so may `init`: without a batch axis, as shapes.
 
     >>> import jax, jax.numpy as jnp, jmask as jm
     >>> class Sum(jm.Layer):
@@ -160,6 +174,34 @@ class RNN(Recurrent):
     def make_cell(self) -> Any:
         """The one that was given."""
         return self.cell
+
+    def init(self, key: Any, inputs: Any, initial_state: Any = None, constants: Any = None) -> Any:
+        """The cell's parameters; those of a cell with constants may depend on their shapes."""
+        return init_cell(self.cell, key, inputs, constants)
+
+    @over_time
+    def call(
+        self,
+        params: Any,
+        inputs: Any,
+        initial_state: Any = None,
+        constants: Any = None,
+        training: bool = False,
+        key: Any = None,
+    ) -> Any:
+        """`(batch, time, features)` -> outputs, or outputs and the parts of the state."""
+        scan = functools.partial(self.scan_cell, params, inputs, initial_state, constants)
+        return self.run_over(inputs, training, key, scan)
+
+
+def init_cell(cell: Any, key: Any, inputs: Any, constants: Any = None) -> Any:
+    """The parameters of a cell, for inputs of one step and the constants of one row if it asks for them."""
+    if not hasattr(cell, "init"):
+        return {}
+    if constants is None or "constants" not in inspect.signature(cell.init).parameters:
+        return cell.init(key, step_spec(inputs))
+    of_row = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf)[1:], jnp.result_type(leaf)), constants)
+    return cell.init(key, step_spec(inputs), constants=of_row)
 
 
 def step_spec(inputs: Any) -> jax.ShapeDtypeStruct:
