@@ -131,7 +131,8 @@ def report_loss(lost: list[str], reason: str, *, unit: str = "step", is_composit
         report_dropped_mask(
             f"{path.current()}: the mask of {names} is dropped here, so what follows takes padding for data, because "
             f"{reason}. {remedy}`supports_masking = True` if the layer treats every {unit} alone, define "
-            f"`compute_mask` if it changes the {unit}s (return None to end the mask on purpose), or pass `mask=jm.NO_MASK`."
+            f"`compute_mask` if it changes the {unit}s (return None to end the mask on purpose), or pass "
+            "`mask=jm.NO_MASK`."
         )
 
 

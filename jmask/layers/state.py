@@ -111,10 +111,10 @@ def while_shapes_are_found(is_slot: bool) -> Iterator[None]:
 def looked_at() -> Iterator[Callable[[], bool]]:
     """Inside, a call is only looked at: what it writes is forgotten; what it yields says whether it wrote anything."""
     states = _states.get()
-    copy = states and dataclasses.replace(states, trace=None)
+    copy, known = (None, None) if states is None else (dataclasses.replace(states, trace=None), states.known)
     token = _states.set(copy)
     try:
-        yield lambda: copy is not None and copy.known is not states.known
+        yield lambda: copy is not None and copy.known is not known
     finally:
         _states.reset(token)
 
