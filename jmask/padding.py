@@ -104,7 +104,8 @@ def unpad(x: Masked | ArrayLike, *, keep_empty: bool = False) -> Any:
     Returns:
         A list of arrays `(steps, ...)`; an empty row gives an array without steps. For one sequence (a mask of rank 1)
         its array; for documents (rank 3) a list of lists of arrays, without the sentences that have no real step. An
-        array, which has no padding, gives the list of its rows.
+        array, which has no padding, gives the list of its rows. Under a mask of rows, `(batch,)`, such as pooling
+        leaves, they are one sequence: the array of the rows that are real.
 
     Raises:
         TypeError: `x` is traced; the shapes of the result depend on data.

@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import jmask as jm
@@ -112,3 +113,106 @@ def test_a_batch_that_is_filled_up_trains_as_its_real_rows_do(name, rng, getkey)
     assert_close(accuracy_filled, accuracy)
     jax.tree.map(assert_close, after_filled, after)
     jax.tree.map(assert_close, of_filled, gradients)
+
+
+def test_micro_batches_of_pooled_results_add_up(rng):
+    logits = jnp.asarray(rng.normal(size=(8, CLASSES)), "float32")
+    x = jm.masked(logits.at[3:].set(jnp.nan), jnp.arange(8) < 3)
+    loss = functools.partial(jm.losses.softmax_cross_entropy_with_integer_labels, divide=False, reduction="sequences")
+    for predictions, count in ((x, 3), (logits, 8)):
+        whole = loss(predictions, LABELS)
+        parts = [loss(predictions[i : i + 2], LABELS[i : i + 2]) for i in range(0, 8, 2)]
+        assert [float(part.count) for part in parts] == [2, min(count, 4) - 2, *[max(count - 4, 0) / 2] * 2]
+        assert float(whole.count) == count
+        assert_close(sum(parts).value, whole.value)
+        assert_close(sum(parts).value, optax.softmax_cross_entropy_with_integer_labels(logits, LABELS)[:count].mean())
+
+
+METRICS = {
+    "f1": lambda y, t: jm.metrics.f1_score(y, t, num_classes=CLASSES, average="macro"),
+    "top-k": functools.partial(jm.metrics.top_k_accuracy, k=2),
+    "auc": lambda y, t: jm.metrics.auc(y[..., 0].map(jax.nn.sigmoid), t > 0),
+    "confusion": lambda y, t: jm.metrics.confusion_matrix(y, t, num_classes=CLASSES),
+    "perplexity": jm.metrics.perplexity,
+}
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_other_metrics_of_pooled_results(name, rng):
+    alone, filled = sequences(rng, CLASSES)
+    pool = L.GlobalAveragePooling1D()
+    found, expected = METRICS[name](pool(filled), LABELS), METRICS[name](pool(alone), LABELS[:3])
+    jax.tree.map(assert_close, found, expected)
+    assert_close(found.value, expected.value)
+
+
+@pytest.mark.slow
+def test_over_two_devices_of_which_one_has_but_a_row(rng, getkey):
+    """Devices see rows 0 to 3 and 4 to 7: statistics, loss and gradients are those of the three rows together."""
+    model = jm.Sequential([L.GlobalAveragePooling1D(), L.BatchNormalization(), L.Dense(CLASSES)])
+    named = jm.Sequential([*model.layers[:1], L.BatchNormalization(axis_name="data"), model.layers[2]])
+    alone, filled = sequences(rng)
+    places = jnp.array([0, 3, 1, 4, 5, 2, 6, 7])
+    spread, labels = filled[places], LABELS[places]
+    params, state = model.init(getkey(), alone), model.init_state(alone)
+    mesh = jax.make_mesh((2,), ("data",), (jax.sharding.AxisType.Auto,), devices=jax.devices()[:2])
+    rows, same = jax.sharding.PartitionSpec("data"), jax.sharding.PartitionSpec()
+
+    @jax.jit
+    @functools.partial(jax.shard_map, mesh=mesh, in_specs=(same, same, rows, rows), out_specs=(same, same, same))
+    def over_devices(params, state, x, labels):
+        loss, (accuracy, after, _) = step(named, params, state, x, labels, "data")
+        return loss, accuracy, after
+
+    def total(params):
+        loss, accuracy, after = over_devices(params, state, spread, labels)
+        return loss, (accuracy, after)
+
+    (loss, (accuracy, after)), gradients = jax.value_and_grad(total, has_aux=True)(params)
+    run = jax.value_and_grad(functools.partial(step, model), has_aux=True)
+    (expected, (accuracy_alone, after_alone, _)), of_alone = run(params, state, alone, LABELS[:3])
+    assert_close(loss, expected)
+    assert_close(accuracy, accuracy_alone)
+    jax.tree.map(assert_close, after, after_alone)
+    jax.tree.map(assert_close, gradients, of_alone)
+
+
+@pytest.mark.slow
+def test_in_half_precision(rng, getkey):
+    alone, filled = (x.astype("bfloat16") for x in sequences(rng))
+    model = MODELS["batch normalisation"]
+    params, state = model.init(getkey(), filled), model.init_state(filled)
+    loss, (accuracy, after, y) = jax.jit(functools.partial(step, model))(params, state, filled, LABELS)
+    expected, (accuracy_alone, after_alone, _) = jax.jit(functools.partial(step, model))(
+        params, state, alone, LABELS[:3]
+    )
+    assert y.mask.tolist() == [True] * 3 + [False] * FILLER
+    np.testing.assert_allclose(loss, expected, rtol=1e-2)
+    assert_close(accuracy, accuracy_alone)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-2, atol=1e-3), after, after_alone)
+
+
+def test_buffers_of_pooled_results_may_be_donated(rng):
+    _, filled = sequences(rng)
+    pooled = jax.jit(L.GlobalAveragePooling1D())(filled)
+    expected = np.asarray(pooled.values[:3]) * 2
+    doubled = jax.jit(lambda y: y * 2, donate_argnums=0)(pooled)
+    assert pooled.values.is_deleted()
+    assert doubled.mask.tolist() == [True] * 3 + [False] * FILLER
+    assert_close(doubled.values[:3], expected)
+
+
+def test_packed_rows_that_are_taken_apart_into_more_rows_than_there_are_sequences(rng):
+    alone, _ = sequences(rng)
+    packed = jm.pack([np.asarray(x) for x in jm.unpad(alone)])
+
+    @jax.jit
+    def loss(packed):
+        y = L.GlobalMaxPooling1D()(jm.unpack_batch(packed, len(LABELS), 5))
+        return jm.losses.softmax_cross_entropy_with_integer_labels(y[..., :CLASSES], LABELS), y
+
+    found, y = loss(packed)
+    assert y.mask.tolist() == [True] * 3 + [False] * FILLER
+    expected = jnp.stack([jnp.asarray(x).max(0) for x in jm.unpad(alone)])
+    assert_close(y.values[:3], expected)
+    assert_close(found, optax.softmax_cross_entropy_with_integer_labels(expected[:, :CLASSES], LABELS[:3]).mean())

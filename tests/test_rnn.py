@@ -318,3 +318,29 @@ def test_constants_that_are_not_one_a_row_are_refused():
     packed = jm.from_segments(jnp.ones((2, 3, 3)), [[1, 1, 2], [3, 0, 0]])
     with pytest.raises(ValueError, match=r"`constants` are those of a row, but these rows are packed.*unpack_batch"):
         jm.rnn.scan(Attends(), {}, packed, constants=x)
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "simple_rnn", "scan"])
+def test_a_state_that_a_layer_has_left_begins_another_one(name, params, x, rng):
+    """Such a state is a `Masked` with a mask of rows, of which NaN in empty ones goes nowhere."""
+    kernel, recurrent_kernel = params["kernel"], params["recurrent_kernel"]
+    hidden = jnp.asarray(rng.normal(size=(BATCH, UNITS)), "float32")
+    array = hidden.at[0].set(0)
+    masked = jm.masked(hidden.at[0].set(jnp.nan), jnp.arange(BATCH) > 0)
+    run, states = {
+        "lstm": (functools.partial(lstm, params), [(array, array + 1), (masked, array + 1)]),
+        "gru": (
+            functools.partial(jm.rnn.gru, jm.rnn.GRUParams(kernel[:, :6], recurrent_kernel[:, :6], None)),
+            [array, masked],
+        ),
+        "simple_rnn": (
+            functools.partial(jm.rnn.simple_rnn, jm.rnn.SimpleRNNParams(kernel[:, :2], recurrent_kernel[:, :2], None)),
+            [array, masked],
+        ),
+        "scan": (
+            functools.partial(jm.rnn.scan, Leaky(), 1.0),
+            [{"level": array[:, :1], "count": array[:, 0]}, {"level": masked[:, :1], "count": masked[:, 0]}],
+        ),
+    }[name]
+    expected, found = (run(x[..., :1] if name == "scan" else x, initial_state=state) for state in states)
+    jax.tree.map(np.testing.assert_array_equal, found, expected)

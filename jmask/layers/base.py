@@ -37,7 +37,8 @@ class Layer:
       `fresh_state = True` every call of `apply_with_state` begins with these: what the layer returns is of this call
       alone, such as a penalty to be added to the loss (`{"penalty": ...}`, see `jm.losses.penalties`). Outside
       training such a layer also runs without state.
-    - what becomes of the mask: nothing (it is dropped, with a warning), `supports_masking = True` (every step is
+    - what becomes of the mask: nothing (it is dropped, with a warning; only a mask of rows, `(batch,)`, which pooling
+      leaves, goes on where it is proved that `call` treats every row alone), `supports_masking = True` (every step is
       treated alone, so outputs have the masks of the inputs), `supports_masking = "auto"` (the same where that can be
       proved of `call`, see `jm.explain`, and nothing else), or `compute_mask`.
 
@@ -281,10 +282,11 @@ def run(
         if layer.takes_masked:
             return outputs
         passes = layer.supports_masking
-        if passes == "auto":
+        if passes == "auto" or (not passes and masks.are_of_rows(arguments)):
             call = functools.partial(layer.call, params)
-            with state.looked_at():
-                passes = not layer.changes_mask and masks.are_kept(call, arguments, filled)
+            with state.looked_at() as is_written:
+                proved = not layer.changes_mask and masks.are_kept(call, arguments, filled)
+            passes = proved and (passes == "auto" or not is_written())
         return with_masks(
             layer, arguments, passed, outputs, options, passes=passes, is_composite=bool(sublayers(layer))
         )

@@ -229,7 +229,8 @@ class Lambda(Layer):
     """A function as a layer, without parameters.
 
     Its mask is dropped, with a warning, unless the function is declared to treat every step alone
-    (`supports_masking=True`), can be proved to (`supports_masking="auto"`), or `mask` says what becomes of the mask.
+    (`supports_masking=True`), can be proved to (`supports_masking="auto"`), or `mask` says what becomes of the mask. A
+    mask of rows, `(batch,)`, which pooling leaves, goes on wherever that can be proved.
 
     Attributes:
         function: a function of the values; if it has a parameter `mask`, it receives the mask.

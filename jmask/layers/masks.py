@@ -66,6 +66,12 @@ def are_kept(call: Callable[..., Any], arguments: Arguments, filled: dict[str, A
     return keeps_mask(function, [leaves[i] for i in places])
 
 
+def are_of_rows(arguments: Arguments) -> bool:
+    """Whether the inputs have masks, all of one axis: what pooling leaves, which rows are real."""
+    found = [leaf.mask.ndim for group in arguments.masked.values() for leaf in group]
+    return set(found) == {1}
+
+
 def reaches(axes: int | Sequence[int], inputs: Any = None) -> bool:
     """Whether one of the axes is masked; of inputs that are unknown or have no mask yet, all axes but -1 are."""
     axes, mask = (axes,) if isinstance(axes, int) else axes, mask_of(inputs)
@@ -110,12 +116,13 @@ def refuse_packed(arguments: Arguments, layer: str) -> None:
             refuse_segments(leaf, f"{path.current()}: `{layer}`", remedy)
 
 
-def report_loss(lost: list[str], reason: str, *, is_composite: bool = False) -> None:
+def report_loss(lost: list[str], reason: str, *, unit: str = "step", is_composite: bool = False) -> None:
     """Warns (or raises under `jm.strict()`) that masks of these arguments end here.
 
     Args:
         lost: names of the arguments.
         reason: why.
+        unit: what the masks mark.
         is_composite: whether the layer is made of layers, which could have had the mask.
     """
     if lost:
@@ -123,8 +130,9 @@ def report_loss(lost: list[str], reason: str, *, is_composite: bool = False) -> 
         remedy = "Set `takes_masked = True` to hand the masks on to its layers, " if is_composite else "Set "
         report_dropped_mask(
             f"{path.current()}: the mask of {names} is dropped here, so what follows takes padding for data, because "
-            f"{reason}. {remedy}`supports_masking = True` if the layer treats every step alone, define `compute_mask` "
-            "if it changes the steps (return None to end the mask on purpose), or pass `mask=jm.NO_MASK`."
+            f"{reason}. {remedy}`supports_masking = True` if the layer treats every {unit} alone, define "
+            f"`compute_mask` if it changes the {unit}s (return None to end the mask on purpose), or pass "
+            "`mask=jm.NO_MASK`."
         )
 
 

@@ -41,10 +41,13 @@ def with_masks(
         return masks.attach(outputs, masks.pass_masks(arguments, outputs), arguments)
     if not any(map(is_masked, jax.tree.leaves(outputs, is_leaf=is_masked))):
         does = "uses it, but does not say what becomes of it" if uses_mask(layer) else "does not say what becomes of it"
+        unit = "row" if masks.are_of_rows(arguments) else "step"
         if layer.supports_masking == "auto":
-            does = "cannot be proved to treat every step alone (`jm.explain` shows where it mixes them)"
+            does = f"cannot be proved to treat every {unit} alone (`jm.explain` shows where it mixes them)"
+        elif unit == "row" and not uses_mask(layer):
+            does = "does not say what becomes of it, and cannot be proved to treat every row alone"
         reason = f"`{type(layer).__name__}` {does}"
-        masks.report_loss(list(arguments.masked), reason, is_composite=is_composite)
+        masks.report_loss(list(arguments.masked), reason, unit=unit, is_composite=is_composite)
     return outputs
 
 

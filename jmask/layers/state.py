@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -108,12 +108,13 @@ def while_shapes_are_found(is_slot: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def looked_at() -> Iterator[None]:
-    """Inside, a call is only looked at: what it writes is forgotten."""
+def looked_at() -> Iterator[Callable[[], bool]]:
+    """Inside, a call is only looked at: what it writes is forgotten; what it yields says whether it wrote anything."""
     states = _states.get()
-    token = _states.set(states and dataclasses.replace(states, trace=None))
+    copy, known = (None, None) if states is None else (dataclasses.replace(states, trace=None), states.known)
+    token = _states.set(copy)
     try:
-        yield
+        yield lambda: copy is not None and copy.known is not known
     finally:
         _states.reset(token)
 

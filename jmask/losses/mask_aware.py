@@ -52,7 +52,7 @@ def mask_aware(function: Callable[..., Any]) -> Callable[..., Any]:
     - `reduction`: `"steps"`: the sum of the losses over the number of real steps, whatever their weights are, so that
       a weight scales the part of its step in the gradient, and a step of weight 0 still counts; `"sequences"`: the
       mean over the steps of each sequence, also of each one in a packed row, and of these the mean over the sequences
-      that have a step (of one axis alone, `(time,)` or `(batch,)`, all steps are one sequence); `"weights"`: the sum
+      that have a step (of one axis alone, `(batch,)` or `(time,)`, each entry counts as one); `"weights"`: the sum
       over the sum of the weights, to which a weight of 0 adds nothing; `"sum"`: the sum; None: the weighted losses,
       `(batch, time)`.
     - `divide`: False gives a `jm.losses.Mean` that is not divided yet, to be added up over batches and devices.

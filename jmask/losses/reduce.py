@@ -65,9 +65,14 @@ def _count(mask: Array, dtype: Any) -> Array:
 def _sequences(mask: Array, ids: Any) -> tuple[Array, Array]:
     """For each step the number of steps of its sequence, 1 at padding; and where there is one of each sequence.
 
+    Under one axis alone, of rows or of the steps of one sequence, each entry counts: the quotient is the same, and the
+    sums of batches add up to those of all rows.
+
     Packed rows have several sequences each: step `t` of a row is in the sequence that began at the last start up to
     `t`, and ends before the next one.
     """
+    if ids is None and mask.ndim == 1:
+        return jnp.ones_like(mask, jnp.int32), mask
     if ids is None:
         return jnp.maximum(mask.sum(-1, keepdims=True), 1), mask.any(-1)
     time, axis = mask.shape[-1], mask.ndim - 1

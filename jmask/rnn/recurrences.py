@@ -11,7 +11,7 @@ from ..arithmetic import expand, in_front
 from ..masked import values_of
 from . import fused
 from .cells import GRUParams, LSTMParams, LSTMState, SimpleRNNParams, gru_step, lstm_step, simple_rnn_step
-from .scan import masked_as, over_rows, refuse_state_of_packed_rows, scan_rows, split
+from .scan import arrays_of_state, masked_as, over_rows, refuse_state_of_packed_rows, scan_rows, split
 
 IMPLEMENTATIONS = ("auto", "xla", "scan")
 GATES = {"simple_rnn": 1, "gru": 3, "gru_reset_before": 3, "lstm": 4}
@@ -42,7 +42,7 @@ def simple_rnn(
     Args:
         params: kernel `(features, units)`, recurrent kernel `(units, units)`, bias `(units,)` or None.
         x: values `(batch, time, features)` with a mask `(batch, time)`, or an array.
-        initial_state: `(batch, units)`; zeros if None.
+        initial_state: `(batch, units)`, an array or a `Masked`; zeros if None.
         reverse: from the last real step to the first.
         return_state: whether the final state is returned besides.
         activation: in the place of tanh.
@@ -86,7 +86,7 @@ def gru(
         params: kernel `(features, 3 units)`, recurrent kernel `(units, 3 units)`, and a bias `(2, 3 units)`, without
             `reset_after` `(3 units,)`, or None.
         x: values `(batch, time, features)` with a mask `(batch, time)`, or an array.
-        initial_state: `(batch, units)`; zeros if None.
+        initial_state: `(batch, units)`, an array or a `Masked`; zeros if None.
         reverse: from the last real step to the first.
         return_state: whether the final state is returned besides.
         activation: in the place of tanh.
@@ -132,7 +132,8 @@ def lstm(
     Args:
         params: kernel `(features, 4 units)`, recurrent kernel `(units, 4 units)`, bias `(4 units,)` or None.
         x: values `(batch, time, features)` with a mask `(batch, time)`, or an array.
-        initial_state: hidden and cell state, `(batch, units)` each; zeros if None. Not for packed rows.
+        initial_state: hidden and cell state, `(batch, units)` each, arrays or `Masked`; zeros if None. Not for packed
+            rows.
         reverse: from the last real step to the first; outputs stay at the steps they belong to.
         return_state: whether the final state is returned besides.
         activation: in the place of tanh.
@@ -149,7 +150,7 @@ def lstm(
     Returns:
         The hidden states `(batch, time, units)`, masked as `x` and zero at padded steps, and the final `LSTMState`,
         after the last real step of each row; of packed rows, that of the sequence that comes last in the direction of
-        the scan. Without `return_state`, the hidden states alone.
+        the scan. The states are arrays without a mask. Without `return_state`, the hidden states alone.
 
     Raises:
         ValueError: values or weights of other shapes, an initial state that does not fit, or one of packed rows; an
@@ -231,6 +232,7 @@ def _recur(
     refuse_state_of_packed_rows(x, initial_state)
     check_weights(kind, params, values.shape[-1])
     if initial_state is not None:
+        initial_state = arrays_of_state(initial_state)
         initial_state = _checked_state(kind, initial_state, (values.shape[0], params.recurrent_kernel.shape[0]))
     check_implementation(implementation)
     rows = fused.Rows(values, mask, segments, None if initial_state is None else tuple(jax.tree.leaves(initial_state)))

@@ -32,7 +32,8 @@ def scan(
         cell: anything with `step` and `initial_state` as in `jm.rnn.Cell`.
         params: the cell's parameters.
         x: values `(batch, time, ...)` with a mask `(batch, time)`, or an array, which has no padding.
-        initial_state: a pytree with a leading batch axis; the cell's own if None.
+        initial_state: a pytree with a leading batch axis, arrays or `Masked`, of which the values are taken, with
+            zeros in rows that are none; the cell's own if None.
         constants: a pytree with a leading batch axis, arrays or `Masked`, what every step of a row sees besides its
             inputs, such as the sequence that a decoder attends to. If given, the cell's `step` takes those of its row
             by name, `constants=`.
@@ -43,7 +44,8 @@ def scan(
     Returns:
         `(outputs, state)`: the outputs `(batch, time, ...)`, a `Masked` with the mask of `x` (an array for an array),
         zero at padded steps, and the state after the last real step of each row, `(batch, ...)`; of packed rows, that
-        of the sequence that comes last in the direction of the scan. Without `return_state`, the outputs alone. An
+        of the sequence that comes last in the direction of the scan, as arrays without a mask. Without `return_state`,
+        the outputs alone. An
         empty row has outputs 0 and keeps its initial state, to which alone it passes gradient.
 
     Raises:
@@ -82,6 +84,7 @@ def scan_cell(
     if initial_state is None:
         initial_state = cell.initial_state(jax.ShapeDtypeStruct(values.shape[2:], values.dtype))
         initial_state = over_rows(initial_state, values)
+    initial_state = arrays_of_state(initial_state)
 
     def step(of_row: tuple[Any, Any], state: Any, inputs: Any) -> tuple[Any, Any]:
         draw, constants_of_row = of_row
@@ -151,6 +154,15 @@ def refuse_state_of_packed_rows(x: Any, initial_state: Any, constants: Any = Non
             "sequence begins with the cell's own initial state. Leave `initial_state` out, or give each sequence a row "
             "of its own with `jm.unpack_batch`."
         )
+
+
+def arrays_of_state(state: Any) -> Any:
+    """The parts of an initial state as arrays, such as those that a layer gave: of a `Masked` zeros in empty rows."""
+
+    def array_of(leaf: Any) -> Any:
+        return leaf.fill(0) if isinstance(leaf, Masked) else leaf
+
+    return jax.tree.map(array_of, state, is_leaf=lambda leaf: isinstance(leaf, Masked))
 
 
 def over_rows(state: Any, values: Any) -> Any:

@@ -112,25 +112,28 @@ def keeps_mask(fn: Callable[..., Any], arguments: Sequence[Any]) -> bool:
         arguments: `Masked`, whose masks have one shape, and arrays.
 
     Returns:
-        True where every result has the axes of the mask in front, and no equation mixes entries along them.
+        True where every result has the axes of the mask in front, and no equation mixes entries along them. Arrays
+        with these axes in front may have one entry for each of the mask, or be the same for all.
     """
     masked = [x for x in arguments if isinstance(x, Masked)]
     if not masked or len({tuple(x.mask.shape) for x in masked}) > 1:
         return False
     names = [f"m{axis}" for axis in range(masked[0].mask.ndim)]
     symbols = make_symbols(names)
-    front = tuple(symbols.own.values())
+    front, mask = tuple(symbols.own.values()), masked[0].mask
+    fits = [isinstance(x, Masked) or tuple(x.shape[: mask.ndim]) == tuple(mask.shape) for x in arguments]
+    readings = [[isinstance(x, Masked) for x in arguments], fits]
 
-    def spec(x: Any) -> Any:
-        shape = (*front, *x.shape[len(front) :]) if isinstance(x, Masked) else x.shape
-        return jax.ShapeDtypeStruct(shape, x.dtype)
+    def is_proved(has_front: list[bool]) -> bool:
+        shapes = [(*front, *x.shape[len(front) :]) if f else x.shape for x, f in zip(arguments, has_front, strict=True)]
+        specs = [jax.ShapeDtypeStruct(shape, x.dtype) for shape, x in zip(shapes, arguments, strict=True)]
+        try:
+            program = trace(fn, jax.tree.structure((tuple(specs), {})), lambda _: specs, symbols)
+        except Exception:  # what cannot be traced with symbols is not proved
+            return False
+        return _is_pointwise(program, symbols, front)
 
-    specs = [spec(x) for x in arguments]
-    try:
-        program = trace(fn, jax.tree.structure((tuple(specs), {})), lambda _: specs, symbols)
-    except Exception:  # what cannot be traced with symbols is not proved
-        return False
-    return _is_pointwise(program, symbols, front)
+    return any(map(is_proved, readings[: 1 if readings[0] == fits else 2]))
 
 
 def _program(fn: Callable[..., Any], specs: Sequence[Any]) -> tuple[Program, Symbols]:

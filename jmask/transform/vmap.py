@@ -53,10 +53,11 @@ def vmap(
         A function of the batch. Where the shape of a result depends on a length, it returns a `Masked` with zeros in
         its padding: for a result of `t` steps the steps stand where those of the argument do, for one of `t - 1` or
         `2*t` at the front; its mask spans the axes up to the last one that depends on a length. Other results are
-        arrays. For an empty row the function is not run: the result is zeros, without a real step, and its gradients
-        are zeros. A row counts as empty if all its sequences are. Where some are and others are not, the result is that
-        of the function on these sequences, the empty ones without a step; if it has none for them (`jnp.max`), or
-        results of another rank, the row counts as empty.
+        arrays, without a mask of rows (`jm.masked(result, x.mask.any(1))` gives them one). For an empty row the
+        function is not run: the result is zeros, without a real step, and its gradients are zeros. A row counts as
+        empty if all its sequences are. Where some are and others are not, the result is that of the function on these
+        sequences, the empty ones without a step; if it has none for them (`jnp.max`), or results of another rank, the
+        row counts as empty.
 
         Random draws of the function are valid for each row, but equal those of the sequence alone only for arrays whose
         first axis alone depends on the length.

@@ -122,8 +122,10 @@ def with_gradients(call: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[[Any
 
 
 def values_and_masks(outputs: Any) -> tuple[Any, Any]:
-    """Outputs of jmask as Keras has them: with zeros at padded steps, and masks apart."""
+    """Outputs of jmask as Keras has them: with zeros at padded steps, masks apart, and none of rows alone."""
     leaves = jax.tree.leaves(outputs, is_leaf=lambda leaf: isinstance(leaf, jm.Masked))
+    of_rows = [isinstance(leaf, jm.Masked) and leaf.mask.shape[1:] in ((), (1,)) for leaf in leaves]
+    leaves = [leaf.values if pooled else leaf for leaf, pooled in zip(leaves, of_rows, strict=True)]
     values = [leaf.fill(0) if isinstance(leaf, jm.Masked) else leaf for leaf in leaves]
     return values, [leaf.mask if isinstance(leaf, jm.Masked) else None for leaf in leaves]
 
