@@ -74,4 +74,4 @@ def test_a_model_where_ranks_are_not_promoted(is_masked):
     model = jm.Sequential(layers)
     with jax.numpy_rank_promotion("raise"):
         params = model.init(jax.random.key(0), x)
-        jax.eval_shape(jax.grad(lambda params: model.apply(params, x).sum()), params)
+        jax.eval_shape(jax.grad(lambda params: jm.ops.sum(model.apply(params, x))), params)
