@@ -23,6 +23,14 @@ _IN_MESSAGES = (
     "mod(",
     "min(",
     "max(",
+    "shape polymorphism",
+    "expected a sequence of integers or a single integer",
+)
+_OF_TRACERS = (
+    "ConcretizationTypeError",
+    "TracerArrayConversionError",
+    "TracerBoolConversionError",
+    "TracerIntegerConversionError",
 )
 
 # By a word of the error that comes out of tracing.
@@ -50,12 +58,19 @@ _REMEDIES = {
         "These sizes are not equal for all lengths. Is a table too short, `table[: x.shape[0]]` of 10 rows for "
         'sequences of up to 12 steps? Lengthen it, or say `jm.vmap(fn, constraints=["t <= 10"])`.'
     ),
+    "expected a sequence of integers": "`jnp.zeros(x.shape[0])` instead of `np.zeros(x.shape[0])`.",
+    "jnp.squeeze with axis=None": "Name the axis: `jnp.squeeze(x[None], 0)`.",
     "dim_as_value": "Call `jm.vmap` outside of `jax.ensure_compile_time_eval()`, which cannot compute with lengths.",
 }
 _REMEDY_OF_ALL = (
     "For an `if`, compare an array, `jnp.where(jnp.asarray(x.shape[0]) > 3, a, b)` or `jax.lax.cond(jnp.asarray("
     "x.shape[0]) > 3, f, g)`; for a loop over steps, `jax.lax.scan(f, start, x)` or `jax.lax.fori_loop(0, x.shape[0], "
     'f, start)`; where the function needs a smallest length, say so: `jm.vmap(fn, constraints=["t >= 3"])`.'
+)
+_NOTE_ON_TRACERS = (
+    "`jm.vmap` traces the function, as `jax.jit` does: numbers that are computed from arrays, or from a length and "
+    "floats, such as `x.shape[0] / 2` and `x.shape[0] + 1.0`, are arrays in it. Compute with `jax.numpy` instead of "
+    "NumPy, and choose by `jnp.where`. Whole numbers stay sizes: `x.shape[0] // 2`, `jnp.arange(x.shape[0] + 1)`."
 )
 
 
@@ -97,7 +112,10 @@ def explain_refusal(error: Exception, lengths: Iterable[str]) -> Exception:
     line = _line(frames)
     if type(error).__name__ == "TracerBoolConversionError" and re.search(r"\b(np|numpy)\.arange\(", line):
         text = f"cannot be interpreted as an integer: a length, by NumPy. {text}"
-    elif type(error).__name__ not in _OF_SYMBOLS and not any(word in text for word in _IN_MESSAGES):
+    elif type(error).__name__ in _OF_TRACERS:
+        error.add_note(_NOTE_ON_TRACERS)
+        return error
+    elif not _is_of_symbols(error, lengths):
         return error
     names = ", ".join(f"`{name}`" for name in lengths)
     known = remedy_for(line, text)
@@ -108,6 +126,14 @@ def explain_refusal(error: Exception, lengths: Iterable[str]) -> Exception:
         f"{line}\n"
         f"JAX says: {text.splitlines()[0]}\nRemedies: {known or remedy + _REMEDY_OF_ALL}"
     )
+
+
+def _is_of_symbols(error: Exception, lengths: Iterable[str]) -> bool:
+    text = str(error)
+    if type(error).__name__ in _OF_SYMBOLS or any(word in text for word in _IN_MESSAGES):
+        return True
+    is_index = isinstance(error, IndexError) and "only integers, slices" in text
+    return is_index and any(re.search(rf"Got .*\b{name}\b", text) for name in lengths)
 
 
 @contextlib.contextmanager

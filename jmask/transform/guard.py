@@ -26,6 +26,7 @@ from .errors import refuse_question
 _Dimension: Any = type(export.symbolic_shape("a")[0])
 _MAY_ASK = ("jax", "jaxlib", "jmask")
 _COUNTS = ("flax.core.lift",)  # it makes a set of sizes to see that they are one, and raises if not
+_MOST_FRAMES = 8  # between a comparison of two objects of JAX and that of their sizes
 _CALLS_BACK = ("tree_map", "tree_reduce", "<genexpr>")  # of `jax.tree`: they call what the user hands them
 _FOR_OTHERS = ("beartype", "jaxtyping", "numpy")
 _STANDARD = os.path.dirname(os.__file__) + os.sep
@@ -198,7 +199,20 @@ def _is_of_jax(frame: FrameType) -> bool:
     name = frame.f_globals.get("__name__", "")
     if name.endswith(".tree_util") and frame.f_code.co_name in _CALLS_BACK:
         return False
-    return name.partition(".")[0] in _MAY_ASK
+    return name.partition(".")[0] in _MAY_ASK and not _is_for_user(frame)
+
+
+def _is_for_user(frame: FrameType) -> bool:
+    """Whether the user compares two objects of JAX, such as `jax.typeof(x) == jax.typeof(y)`, which compare sizes."""
+    found: FrameType | None = frame
+    for _ in range(_MOST_FRAMES):
+        if found is None or found.f_globals.get("__name__", "").partition(".")[0] not in _MAY_ASK:
+            return False
+        if found.f_code.co_name in ("__eq__", "__ne__"):
+            outer = _asker(found.f_back) if found.f_back else found
+            return outer.f_globals.get("__name__", "").partition(".")[0] not in _MAY_ASK
+        found = found.f_back
+    return False
 
 
 def _asker(frame: FrameType) -> FrameType:

@@ -41,7 +41,7 @@ _REMEDIES: tuple[tuple[str, str, str], ...] = (
         "",
         "`start + (stop - start) * jnp.arange(n) / jnp.maximum(n - 1, 1)` for `jnp.linspace(start, stop, n)`.",
     ),
-    ("arange", "", "`1.0 + jnp.arange(x.shape[0])` for `jnp.arange(1.0, x.shape[0] + 1)`."),
+    ("arange", "In arange", "`1.0 + jnp.arange(x.shape[0])` for `jnp.arange(1.0, x.shape[0] + 1)`."),
     (
         "permutation|shuffle",
         "",

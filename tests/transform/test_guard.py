@@ -110,6 +110,16 @@ def test_nothing_is_proved_by_such_a_branch(name):
         jm.layers.PerSequence(by(fn)).apply({}, batch())
 
 
+def test_a_comparison_of_objects_of_jax_is_one_of_their_sizes():
+    def shape_of(x):
+        return jax.ShapeDtypeStruct(x.shape, x.dtype)
+
+    with pytest.raises(jm.SymbolicLengthError, match="asks for `t == 1`"):
+        jm.vmap(lambda x: -x.sum() if shape_of(x) == shape_of(jnp.ones(1)) else x.sum())(batch())
+    same = jm.vmap(lambda x: -x.sum() if shape_of(x) == shape_of(x * 2) else x.sum())(batch())
+    assert_close(same, -jm.vmap(jnp.sum)(batch()))
+
+
 def test_the_message_names_the_line():
     with pytest.raises(jm.SymbolicLengthError, match=r"asks for `t == 1`(.|\n)*test_guard.py") as info:
         jm.vmap(by(SILENT["=="]))(batch())

@@ -51,6 +51,9 @@ def test_what_works(name):
 
 REFUSED = {  # the error's remedy in place of the line
     "middle": (lambda x: x[x.shape[0] // 2], lambda x: eval("x[jnp.asarray(x.shape[0] // 2)]", {"x": x, "jnp": jnp})),
+    "last": (lambda x: x[x.shape[0] - 1], lambda x: x[jnp.asarray(x.shape[0] - 1)]),
+    "np.zeros": (lambda x: x + np.zeros(x.shape[0]), lambda x: x + jnp.zeros(x.shape[0])),
+    "squeeze": (lambda x: jnp.squeeze(x[None]), lambda x: jnp.squeeze(x[None], 0)),
     "np.arange": (lambda x: x + np.arange(x.shape[0]), lambda x: x + jnp.arange(x.shape[0])),
     "range": (lambda x: sum(x[i] for i in range(x.shape[0])), None),
     "float": (lambda x: x / float(x.shape[0]), lambda x: x / jnp.asarray(x.shape[0], float)),
@@ -67,7 +70,7 @@ REFUSED = {  # the error's remedy in place of the line
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_refused_has_a_remedy(name):
     fn, remedy = REFUSED[name]
-    if name == "middle" and jax.__version_info__ < (0, 8):  # where JAX takes such an index
+    if name in ("middle", "last") and jax.__version_info__ < (0, 8):  # where JAX takes such an index
         check(fn)
         return
     with pytest.raises(jm.SymbolicLengthError, match=r"(?s)test_remedies\.py.*Remedies: ") as info:
@@ -80,8 +83,8 @@ def test_what_is_refused_has_a_remedy(name):
 
 def run_as_printed(text):
     """Runs a remedy that is an expression in `x`, within a function of one sequence or around one."""
-    is_bad = text.startswith(("np.", "math.", "range(", "length=", "len(", "int(", "x[x.shape", "if", "table["))
-    if is_bad or not text.isprintable() or "(" not in text + "[":
+    is_bad = text.startswith(("np.", "math.", "range(", "length=", "len(", "int(", "x[x.shape", "if", "table[", "hk."))
+    if is_bad or not text.isprintable() or "core" in text or "(" not in text + "[":
         return
     names = {"jnp": jnp, "jax": jax, "jm": jm, "a": 1.0, "b": 2.0, "start": 0.0, "fn": lambda x: x.sum()}
 
@@ -95,6 +98,22 @@ def run_as_printed(text):
         eval(text, names)(batch())
     else:
         jm.vmap(one)(batch())
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [lambda x: jnp.arange(x.shape[0] + 1.0), lambda x: x if x.sum() > 0 else -x, lambda x: x * int(x.shape[0] / 2)],
+)
+def test_what_is_an_array_in_the_trace_is_explained(fn):
+    with pytest.raises(TypeError) as info:
+        jm.vmap(fn)(batch())
+    assert any("`jm.vmap` traces the function, as `jax.jit` does" in note for note in info.value.__notes__)
+    check(lambda x: jnp.arange(x.shape[0] + 1))
+
+
+def test_other_errors_stay_as_they_are():
+    with pytest.raises(TypeError, match="string indexing"):
+        jm.vmap(lambda x: x["t"])(batch())
 
 
 @pytest.mark.parametrize(
