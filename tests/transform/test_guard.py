@@ -216,3 +216,9 @@ def test_a_reshape_that_loses_steps_is_refused():
         jm.vmap(pairs)(batch())
     result = jm.vmap(pairs, constraints=["mod(t, 2) == 0"])(batch())
     assert result.lengths.tolist() == [2, 1, 0]
+
+
+def test_the_text_of_a_length_is_its_name():
+    texts = []
+    jm.vmap(lambda x: texts.append(f"{x.shape[0]}") or x.sum() * (2 if isinstance(x.shape[0], int) else 1))(batch())
+    assert set(texts) == {"t"}
