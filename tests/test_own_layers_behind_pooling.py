@@ -112,7 +112,7 @@ def test_the_remedies_of_a_layer_that_uses_the_mask_of_rows(getkey):
             assert_close(layer(x).values[:2], x.values[:2] - x.values[:2].mean(0))
 
 
-def test_a_layer_that_writes_a_state_is_not_proved(getkey):
+def test_a_layer_whose_penalty_counts_all_rows_is_not_proved(getkey):
     x = pooled(getkey)
     layer = Head(L.ActivityRegularization(l2=0.1))
     state = layer.init_state(x)

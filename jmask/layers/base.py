@@ -284,9 +284,8 @@ def run(
         passes = layer.supports_masking
         if passes == "auto" or (not passes and masks.are_of_rows(arguments)):
             call = functools.partial(layer.call, params)
-            with state.looked_at() as is_written:
-                proved = not layer.changes_mask and masks.are_kept(call, arguments, filled)
-            passes = proved and (passes == "auto" or not is_written())
+            with state.looked_at():
+                passes = not layer.changes_mask and masks.are_kept(call, arguments, filled)
         return with_masks(
             layer, arguments, passed, outputs, options, passes=passes, is_composite=bool(sublayers(layer))
         )

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -108,13 +108,12 @@ def while_shapes_are_found(is_slot: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def looked_at() -> Iterator[Callable[[], bool]]:
-    """Inside, a call is only looked at: what it writes is forgotten; what it yields says whether it wrote anything."""
+def looked_at() -> Iterator[None]:
+    """Inside, a call is only looked at: what it writes is forgotten."""
     states = _states.get()
-    copy, known = (None, None) if states is None else (dataclasses.replace(states, trace=None), states.known)
-    token = _states.set(copy)
+    token = _states.set(states and dataclasses.replace(states, trace=None))
     try:
-        yield lambda: copy is not None and copy.known is not known
+        yield
     finally:
         _states.reset(token)
 

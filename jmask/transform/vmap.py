@@ -38,7 +38,8 @@ def vmap(
         fn: a function of one sequence, or of several, which returns a pytree of arrays. It may use lengths in shapes
             and in arithmetic (`x.shape[0]`, `jnp.mean(x, 0)`, `x[:-1]`), not in Python's `if`, `int`, `range` or a
             dictionary. A comparison is answered if the answer is the same for all lengths from 1 to the padded size,
-            and refused if not.
+            and refused if not. The text of a length is its name: `f"{x.shape[0]}"` is `"t"` for all sequences, and
+            `isinstance(x.shape[0], int)` is False.
         in_axes: as for `jax.vmap`: which axis of each argument is the batch's. Of a `Masked` it is an axis of the mask.
         out_axes: as for `jax.vmap`.
         lengths: names for the lengths, one for all `Masked` arguments, or a prefix of the positional arguments, like

@@ -230,3 +230,9 @@ def test_a_gradient_of_jax_that_branches_is_refused_until_the_branch_is_known():
     found = jm.vmap(gradient, constraints=["t >= 2"])(x)
     np.testing.assert_allclose(found.values[0], gradient(x.values[0]), rtol=1e-4)
     assert found.lengths.tolist() == [3, 0]
+
+
+def test_the_text_of_a_length_is_its_name():
+    texts = []
+    jm.vmap(lambda x: texts.append(f"{x.shape[0]}") or x.sum() * (2 if isinstance(x.shape[0], int) else 1))(batch())
+    assert set(texts) == {"t"}
