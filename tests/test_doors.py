@@ -191,7 +191,6 @@ IN_OTHER_PLACES = {
     "with_mask": lambda m: X.with_mask(m > 0),
     "fill": lambda m: X[..., 0].fill(m),
     "x + m": lambda m: X[..., 0] + m,
-    "m * x": lambda m: m * X[..., 0],
     "from_lengths": lambda m: jm.from_lengths(np.ones((2, 2)), m[:, 0].astype(int)),
     "from_attention_mask": lambda m: jm.from_attention_mask(np.ones((2, 2)), m > 0),
     "from_segments": lambda m: jm.from_segments(np.ones((2, 2)), m.astype(int)),
@@ -212,3 +211,9 @@ IN_OTHER_PLACES = {
 def test_masked_arrays_of_numpy_are_refused_where_their_mask_would_be_lost(place):
     with pytest.raises(TypeError, match=r"numpy MaskedArray with .*`jm.as_masked\(x\)` makes a `Masked` of it"):
         IN_OTHER_PLACES[place](ENTRIES)
+
+
+def test_operators_of_numpys_masked_arrays_refuse_too():
+    """They ask for an array of the other side before anything of jmask's is asked."""
+    with pytest.raises(TypeError, match=r"because its mask would be lost.*`x.fill\(0\)`"):
+        ENTRIES * X[..., 0]

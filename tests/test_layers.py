@@ -198,7 +198,7 @@ def test_layers_over_features_refuse_a_mask_over_the_last_axis(layer, getkey):
     with pytest.raises(ValueError, match=rf"`{name}` works on the last axis, .*; received values \(2, 3\) with a mask"):
         layer.init(getkey(), ids)
     with pytest.raises(ValueError, match=r"Add an axis: `x\[\.\.\., None\]`"):
-        layer.apply({"kernel": jnp.ones((3, 3)), "bias": jnp.ones(3), "scale": jnp.ones(3)}, ids)
+        layer.apply({"kernel": jnp.ones((3, 3))} | dict.fromkeys(("bias", "scale", "gamma", "beta"), jnp.ones(3)), ids)
     column = ids[..., None]
     assert layer.apply(layer.init(getkey(), column), column).mask is ids.mask
 

@@ -10,7 +10,7 @@ from types import FrameType
 
 from .remedies import remedy_for
 
-_NOT_THE_USER = ("jmask", "jax", "jaxlib", "numpy", "jaxtyping", "beartype")
+_NOT_THE_USER = ("jmask", "jax", "jaxlib", "numpy", "jaxtyping", "beartype", "contextlib", "functools")
 _OF_SYMBOLS = ("InconclusiveDimensionOperation", "UnexpectedDimVar")
 _IN_MESSAGES = (
     "dim_as_value",

@@ -26,6 +26,7 @@ from .errors import refuse_question
 _Dimension: Any = type(export.symbolic_shape("a")[0])
 _MAY_ASK = ("jax", "jaxlib", "jmask")
 _COUNTS = ("flax.core.lift",)  # it makes a set of sizes to see that they are one, and raises if not
+_BRANCHES = ("_cofactor_solve",)  # of JAX: the gradient of `det` asks for a size of 1, and is wrong where it is unknown
 _MOST_FRAMES = 8  # between a comparison of two objects of JAX and that of their sizes
 _CALLS_BACK = ("tree_map", "tree_reduce", "<genexpr>")  # of `jax.tree`: they call what the user hands them
 _FOR_OTHERS = ("beartype", "jaxtyping", "numpy")
@@ -197,7 +198,7 @@ def _is_of_jax(frame: FrameType) -> bool:
     """Whether JAX or jmask asks, which know that False may mean "unknown"."""
     frame = _asker(frame)
     name = frame.f_globals.get("__name__", "")
-    if name.endswith(".tree_util") and frame.f_code.co_name in _CALLS_BACK:
+    if frame.f_code.co_name in _BRANCHES or (name.endswith(".tree_util") and frame.f_code.co_name in _CALLS_BACK):
         return False
     return name.partition(".")[0] in _MAY_ASK and not _is_for_user(frame)
 

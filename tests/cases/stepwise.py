@@ -202,7 +202,7 @@ RECURRENCE = [
     ),
     case(
         "ops.linear_recurrence",
-        lambda p, x: jm.ops.linear_recurrence(tanh(x + p["bias"]), x, initial_state=p["initial"], axis=1),
+        lambda p, x: jm.ops.linear_recurrence(tanh(x + p["bias"][None, None]), x, initial_state=p["initial"], axis=1),
         recurrence_oracle,
         params={"bias": (3,), "initial": (3,)},
     ),

@@ -125,6 +125,7 @@ LAYERS = {
     "SimpleRNN": (L.SimpleRNN(2, activation=double, unroll=True), (X,)),
     "SimpleRNNCell": (L.RNN(L.SimpleRNNCell(2, use_bias=False)), (X,)),
     "SinePositionEncoding": (L.SinePositionEncoding(max_wavelength=50.0), (X,)),
+    "CRF": (L.CRF(), (X,)),
     "Softmax": (L.Softmax(axis=1), (X,)),
     "SpatialDropout1D": (L.SpatialDropout1D(0.25), (X,)),
     "StackedRNNCells": (L.RNN(L.StackedRNNCells([L.GRUCell(2), L.LSTMCell(3)]), return_sequences=True), (X,)),

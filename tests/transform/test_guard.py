@@ -218,6 +218,20 @@ def test_a_reshape_that_loses_steps_is_refused():
     assert result.lengths.tolist() == [2, 1, 0]
 
 
+def test_a_gradient_of_jax_that_branches_is_refused_until_the_branch_is_known():
+    """The gradient of `det` asks for one step, and would be wrong for rows that have it."""
+
+    def gradient(x):
+        return jax.grad(lambda x: jnp.linalg.det(x @ x.T + jnp.eye(x.shape[0])))(x)
+
+    x = jm.from_lengths(jnp.linspace(-1.0, 1.0, 24).reshape(2, 3, 4), [3, 1])
+    with pytest.raises(jm.SymbolicLengthError, match=r"asks for `t == 1`(.|\n)*constraints=\["):
+        jm.vmap(gradient)(x)
+    found = jm.vmap(gradient, constraints=["t >= 2"])(x)
+    np.testing.assert_allclose(found.values[0], gradient(x.values[0]), rtol=1e-4)
+    assert found.lengths.tolist() == [3, 0]
+
+
 def test_the_text_of_a_length_is_its_name():
     texts = []
     jm.vmap(lambda x: texts.append(f"{x.shape[0]}") or x.sum() * (2 if isinstance(x.shape[0], int) else 1))(batch())
