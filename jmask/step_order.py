@@ -142,7 +142,7 @@ def _places_after(mask: Any) -> Any:
     """Where each step stands after `compact`; int32 of the mask's shape."""
     first = real_steps_first(mask)
     # The inverse by a sort, not by counts of real steps: a cumulative sum takes XLA several times as long to compile.
-    return lax.sort_key_val(first, jnp.broadcast_to(_steps(mask), mask.shape), dimension=mask.ndim - 1)[1]
+    return lax.sort_key_val(first, jnp.zeros_like(first) + _steps(mask), dimension=mask.ndim - 1)[1]
 
 
 def real_steps_first(mask: Any) -> Any:

@@ -140,6 +140,6 @@ def test_a_penalty_of_an_activity_inside_a_model(x, getkey):
 
     def loss(params):
         outputs, activity = model.apply(params, x)
-        return (outputs**2).sum() + jm.ops.activity_penalty(activity, l1=0.1)
+        return jm.ops.sum(outputs**2) + jm.ops.activity_penalty(activity, l1=0.1)
 
     assert all(jnp.isfinite(g).all() for g in jax.tree.leaves(jax.grad(loss)(params)))
