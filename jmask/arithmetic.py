@@ -190,7 +190,7 @@ def intersect(x: Any, y: Any) -> tuple[Any, Any]:
 
 def rebuild(x: Any, values: Any, mask: Any, ids: Any) -> Any:
     """A `Masked` like `x`, with marks that are repeated where the values are."""
-    if mask is x.mask and values.shape[: mask.ndim] == mask.shape:
+    if mask is x.mask and ids is x.segments and values.shape[: mask.ndim] == mask.shape:
         return x.with_values(values)  # the very same marks, by which layers know them again
     leading = values.shape[: mask.ndim]
     if tuple(leading) != tuple(mask.shape):  # an axis of size 1 was broadcast: a row repeated, or one step along time

@@ -168,7 +168,10 @@ def arrays(trial: Trial) -> None:
 
 
 def ranks(trial: Trial) -> None:
-    """Masks of rank 3, for two documents of three sentences, and of rank 1, for each sentence alone."""
+    """Masks of rank 3, for two documents of three sentences, and of rank 1, for each sentence alone.
+
+    Where a mask of rank 1 is one of rows, a sentence alone is a batch of one.
+    """
     if not trial.case.any_rank:
         return
     lengths = (*LENGTHS, 2)
@@ -178,7 +181,8 @@ def ranks(trial: Trial) -> None:
     outputs = leaves_of(_run(trial, jax.tree.map(lambda leaf: leaf.reshape(2, 3, *leaf.shape[1:]), inputs)))
     documents = [jax.tree.map(lambda leaf: np.asarray(leaf).reshape(6, *leaf.shape[2:]), leaf) for leaf in outputs]
     for i in range(len(lengths)):
-        sentence = leaves_of(_run(trial, jax.tree.map(lambda leaf, i=i: leaf[i], inputs)))
+        one = slice(i, i + 1) if trial.case.has_rows_alone else i
+        sentence = leaves_of(_run(trial, jax.tree.map(lambda leaf, one=one: leaf[one], inputs)))
         for leaf, document, found in zip(expected, documents, sentence, strict=True):
             if document.mask.ndim > 1 or document.mask[i]:  # a sentence without words is not real
                 assert_rows_equal([[_real(document[i])]], [[leaf[i]]])

@@ -126,17 +126,20 @@ def test_unrolling_changes_nothing(x, params):
 def test_no_steps_at_all(params):
     for x in (jm.from_lengths(jnp.ones((5, 0, PIXELS, CHANNELS)), [0] * 5), jnp.ones((5, 0, PIXELS, CHANNELS))):
         last, *state = layer(return_state=True, unroll=True).apply(params, x)
-        assert_close(jnp.stack([last, *state]), np.zeros((3, 5, 4, FILTERS)))
+        for part in (last, *state):
+            assert isinstance(part, jm.Masked) == isinstance(x, jm.Masked)
+            assert_close(part, np.zeros((5, 4, FILTERS)))
         assert layer(return_sequences=True, strides=2).apply(params, x).shape == (5, 0, 2, FILTERS)
 
 
 def test_an_initial_state_goes_through_an_empty_row(x, params, rng):
     given = [jnp.asarray(rng.normal(size=(3, 4, FILTERS)), "float32") for _ in range(2)]
     last, *state = layer(return_state=True).apply(params, x, given)
-    assert not last[1].any()
+    assert not last.values[1].any()
     for part, first in zip(state, given, strict=True):
-        np.testing.assert_array_equal(part[1], first[1])
-    gradient = jax.grad(lambda s: layer(return_state=True).apply(params, x, s)[2].sum())(given)
+        np.testing.assert_array_equal(part.values[1], first[1])
+        assert part.mask.tolist() == [True, False, True]
+    gradient = jax.grad(lambda s: layer(return_state=True).apply(params, x, s)[2].values.sum())(given)
     assert_close(gradient[1][1], np.ones((4, FILTERS)))
 
 
@@ -172,13 +175,15 @@ def test_dtypes(x, params):
         outputs, *state = model.apply(weights, given)
         assert [str(leaf.dtype) for leaf in (outputs, *state)] == ["bfloat16", "float32", "float32"]
         assert_close(outputs.fill(0).astype("float32"), expected, precision="bfloat16")
-    gradient = jax.grad(lambda p: layer(dtype="bfloat16").apply(p, x).astype("float32").sum())(params)
+    gradient = jax.grad(lambda p: layer(dtype="bfloat16").apply(p, x).values.astype("float32").sum())(params)
     assert {str(g.dtype) for g in gradient.values()} == {"float32"}
 
 
 def test_integers_are_promoted(params, rng):
     lines = jm.from_lengths(jnp.asarray(rng.integers(0, 5, (3, 6, PIXELS, CHANNELS))), [3, 0, 6])
-    np.testing.assert_array_equal(layer().apply(params, lines), layer().apply(params, lines.astype("float32")))
+    actual, expected = (layer().apply(params, given) for given in (lines, lines.astype("float32")))
+    np.testing.assert_array_equal(actual.values, expected.values)
+    np.testing.assert_array_equal(actual.mask, expected.mask)
 
 
 # In other layers
@@ -239,11 +244,11 @@ def test_over_an_explicit_mesh(x, params):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"filters": 0}, r"`filters` must be at least 1; received 0"),
-        ({"kernel_size": 0}, r"`kernel_size` must be at least 1; received 0"),
-        ({"strides": 0}, r"`strides` must be at least 1; received 0"),
-        ({"dilation_rate": 0}, r"`dilation_rate` must be at least 1; received 0"),
-        ({"padding": "causal"}, r"`padding` must be 'valid' or 'same'; received 'causal'"),
+        ({"filters": 0}, r"`filters` of `ConvLSTM1D\w*` is a positive integer; received 0\."),
+        ({"kernel_size": 0}, r"`kernel_size` of `ConvLSTM1D\w*` is a positive integer; received 0\."),
+        ({"strides": 0}, r"`strides` of `ConvLSTM1D\w*` is a positive integer; received 0\."),
+        ({"dilation_rate": 0}, r"`dilation_rate` of `ConvLSTM1D\w*` is a positive integer; received 0\."),
+        ({"padding": "causal"}, r"`padding` of `ConvLSTM1D\w*` is 'valid' or 'same'; received 'causal'\."),
         ({"dropout": 1.5}, r"`dropout` of `ConvLSTM1D\w*` is a probability in \[0, 1\]; received 1\.5"),
     ],
     ids=str,
@@ -259,7 +264,6 @@ def test_options_are_checked(options, text):
     [
         ((2, 3, 7), None, r"`ConvLSTM1DCell` takes values \(batch, time, pixels, channels\), .* of shape \(7,\)"),
         ((2, 3, 5, 7, 3), 2, r"`ConvLSTM1DCell` takes values \(batch, time, pixels, channels\), .* \(5, 7, 3\)"),
-        ((2, 3, 7, 3), 1, r"with a mask \(batch, time\); received values \(2, 3, 7, 3\) with mask \(2,\)\."),
         (
             (2, 3, 7, 3),
             3,
@@ -277,6 +281,17 @@ def test_inputs_of_another_rank_are_refused(shape, mask_ndim, text, params):
     if len(shape) != 4:
         with pytest.raises(ValueError, match=r"`ConvLSTM1D` takes values \(batch, time, pixels, channels\); received"):
             layer().init(jax.random.key(0), x)
+
+
+def test_under_a_mask_of_rows_each_row_is_a_sequence_or_none(x, params):
+    rows = jm.masked(x.values.at[0].set(jnp.nan), jnp.array([False, False, True]))
+    for options in ({}, {"return_sequences": True}):
+        outputs = layer(**options).apply(params, rows)
+        assert outputs.mask.tolist() == [False, False, True]
+        assert_close(outputs.values[2], layer(**options).apply(params, x.values[2:])[0])
+        gradient = jax.grad(lambda p, o=options: layer(**o).apply(p, rows).fill(0).sum())(params)
+        expected = jax.grad(lambda p, o=options: layer(**o).apply(p, x.values[2:]).sum())(params)
+        jax.tree.map(assert_close, gradient, expected)
 
 
 def test_a_step_of_another_rank_is_refused(params):

@@ -198,7 +198,10 @@ KEEPS = {
     "reshape": (lambda x: jm.ops.reshape(x, (-1, 1)), lambda s: s.reshape(-1, 1)),
     "compact": (lambda x: jm.compact(x)[0], lambda s: s),
     "and back": (lambda x: jm.compact(x)[1](jm.compact(x)[0] * 2), lambda s: 2 * s),
-    "Dense": (lambda x: jm.layers.Dense(3).apply({"kernel": jnp.ones((2, 3))}, x), lambda s: s @ np.ones((2, 3))),
+    "Dense": (
+        lambda x: jm.layers.Dense(3, use_bias=False).apply({"kernel": jnp.ones((2, 3))}, x),
+        lambda s: s @ np.ones((2, 3)),
+    ),
     "conv": (lambda x: jm.ops.conv(x, jnp.ones((1, 2, 3))), lambda s: s @ np.ones((2, 3))),
     "MaxPooling1D": (lambda x: jm.layers.MaxPooling1D(1)(x), lambda s: s),
     "Activation": (lambda x: jm.layers.Activation("relu")(x), lambda s: np.maximum(s, 0)),
@@ -284,6 +287,16 @@ def test_an_unpacked_operand_takes_steps_away(rng):
     for z in (x + y, y + x, jm.ops.add([x, y]), jm.layers.Add()([y, x])):
         check(z)
         assert np.array_equal(z.segments, np.asarray(x.segments) * mask)
+
+
+def test_an_operand_with_the_same_mask_and_no_segments_leaves_them(rng):
+    """Also where both hold one mask, the very same array."""
+    x = packed(rng)
+    plain = x.with_segments(None)
+    assert plain.mask is x.mask
+    for z in (plain + x, x + plain, plain * x, jm.ops.add([plain, x]), jm.layers.Add()([plain, x])):
+        check(z)
+        assert np.array_equal(z.segments, x.segments)
 
 
 def test_broadcasting_repeats_ids(rng):

@@ -53,7 +53,7 @@ def test_each_cell_takes_what_the_one_before_gives(x, getkey):
     for actual, state in zip(states, given, strict=True):
         assert_close(actual, state)
     again = layer.apply(params, x, states)  # the parts are taken back in the order in which they came
-    assert_close(again[1], 2 * states[0])
+    assert_close(again[1], 2 * states[0].values)
 
 
 def test_one_cell_twice_shares_its_parameters(x, getkey):
@@ -100,7 +100,7 @@ def test_bidirectional_over_a_stack(x, getkey):
     _, *forward = L.RNN([L.LSTMCell(2), L.GRUCell(4)], return_state=True).apply(params["forward"], x, given[:3])
     for actual, expected in zip(from_given[:3], forward, strict=True):
         assert_close(actual, expected)
-    np.testing.assert_array_equal(from_given[3][2], np.ones(3))  # the empty row
+    np.testing.assert_array_equal(from_given[3].values[2], np.ones(3))  # the empty row
 
 
 def test_half_precision_inside_a_stack(x, getkey):

@@ -42,7 +42,7 @@ def test_the_message_shows_the_example():
         check_function(lambda x: jm.ops.sum(x * 0 + x.shape[1], axis=1), IDS, maximum=7)
     assert str(found.value) == (
         "`<lambda>` breaks law 2, 'Exact': beside the sequence alone, output 0, row 0: entries differ by up to 1, "
-        "where 0 is allowed\n  expected: 1.\n  received: 2.\n"
+        "where 0 is allowed\n  expected: [1.]\n  received: [2.]\n"
         "Smallest example: lengths [1], time 2, padding on the right\n"
         "  mask: [[1, 0]]\n"
         "  input 0: Masked(int32[1, 2], lengths=[1])\n    [[3 ·]]"
@@ -87,6 +87,7 @@ LAYERS = {
     "AdditiveAttention": (jm.layers.AdditiveAttention(use_causal_mask=True), SEQUENCE, SEQUENCE),
     "Attention": (jm.layers.Attention(score_mode="concat"), [SEQUENCE, SEQUENCE, SEQUENCE]),
     "Bidirectional": (jm.layers.Bidirectional(jm.layers.LSTM(2, return_sequences=True)), SEQUENCE),
+    "CRF": (jm.layers.CRF(), SEQUENCE),
     "Concatenate": (jm.layers.Concatenate(axis=1), [SEQUENCE, SEQUENCE]),
     "Cropping1D": (jm.layers.Cropping1D(), SEQUENCE),
     "Dense": (jm.layers.Dense(5, activation="tanh"), SEQUENCE),

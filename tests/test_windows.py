@@ -375,7 +375,9 @@ def test_an_activation_that_is_infinite_at_zero(getkey):
 
 def test_global_max_pooling_keeps_the_time_axis_if_asked():
     x = jm.from_lengths(-FOUR_STEPS, [2])
-    assert L.GlobalMaxPooling1D(keepdims=True)(x).tolist() == [[[-1, -2]]]
+    y = L.GlobalMaxPooling1D(keepdims=True)(x)
+    assert y.values.tolist() == [[[-1, -2]]]
+    assert y.mask.tolist() == [[True]]
     assert L.GlobalMaxPooling1D()(-FOUR_STEPS).tolist() == [[-1, -2]]
 
 
@@ -416,16 +418,28 @@ def test_shapes_of_a_graph_are_those_of_its_batches(getkey):
             "`output_padding` must be less than `strides`, 2; received 2. Leave it out for the usual number of steps.",
         ),
         (lambda: TransposedWindows(2, 2, "same", 1, -1), "`output_padding` must be at least 0; received -1"),
-        (lambda: L.Conv1D(0, 3), "`filters` must be at least 1; received 0"),
-        (lambda: L.Conv1D(3, 0), "`kernel_size` must be at least 1; received 0"),
+        (lambda: L.Conv1D(0, 3), "`filters` of `Conv1D` is a positive integer; received 0."),
+        (lambda: L.Conv1D(3, 0), "`kernel_size` of `Conv1D` is a positive integer; received 0."),
         (lambda: L.Conv1D(3, 2, groups=2), "`filters` must be a multiple of `groups`; received 3 and 2."),
-        (lambda: L.Conv1D(3, 2, strides=0), "`strides` must be at least 1; received 0"),
+        (lambda: L.Conv1D(3, 2, strides=0), "`strides` of `Conv1D` is a positive integer; received 0."),
         (lambda: L.Conv1DTranspose(3, 2, padding="causal"), "`padding` must be 'valid' or 'same'; received 'causal'"),
-        (lambda: L.DepthwiseConv1D(2, depth_multiplier=0), "`depth_multiplier` must be at least 1; received 0"),
-        (lambda: L.SeparableConv1D(2, 2, padding=1), "`padding` must be 'valid', 'same' or 'causal'; received 1"),
-        (lambda: L.MaxPooling1D(0), "`pool_size` must be at least 1; received 0"),
-        (lambda: L.AveragePooling1D(2, strides=0), "`strides` must be at least 1; received 0"),
-        (lambda: L.MaxPooling1D(2, padding="causal"), "`padding` must be 'valid' or 'same'; received 'causal'"),
+        (
+            lambda: L.DepthwiseConv1D(2, depth_multiplier=0),
+            "`depth_multiplier` of `DepthwiseConv1D` is a positive integer; received 0.",
+        ),
+        (
+            lambda: L.SeparableConv1D(2, 2, padding="full"),
+            "`padding` of `SeparableConv1D` is 'valid' or 'same' or 'causal'; received 'full'.",
+        ),
+        (lambda: L.MaxPooling1D(0), "`pool_size` of `MaxPooling1D` is a positive integer; received 0."),
+        (
+            lambda: L.AveragePooling1D(2, strides=0),
+            "`strides` of `AveragePooling1D` is a positive integer or None; received 0.",
+        ),
+        (
+            lambda: L.MaxPooling1D(2, padding="causal"),
+            "`padding` of `MaxPooling1D` is 'valid' or 'same'; received 'causal'.",
+        ),
         (
             lambda: L.Conv1D(4, 2, groups=2).init(jax.random.key(0), jnp.ones((1, 4, 3))),
             "The features must be a multiple of `groups`; received 3 and 2.",
@@ -470,11 +484,15 @@ def escaped(text):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: L.Conv1D(3, (3,)), r"`kernel_size` must be an integer; received \(3,\)"),
-        (lambda: L.Conv1D(3, 3, strides=1.0), r"`strides` must be an integer; received 1\.0"),
+        (lambda: L.Conv1D(3, (3,)), r"`kernel_size` of `Conv1D` is a positive integer; received \(3,\)"),
+        (
+            lambda: L.SeparableConv1D(2, 2, padding=1),
+            "`padding` of `SeparableConv1D` is 'valid' or 'same' or 'causal'; received 1",
+        ),
+        (lambda: L.Conv1D(3, 3, strides=1.0), r"`strides` of `Conv1D` is a positive integer; received 1\.0"),
         (lambda: jm.ops.max_pool(FOUR_STEPS, 2, strides=True), "`strides` must be an integer or None; received True"),
     ],
 )
-def test_what_is_no_integer_is_refused(call, message):
+def test_what_is_of_another_type_is_refused(call, message):
     with pytest.raises(TypeError, match=message):
         call()

@@ -114,7 +114,8 @@ def linear_recurrence(
     )
     if initial_state is not None:
         start = jnp.asarray(initial_state, dtype)
-        states = states + decays * (jnp.expand_dims(start, axis) if start.ndim > rank - 1 - axis else start)
+        start = jnp.expand_dims(start, axis) if start.ndim > rank - 1 - axis else start
+        states = states + decays * jnp.expand_dims(start, tuple(range(rank - start.ndim)))
     return states if mask is None else Masked(states, mask, ids)
 
 

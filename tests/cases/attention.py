@@ -282,6 +282,7 @@ POSITIONS = [
         lambda params, x: rotated(x, interleaved=True, wavelength=50.0),
         floats(3, 6),
         any_rank=True,
+        has_rows_alone=True,
     ),
 ]
 

@@ -27,6 +27,7 @@ class Case:
             ("pooled"), one value a row in an array, or one value a batch.
         overlapping: the inputs are not all real at the same steps.
         any_rank: `run` names no axis before the features, so that masks of rank 1 and 3 work, too.
+        has_rows_alone: a mask of rank 1 is one of rows, each real or not as a whole, not of the steps of one sequence.
         zero_padding: outputs are documented to be 0 at padded steps.
         skips: law -> reason.
     """
@@ -39,6 +40,7 @@ class Case:
     output: Kind | tuple[Kind, ...] = "sequence"
     overlapping: bool = False
     any_rank: bool = False
+    has_rows_alone: bool = False
     zero_padding: bool = False
     skips: Mapping[str, str] = dataclasses.field(default_factory=dict)
 

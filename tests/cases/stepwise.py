@@ -129,7 +129,7 @@ NORMALISATION = [
         lambda p, x: group_norm(p, x, groups=3),
         any_rank=True,
     ),
-    layer_case(layers.GroupNormalization(2), "", group_norm, floats(4), any_rank=True),
+    layer_case(layers.GroupNormalization(2), "", group_norm, floats(4), any_rank=True, has_rows_alone=True),
     case(
         "ops.group_norm(axes between)",
         lambda p, x: jm.ops.group_norm(x, p["gamma"], p["beta"], groups=2, epsilon=0.5),

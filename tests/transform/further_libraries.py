@@ -179,11 +179,13 @@ DISTRAX = {
     ),
     "kl_divergence": distrax(lambda dx, w, x: dx.Normal(x, 1.0).kl_divergence(dx.Normal(0.0, 2.0)).mean(0)),
 }
+# Older optax has but the former name, which is deprecated in newer.
+generalized_kl_divergence = getattr(optax, "generalized_kl_divergence", None) or optax.convex_kl_divergence
 OPTAX = {
     "ctc_loss": Case(connectionist, shortest=2),
     "sigmoid_binary_cross_entropy": Case(lambda w, x: optax.sigmoid_binary_cross_entropy(x @ w["u"], x > 0).mean()),
-    "convex_kl_divergence": Case(
-        lambda w, x: optax.convex_kl_divergence(jax.nn.log_softmax(x), jax.nn.softmax(x @ w["u"])).sum()
+    "generalized_kl_divergence": Case(
+        lambda w, x: generalized_kl_divergence(jax.nn.log_softmax(x), jax.nn.softmax(x @ w["u"])).sum()
     ),
     "hinge_loss": Case(lambda w, x: optax.hinge_loss(x @ w["b"], jnp.sign(x[:, 0])).mean()),
     "log_cosh": Case(lambda w, x: optax.log_cosh(x @ w["u"], x).mean()),
