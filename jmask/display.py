@@ -183,8 +183,9 @@ def _cells(row: np.ndarray, real: np.ndarray, begins: np.ndarray, most: int) -> 
             _Cell(_cell(value), begins=first) if r else _Cell(_PADDING, is_padding=True) for value, r, first in steps
         ]
     half = most // 2
-    front, back = ([part[where] for part in (row, real, begins)] for where in (slice(half), slice(-half, None)))
-    return [*_cells(*front, most), _Cell("…"), *_cells(*back, most)]
+    front = _cells(row[:half], real[:half], begins[:half], most)
+    back = _cells(row[-half:], real[-half:], begins[-half:], most)
+    return [*front, _Cell("…"), *back]
 
 
 def _cell(value: Any) -> str:

@@ -8,6 +8,8 @@ import pytest
 import jmask as jm
 from jmask.testing import assert_close
 
+pytestmark = pytest.mark.slow  # one version of the packages tells all that these can
+
 
 def values(x):
     return np.asarray(getattr(x, "values", x))

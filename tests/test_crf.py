@@ -12,6 +12,8 @@ from counting import num_compiles
 import jmask as jm
 from jmask.testing import assert_close
 
+pytestmark = pytest.mark.slow  # one version of the packages tells all that these can
+
 LENGTHS = (3, 0, 4, 1, 2)
 TAGS = 3
 loss = jm.losses.crf_negative_log_likelihood

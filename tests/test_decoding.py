@@ -8,6 +8,8 @@ import pytest
 import jmask as jm
 from jmask.testing import assert_close
 
+pytestmark = pytest.mark.slow  # one version of the packages tells all that these can
+
 VOCABULARY, FEATURES, ROOM, NEW = 11, 6, 12, 5
 PROMPTS = [[3, 1, 4], [1, 5, 9, 2, 6], [], [5]]
 

@@ -27,6 +27,8 @@ import jmask as jm
 from jmask.rnn.fused import plan as plans
 from jmask.testing import assert_close
 
+pytestmark = pytest.mark.slow  # one version of the packages tells all that these can
+
 EACH = pytest.mark.parametrize("name", NAMES)
 
 

@@ -12,6 +12,8 @@ from counting import num_compiles
 import jmask as jm
 from jmask.testing import assert_close
 
+pytestmark = pytest.mark.slow  # one version of the packages tells all that these can
+
 CLASSES = 3
 LOGITS = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, CLASSES)).astype(np.float32))
 LABELS = np.array([[1, 2, 0], [2, 1, 0]])

@@ -7,6 +7,8 @@ import pytest
 
 import jmask as jm
 
+pytestmark = pytest.mark.slow  # one version of the packages tells all that these can
+
 L = jm.layers
 KEY = jax.random.key(0)
 LAYERS = [

@@ -10,6 +10,8 @@ import pytest
 import jmask as jm
 from jmask.testing import assert_close
 
+pytestmark = pytest.mark.slow  # one version of the packages tells all that these can
+
 L = jm.layers
 T, F = True, False
 SEQUENCE = np.arange(24, dtype="float32").reshape(2, 4, 3)

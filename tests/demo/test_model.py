@@ -17,6 +17,8 @@ from jmask.demo.text import Sentence
 from jmask.demo.training import train
 from jmask.demo.vocabulary import Vocabulary, make_vocabulary, split
 
+pytestmark = pytest.mark.slow  # one version of the packages tells all that these can
+
 UNITS = 5
 
 

@@ -9,6 +9,8 @@ import jmask as jm
 from jmask.demo import proof
 from jmask.demo.batches import Example
 
+pytestmark = pytest.mark.slow  # one version of the packages tells all that these can
+
 NUM_WORDS = 11
 EXAMPLES = [Example([word, *range(5)], [word % 2, 0, 1, 0, 1, 1]) for word in (7, 8)] + [Example([9, 1, 10], [1, 0, 1])]
 

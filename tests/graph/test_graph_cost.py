@@ -8,6 +8,8 @@ import pytest
 import jmask as jm
 from jmask import layers as L  # noqa: N812 - it stands in every line
 
+pytestmark = pytest.mark.slow  # one version of the packages tells all that these can
+
 BATCH, TIME, FEATURES = 5, 13, 7
 
 

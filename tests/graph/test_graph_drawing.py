@@ -15,6 +15,8 @@ import jmask as jm
 from jmask import layers as L  # noqa: N812 - it stands in every line
 from jmask.graph.drawing.layout import arrange
 
+pytestmark = pytest.mark.slow  # one version of the packages tells all that these can
+
 SVG = "{http://www.w3.org/2000/svg}"
 
 

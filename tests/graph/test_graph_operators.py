@@ -10,6 +10,8 @@ from graphs import FEATURES, LENGTHS, assert_same, ids, sequences
 
 import jmask as jm
 
+pytestmark = pytest.mark.slow  # one version of the packages tells all that these can
+
 OFFSET = np.arange(1, FEATURES + 1, dtype=np.float32)
 X, Y = sequences(), sequences((4, 3, 2), seed=1)
 BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "lt", "le", "gt", "ge", "eq", "ne")

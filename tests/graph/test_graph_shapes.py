@@ -9,6 +9,8 @@ import jmask as jm
 from jmask import layers as L  # noqa: N812 - it stands in every line
 from jmask.graph.dimensions import evaluate
 
+pytestmark = pytest.mark.slow  # one version of the packages tells all that these can
+
 
 def layer(function, **kwargs):
     return L.Lambda(function, mask=lambda x, mask: None, **kwargs)

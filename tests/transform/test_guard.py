@@ -212,8 +212,9 @@ def test_a_reshape_that_loses_steps_is_refused():
     def pairs(x):
         return x.reshape(x.shape[0] // 2, 2)
 
-    with pytest.raises(jm.SymbolicLengthError, match=r"from \(t\) to \(floordiv\(t, 2\), 2\)(.|\n)*test_guard.py"):
+    with pytest.raises(jm.SymbolicLengthError, match=r"test_guard\.py") as info:
         jm.vmap(pairs)(batch())
+    assert "(floordiv(t, 2), 2)" in str(info.value)
     result = jm.vmap(pairs, constraints=["mod(t, 2) == 0"])(batch())
     assert result.lengths.tolist() == [2, 1, 0]
 

@@ -77,6 +77,8 @@ def test_it_is_what_jax_does_for_the_row_alone(side):
         expected, gradients = jax.jit(lambda v: (all_of(v), jax.jacrev(all_of)(v)))(jnp.array(row))
         for name in functions:
             np.testing.assert_allclose(found[name][i], expected[name], rtol=1e-5, err_msg=name)
+            if name == "one index" and jax.__version_info__ < (0, 8):
+                continue  # there it has a gradient for a row alone, and none in a program for all lengths
             np.testing.assert_allclose(
                 slopes[name][i, i][np.asarray(x.mask)[i]], gradients[name], rtol=1e-5, atol=1e-6, err_msg=name
             )
