@@ -11,7 +11,7 @@ from batches import holes, left, right
 from fused_oracle import CELLS, GATES, Outcome
 
 import jmask as jm
-from jmask.masked import values_of
+from jmask.core.masked import values_of
 from jmask.testing import assert_close
 
 FEATURES, UNITS = 3, 5

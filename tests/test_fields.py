@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import jmask as jm
-from jmask.layers import fields
+from jmask.protocol import fields
 
 L = jm.layers
 

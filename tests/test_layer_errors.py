@@ -158,7 +158,7 @@ def test_inputs_of_another_dtype_or_number(tagger, x):
 
 
 def test_an_error_costs_nothing_before_it_happens(tagger, x, monkeypatch):
-    from jmask.layers import explain
+    from jmask.protocol import errors as explain
 
     monkeypatch.setattr(explain, "_wrong_params", None)
     tagger.apply(tagger.init(KEY, x), x)

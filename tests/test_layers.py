@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jmask as jm
-from jmask.layers.options import ACTIVATIONS, INITIALIZERS, is_tame, keeps_zeros
+from jmask.protocol.options import ACTIVATIONS, INITIALIZERS, is_tame, keeps_zeros
 from jmask.testing import assert_close
 
 L = jm.layers

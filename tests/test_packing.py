@@ -10,7 +10,7 @@ from batches import holes
 from test_masked import checked
 
 import jmask as jm
-from jmask.packing import plan
+from jmask.data.packing import plan
 
 SEQUENCES = [[3, 4], [], [5], [6, 7, 8, 9], [1, 2], [0]]
 

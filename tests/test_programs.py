@@ -11,7 +11,7 @@ import pytest
 from counting import num_compiles
 
 import jmask as jm
-from jmask.programs import Kept, key_of, run_kept
+from jmask.core.programs import Kept, key_of, run_kept
 
 X = jnp.asarray(np.linspace(-1.0, 2.0, 12, dtype="float32").reshape(3, 4))
 

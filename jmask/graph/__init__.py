@@ -1,7 +1,5 @@
-"""The graph builder: nodes, models made of them, their tables and pictures."""
+"""The graph builder: nodes, models made of them, and their tables."""
 
-from .draw import Drawing as Drawing
-from .draw import draw as draw
 from .model import Model as Model
 from .model import trace as trace
 from .node import Input as Input

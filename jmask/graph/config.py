@@ -5,8 +5,8 @@ from typing import Any
 
 import jax
 
-from ..layers.base import Layer
-from ..layers.config import register
+from ..protocol.config import register
+from ..protocol.layer import Layer
 from .dimensions import symbol
 from .node import Call, MaskEdge, Node, nodes_in
 

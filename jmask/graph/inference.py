@@ -6,13 +6,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..errors import MaskDroppedError, observe_drops
-from ..layers import state
-from ..layers.arguments import is_masked, is_none, signature_of
-from ..layers.base import Layer, run
-from ..layers.initialise import Slot
-from ..layers.outputs import uses_mask
-from ..masked import Masked
+from ..core.errors import MaskDroppedError, observe_drops
+from ..core.masked import Masked
+from ..protocol import state
+from ..protocol.arguments import is_masked, is_none, signature_of
+from ..protocol.initialize import Slot
+from ..protocol.layer import Layer, run
+from ..protocol.output_masks import uses_mask
 from .dimensions import is_symbolic, probe
 from .node import Call, MaskEdge, Node, nodes_in
 

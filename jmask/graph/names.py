@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..layers.base import Layer, sublayers
+from ..protocol.layer import Layer, sublayers
 
 
 def assign_names(layers: Sequence[Layer]) -> dict[int, str]:

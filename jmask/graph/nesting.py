@@ -6,8 +6,8 @@ from typing import Any
 
 import jax
 
-from ..errors import MaskDroppedWarning, strict
-from ..layers.arguments import NO_MASK
+from ..core.errors import MaskDroppedWarning, strict
+from ..protocol.arguments import NO_MASK
 from .inference import split_options
 from .model import Model
 from .node import Call, MaskEdge, Node

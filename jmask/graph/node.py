@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..layers.arguments import is_array
-from ..layers.base import Layer
-from ..masked import Masked
+from ..core.masked import Masked
+from ..protocol.arguments import is_array
+from ..protocol.layer import Layer
 from .dimensions import is_name, is_symbolic, shape_text, symbol
 from .operators import NodeOperators
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import jax
 
-from ..layers.base import Layer
-from ..layers.config import register
-from ..masked import mask_of
+from ..core.masked import mask_of
+from ..protocol.config import register
+from ..protocol.layer import Layer
 
 
 @register

@@ -6,10 +6,10 @@ from typing import Any
 
 import jax
 
-from ..layers.base import Layer, run
-from ..layers.config import register
-from ..layers.initialise import collect
-from ..layers.outputs import uses_mask
+from ..protocol.config import register
+from ..protocol.initialize import collect
+from ..protocol.layer import Layer, run
+from ..protocol.output_masks import uses_mask
 from .matching import match
 from .model import Model
 from .names import assign_names

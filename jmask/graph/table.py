@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from .ways import COLOURS, WAYS
+from .mask_flow import COLOURS, WAYS
 
 _CELL = "padding:3px 12px;border:0;border-bottom:1px solid #8884;vertical-align:top;white-space:nowrap;"
 _NUMBERS = ("Params", "Statistics")

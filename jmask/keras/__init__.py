@@ -1,3 +1,3 @@
 """From Keras: built models and their weights as models of jmask."""
 
-from .from_keras import from_keras as from_keras
+from .loading import from_keras as from_keras

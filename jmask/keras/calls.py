@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from .carried import Place, keras
+from .converted import Place, keras
 
 OPTIONS = ("use_causal_mask", "return_attention_scores")  # fields of a layer in jmask, since they change the program
 NAMES = {"key": "key_"}  # `key` is a PRNG key

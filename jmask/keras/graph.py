@@ -10,7 +10,7 @@ from ..graph.node import Input, Node
 from ..graph.sequential import Sequential
 from ..layers.activations import Activation
 from .calls import Call, is_layer, leaves, map_tensors, read_call, read_operation
-from .carried import Carried, Place, keras
+from .converted import Carried, Place, keras
 from .layers import carry_layer
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from .. import layers
-from .carried import Carried, Place, keras, read, weights_of
+from .converted import Carried, Place, keras, read, weights_of
 from .options import with_options
 
 # Of one name and one set of options in both libraries, with their weights under the same names.

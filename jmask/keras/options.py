@@ -7,10 +7,10 @@ from typing import Any, NoReturn, TypeVar
 
 import jax
 
-from ..layers.base import Layer
-from ..layers.config import register
-from ..layers.options import ACTIVATIONS
-from .carried import Place, keras
+from ..protocol.config import register
+from ..protocol.layer import Layer
+from ..protocol.options import ACTIVATIONS
+from .converted import Place, keras
 
 L = TypeVar("L", bound=Layer)
 

@@ -1,5 +1,7 @@
 """Layers: hyperparameters, parameters, and a call of `jmask.ops` or `jmask.rnn`."""
 
+from ..protocol.config import register_all as _register_all
+from ..protocol.layer import Layer as Layer
 from .activations import ELU as ELU
 from .activations import Activation as Activation
 from .activations import LeakyReLU as LeakyReLU
@@ -9,13 +11,11 @@ from .activations import Softmax as Softmax
 from .activity_regularization import ActivityRegularization as ActivityRegularization
 from .attention import AdditiveAttention as AdditiveAttention
 from .attention import Attention as Attention
-from .base import Layer as Layer
 from .batch_normalization import BatchNormalization as BatchNormalization
 from .bidirectional import Bidirectional as Bidirectional
 from .cells import GRUCell as GRUCell
 from .cells import LSTMCell as LSTMCell
 from .cells import SimpleRNNCell as SimpleRNNCell
-from .config import register_all as _register_all
 from .conv_lstm import ConvLSTM1D as ConvLSTM1D
 from .conv_lstm import ConvLSTM1DCell as ConvLSTM1DCell
 from .convolution import Conv1D as Conv1D

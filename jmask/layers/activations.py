@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from .. import ops
-from ..masked import Masked
-from .base import Layer
-from .fields import AnyFloat, Dtype, Interval, NotNegative
-from .masks import reaches
-from .options import Activation as ActivationOption
-from .options import Initializer, activation, initializer
+from ..core.masked import Masked
+from ..protocol.fields import AnyFloat, Dtype, Interval, NotNegative
+from ..protocol.layer import Layer
+from ..protocol.masks import reaches
+from ..protocol.options import Activation as ActivationOption
+from ..protocol.options import Initializer, activation, initializer
 
 
 class Activation(Layer):

@@ -6,8 +6,8 @@ from typing import Any
 import jax.numpy as jnp
 
 from .. import ops
-from .base import Layer
-from .fields import NotNegative
+from ..protocol.fields import NotNegative
+from ..protocol.layer import Layer
 
 
 class ActivityRegularization(Layer):

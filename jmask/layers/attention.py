@@ -6,12 +6,12 @@ from typing import Any, Literal
 import jax.numpy as jnp
 
 from .. import ops
-from ..masked import Masked
-from . import path
-from .base import Layer
-from .fields import Dtype, Rate
-from .options import initializer
-from .rows import with_steps
+from ..core.masked import Masked
+from ..protocol import path
+from ..protocol.fields import Dtype, Rate
+from ..protocol.layer import Layer
+from ..protocol.options import initializer
+from ..protocol.row_masks import with_steps
 
 
 class OneHead(Layer):

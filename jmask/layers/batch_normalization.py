@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from .. import ops
-from .base import Layer
-from .fields import Dtype, NotNegative, Rate
-from .options import Initializer, initializer
+from ..protocol.fields import Dtype, NotNegative, Rate
+from ..protocol.layer import Layer
+from ..protocol.options import Initializer, initializer
 
 
 class BatchNormalization(Layer):

@@ -5,11 +5,11 @@ from typing import Any, Literal
 
 import jax
 
-from ..rnn.bidirectional import merge
-from . import path
-from .base import Layer
+from ..protocol import path
+from ..protocol.layer import Layer
+from ..protocol.row_masks import over_time
+from ..rnn.directions import merge
 from .recurrent import Recurrent, state_parts
-from .rows import over_time
 
 
 class Bidirectional(Layer):

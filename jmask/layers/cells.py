@@ -6,11 +6,11 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from ..protocol.fields import Dtype, Rate, Size
+from ..protocol.layer import Layer
+from ..protocol.options import Activation, Initializer, activation, initializer
 from ..rnn import GRUParams, LSTMParams, LSTMState, SimpleRNNParams
 from ..rnn.recurrences import GATES, prepare
-from .base import Layer
-from .fields import Dtype, Rate, Size
-from .options import Activation, Initializer, activation, initializer
 
 
 class Draw(NamedTuple):

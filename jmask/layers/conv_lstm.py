@@ -6,9 +6,9 @@ from typing import Any, ClassVar, Literal
 import jax
 
 from ..ops.windows import Windows
+from ..protocol.fields import Size
 from ..rnn.conv_lstm import convolve, line_windows, prepare
 from .cells import KernelCell, LSTMGates, Shapes
-from .fields import Size
 from .rnn_layers import CellLayer
 
 

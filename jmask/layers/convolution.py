@@ -6,14 +6,14 @@ from typing import Any
 import jax
 
 from .. import ops
-from ..masked import Masked
-from ..ops.stepwise import apply
+from ..core.masked import Masked
+from ..ops.activations import apply
 from ..ops.windows import Padding, TransposedWindows, Windows, check_steps
-from . import options
-from .base import Layer
-from .fields import Count, Dtype, Size
-from .options import Activation, Initializer, initializer
-from .rows import over_time, with_steps
+from ..protocol import options
+from ..protocol.fields import Count, Dtype, Size
+from ..protocol.layer import Layer
+from ..protocol.options import Activation, Initializer, initializer
+from ..protocol.row_masks import over_time, with_steps
 
 Shape = tuple[int, ...]
 

@@ -9,14 +9,14 @@ import jax
 import jax.numpy as jnp
 
 from .. import ops
-from ..arithmetic import intersect_masks
-from ..masked import mask_of, values_of
+from ..core.arithmetic import intersect_masks
+from ..core.masked import mask_of, values_of
+from ..ops.activations import apply
 from ..ops.einsum import Equation, parse
 from ..ops.linear import check_feature_axis
-from ..ops.stepwise import apply
-from .base import Layer
-from .fields import Dtype, Number, Size
-from .options import Activation, Initializer, activation, initializer, is_tame, kernel_initializer
+from ..protocol.fields import Dtype, Number, Size
+from ..protocol.layer import Layer
+from ..protocol.options import Activation, Initializer, activation, initializer, is_tame, kernel_initializer
 
 
 class Embedding(Layer):

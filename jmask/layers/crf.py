@@ -6,10 +6,10 @@ from typing import Any
 import jax
 
 from .. import ops
-from .base import Layer
-from .fields import Dtype
-from .options import Initializer, initializer
-from .rows import over_time
+from ..protocol.fields import Dtype
+from ..protocol.layer import Layer
+from ..protocol.options import Initializer, initializer
+from ..protocol.row_masks import over_time
 
 
 class CRF(Layer):

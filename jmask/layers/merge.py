@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from .. import ops
-from ..ops.dot import check_axes
+from ..ops.dot_product import check_axes
 from ..ops.merge import Merge
-from .base import Layer
+from ..protocol.layer import Layer
 
 
 class Elementwise(Layer):

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 
 from .. import ops
-from ..masked import Masked
+from ..core.masked import Masked
+from ..protocol.fields import Dtype, Rate, Size
+from ..protocol.layer import Layer
+from ..protocol.options import Initializer, initializer
 from .attention import call_options, read_inputs
-from .base import Layer
-from .fields import Dtype, Rate, Size
-from .options import Initializer, initializer
 
 
 class Heads(Layer):

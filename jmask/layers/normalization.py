@@ -7,12 +7,12 @@ from typing import Any
 import jax.numpy as jnp
 
 from .. import ops
-from ..masked import Masked
+from ..core.masked import Masked
 from ..ops.linear import check_feature_axis
-from ..ops.normalise import group_size
-from .base import Layer
-from .fields import Dtype, NotNegative
-from .masks import reaches
+from ..ops.normalization import group_size
+from ..protocol.fields import Dtype, NotNegative
+from ..protocol.layer import Layer
+from ..protocol.masks import reaches
 
 
 class LayerNormalization(Layer):

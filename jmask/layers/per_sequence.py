@@ -7,13 +7,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..masked import values_of
+from ..core.masked import values_of
+from ..modules import explained, module_of, runner_of
+from ..protocol import path
+from ..protocol.arguments import is_masked
+from ..protocol.layer import Layer
+from ..protocol.row_masks import with_rows
 from ..transform import vmap
-from . import path
-from .arguments import is_masked
-from .base import Layer
-from .modules import explained, module_of, runner_of
-from .rows import with_rows
 
 
 class PerSequence(Layer):

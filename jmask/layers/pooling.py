@@ -5,9 +5,9 @@ from typing import Any
 
 from .. import ops
 from ..ops.pool import PoolPadding, check_pool
-from .base import Layer
-from .fields import Size
-from .rows import over_time
+from ..protocol.fields import Size
+from ..protocol.layer import Layer
+from ..protocol.row_masks import over_time
 
 
 class Pooling(Layer):

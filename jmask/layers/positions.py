@@ -5,10 +5,10 @@ from typing import Any
 
 from .. import ops
 from ..ops.linear import check_feature_axis
-from .base import Layer
-from .fields import Dtype, Positive, Size
-from .options import Initializer, initializer
-from .rows import over_time
+from ..protocol.fields import Dtype, Positive, Size
+from ..protocol.layer import Layer
+from ..protocol.options import Initializer, initializer
+from ..protocol.row_masks import over_time
 
 
 class PositionEmbedding(Layer):

@@ -11,12 +11,12 @@ import jax.numpy as jnp
 from jax import lax
 
 from .. import ops
-from ..arithmetic import expand
-from ..masked import Masked, values_of
-from ..rnn.scan import over_rows, refuse_state_of_packed_rows, scan_cell, segments_of
-from . import path
-from .base import Layer
-from .rows import once_a_row, over_time
+from ..core.arithmetic import expand
+from ..core.masked import Masked, values_of
+from ..protocol import path
+from ..protocol.layer import Layer
+from ..protocol.row_masks import once_a_row, over_time
+from ..rnn.masked_scan import over_rows, refuse_state_of_packed_rows, scan_cell, segments_of
 from .stacked import StackedRNNCells, check_cell
 
 

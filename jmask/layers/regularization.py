@@ -3,10 +3,10 @@
 from typing import Any
 
 from .. import ops
-from . import path
-from .base import Layer
-from .fields import NotNegative, Rate, RateBelowOne
-from .rows import over_time
+from ..protocol import path
+from ..protocol.fields import NotNegative, Rate, RateBelowOne
+from ..protocol.layer import Layer
+from ..protocol.row_masks import over_time
 
 
 class Dropout(Layer):

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import ops
-from ..ops.crop import pair_of
-from ..ops.reshape import check_dims, check_target_shape
-from .base import Layer
-from .fields import Count, Size
-from .rows import over_time
+from ..ops.pad_crop import pair_of
+from ..ops.reshaping import check_dims, check_target_shape
+from ..protocol.fields import Count, Size
+from ..protocol.layer import Layer
+from ..protocol.row_masks import over_time
 
 
 class Flatten(Layer):

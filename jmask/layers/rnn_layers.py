@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any, ClassVar, Literal
 
 from .. import rnn
-from ..masked import Masked
+from ..core.masked import Masked
 from .cells import GRUCell, KernelCell, LSTMCell, RecurrentCell, SimpleRNNCell
 from .recurrent import Recurrent, state_like, step_spec
 

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from . import path
-from .base import Layer
+from ..protocol import path
+from ..protocol.layer import Layer
 
 
 class StackedRNNCells(Layer):

@@ -5,15 +5,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..arithmetic import expand, join
-from ..masked import Masked, fill, mask_of
-from . import path
-from .arguments import is_masked
-from .base import Layer
-from .initialise import eval_shape, initialise
-from .outputs import uses_mask
-from .rows import with_steps
-from .state import among_padded_rows
+from ..core.arithmetic import expand, join
+from ..core.masked import Masked, fill, mask_of
+from ..protocol import path
+from ..protocol.arguments import is_masked
+from ..protocol.initialize import eval_shape, initialise
+from ..protocol.layer import Layer
+from ..protocol.output_masks import uses_mask
+from ..protocol.row_masks import with_steps
+from ..protocol.state import among_padded_rows
 
 
 class TimeDistributed(Layer):

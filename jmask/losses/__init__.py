@@ -1,5 +1,7 @@
 """Losses: one number for each step, summed over the real steps of all sequences and divided once."""
 
+from .accumulator import Mean as Mean
+from .activity_penalties import penalties as penalties
 from .classification import hinge_loss as hinge_loss
 from .classification import kl_divergence as kl_divergence
 from .classification import sigmoid_binary_cross_entropy as sigmoid_binary_cross_entropy
@@ -7,11 +9,9 @@ from .classification import softmax_cross_entropy as softmax_cross_entropy
 from .classification import softmax_cross_entropy_with_integer_labels as softmax_cross_entropy_with_integer_labels
 from .crf import crf_negative_log_likelihood as crf_negative_log_likelihood
 from .ctc import ctc_loss as ctc_loss
-from .mask_aware import mask_aware as mask_aware
-from .mean import Mean as Mean
-from .penalties import penalties as penalties
 from .regression import absolute_error as absolute_error
 from .regression import cosine_distance as cosine_distance
 from .regression import huber_loss as huber_loss
 from .regression import log_cosh as log_cosh
 from .regression import squared_error as squared_error
+from .wrapping import mask_aware as mask_aware

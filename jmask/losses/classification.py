@@ -7,10 +7,10 @@ import optax
 from jaxtyping import Bool, Float, Integer, Num
 
 from ..ops.linear import AnyArray
-from .mask_aware import mask_aware, of_labels
 from .options import check_number
 from .ranges import classes, probabilities, signs
 from .steps import check_alike
+from .wrapping import mask_aware, of_labels
 
 Logits = Float[AnyArray, "... classes"]
 PerStep = Float[AnyArray, "..."]

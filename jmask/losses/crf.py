@@ -6,12 +6,12 @@ from typing import Any, Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer, Num
 
-from ..masked import Masked
+from ..core.masked import Masked
+from ..core.segment_ids import UNPACK
 from ..ops.crf import check_crf, log_likelihood_of_rows
 from ..ops.linear import AnyArray
-from ..segments import UNPACK
+from .accumulator import Mean
 from .labels import check_ignore_index, outside
-from .mean import Mean
 from .reduce import check_reduction
 from .sequences import reduce_sequences
 from .steps import align, check_labels

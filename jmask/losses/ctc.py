@@ -10,16 +10,16 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Integer, Num
 
-from ..checks import as_array
-from ..display import is_concrete
-from ..errors import report_not_counted
-from ..masked import Masked, mask_of
+from ..core.checks import as_array
+from ..core.display import is_concrete
+from ..core.errors import report_not_counted
+from ..core.masked import Masked, mask_of
+from ..core.segment_ids import refuse_segments
+from ..core.step_order import compact
 from ..ops.linear import AnyArray, check_float
 from ..ops.log_space import log_sum_exp
-from ..segments import refuse_segments
-from ..step_order import compact
+from .accumulator import Mean
 from .labels import as_ids, check_ignore_index, outside
-from .mean import Mean
 from .options import check_bool, check_integer
 from .reduce import check_reduction
 from .sequences import reduce_sequences

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..arithmetic import expand
-from ..display import is_concrete
+from ..core.arithmetic import expand
+from ..core.display import is_concrete
 from .options import check_integer
 
 LARGEST = np.iinfo(np.int32).max

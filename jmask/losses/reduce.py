@@ -6,9 +6,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
-from ..masked import Masked
-from ..segments import starts
-from .mean import Mean
+from ..core.masked import Masked
+from ..core.segment_ids import starts
+from .accumulator import Mean
 from .options import check_bool
 from .steps import Steps
 

@@ -5,9 +5,9 @@ import optax
 from jaxtyping import Float, Num
 
 from ..ops.linear import AnyArray
-from .mask_aware import mask_aware
 from .options import check_number
 from .steps import check_alike
+from .wrapping import mask_aware
 
 TINY = 1e-300  # what is not below it is above 0
 

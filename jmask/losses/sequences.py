@@ -5,10 +5,10 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ..masked import Masked
-from .mask_aware import divided
-from .mean import Mean
+from ..core.masked import Masked
+from .accumulator import Mean
 from .steps import Steps
+from .wrapping import divided
 
 
 def reduce_sequences(

@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..arithmetic import expand, is_host_only, join, still_bool
-from ..checks import as_array
-from ..display import is_concrete
-from ..errors import report_not_counted
-from ..layers.arguments import NO_MASK
-from ..masked import Masked, masked, values_of
-from ..segments import ids_of, refuse_segments
+from ..core.arithmetic import expand, is_host_only, join, still_bool
+from ..core.checks import as_array
+from ..core.display import is_concrete
+from ..core.errors import report_not_counted
+from ..core.masked import Masked, masked, values_of
+from ..core.segment_ids import ids_of, refuse_segments
+from ..protocol.arguments import NO_MASK
 from .labels import are_not, as_ids
 
 

@@ -1,7 +1,5 @@
 """Metrics: frozen pytrees of sums over real steps, merged by `+` or `psum`, and divided once by `.value`."""
 
-from .auc import AUC as AUC
-from .auc import auc as auc
 from .confusion import ConfusionMatrix as ConfusionMatrix
 from .confusion import F1Score as F1Score
 from .confusion import Precision as Precision
@@ -22,6 +20,8 @@ from .means import root_mean_squared_error as root_mean_squared_error
 from .means import top_k_accuracy as top_k_accuracy
 from .r2 import R2Score as R2Score
 from .r2 import r2_score as r2_score
+from .roc import AUC as AUC
+from .roc import auc as auc
 from .sequences import ErrorRate as ErrorRate
 from .sequences import edit_distance as edit_distance
 from .sequences import exact_match as exact_match

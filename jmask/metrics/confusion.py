@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool
 
-from ..arithmetic import expand
+from ..core.arithmetic import expand
+from ..losses.accumulator import Sums, ratio
 from ..losses.labels import poisoned
-from ..losses.mean import Sums, ratio
 from ..losses.options import check_integer
 from ..losses.steps import Steps
 from .decisions import Decisions, are, decide

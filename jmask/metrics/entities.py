@@ -11,10 +11,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array
 
+from ..core.masked import Masked
+from ..core.segment_ids import starts
+from ..core.step_order import compact
 from ..losses.labels import poisoned
-from ..masked import Masked
-from ..segments import starts
-from ..step_order import compact
 from .confusion import F1Score
 from .decisions import are, decide
 from .means import Numbers

@@ -8,14 +8,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer, Num
 
+from ..core.masked import Masked
+from ..losses.accumulator import Mean
 from ..losses.classification import softmax_cross_entropy_with_integer_labels
 from ..losses.labels import check_ignore_index, outside, poisoned
-from ..losses.mean import Mean
 from ..losses.options import check_integer
 from ..losses.reduce import reduce
 from ..losses.regression import absolute_error, squared_error
 from ..losses.steps import Steps, align, check_labels
-from ..masked import Masked
 from ..ops.linear import AnyArray, check_float
 from .decisions import decide
 

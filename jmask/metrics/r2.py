@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool
 
-from ..arithmetic import expand
-from ..losses.mean import Sums, ratio
+from ..core.arithmetic import expand
+from ..losses.accumulator import Sums, ratio
 from ..losses.options import check_number
 from ..losses.steps import align, check_alike
 from ..ops.linear import check_float

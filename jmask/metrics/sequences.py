@@ -11,14 +11,14 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array
 
-from ..checks import as_array
+from ..core.checks import as_array
+from ..core.masked import Masked, values_of
+from ..core.segment_ids import refuse_segments
+from ..core.step_order import compact
+from ..losses.accumulator import Mean
 from ..losses.labels import LARGEST, are_not, as_ids, check_ignore_index, outside
-from ..losses.mean import Mean
 from ..losses.sequences import reduce_sequences
 from ..losses.steps import override
-from ..masked import Masked, values_of
-from ..segments import refuse_segments
-from ..step_order import compact
 from .means import Ids, Numbers, Weight
 
 

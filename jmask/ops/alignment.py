@@ -5,9 +5,9 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ..arithmetic import expand
-from ..masked import Masked, values_of
-from ..segments import refuse_segments
+from ..core.arithmetic import expand
+from ..core.masked import Masked, values_of
+from ..core.segment_ids import refuse_segments
 
 
 def align(xs: Sequence[Any], name: str) -> list[Any]:

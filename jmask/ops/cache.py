@@ -5,10 +5,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..arithmetic import still_bool
-from ..masked import Masked
-from ..segments import refuse_segments
-from .time import check_time
+from ..core.arithmetic import still_bool
+from ..core.masked import Masked
+from ..core.segment_ids import refuse_segments
+from .time_axis import check_time
 
 
 def append(x: Masked, new: Any) -> Masked:

@@ -6,8 +6,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ..arithmetic import is_host_only, join
-from ..masked import Masked, mask_of, segments_of, values_of
+from ..core.arithmetic import is_host_only, join
+from ..core.masked import Masked, mask_of, segments_of, values_of
 
 
 def where(condition: Any, x: Any, y: Any) -> Any:

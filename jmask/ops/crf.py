@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from ..masked import Masked, mask_of, segments_of, values_of
-from ..segments import starts
+from ..core.masked import Masked, mask_of, segments_of, values_of
+from ..core.segment_ids import starts
 from .linear import AnyArray, check_float
 from .log_space import log_sum_exp
 

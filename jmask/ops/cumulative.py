@@ -9,13 +9,13 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike
 
-from ..arithmetic import expand
-from ..masked import Masked, fill, segments_of, values_of
-from ..segments import ids_of, starts
+from ..core.arithmetic import expand
+from ..core.masked import Masked, fill, segments_of, values_of
+from ..core.segment_ids import ids_of, starts
 from .linear import check_float
 from .reduce import highest, lowest
 from .scans import scan as scan_arrays
-from .time import check_time, time_axis
+from .time_axis import check_time, time_axis
 
 
 def cumsum(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
-from ..arithmetic import in_front
-from ..masked import Masked, fill
+from ..core.arithmetic import in_front
+from ..core.masked import Masked, fill
 from .linear import AnyArray, check_no_steps
 
 _FORMS = {

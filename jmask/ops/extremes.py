@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 
-from ..arithmetic import guard
-from ..masked import Masked
-from ..segments import UNPACK, refuse_segments
-from ..step_order import compact
+from ..core.arithmetic import guard
+from ..core.masked import Masked
+from ..core.segment_ids import UNPACK, refuse_segments
+from ..core.step_order import compact
 from .reduce import highest, lowest, with_remaining_mask
 from .sorting import is_time, one_axis
 

@@ -10,8 +10,8 @@ from jax import lax
 from jax.core import Tracer
 from jaxtyping import Array
 
-from ..masked import Masked
-from ..step_order import is_right_padded
+from ..core.masked import Masked
+from ..core.step_order import is_right_padded
 
 
 def is_fused(q: Array, k: Array, v: Array, needs_weights: bool, implementation: Any) -> bool:

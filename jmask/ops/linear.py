@@ -8,8 +8,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Integer, Num
 
-from ..arithmetic import expand, in_front
-from ..masked import Masked, fill
+from ..core.arithmetic import expand, in_front
+from ..core.masked import Masked, fill
 
 AnyArray = Array | np.ndarray
 

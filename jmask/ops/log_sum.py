@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from ..masked import Masked, fill, values_of
+from ..core.masked import Masked, fill, values_of
 from .linear import AnyArray, check_float
 from .reduce import Axis, max, refuse_crossing, sum
 

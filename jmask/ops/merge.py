@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 import jax.numpy as jnp
 
-from ..arithmetic import expand, intersect
-from ..masked import Masked, fill, mask_of, segments_of, values_of
-from ..segments import refuse_segments
+from ..core.arithmetic import expand, intersect
+from ..core.masked import Masked, fill, mask_of, segments_of, values_of
+from ..core.segment_ids import refuse_segments
 from .alignment import align
 from .reduce import highest, lowest
 

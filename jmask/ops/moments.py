@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 
-from ..masked import Masked, fill, values_of
+from ..core.masked import Masked, fill, values_of
 from .reduce import Axis, mean, refuse_crossing, sum
 
 

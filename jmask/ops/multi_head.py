@@ -6,10 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..arithmetic import in_front
-from ..masked import Masked, fill, values_of
-from .attention import attention
+from ..core.arithmetic import in_front
+from ..core.masked import Masked, fill, values_of
 from .cache import append
+from .single_head import attention
 from .visibility import joint_keys
 
 

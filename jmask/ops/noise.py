@@ -5,9 +5,9 @@ from typing import Any
 
 from jaxtyping import Array, Float
 
-from ..masked import Masked
-from .draws import check_rate, draw, normal, with_draws
+from ..core.masked import Masked
 from .linear import AnyArray, check_float
+from .random import check_rate, draw, normal, with_draws
 
 
 def gaussian_dropout(x: Masked | Float[AnyArray, "..."], rate: float, key: Any) -> Masked | Float[Array, "..."]:

@@ -5,9 +5,9 @@ from typing import Any, Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..arithmetic import still_bool
-from ..masked import Masked, fill
-from ..segments import ids_of, starts
+from ..core.arithmetic import still_bool
+from ..core.masked import Masked, fill
+from ..core.segment_ids import ids_of, starts
 from .linear import AnyArray, check_float
 
 

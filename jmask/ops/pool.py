@@ -7,9 +7,9 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Num
 
-from ..masked import Masked
-from ..padding import checked_option, checked_size
-from ..segments import UNPACK, refuse_segments
+from ..core.masked import Masked
+from ..core.segment_ids import UNPACK, refuse_segments
+from ..data.padding import checked_option, checked_size
 from . import reduce
 from .linear import AnyArray
 from .windows import Border, Windows, check_padding, check_steps, slide

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 
-from ..arithmetic import expand, join
-from ..masked import Masked, values_of
+from ..core.arithmetic import expand, join
+from ..core.masked import Masked, values_of
 from .scans import scan
 
 

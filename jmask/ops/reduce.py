@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 
-from ..arithmetic import expand
-from ..masked import Masked, values_of
-from ..segments import UNPACK, refuse_segments
+from ..core.arithmetic import expand
+from ..core.masked import Masked, values_of
+from ..core.segment_ids import UNPACK, refuse_segments
 
 Axis = SupportsIndex | Sequence[SupportsIndex] | None
 

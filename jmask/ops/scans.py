@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jax import export, lax
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from ..arithmetic import expand
-from ..segments import starts
+from ..core.arithmetic import expand
+from ..core.segment_ids import starts
 
 SCAN, COMBINE = "jmask_associative_scan", "jmask_combine"  # programs of these names are known to `jm.vmap`
 

@@ -4,9 +4,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from ..arithmetic import expand
-from ..masked import Masked, fill
-from ..segments import refuse_segments
+from ..core.arithmetic import expand
+from ..core.masked import Masked, fill
+from ..core.segment_ids import refuse_segments
 from .linear import AnyArray, check_float
 
 

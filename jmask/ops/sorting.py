@@ -7,12 +7,12 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike
 
-from ..arithmetic import expand, guard, in_front
-from ..masked import Masked
-from ..segments import UNPACK, ids_of, refuse_segments, starts
-from ..step_order import compact
+from ..core.arithmetic import expand, guard, in_front
+from ..core.masked import Masked
+from ..core.segment_ids import UNPACK, ids_of, refuse_segments, starts
+from ..core.step_order import compact
 from .reduce import lowest
-from .time import reverse
+from .time_axis import reverse
 
 
 def sort(

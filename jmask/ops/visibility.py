@@ -7,10 +7,10 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
-from ..arithmetic import join
-from ..masked import Masked, values_of
-from ..segments import ids_of, refuse_segments, starts
-from .places import places, steps_before
+from ..core.arithmetic import join
+from ..core.masked import Masked, values_of
+from ..core.segment_ids import ids_of, refuse_segments, starts
+from .step_positions import places, steps_before
 
 Window = int | tuple[int | None, int | None] | None
 

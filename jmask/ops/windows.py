@@ -12,11 +12,11 @@ from typing import Any, Literal
 import jax.numpy as jnp
 from jax import lax
 
-from ..arithmetic import expand, in_front
-from ..masked import Masked
-from ..padding import checked_size
-from ..segments import refuse_segments
-from ..step_order import close_gaps, compact
+from ..core.arithmetic import expand, in_front
+from ..core.masked import Masked
+from ..core.segment_ids import refuse_segments
+from ..core.step_order import close_gaps, compact
+from ..data.padding import checked_size
 
 Padding = Literal["valid", "same", "causal"]
 Border = tuple[Any, Any]

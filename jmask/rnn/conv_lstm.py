@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from ..arithmetic import in_front
+from ..core.arithmetic import in_front
+from ..data.padding import checked_size
 from ..ops.windows import Padding, Windows, check_padding
-from ..padding import checked_size
 from .cells import LSTMState, lstm_gates
 
 

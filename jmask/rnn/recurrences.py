@@ -7,11 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..arithmetic import expand, in_front
-from ..masked import values_of
+from ..core.arithmetic import expand, in_front
+from ..core.masked import values_of
 from . import fused
 from .cells import GRUParams, LSTMParams, LSTMState, SimpleRNNParams, gru_step, lstm_step, simple_rnn_step
-from .scan import arrays_of_state, masked_as, over_rows, refuse_state_of_packed_rows, scan_rows, split
+from .masked_scan import arrays_of_state, masked_as, over_rows, refuse_state_of_packed_rows, scan_rows, split
 
 IMPLEMENTATIONS = ("auto", "xla", "scan")
 GATES = {"simple_rnn": 1, "gru": 3, "gru_reset_before": 3, "lstm": 4}

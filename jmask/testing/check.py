@@ -6,9 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..layers.base import Layer
-from ..layers.initialise import initialise
-from ..masked import Masked
+from ..core.masked import Masked
+from ..protocol.initialize import initialise
+from ..protocol.layer import Layer
 from .checks import CHECKS
 from .examples import Example
 from .inputs import read_specs

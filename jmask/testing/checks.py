@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..errors import MaskDroppedError
-from ..masked import Masked, check_mask
+from ..core.errors import MaskDroppedError
+from ..core.masked import Masked, check_mask
 from .compare import check_finite, compare_outcomes, compare_outputs, is_float
 from .examples import NUM_KINDS, Example
 from .laws import LawBroken

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..masked import Masked, values_of
+from ..core.masked import Masked, values_of
 from .laws import LawBroken
 from .subject import Outcome
 from .tolerance import assert_close

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..masked import Masked
+from ..core.masked import Masked
 
 Padding = Literal["right", "left", "holes"]
 NUM_KINDS = 4  # of garbage, besides the harmless one

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..core.masked import Masked, fill, values_of
 from ..graph.dimensions import is_symbolic
 from ..graph.node import Node, input_like
-from ..masked import Masked, fill, values_of
 from .examples import draw, garbage, place
 
 

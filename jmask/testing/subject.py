@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..errors import MaskDroppedWarning, strict
-from ..masked import Masked, fill
+from ..core.errors import MaskDroppedWarning, strict
+from ..core.masked import Masked, fill
 from .examples import Example
 
 

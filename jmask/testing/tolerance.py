@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ..masked import values_of
+from ..core.masked import values_of
 
 # Times the largest entry of what is expected, or 1 if that is larger: sums in another order differ by units in the
 # last place of their largest term.

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..masked import Masked
-from ..segments import refuse_segments
+from ..core.masked import Masked
+from ..core.segment_ids import refuse_segments
 from .sizes import holds, names_in_rule
 from .symbols import Symbols
 

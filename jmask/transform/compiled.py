@@ -7,8 +7,8 @@ from typing import Any
 import jax
 from jax.core import Tracer
 
-from ..masked import Masked
-from ..programs import is_within_program, kept_programs, key_of
+from ..core.masked import Masked
+from ..core.programs import is_within_program, kept_programs, key_of
 from .batch import Plan, evaluate
 from .rules import rules_of_users
 

@@ -7,9 +7,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ..arithmetic import expand
-from ..masked import Masked
-from ..step_order import StepOrder
+from ..core.arithmetic import expand
+from ..core.masked import Masked
+from ..core.step_order import StepOrder
 from .padded import Padded, select
 from .sizes import names_in
 from .symbols import Symbols

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ..arithmetic import expand, intersect_masks
-from ..display import is_concrete
-from ..masked import Masked
-from ..step_order import StepOrder, compact
+from ..core.arithmetic import expand, intersect_masks
+from ..core.display import is_concrete
+from ..core.masked import Masked
+from ..core.step_order import StepOrder, compact
 from .padded import Padded, select
 from .sizes import Sizes
 

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 from jax.extend import source_info_util
 
-from ..masked import Masked
+from ..core.masked import Masked
 from .equation import programs_in
 from .errors import SymbolicLengthError, explain_refusal
 from .sizes import is_symbolic

@@ -9,7 +9,7 @@ from batches import Vector, floats, ids
 from oracles import intersection
 
 import jmask as jm
-from jmask.masked import mask_of
+from jmask.core.masked import mask_of
 
 from .case import Case, case
 

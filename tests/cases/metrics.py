@@ -9,7 +9,7 @@ import sequence_oracles
 from batches import floats, ids
 
 import jmask as jm
-from jmask.masked import mask_of
+from jmask.core.masked import mask_of
 
 from .case import Case, case
 

@@ -1,6 +1,6 @@
 """The table of layers that both libraries have, with the options that matter."""
 
-from jmask.layers.options import ACTIVATIONS
+from jmask.protocol.options import ACTIVATIONS
 
 from .pairs import as_list, keys, of, pair, steps, vector, with_state, words
 

@@ -13,7 +13,7 @@ from graphs import EXAMPLES, FEATURES, Mystery, solved
 
 import jmask as jm
 from jmask import layers as L  # noqa: N812 - it stands in every line
-from jmask.graph.drawing.layout import arrange
+from jmask.drawing.layout import arrange
 
 pytestmark = pytest.mark.slow  # one version of the packages tells all that these can
 

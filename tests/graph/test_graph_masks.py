@@ -24,9 +24,9 @@ from graphs import (
 
 import jmask as jm
 from jmask import layers as L  # noqa: N812 - it stands in every line
+from jmask.core.masked import values_of
 from jmask.graph.dimensions import evaluate
 from jmask.graph.node import nodes_in
-from jmask.masked import values_of
 
 REAL = np.arange(TIME) < np.asarray(LENGTHS)[:, None]
 

@@ -10,7 +10,7 @@ import pytest
 from counting import num_compiles
 
 import jmask as jm
-from jmask import programs
+from jmask.core import programs
 from jmask.testing import assert_close
 
 W = jnp.linspace(-1.0, 1.0, 16).reshape(4, 4)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ...arithmetic import in_front
+from ...core.arithmetic import in_front
 
 
 class Weights(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import lax
 
-from ...arithmetic import in_front
+from ...core.arithmetic import in_front
 from .arrays import at, write, write_all, zeros
 from .cells import FusedCell, Weights, dot
 from .layout import Block, Dense, Layout, State, for_each_group, restart

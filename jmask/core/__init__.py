@@ -1,0 +1,1 @@
+"""What a mask is: `Masked`, its operators and indexing, segment ids, the order of steps, display, and errors."""

@@ -1,0 +1,295 @@
+"""Operators of `Masked`: what a step means stays where the step is, so the mask stays too."""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from numpy.lib.array_utils import normalize_axis_tuple
+
+from ..data.sources import refuse_marks
+
+_SCALARS = (bool, int, float, complex, np.generic)
+
+
+def expand(mask: Any, ndim: int) -> Any:
+    """The mask with axes of size 1 behind, up to rank `ndim`, so that it broadcasts against values of that rank."""
+    return mask.reshape((*mask.shape, *(1,) * (ndim - mask.ndim)))
+
+
+def in_front(x: Any, ndim: int) -> Any:
+    """An array with axes of size 1 in front, up to rank `ndim`: it broadcasts where ranks may not be promoted, too."""
+    shape = jnp.shape(x)
+    return jnp.reshape(x, (*(1,) * (ndim - len(shape)), *shape))
+
+
+def still_bool(mask: Any) -> Any:
+    """The mask, which anything that rebuilds pytrees may have changed unseen."""
+    if mask.dtype != bool:
+        raise TypeError(
+            f"A mask must be bool, and this one has become {mask.dtype}: a function over all leaves, such as "
+            "`jax.tree.map(jnp.sin, x)`, changes the mask too. Use `x.map(jnp.sin)`, or `x.values` of a gradient."
+        )
+    return mask
+
+
+def is_host_only(values: Any) -> bool:
+    """Whether the values are strings, objects or dates, which live in NumPy and never on a device."""
+    if not isinstance(values, np.ndarray):
+        return False
+    kind = values.dtype.kind  # bfloat16 and its kin are of kind "V", like structures
+    return kind in "OUSTMm" or (kind == "V" and not jnp.issubdtype(values.dtype, jnp.number))
+
+
+def fits(value: Any, values: Any) -> bool:
+    """Whether `value` can stand among `values`: of a kind that their dtype holds, and in its range."""
+    if isinstance(value, jax.Array):
+        if any(jnp.issubdtype(x.dtype, jax.dtypes.extended) for x in (value, values)):
+            return value.dtype == values.dtype
+        dtype = jnp.result_type(values)
+        return jnp.result_type(dtype, value) == dtype
+    array, dtype = np.asarray(value), values.dtype
+    if is_host_only(values):
+        return dtype.kind in ("O", array.dtype.kind) or (dtype.kind == "T" and array.dtype.kind == "U")
+    if not 0 <= _number_kind(array.dtype) <= _number_kind(dtype):
+        return False
+    with np.errstate(over="ignore"):
+        held = array.astype(dtype)
+    return bool(np.all(np.isinf(held) == np.isinf(array) if jnp.issubdtype(dtype, jnp.inexact) else held == array))
+
+
+def _number_kind(dtype: Any) -> int:
+    """0 for bool and integers, 1 for floats, 2 for complex numbers, -1 for what is no number."""
+    kinds = (jnp.integer, jnp.floating, jnp.complexfloating)
+    return next((i for i, kind in enumerate(kinds) if jnp.issubdtype(dtype, kind)), 0 if dtype == bool else -1)
+
+
+def intersect_masks(first: Any, second: Any) -> Any:
+    """AND of two masks; None means that all is real. A mask of lower rank covers all that lies behind it."""
+    if first is None or second is None or first is second:
+        return first if second is None else second
+    ndim = max(first.ndim, second.ndim)
+    return expand(first, ndim) & expand(second, ndim)
+
+
+def join(first: Any, second: Any) -> tuple[Any, Any]:
+    """AND of two pairs of a mask and segments, each None where there are none; see `intersect_masks` for the masks.
+
+    Of packed rows a step is real where it belongs to the same sequence on both sides. Segments that are the same
+    object are not compared; where one side has none, its rows are sequences that hold any other's.
+    """
+    (mask, ids), (other_mask, other_ids) = first, second
+    if ids is other_ids:
+        return (intersect_masks(mask, other_mask), None) if ids is None else first
+    if ids is None:
+        return join(second, first)
+    joint = intersect_masks(mask, other_mask)
+    if joint is mask and other_ids is None:
+        return first
+    if joint.ndim > min(x.ndim for x in (ids, other_ids) if x is not None):
+        raise ValueError(
+            f"The segments of packed rows, of shape {tuple(ids.shape)}, say nothing of the axes behind them, which a "
+            f"mask of shape {tuple(joint.shape)} covers; give both masks one rank."
+        )
+    if other_ids is not None:
+        joint = joint & (ids == expand(other_ids, ids.ndim))
+    return joint, ids * joint  # ids are integers, so unlike values they may be multiplied by a mask
+
+
+def guard(values: Any, mask: Any) -> Any:
+    """Ones at padded positions: in the domain of most functions, with finite derivatives.
+
+    Strings and objects get a copy of a real one instead, so that a host function meets nothing that it does not know.
+    """
+    mask = expand(still_bool(mask), max(mask.ndim, values.ndim))
+    if is_host_only(values):
+        mask, values = np.broadcast_arrays(mask, values)
+        return np.where(mask, values, values[mask][0]) if mask.any() else values
+    if jnp.issubdtype(values.dtype, jax.dtypes.extended):
+        return values  # random keys: any of them will do
+    values = jnp.asarray(values)
+    return jnp.where(mask, values, jnp.ones((), values.dtype))
+
+
+def convert(values: Any, mask: Any, dtype: Any) -> Any:
+    """`values.astype(dtype)`; of NumPy arrays, real steps only, since padding need not be convertible (`int("")`)."""
+    if not isinstance(values, np.ndarray) or isinstance(mask, Tracer):
+        return values.astype(dtype)
+    mask = np.asarray(mask)
+    real = values[mask].astype(dtype)
+    converted = np.zeros(values.shape, real.dtype)
+    converted[mask] = real
+    return converted
+
+
+def _operand(x: Any, mask: Any, ndim: int) -> Any:
+    """What enters an operator: a scalar as it is, an array with `guard` where it has steps of its own."""
+    values = x.values if isinstance(x, Arithmetic) else x
+    if not isinstance(values, (np.ndarray, jax.Array)):
+        return values
+    if mask is None or values.ndim <= ndim - mask.ndim:
+        return values if is_host_only(values) else jnp.asarray(values)
+    return guard(values, expand(mask, ndim))
+
+
+def _check_shapes(name: str, x: "Arithmetic", other: Any) -> None:
+    other_ndim = other.ndim if isinstance(other, Arithmetic) else np.ndim(other)
+    if isinstance(other, Arithmetic) and other_ndim != x.ndim:
+        raise ValueError(
+            f"`{name}` of two `Masked` needs values of the same rank, since broadcasting would align the time axis "
+            f"of one with another axis of the other; received {x.shape} and {other.shape}. "
+            "Add axes with indexing, e.g. `y[..., None]`."
+        )
+    if other_ndim > x.ndim:
+        raise ValueError(
+            f"`{name}` of a `Masked` and an array of higher rank would move its masked axes; received {x.shape} and "
+            f"{other.shape}. Add axes with indexing, e.g. `x[..., None]`."
+        )
+    shape = np.shape(other)
+    try:
+        jnp.broadcast_shapes(x.shape, shape)  # raises, before the masks do
+    except ValueError as error:
+        is_of_steps = 0 < len(shape) < x.ndim and tuple(shape) == tuple(x.shape[: len(shape)])
+        axes = ", None" * (x.ndim - len(shape))
+        remedy = f"A number for each step or row needs axes behind it, `y[...{axes}]`. " if is_of_steps else ""
+        raise ValueError(
+            f"`{name}` of a `Masked` takes values of a shape that broadcasts against its own; received {x.shape} and "
+            f"{shape}. {remedy}({error})"
+        ) from None
+
+
+def _binary(function: Callable, *, guarded: bool, swap: bool = False) -> Callable:
+    """The operator's method. `guarded` keeps derivatives finite at padding, where the function has unbounded ones."""
+    name = function.__name__
+
+    def method(self: Any, other: Any) -> Any:
+        host = is_host_only(self.values)
+        if not isinstance(other, (Arithmetic, np.ndarray, jax.Array, *_SCALARS)):
+            if hasattr(other, "__jax_array__"):  # a symbolic dimension, a variable of flax
+                other = jnp.asarray(other)
+            elif not host:
+                return NotImplemented
+        refuse_marks(other)
+        _check_shapes(name, self, other)
+        mask, ids = intersect(self, other) if isinstance(other, Arithmetic) else (self.mask, self.segments)
+        # The mask of the result: a real step of one operand may stand against padding of the other.
+        left, right = (_operand(x, mask if guarded or host else None, self.ndim) for x in (self, other))
+        values = function(right, left) if swap else function(left, right)
+        return rebuild(self, np.asarray(values) if host else values, mask, ids)
+
+    return method
+
+
+def intersect(x: Any, y: Any) -> tuple[Any, Any]:
+    """Mask and segments of what two `Masked` give step by step."""
+    return join((x.mask, x.segments), (y.mask, y.segments))
+
+
+def rebuild(x: Any, values: Any, mask: Any, ids: Any) -> Any:
+    """A `Masked` like `x`, with marks that are repeated where the values are."""
+    if mask is x.mask and ids is x.segments and values.shape[: mask.ndim] == mask.shape:
+        return x.with_values(values)  # the very same marks, by which layers know them again
+    leading = values.shape[: mask.ndim]
+    if tuple(leading) != tuple(mask.shape):  # an axis of size 1 was broadcast: a row repeated, or one step along time
+        mask, ids = (None if array is None else jnp.broadcast_to(array, leading) for array in (mask, ids))
+    return type(x)(values, mask, ids)
+
+
+def _unary(function: Callable) -> Callable:
+    def method(self: Any) -> Any:
+        return self.with_values(function(guard(self.values, self.mask)))
+
+    return method
+
+
+def _matmul(self: Any, other: Any) -> Any:
+    """Values times a matrix over their last axis, which must be a feature axis."""
+    if not isinstance(other, (np.ndarray, jax.Array)):
+        return NotImplemented
+    if self.mask.ndim >= self.ndim or other.ndim > 2:
+        raise ValueError(
+            "`@` contracts the last axis of a `Masked` with a vector or a matrix, and that axis must lie behind the "
+            f"mask; received values {self.shape}, mask {self.mask.shape} and {other.shape}."
+        )
+    return self.with_values(self.fill(0) @ other)
+
+
+def _reduction(name: str) -> Callable:
+    remedy = f"`jm.ops.{name}(x, axis=...)`, which counts real steps only, or `x.unmasked().{name}()`"
+
+    def method(self: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+        axes = range(self.ndim) if axis is None else normalize_axis_tuple(axis, self.ndim)
+        if any(a < self.mask.ndim for a in axes):
+            raise TypeError(
+                f"`x.{name}(axis={axis})` would count padding as data: the mask covers the first {self.mask.ndim} of "
+                f"{self.ndim} axes. Use {remedy}."
+            )
+        values = guard(self.values, self.mask)
+        return self.with_values(getattr(jnp, name)(values, axis=axis, keepdims=keepdims))
+
+    method.__doc__ = f"`jnp.{name}` over feature axes, step by step; over masked axes use {remedy}."
+    return method
+
+
+class Arithmetic:
+    """The operators; `Masked` is its only subclass."""
+
+    __slots__ = ()
+
+    values: Any
+    mask: Any
+    segments: Any
+    ndim: Any
+    shape: Any
+    with_values: Any
+
+    # `==` is elementwise, so equal hashes would promise what it does not keep.
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
+
+    __add__ = _binary(operator.add, guarded=False)
+    __radd__ = _binary(operator.add, guarded=False, swap=True)
+    __sub__ = _binary(operator.sub, guarded=False)
+    __rsub__ = _binary(operator.sub, guarded=False, swap=True)
+    __mul__ = _binary(operator.mul, guarded=True)
+    __rmul__ = _binary(operator.mul, guarded=True, swap=True)
+    __truediv__ = _binary(operator.truediv, guarded=True)
+    __rtruediv__ = _binary(operator.truediv, guarded=True, swap=True)
+    __floordiv__ = _binary(operator.floordiv, guarded=True)
+    __rfloordiv__ = _binary(operator.floordiv, guarded=True, swap=True)
+    __mod__ = _binary(operator.mod, guarded=True)
+    __rmod__ = _binary(operator.mod, guarded=True, swap=True)
+    __pow__ = _binary(operator.pow, guarded=True)
+    __rpow__ = _binary(operator.pow, guarded=True, swap=True)
+    __and__ = _binary(operator.and_, guarded=False)
+    __rand__ = _binary(operator.and_, guarded=False, swap=True)
+    __or__ = _binary(operator.or_, guarded=False)
+    __ror__ = _binary(operator.or_, guarded=False, swap=True)
+    __xor__ = _binary(operator.xor, guarded=False)
+    __rxor__ = _binary(operator.xor, guarded=False, swap=True)
+    __lt__ = _binary(operator.lt, guarded=False)
+    __le__ = _binary(operator.le, guarded=False)
+    __gt__ = _binary(operator.gt, guarded=False)
+    __ge__ = _binary(operator.ge, guarded=False)
+    __eq__ = _binary(operator.eq, guarded=False)  # type: ignore[assignment]
+    __ne__ = _binary(operator.ne, guarded=False)  # type: ignore[assignment]
+    __matmul__ = _matmul
+
+    __neg__ = _unary(operator.neg)
+    __pos__ = _unary(operator.pos)
+    __abs__ = _unary(operator.abs)
+    __invert__ = _unary(operator.invert)
+
+    sum = _reduction("sum")
+    mean = _reduction("mean")
+    prod = _reduction("prod")
+    max = _reduction("max")
+    min = _reduction("min")
+    any = _reduction("any")
+    all = _reduction("all")
+    var = _reduction("var")
+    std = _reduction("std")
+    argmax = _reduction("argmax")
+    argmin = _reduction("argmin")

@@ -1,0 +1,106 @@
+"""What the constructors of `Masked` ask of their input: masks and ids that fit the values."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..data.sources import as_host_array, refuse_lists, refuse_marks
+from .arithmetic import Arithmetic
+from .display import is_concrete
+
+
+def as_array(x: Any) -> Any:
+    """Arrays, tracers and abstract values as they are; lists and numbers as JAX arrays, lists of strings as NumPy's.
+
+    Arrays of other libraries become NumPy arrays; one in which something is masked or missing is refused.
+    """
+    if isinstance(x, (jax.Array, np.ndarray, jax.ShapeDtypeStruct)):
+        refuse_marks(x)
+        return x
+    if isinstance(x, Arithmetic):
+        raise TypeError("Expected an array, received a `Masked`; pass on its `x.values`, `x.mask` or `x.fill(...)`.")
+    if x is None:
+        raise TypeError("Expected an array, received None; `jm.as_masked(values)` marks all steps of an array as real.")
+    refuse_lists(x)
+    found = as_host_array(x)
+    if found is not None:
+        return found
+    if any(isinstance(leaf, (str, bytes)) for leaf in jax.tree.leaves(x)):
+        return np.asarray(x)
+    return jnp.asarray(x)
+
+
+def check_mask(values: Any, mask: Any) -> None:
+    """Refuses a mask that is not bool, or whose shape is not a prefix of the values' shape."""
+    refuse_marks(mask)
+    if mask.dtype != bool:
+        remedy = (
+            "Of 1.0 (real) and 0.0 take `mask == 1`, of 0.0 (real) and -inf or another large number `mask == 0`."
+            if jnp.issubdtype(mask.dtype, jnp.floating)
+            else "For 0/1 integers use `mask.astype(bool)` or `jm.from_attention_mask`; for lengths `jm.from_lengths`."
+        )
+        raise TypeError(f"A mask must be bool, True at real steps; received dtype {mask.dtype}. {remedy}")
+    if not _is_prefix(mask, values):
+        raise ValueError(
+            "The shape of a mask must be a prefix of the values' shape, e.g. (batch, time) for values "
+            f"(batch, time, features); received mask {_shape(mask)} for values {_shape(values)}."
+        )
+
+
+def check_segments(values: Any, segments: Any) -> Any:
+    """The ids of packed rows as int32; refuses what is no such id, or does not fit the values."""
+    check_segments_fit(values, segments)
+    if is_concrete(segments) and segments.size:
+        low, high = int(segments.min()), int(segments.max())
+        if low < 0 or high > np.iinfo(np.int32).max:
+            raise ValueError(
+                "`segments` must hold 0 at padding and ids from 1 to 2147483647 elsewhere; received "
+                f"{low if low < 0 else high}. Number the sequences from 1, or pass `first_id=0` if they "
+                "count from 0 and -1 is padding."
+            )
+    return segments.astype(np.int32)
+
+
+def check_segments_fit(values: Any, segments: Any) -> None:
+    """Refuses ids that are not integers, or whose shape is not a prefix of the values' shape."""
+    if not jnp.issubdtype(segments.dtype, jnp.integer):
+        raise TypeError(
+            f"`segments` must be integers, 0 at padding; received dtype {segments.dtype}. For a mask use `jm.masked`."
+        )
+    if segments.ndim == 0 or not _is_prefix(segments, values):
+        raise ValueError(
+            "The shape of `segments` must be a prefix of the values' shape that ends with time, e.g. (batch, time) "
+            f"for values (batch, time, features); received {_shape(segments)} for values {_shape(values)}."
+        )
+
+
+def check_parts(values: Any, mask: Any, segments: Any) -> None:
+    """Refuses what does not fit where the values are an array; what JAX puts in its place says nothing."""
+    if not _is_array(values):
+        return
+    if segments is not None:
+        if _is_array(segments) and segments.ndim:  # one step has an id of rank 0
+            check_segments_fit(values, segments)
+    elif _is_array(mask):
+        if mask.dtype != jax.dtypes.float0:  # what a gradient has in the place of a mask
+            check_mask(values, mask)
+    else:
+        raise TypeError(
+            f"The mask of an array is an array of bool, True at real steps; received {mask!r}. "
+            "`jm.masked(values, mask)` takes a list too, and `jm.as_masked(values)` marks all steps as real."
+        )
+
+
+def _is_array(x: Any) -> bool:
+    """Whether this is an array, traced, or abstract."""
+    return hasattr(x, "dtype") and hasattr(x, "shape")
+
+
+def _is_prefix(mask: Any, values: Any) -> bool:
+    return mask.ndim <= values.ndim and tuple(mask.shape) == tuple(values.shape[: mask.ndim])
+
+
+def _shape(x: Any) -> str:
+    return "(" + ", ".join(map(str, x.shape)) + ("," if x.ndim == 1 else "") + ")"

@@ -1,0 +1,347 @@
+"""`Masked`: sequences of different lengths as one pytree, values and mask together."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Int
+
+from ..data.sources import find_marks, prefix_of, refuse_marks
+from . import display, state_dict
+from .arithmetic import Arithmetic, convert, expand, fits, guard, is_host_only, still_bool
+from .checks import as_array, check_mask, check_parts, check_segments
+from .indexing import split_index, take
+from .numpy_protocol import Explained, apply_ufunc, call_function
+from .pytree import flatten, mask_of_segments, put, rebuild, register
+from .segment_ids import number_from, positions, refuse_segments
+
+
+class Masked(Arithmetic, metaclass=Explained):
+    """A batch of sequences: `values`, and a `mask` that is True at real steps.
+
+    Build one with `jm.masked`, `jm.from_lengths`, `jm.pad_sequences` or `jm.as_masked`, which take lists too and say
+    more in their errors. This class takes arrays, and whatever else JAX puts in their places: axes, shardings, shapes.
+
+    Arithmetic, comparison and indexing keep the mask; two masks combine by AND. Padded positions of a result hold
+    anything; read them through `fill`. Reductions over masked axes are refused in favour of `jm.ops`.
+
+    Packed rows (`jm.pack`, `jm.from_segments`) hold several sequences each, told apart by `segments`. What keeps a mask
+    keeps them too, and what cannot keep the sequences of a row apart refuses them. Of two packed operands a step is
+    real where both have it in the same sequence: that is, under the same id.
+
+    As a pytree it has two leaves, `values` and `mask`, or of packed rows `values` and `segments`. What counts the
+    numbers in all leaves, such as `optax.tree.norm` or `jax.flatten_util.ravel_pytree`, counts the mask and the
+    padding too: give it `x.fill(0)`. What learns from gradients, such as `optax.adam`, takes `x.values`.
+
+    Attributes:
+        values: `(batch, time, ...)`; anything at padded positions, NaN included.
+        mask: bool, its shape a prefix of the values' shape, usually `(batch, time)`. Of packed rows it is
+            `segments > 0`, whatever else is given.
+        segments: None, and each row is one sequence, as usual; or of packed rows an int32 of the mask's shape, the id
+            of the sequence that each step belongs to and 0 at padding. A sequence is a run of real steps with one id;
+            padding among its steps does not end it. In a `Masked` of axes, such as `in_axes` of `jax.vmap`, packed rows
+            need an axis for the segments: `Masked(0, 0, segments=0)`, or 0.
+
+    Raises:
+        TypeError: values that are an array with a mask that is none, or is not bool.
+        ValueError: shapes that do not fit.
+    """
+
+    __slots__ = ("__weakref__", "_kind", "_mask", "segments", "values")
+
+    values: Any
+    segments: Any
+    _mask: Any
+
+    def __init__(self, values: Any, mask: Any = None, segments: Any = None) -> None:
+        check_parts(values, mask, segments)
+        if segments is not None:
+            of_segments = mask_of_segments(segments)
+            mask = mask if of_segments is segments else of_segments
+        put(self, values, mask, segments)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"A `Masked` does not change; make another one, e.g. `x.with_{name.lstrip('_')}(...)`.")
+
+    __delattr__ = __setattr__  # pyright: ignore[reportAssignmentType]
+
+    def __reduce__(self) -> Any:
+        return rebuild, (Masked, *flatten(self))
+
+    @property
+    def mask(self) -> Any:
+        """True at real steps."""
+        # Not kept where a pytree was put together again: what is computed in one trace must not leak into another.
+        return mask_of_segments(self.segments) if self._mask is None and self.segments is not None else self._mask
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """Shape of the values."""
+        return self.values.shape
+
+    @property
+    def ndim(self) -> int:
+        """Rank of the values."""
+        return self.values.ndim
+
+    @property
+    def dtype(self) -> Any:
+        """Dtype of the values."""
+        return self.values.dtype
+
+    @property
+    def lengths(self) -> Int[ArrayLike, "..."]:
+        """Number of real steps along the last axis of the mask, int32: `(batch,)` for a `(batch, time)` mask.
+
+        Packed rows are refused: a row has several lengths. `x.mask.sum(-1)` counts the real steps of a row.
+        """
+        refuse_segments(self, "`lengths`", "Use `x.mask.sum(-1)`, or `jm.unpack_batch(x, ...).lengths`.")
+        if self.mask.ndim == 0:
+            raise ValueError("`lengths` needs a mask with a time axis; this mask has rank 0 (one step).")
+        return still_bool(self.mask).sum(axis=-1, dtype=np.int32)
+
+    @property
+    def positions(self) -> Int[Array, "..."]:
+        """Index of each real step within its sequence, int32 of the mask's shape; 0 at padded steps.
+
+        It counts real steps only, and from 0 again where a sequence of packed rows begins. An empty row has zeros.
+
+        >>> import jax.numpy as jnp, jmask as jm
+        >>> jm.from_segments(jnp.ones((1, 6)), [[1, 1, 2, 0, 2, 2]]).positions.tolist()
+        [[0, 1, 0, 0, 1, 2]]
+        """
+        return positions(self)
+
+    def fill(self, value: Any = 0) -> Any:
+        """The values as a plain array, with `value` at every padded position.
+
+        Args:
+            value: a scalar, or an array that broadcasts against the values; it must fit their dtype.
+
+        Returns:
+            `(batch, time, ...)` of the values' dtype.
+
+        Raises:
+            TypeError: `value` does not fit the dtype (0.5 into integers, 300 into uint8, a number into strings).
+
+        >>> import jmask as jm
+        >>> jm.pad_sequences([[3, 4], [5]]).fill(-1).tolist()
+        [[3, 4], [5, -1]]
+        """
+        refuse_marks(value)
+        if not fits(value, self.values):
+            rule = f"`fill`: the value {value!r} does not fit values of dtype {self.dtype}"
+            raise TypeError(f"{rule}; give another one, or convert the values first with `x.astype(...)`.")
+        mask = expand(still_bool(self.mask), self.ndim)
+        if is_host_only(self.values):
+            return np.where(mask, self.values, value)
+        values = jnp.asarray(self.values)
+        return jnp.where(mask, values, jnp.asarray(value, values.dtype))
+
+    def with_mask(self, mask: Any) -> "Masked":
+        """The same values under another mask (bool, a prefix of the values' shape); packed rows are refused."""
+        remedy = "Use `x.with_segments(ids)`, with 0 at padding, or first `x.with_segments(None)`: a sequence a row."
+        refuse_segments(self, "`with_mask`", remedy)
+        return masked(self.values, mask)
+
+    def with_segments(self, segments: Any) -> "Masked":
+        """The same values as packed rows: `jm.from_segments` of the values; the mask becomes `segments > 0`.
+
+        None takes each row for one sequence again, under the mask that it has.
+
+        >>> import jax.numpy as jnp, jmask as jm
+        >>> x = jm.from_segments(jnp.ones((1, 3)), [[1, 1, 2]])
+        >>> x.with_segments(None).lengths.tolist()
+        [3]
+        """
+        if segments is None:
+            return masked(self.values, self.mask)
+        return from_segments(self.values, segments)
+
+    def with_values(self, values: Any) -> "Masked":
+        """Other values under the same mask and segments; their leading shape must be the mask's."""
+        values = as_array(values)
+        mask = self.mask
+        check_mask(values, mask)
+        return put(object.__new__(Masked), values, mask, self.segments)
+
+    def unmasked(self) -> Any:
+        """The values as a plain array, padding and all: from here on every position counts as real."""
+        return self.values
+
+    def map(self, function: Callable[[Any], Any]) -> "Masked":
+        """Applies a function that treats every step alone, and keeps the mask.
+
+        The function sees ones at padded positions (of strings and objects, a copy of a real one), so NaN there
+        reaches neither a value nor a gradient.
+
+        >>> import jax.numpy as jnp, jmask as jm
+        >>> jm.from_lengths(jnp.array([[0.0, jnp.nan]]), [1]).map(jnp.cos).fill().tolist()
+        [[1.0, 0.0]]
+        """
+        return self.with_values(function(guard(self.values, self.mask)))
+
+    def astype(self, dtype: Any) -> "Masked":
+        """The values converted to `dtype`, under the same mask."""
+        return self.with_values(convert(self.values, self.mask, dtype))
+
+    def __getitem__(self, index: Any) -> "Masked":
+        """Indexes values and mask together: `x[2]`, `x[:, :5]`, `x[..., 0]`, `x[order]`.
+
+        Raises:
+            IndexError: index arrays over masked axes and the axes behind them at once, or moved in front by NumPy.
+        """
+        front, back = split_index(index, self.ndim, self.mask.ndim)
+        values, mask = take(self.values, front), take(self.mask, front)
+        if back:
+            values = take(values, (slice(None),) * mask.ndim + back)
+        segments = None if self.segments is None else take(self.segments, front)
+        return put(object.__new__(Masked), values, mask, segments)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __iter__(self) -> Iterator["Masked"]:
+        return (self[row] for row in range(len(self)))
+
+    def __bool__(self) -> bool:
+        raise TypeError("The truth of a `Masked` is ambiguous; reduce it first, e.g. `jm.ops.any(x)`.")
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        return apply_ufunc(self, ufunc, method, inputs, options)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return call_function(self, function)
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(
+            "A `Masked` does not turn into an array by itself, because its mask would be lost. "
+            "Say what becomes of the padding: `x.fill(0)`, `x.unmasked()`, or `jm.unpad(x)`."
+        )
+
+    def __repr__(self) -> str:
+        return display.text(self)
+
+    def _repr_html_(self) -> str:
+        return display.html(self)
+
+    def __treescope_repr__(self, path: Any, subtree_renderer: Any) -> Any:
+        return display.treescope(self, path, subtree_renderer)
+
+
+register(Masked)
+state_dict.register(Masked)
+
+
+def masked(values: Any, mask: Any) -> Masked:
+    """Pairs values with their mask, and checks that they fit.
+
+    Args:
+        values: `(batch, time, ...)`, an array or what turns into one.
+        mask: bool, True = real step; its shape a prefix of the values' shape: `(batch, time)`, `(time,)` for one
+            sequence, `(batch, sentences, words)` for documents.
+
+    Returns:
+        The `Masked`.
+
+    Raises:
+        TypeError: the mask is not bool, or the values are a `Masked` already.
+        ValueError: the shapes do not fit.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.masked(jnp.array([[7, 8, 9]]), jnp.array([[True, False, True]]))
+    Masked(int32[1, 3], lengths=[2])
+    [[7 · 9]]
+    """
+    if isinstance(values, Masked):
+        raise TypeError("`masked`: the values are a `Masked` already; use `x.with_mask(mask)` to change its mask.")
+    values, mask = as_array(values), as_array(mask)
+    check_mask(values, mask)
+    return Masked(values, mask)
+
+
+def from_segments(values: Any, segments: Any, *, first_id: int = 1) -> Masked:
+    """Pairs the values of packed rows with the ids of the sequences that share the rows.
+
+    Args:
+        values: `(batch, time, ...)`, an array or what turns into one.
+        segments: integers, their shape a prefix of the values' shape: `(batch, time)`. Steps of one sequence have one
+            id, 1 or more, and 0 is padding (so is a traced number below). Ids need be neither consecutive nor
+            increasing. An id that comes again in a row stands for another sequence only while there is a step of a
+            third one between; without it the two are one. So better number them all differently, as `jm.pack` does;
+            `jm.unpack` wants it.
+        first_id: where the ids begin. With 0 they count from 0, as the `seq_idx` of Hugging Face's flattening collator
+            does, and -1 is padding; in the `Masked` each id is 1 more, then.
+
+    Returns:
+        A `Masked` with the mask `segments > 0`. A row of zeros is an empty row.
+
+    Raises:
+        TypeError: the ids are not integers, or the values are a `Masked` already.
+        ValueError: the shapes do not fit, or a concrete id is negative.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.from_segments(jnp.array([[3, 4, 5, 9]]), [[1, 1, 2, 0]])
+    Masked(int32[1, 4], segments=2)
+    [[3 4|5 ·]]
+    """
+    if isinstance(values, Masked):
+        raise TypeError("`from_segments`: the values are a `Masked` already; use `x.with_segments(segments)`.")
+    values = as_array(values)
+    return Masked(values, segments=check_segments(values, number_from(as_array(segments), first_id)))
+
+
+def as_masked(x: Any, mask: Any = None) -> Masked:
+    """A `Masked` from a `Masked`, or from an array, which is a batch of sequences without padding.
+
+    Args:
+        x: a `Masked`, or an array `(batch, time, ...)`; an array `(time,)` is one sequence. A masked array of NumPy or
+            torch, or an array or series of pandas, polars or pyarrow with missing entries: what is masked or missing
+            there is padding here.
+        mask: if given, it replaces the mask of `x`.
+
+    Returns:
+        `x` itself if it is a `Masked` and no mask is given; else a new one.
+
+    Raises:
+        TypeError: there is a mask for a masked array.
+        ValueError: a masked array in which a part of a step is masked: a mask is one of steps, not of features.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.as_masked(jnp.ones((2, 3, 4))).mask.shape
+    (2, 3)
+    """
+    if isinstance(x, Masked):
+        return x if mask is None else x.with_mask(mask)
+    if mask is not None:
+        return masked(x, mask)
+    marks = find_marks(x)
+    if marks is not None:
+        return masked(*prefix_of(marks, 2))
+    values = as_array(x)
+    leading = values.shape[: min(2, values.ndim)]
+    return Masked(values, jnp.ones(leading, bool))
+
+
+def values_of(x: Any) -> Any:
+    """The values of a `Masked`, or the array itself."""
+    if isinstance(x, Masked):
+        return x.values
+    refuse_marks(x)
+    return x
+
+
+def mask_of(x: Any) -> Any:
+    """The mask of a `Masked`, or None for an array."""
+    return x.mask if isinstance(x, Masked) else None
+
+
+def segments_of(x: Any) -> Any:
+    """The segments of a `Masked` of packed rows, or None for any other and for an array."""
+    return x.segments if isinstance(x, Masked) else None
+
+
+def fill(x: Any, value: Any = 0) -> Any:
+    """`x.fill(value)` of a `Masked`; an array, which has no padding, comes back as it is."""
+    return x.fill(value) if isinstance(x, Masked) else values_of(x)

@@ -1,0 +1,165 @@
+"""The order of steps within their rows: real ones to the front, and back to where they stood."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import ArrayLike
+
+from .arithmetic import expand, in_front, is_host_only
+from .masked import Masked, as_masked, values_of
+from .segment_ids import ids_of
+
+
+def compact(x: Masked | ArrayLike) -> tuple[Masked, "StepOrder"]:
+    """Moves the real steps of each sequence to the front, in their order, and says how to move them back.
+
+    So that code which knows right padding only (cuDNN, lengths instead of masks) serves left padding and holes too.
+    Works under `jax.jit` and `jax.vmap`. Where all rows are padded on the right already, which the program finds out
+    while it runs, no step is moved.
+
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or any other rank: the mask's last axis is time.
+
+    Returns:
+        The compacted `Masked`, and a function that takes values `(batch, time, ...)` in the new order, as an array or a
+        `Masked`, and returns a `Masked` in the old order under the mask of `x`. An empty row stays one. Gradients
+        follow the steps, whatever padding holds. Of packed rows the segments move with the steps.
+
+    Raises:
+        ValueError: there is no time axis.
+
+    >>> import jmask as jm
+    >>> y, restore = jm.compact(jm.pad_sequences([[3, 4, 5], [6]], padding="pre"))
+    >>> y
+    Masked(int32[2, 3], lengths=[3 1])
+    [[3 4 5]
+     [6 · ·]]
+    >>> restore(y * 2).fill().tolist()
+    [[6, 8, 10], [0, 0, 12]]
+    """
+    x = as_masked(x)
+    if x.mask.ndim == 0:
+        raise ValueError(f"`compact` needs a time axis; received values {x.shape} with a mask of rank 0.")
+    return _moved(x, ~is_right_padded(x.mask))
+
+
+def close_gaps(x: Masked) -> tuple[Masked, "StepOrder"]:
+    """As `compact`, but it leaves all rows as they are if none has padding between two of its real steps."""
+    mask = x.mask
+    num_runs = mask[..., :1].sum(axis=-1, dtype=np.int32) + _is_before_step(mask).sum(axis=-1, dtype=np.int32)
+    return _moved(x, (num_runs > 1).any())
+
+
+def is_right_padded(mask: Any) -> Any:
+    """Whether every row is real steps and then padding: bool of rank 0, of NumPy's for a mask of NumPy's."""
+    return ~_is_before_step(mask).any()
+
+
+def _is_before_step(mask: Any) -> Any:
+    """Where a padded step stands right before a real one."""
+    return ~mask[..., :-1] & mask[..., 1:]
+
+
+def _moved(x: Masked, moves: Any) -> tuple[Masked, "StepOrder"]:
+    order = StepOrder(moves, x.mask, x.segments)
+    if isinstance(moves, np.bool_) and not moves:
+        return x, order
+    mask, ids = x.mask, ids_of(x)
+    if is_host_only(x.values):
+        first = real_steps_first(mask)
+        moved = [None if array is None else take_steps(array, first) for array in (x.values, mask, ids)]
+    else:
+        moved = _bring_forward(moves, (x.values, mask, ids), mask)
+    return Masked(*moved), order
+
+
+@functools.partial(jax.tree_util.register_dataclass, data_fields=("moves", "mask", "segments"), meta_fields=())
+@dataclasses.dataclass(frozen=True, eq=False)
+class StepOrder:
+    """Moves the steps that `compact` has moved back to where they stood; a pytree, so it passes through `jax.jit`.
+
+    Attributes:
+        moves: bool, of rank 0: whether `compact` has moved any step.
+        mask: the mask before `compact`.
+        segments: those of packed rows, before `compact`.
+    """
+
+    moves: Any
+    mask: Any
+    segments: Any = None
+
+    def __call__(self, y: Masked | ArrayLike) -> Masked:
+        """`y` in the old order, under the old mask; its leading axes are those of that mask."""
+        values = values_of(y)
+        if tuple(values.shape[: self.mask.ndim]) != tuple(self.mask.shape):
+            raise ValueError(
+                f"`restore` puts values back under a mask of shape {self.mask.shape}, so their shape must begin with "
+                f"it; received {values.shape}."
+            )
+        if is_host_only(values):
+            values = take_steps(values, _places_after(self.mask))
+        elif not isinstance(self.moves, np.bool_) or self.moves:
+            values = _put_back(self.moves, values, self.mask)
+        return Masked(values, self.mask, self.segments)
+
+
+@jax.jit
+def _bring_forward(moves: Any, arrays: Any, mask: Any) -> Any:
+    """The arrays with the real steps of each row at the front, if any step moves."""
+    return _branch(moves, real_steps_first, arrays, mask)
+
+
+@jax.jit
+def _put_back(moves: Any, array: Any, mask: Any) -> Any:
+    """The reverse."""
+    return _branch(moves, _places_after, array, mask)
+
+
+def _branch(moves: Any, order_of: Callable[[Any], Any], arrays: Any, mask: Any) -> Any:
+    """Arrays with their steps in the order that the mask gives, if any step moves.
+
+    A branch, since a gather costs more than most that follows it, and so does the scatter that is its gradient.
+    """
+
+    def move(arrays: Any, mask: Any) -> Any:
+        order = order_of(mask)
+        return jax.tree.map(lambda array: take_steps(array, order), arrays)
+
+    def keep(arrays: Any, mask: Any) -> Any:
+        # Under `jax.shard_map` both branches have to vary where the mask does.
+        return jax.tree.map(lambda array: jnp.where(expand(mask, array.ndim), array, array), arrays)
+
+    return lax.cond(moves, move, keep, arrays, mask)
+
+
+def _places_after(mask: Any) -> Any:
+    """Where each step stands after `compact`; int32 of the mask's shape."""
+    first = real_steps_first(mask)
+    # The inverse by a sort, not by counts of real steps: a cumulative sum takes XLA several times as long to compile.
+    return lax.sort_key_val(first, jnp.zeros_like(first) + _steps(mask), dimension=mask.ndim - 1)[1]
+
+
+def real_steps_first(mask: Any) -> Any:
+    """Where the real steps of each row stand, in their order, and then its padded steps; int32 of the mask's shape."""
+    time, steps = mask.shape[-1], _steps(mask)
+    order = jnp.sort(jnp.where(mask, steps, steps + time), axis=-1)  # one key a step: faster than a stable argsort
+    return jnp.where(order < time, order, order - time)
+
+
+def _steps(mask: Any) -> Any:
+    """The index of every step, int32, of the mask's rank: JAX may be told to promote none."""
+    return in_front(jnp.arange(mask.shape[-1], dtype=jnp.int32), mask.ndim)
+
+
+def take_steps(values: Any, order: Any) -> Any:
+    """The steps of each sequence in another order; `order` has the shape of the mask."""
+    axis = order.ndim - 1
+    if is_host_only(values):
+        return np.take_along_axis(values, np.asarray(expand(order, values.ndim)), axis)
+    return jnp.take_along_axis(values, expand(order, values.ndim), axis, mode="promise_in_bounds")

@@ -1,0 +1,1 @@
+"""From ragged data on the host to `Masked`, and back: sources, padding, packing."""

@@ -1,0 +1,130 @@
+"""From lengths, and from masks as other libraries write them, to `Masked`, and back."""
+
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import ArrayLike
+
+from ..core.checks import as_array
+from ..core.display import is_concrete
+from ..core.masked import Masked, as_masked, masked
+from ..core.segment_ids import refuse_segments
+from .sources import as_host_array, refuse_marks
+
+
+def from_lengths(values: Any, lengths: Any, *, padding_side: Literal["right", "left"] = "right") -> Masked:
+    """Pairs padded values with the number of real steps of each row.
+
+    Args:
+        values: `(*rows, time, ...)`.
+        lengths: integers `(*rows,)`; `(batch,)` for a batch, each from 0 to `time`. Only where they are traced, so that
+            nobody can look, one beyond `time` counts as `time` and a negative one as 0.
+        padding_side: where the padding stands.
+
+    Returns:
+        A `Masked` with a mask `(*rows, time)`. A length of 0 makes an empty row.
+
+    Raises:
+        TypeError: the lengths are not integers.
+        ValueError: their shape is not a prefix of the values' shape, or one of them is negative or beyond `time`.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.from_lengths(jnp.ones((2, 3)), [1, 3]).mask.tolist()
+    [[True, False, False], [True, True, True]]
+    """
+    if padding_side not in ("right", "left"):
+        raise ValueError(f"`padding_side` must be 'right' or 'left'; received {padding_side!r}.")
+    values, lengths = as_array(values), as_array(lengths)
+    if not jnp.issubdtype(lengths.dtype, jnp.integer):
+        raise TypeError(f"`lengths` must be integers; received dtype {lengths.dtype}.")
+    if lengths.shape != values.shape[: lengths.ndim] or lengths.ndim >= values.ndim:
+        raise ValueError(
+            f"`lengths` must have one entry per row, a shape that is a prefix of the values' shape {values.shape} "
+            f"and leaves a time axis; received {lengths.shape}."
+        )
+    time = values.shape[lengths.ndim]
+    _check_range(lengths, time)
+    array_module = np if isinstance(lengths, np.ndarray) else jnp
+    steps = array_module.arange(time)
+    if padding_side == "left":
+        steps = time - 1 - steps
+    return Masked(values, steps.reshape(*(1,) * lengths.ndim, time) < lengths[..., None])
+
+
+def _check_range(lengths: Any, time: Any) -> None:
+    """Refuses lengths that are at hand, and are none of a row of this many steps."""
+    if not is_concrete(lengths) or not isinstance(time, int):
+        return
+    numbers = np.asarray(lengths)
+    wrong = (numbers < 0) | (numbers > time)
+    if wrong.any():
+        row = tuple(map(int, np.argwhere(wrong)[0]))
+        raise ValueError(
+            f"`lengths` must lie between 0 and the number of steps, {time}; received {numbers[row]} for row "
+            f"{row[0] if len(row) == 1 else row}. If the values were cut, cut the lengths too, "
+            f"`np.clip(lengths, 0, {time})`."
+        )
+
+
+def from_attention_mask(values: Any, attention_mask: Any) -> Masked:
+    """A `Masked` from what a Hugging Face tokenizer returns.
+
+    Args:
+        values: `(batch, time, ...)`, e.g. `input_ids`.
+        attention_mask: `(batch, time)`, 1 at real steps and 0 at padding, integers or bool; where it is traced, so that
+            nobody can look, anything but 0 counts as 1.
+
+    Returns:
+        The `Masked`. A row of zeros makes an empty row.
+
+    Raises:
+        TypeError: the attention mask is neither bool nor of integers.
+        ValueError: it is concrete and holds anything but 0 and 1, or the shapes do not fit.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.from_attention_mask(jnp.array([[0, 7, 8]]), jnp.array([[0, 1, 1]]))
+    Masked(int32[1, 3], lengths=[2])
+    [[· 7 8]]
+    """
+    if not isinstance(attention_mask, jax.Array):
+        refuse_marks(attention_mask)
+        found = as_host_array(attention_mask)
+        attention_mask = np.asarray(attention_mask) if found is None else found
+    if attention_mask.dtype != bool and not jnp.issubdtype(attention_mask.dtype, jnp.integer):
+        raise TypeError(
+            f"`attention_mask` must be bool, or integers 1 (real) and 0 (padding); received {attention_mask.dtype}. "
+            "Of 1.0 (real) and 0.0 take `mask == 1`, of an additive mask, 0.0 (real) and -inf, `mask == 0`."
+        )
+    if is_concrete(attention_mask):
+        numbers = np.asarray(attention_mask)
+        wrong = numbers[(numbers != 0) & (numbers != 1)]
+        if wrong.size:
+            raise ValueError(
+                f"`attention_mask` must hold 1 (real) and 0 (padding) only; received {wrong[0]}. "
+                "Ids of packed sequences are not a mask; pair them with the values by `jm.from_segments(values, ids)`."
+            )
+    return masked(values, attention_mask != 0)
+
+
+def to_attention_mask(x: Masked | ArrayLike, dtype: DTypeLike = jnp.int32) -> Any:
+    """The mask as Hugging Face models take it: 1 at real steps, 0 at padding.
+
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`; an array, which has no padding, gives ones.
+        dtype: of the result.
+
+    Returns:
+        `(batch, time)` of `dtype`. An empty row gives zeros.
+
+    Raises:
+        ValueError: the rows are packed; a model that takes the ids themselves takes `x.segments`.
+
+    >>> import jmask as jm
+    >>> jm.to_attention_mask(jm.pad_sequences([[3, 4, 5], [6]])).tolist()
+    [[1, 1, 1], [1, 0, 0]]
+    """
+    refuse_segments(x, "`to_attention_mask`", "A model that takes the ids of packed sequences takes `x.segments`.")
+    return as_masked(x).mask.astype(dtype)

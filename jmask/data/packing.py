@@ -1,0 +1,253 @@
+"""Several sequences in one row, and back: less padding, where the plan can be made on the host."""
+
+from typing import Any, SupportsIndex
+
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+
+from ..core.arithmetic import is_host_only
+from ..core.display import is_concrete
+from ..core.masked import Masked
+from ..core.row_lengths import mask_of_lengths
+from ..core.segment_ids import ids_of, positions, refuse_segments
+from .loading import split
+from .padding import arrange, checked_option, checked_size, load_steps, refuse_tracers, unpad
+from .ragged import Ragged, read
+from .sources import Flat
+
+
+def pack(
+    sequences: Any,
+    *,
+    row_length: SupportsIndex | None = None,
+    num_rows: SupportsIndex | None = None,
+    dtype: DTypeLike | None = None,
+) -> Masked:
+    """Packs sequences into as few rows as first-fit decreasing finds, each step with the id of its sequence.
+
+    Runs on the host, in NumPy. The longest sequences come first, those of one length in their order, each into the
+    first row that has room for it (at most 11/9 of the fewest rows, and one more). The plan depends on nothing but
+    the lengths and the options: labels of the same lengths, packed by a call of their own, land on the same slots.
+
+    Args:
+        sequences: as for `jm.pad_sequences`; or a `Masked` with a mask `(batch, time)`, whose real steps are packed
+            row by row, holes closed: those of null steps in a column and of NumPy's masked arrays, too.
+        row_length: number of steps of a row; None: of the longest sequence.
+        num_rows: number of rows, those that stay empty included, so that batches have one shape; None: as many as
+            are needed.
+        dtype: of the values; None: as `jm.pad_sequences` chooses it, of a `Masked` its own.
+
+    Returns:
+        A `Masked` of NumPy arrays, values `(rows, row_length, ...)`, padded on the right, with `segments`: the id of a
+        sequence is 1 more than its index in `sequences`. An empty sequence takes no slot, so no step has its id.
+
+    Raises:
+        TypeError: what is no sequence, a traced `Masked`, or a dtype that the steps do not fit.
+        ValueError: a sequence is longer than a row, the sequences need more rows, or the rows are packed already.
+
+    References:
+        Johnson: Near-optimal bin packing algorithms, MIT (1973), for first-fit decreasing. Krell et al.: Efficient
+        Sequence Packing without Cross-contamination, arXiv:2107.02027, for packed rows in training.
+
+    >>> import jmask as jm
+    >>> jm.pack([[3, 4], [5], [6, 7, 8, 9], [1]])
+    Masked(int32[2, 4], segments=4)
+    [[6 7 8 9]
+     [3 4|5|1]]
+    """
+    row_length = checked_option("row_length", row_length, minimum=1)
+    num_rows = checked_option("num_rows", num_rows, minimum=0)
+    if isinstance(sequences, Masked):
+        sequences, dtype = _sequences_of(sequences, dtype)
+    ragged = read(sequences).without_holes()
+    width = _checked_width(ragged, row_length)
+    slots, used = plan(ragged.lengths, width)
+    used = np.pad(used, (0, _num_empty_rows(ragged, width, len(used), num_rows)))
+    order = np.argsort(slots, kind="stable")
+    ragged, has_steps = ragged.taken(order), ragged.lengths[order] > 0
+    mask = mask_of_lengths(used, width)
+    segments = np.zeros(mask.shape, np.int32)
+    segments[mask] = np.repeat(order.astype(np.int32) + 1, ragged.lengths)
+    return Masked(arrange(load_steps(ragged, dtype), mask, slots[order][has_steps]), segments=segments)
+
+
+def unpack(x: Masked, *, num_sequences: SupportsIndex | None = None) -> list[np.ndarray]:
+    """The sequences of packed rows, as NumPy arrays without padding, in the order of their ids.
+
+    Args:
+        x: packed rows, values `(batch, time, ...)`. Padding may stand anywhere, holes are removed too.
+        num_sequences: how many sequences there are; id `k` is number `k - 1`, and one that no step has is an array
+            without steps. None: those that are found, so that an empty sequence is missing.
+
+    Returns:
+        A list of arrays `(steps, ...)`.
+
+    Raises:
+        TypeError: `x` is traced; the shapes of the result depend on data.
+        ValueError: the rows are not packed, an id stands for several sequences, or is beyond `num_sequences`.
+
+    >>> import jmask as jm
+    >>> x = jm.pack([[3, 4], [], [6, 7, 8, 9]])
+    >>> [row.tolist() for row in jm.unpack(x)], [row.tolist() for row in jm.unpack(x, num_sequences=3)]
+    ([[3, 4], [6, 7, 8, 9]], [[3, 4], [], [6, 7, 8, 9]])
+    """
+    refuse_tracers(x, "unpack", "`jm.unpack_batch` makes a batch of a given shape")
+    _check_packed(x, "unpack")
+    num_sequences = checked_option("num_sequences", num_sequences, minimum=0)
+    ids, lengths = _found_sequences(x, "unpack", num_sequences)
+    steps = np.asarray(x.values)[np.asarray(x.mask)]
+    found = dict(zip(ids.tolist(), split(steps, lengths.tolist()), strict=True))
+    if num_sequences is None:
+        return [found[k] for k in sorted(found)]
+    return [found.get(k + 1, steps[:0]) for k in range(num_sequences)]
+
+
+def unpack_batch(x: Masked, num_sequences: SupportsIndex, length: SupportsIndex) -> Masked:
+    """The sequences of packed rows as a batch, one a row, under `jax.jit` and with gradients.
+
+    Args:
+        x: packed rows, values `(batch, time, ...)`. Padding may stand anywhere, holes are closed.
+        num_sequences: number of rows of the result; the sequence with id `k` becomes row `k - 1`.
+        length: number of steps of a row. Where the ids are traced, so that nobody can look, steps beyond it and ids
+            beyond `num_sequences` are left out, and of two sequences with one id either may be taken, step by step.
+
+    Returns:
+        A `Masked` with values `(num_sequences, length, ...)`, zero at padding, which is on the right. An id that no
+        step has makes an empty row. Gradients follow the steps; padding of `x` has none. Sequences change rows here,
+        so under a mesh of Explicit axes the rows of `x` must be gathered before, `jax.sharding.reshard`.
+
+    Raises:
+        TypeError: the values are strings or objects, which JAX does not hold.
+        ValueError: the rows are not packed; or the ids are at hand, and one stands for several sequences, or is beyond
+            `num_sequences`, or a sequence is longer than `length`.
+
+    >>> import jmask as jm
+    >>> jm.unpack_batch(jm.pack([[3, 4], [5], [6, 7, 8]]), 3, 4)
+    Masked(int32[3, 4], lengths=[2 1 3])
+    [[3 4 · ·]
+     [5 · · ·]
+     [6 7 8 ·]]
+    """
+    _check_packed(x, "unpack_batch")
+    num_rows, width = checked_size("num_sequences", num_sequences, 0), checked_size("length", length, 0)
+    if is_host_only(x.values):
+        raise TypeError(f"`unpack_batch` takes what JAX can hold; received dtype {x.dtype}. Use `jm.unpack(x)`.")
+    if is_concrete(x.segments) and is_concrete(x.mask):
+        _check_lengths(*_found_sequences(x, "unpack_batch", num_rows), width)
+    ids, steps = ids_of(x), positions(x)
+    fits = (ids > 0) & (ids <= num_rows) & (steps < width)
+    targets = jnp.where(fits, (ids - 1) * width + steps, num_rows * width)
+    # Only indices are scattered; values are gathered, and their gradients go back the same way.
+    sources = jnp.full(num_rows * width, ids.size, jnp.int32)
+    sources = sources.at[targets.ravel()].set(jnp.arange(ids.size, dtype=jnp.int32), mode="drop")
+    sources = sources.reshape(num_rows, width)
+    slots = jnp.asarray(x.values).reshape(ids.size, *x.shape[ids.ndim :])
+    if ids.size == 0:
+        slots = jnp.zeros((1, *slots.shape[1:]), slots.dtype)  # JAX gathers nothing from nothing
+    return Masked(slots.at[sources].get(mode="fill", fill_value=0), sources < ids.size)
+
+
+def plan(lengths: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """First-fit decreasing, all sequences of one length at once.
+
+    Sequences of one length fill the rows one after the other, each row with as many as its free steps hold: so there
+    is one pass over the rows for each length that occurs, where one for each sequence would do the same.
+
+    Args:
+        lengths: number of steps of each sequence, at most `width`.
+        width: number of steps of a row.
+
+    Returns:
+        Where each sequence begins, counted in steps over all rows, an empty one at the end of the last row; and the
+        number of steps of each row that are used.
+    """
+    by_length = np.argsort(-lengths, kind="stable")[: np.count_nonzero(lengths)]
+    distinct, firsts, counts = np.unique(-lengths[by_length], return_index=True, return_counts=True)
+    slots, free, opened = np.zeros(len(lengths), np.int64), np.full(len(by_length), width), 0
+    for length, first, count in zip((-distinct).tolist(), firsts.tolist(), counts.tolist(), strict=True):
+        with_room = np.flatnonzero(free[:opened] >= length)
+        room = free[with_room] // length
+        num_new = -(-max(count - int(room.sum()), 0) // (width // length))
+        rows = np.append(with_room, np.arange(opened, opened + num_new))
+        room = np.append(room, np.full(num_new, width // length))
+        ends = np.minimum(np.cumsum(room), count)
+        taken = np.diff(ends, prepend=0)
+        begins = np.repeat(rows * width + width - free[rows], taken)
+        nth = np.arange(count) - np.repeat(ends - taken, taken)  # of its length in its row
+        slots[by_length[first : first + count]] = begins + nth * length
+        free[rows] -= taken * length
+        opened += num_new
+    slots[lengths == 0] = opened * width
+    return slots, width - free[:opened]
+
+
+def _sequences_of(x: Masked, dtype: Any) -> tuple[list[np.ndarray], Any]:
+    """The real steps of each row, and the dtype that they are to have: their own, unless another one is asked for."""
+    refuse_tracers(x, "pack", "`jm.compact` moves the real steps of each row to the front")
+    refuse_segments(x, "`pack`", "Pack the sequences anew, `jm.pack(jm.unpack(x), ...)`.")
+    if x.mask.ndim != 2:
+        raise ValueError(
+            f"`pack` takes a `Masked` with a mask (batch, time); received mask {tuple(x.mask.shape)} for values "
+            f"{tuple(x.shape)}. Make a list of sequences of it."
+        )
+    has_dtype = dtype is not None or np.dtype(x.dtype).kind in "OUST"
+    return unpad(x), dtype if has_dtype else x.dtype
+
+
+def _checked_width(ragged: Ragged | Flat, row_length: int | None) -> int:
+    if row_length is None or ragged.longest <= row_length:
+        return ragged.longest if row_length is None else row_length
+    position = int(ragged.lengths.argmax())
+    raise ValueError(
+        f"Sequence {position} has {ragged.longest} steps, more than `row_length={row_length}`. Pass "
+        f"`row_length={ragged.longest}` or leave it out, or cut the sequences, `row[:{row_length}]`."
+    )
+
+
+def _num_empty_rows(ragged: Ragged | Flat, width: int, needed: int, num_rows: int | None) -> int:
+    if num_rows is None or needed <= num_rows:
+        return 0 if num_rows is None else num_rows - needed
+    raise ValueError(
+        f"`num_rows={num_rows}` rows of {width} steps are too few for {len(ragged.lengths)} sequences of "
+        f"{ragged.lengths.sum()} steps in all. Pass `num_rows={needed}` or leave it out, a larger `row_length`, or "
+        "fewer sequences."
+    )
+
+
+def _check_packed(x: Any, name: str) -> None:
+    if getattr(x, "segments", None) is None:
+        raise ValueError(
+            f"`{name}` takes packed rows, a `Masked` with segments as `jm.pack` makes it; here each row is one "
+            "sequence. Use `jm.unpad(x)` for a list, or say which steps belong together, `x.with_segments(ids)`."
+        )
+
+
+def _found_sequences(x: Masked, name: str, num_sequences: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """The ids and lengths of the sequences, in the order in which they stand; refuses an id that stands for several."""
+    mask, ids = np.asarray(x.mask), np.asarray(ids_of(x))
+    row_of_step = np.repeat(np.arange(mask.size // max(mask.shape[-1], 1)), mask.sum(-1).ravel())
+    ids = ids[mask]
+    is_other = (ids[1:] != ids[:-1]) | (row_of_step[1:] != row_of_step[:-1])
+    begins = np.flatnonzero(np.append(np.ones(min(len(ids), 1), bool), is_other))
+    found = ids[begins]
+    distinct, counts = np.unique(found, return_counts=True)
+    if len(distinct) < len(found):
+        raise ValueError(
+            f"`{name}` needs an id for each sequence of the batch; id {distinct[counts.argmax()]} stands for "
+            f"{counts.max()} of them. Number the sequences over all rows, as `jm.pack` does."
+        )
+    if num_sequences is not None and len(found) and distinct[-1] > num_sequences:
+        raise ValueError(
+            f"`{name}`: there is an id {distinct[-1]}, more than `num_sequences={num_sequences}`; pass "
+            f"`num_sequences={distinct[-1]}`."
+        )
+    return found, np.diff(begins, append=len(ids))
+
+
+def _check_lengths(ids: np.ndarray, lengths: np.ndarray, width: int) -> None:
+    if lengths.max(initial=0) > width:
+        raise ValueError(
+            f"`unpack_batch`: sequence {ids[lengths.argmax()]} has {lengths.max()} steps, more than `length={width}`; "
+            f"pass `length={lengths.max()}`."
+        )

@@ -1,0 +1,239 @@
+"""From ragged data to `Masked`, and back."""
+
+import operator
+from collections.abc import Sequence
+from typing import Any, SupportsIndex
+
+import jax
+import numpy as np
+from jax.core import Tracer
+from jax.typing import DTypeLike
+from jaxtyping import ArrayLike
+
+from ..core.conversion import OBJECT, convert, default_dtype, requested_dtype
+from ..core.masked import Masked, as_masked, values_of
+from ..core.row_lengths import End, arrange_rows, mask_of_lengths
+from ..core.segment_ids import refuse_segments
+from .loading import split
+from .ragged import Ragged, read_nested
+from .sources import Flat, Steps, find_marks
+
+Sizes = SupportsIndex | Sequence[SupportsIndex | None] | None
+
+
+def pad_sequences(
+    sequences: Any,
+    maxlen: Sizes = None,
+    dtype: DTypeLike | None = None,
+    padding: End = "post",
+    truncating: End | None = None,
+    value: Any = 0,
+    *,
+    pad_to_multiple_of: Sizes = None,
+    ragged_rank: SupportsIndex | None = None,
+) -> Masked:
+    """Pads sequences to the same length, and keeps what is padding as a mask.
+
+    Runs on the host, in NumPy. Padding defaults to "post"; Keras has "pre".
+
+    Args:
+        sequences: a list of sequences; each is a list or an array of steps, and a step is a number, a string, an
+            object, or a vector or matrix of one shape throughout. Or a column of lists of Arrow, polars, pandas or
+            Hugging Face `datasets`, an awkward array, a nested tensor or `PackedSequence` of torch, a `RaggedTensor`
+            of TensorFlow: their values and offsets are read as they are, at least ten times as fast as lists. Steps
+            that are null in a column, or masked in one of NumPy's masked arrays, are not real: holes in the mask.
+        maxlen: number of steps of each row. A sequence that is longer is an error unless `truncating` says which end
+            to cut off; that part is not even looked at. None: the number of steps of the longest.
+        dtype: of the values. None takes it from the data as JAX does: Python integers and int64 become int32, floats
+            become float32, unless x64 is on; strings become objects. An explicit int64 stays int64 on the host.
+        padding: "post" puts padding behind the steps, "pre" before them.
+        truncating: "post" cuts steps off the end, "pre" off the beginning, and None refuses to.
+        value: what padded positions hold: a number, or an array that broadcasts against a step. Strings are padded
+            with "" by default.
+        pad_to_multiple_of: rounds the number of steps up, to at least one multiple, so that batches of many lengths
+            have few shapes, and `jax.jit` compiles seldom.
+        ragged_rank: how many axes differ in length: 1 for sequences, 2 for documents (lists of lists of steps, whose
+            mask has rank 3), and so on. None: 1, or what the type of `sequences` says, as TensorFlow's does. From 2
+            on, `maxlen` and `pad_to_multiple_of` are tuples of so many sizes or None, the outermost first.
+
+    Returns:
+        A `Masked` of NumPy arrays, values `(sequences, steps, ...)`, documents `(documents, sentences, steps, ...)`. An
+        empty sequence makes an empty row. Where all are empty, the dtype and shape of a step come from arrays among
+        them, else the dtype comes from `value`: `[]` makes `(0, 0)` of int32.
+
+    Raises:
+        TypeError: `sequences` or an option is not of the right type, text meets a number, or a step or sequence is
+            None.
+        ValueError: steps differ in shape, a sequence is longer than `maxlen`, a fraction or NaN would become an
+            integer, a list of a column is null, or an option is out of range.
+        OverflowError: a number does not fit the dtype; nothing ever wraps around.
+
+    >>> import jmask as jm
+    >>> jm.pad_sequences([[3, 4, 5], [6]])
+    Masked(int32[2, 3], lengths=[3 1])
+    [[3 4 5]
+     [6 · ·]]
+    >>> jm.pad_sequences([[[3, 4], [5]], [[6, 7, 8]]], ragged_rank=2).mask.shape
+    (2, 2, 3)
+    """
+    _check_end("padding", padding)
+    if truncating is not None:
+        _check_end("truncating", truncating)
+    levels = read_nested(sequences, checked_option("ragged_rank", ragged_rank, minimum=1))
+    maxlens = _per_axis("maxlen", maxlen, levels.depth, minimum=0)
+    multiples = _per_axis("pad_to_multiple_of", pad_to_multiple_of, levels.depth, minimum=1)
+    ragged, rows, width = arrange_rows(levels.items, maxlens, multiples, padding, truncating)
+    steps = load_steps(ragged, dtype, value)
+    lengths = rows.ravel()
+    mask = mask_of_lengths(lengths, width, padding)
+    starts = np.arange(len(mask)) * width + (0 if padding == "post" else width - lengths)
+    values = arrange(steps, mask, starts[lengths > 0], value)
+    make_holes(values, mask, ragged.real, value)
+    leading = (*rows.shape, width)
+    return Masked(values.reshape(*leading, *values.shape[2:]), mask.reshape(leading))
+
+
+def unpad(x: Masked | ArrayLike, *, keep_empty: bool = False) -> Any:
+    """The real steps of each sequence, as NumPy arrays without padding.
+
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`. Padding may stand anywhere, holes are removed too.
+
+        keep_empty: whether a document keeps its empty sentences, which are padding like any other, in their places.
+
+    Returns:
+        A list of arrays `(steps, ...)`; an empty row gives an array without steps. For one sequence (a mask of rank 1)
+        its array; for documents (rank 3) a list of lists of arrays, without the sentences that have no real step. An
+        array, which has no padding, gives the list of its rows. Under a mask of rows, `(batch,)`, such as pooling
+        leaves, they are one sequence: the array of the rows that are real.
+
+    Raises:
+        TypeError: `x` is traced; the shapes of the result depend on data.
+        ValueError: there is no time axis, or the rows are packed.
+
+    >>> import jmask as jm
+    >>> [row.tolist() for row in jm.unpad(jm.pad_sequences([[3, 4, 5], [6]]))]
+    [[3, 4, 5], [6]]
+    """
+    if not isinstance(x, Masked):
+        x = as_masked(x) if find_marks(x) else x
+    refuse_tracers(x, "unpad", "`jm.compact` moves the real steps to the front")
+    refuse_segments(x, "`unpad`", "Use `jm.unpack(x)`, or `x.with_segments(None)` to take each row for one sequence.")
+    values = np.asarray(values_of(x))
+    mask = np.asarray(x.mask) if isinstance(x, Masked) else np.ones(values.shape[:2], bool)
+    if mask.ndim == 0:
+        raise ValueError(f"`unpad` needs a time axis; received values {values.shape} with a mask of rank 0.")
+    return _real_steps(values, mask, keep_empty)
+
+
+def load_steps(ragged: Ragged | Flat, dtype: DTypeLike | None, value: Any = 0) -> Steps:
+    """All steps in the dtype that is asked for, or in their own; where nothing says what a step is, like `value`."""
+    dtype = None if dtype is None else requested_dtype(dtype)
+    steps = ragged.load(dtype)
+    if steps is None:
+        return Steps(np.empty(0, default_dtype(np.asarray(value).dtype) if dtype is None else dtype))
+    return steps
+
+
+def arrange(steps: Steps, mask: np.ndarray, starts: np.ndarray, value: Any = 0) -> np.ndarray:
+    """The steps where the mask is True, and `value` elsewhere; `starts` as in `Steps.write`."""
+    values = _padded(value, steps.flat, mask.shape)
+    if len(starts):
+        steps.write(values, mask, starts)
+    return values
+
+
+def make_holes(values: np.ndarray, mask: np.ndarray, real: np.ndarray | None, value: Any = 0) -> None:
+    """Takes the steps that are not `real` out of the mask, in place, and puts `value` there."""
+    if real is None:
+        return
+    held = mask.copy()
+    mask[held] = real
+    values[held & ~mask] = _padded(value, values[held], (1,))[0]
+
+
+def refuse_tracers(x: Any, name: str, inside: str) -> None:
+    """Refuses a traced `x` on behalf of what makes arrays whose shapes depend on data."""
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(x)):
+        raise TypeError(
+            f"`{name}` makes arrays whose shapes depend on data, so it cannot be traced by `jax.jit`, `jax.vmap` or "
+            f"`jax.grad`. Call it outside of them; inside, {inside}."
+        )
+
+
+def _padded(value: Any, flat: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Padding only, of this leading shape, and for the rest like `flat`."""
+    step = flat.shape[1:]
+    if flat.dtype == OBJECT:
+        fitting = np.empty((), object)  # a box, so that a list stays one object
+        fitting[()] = _default_text(flat) if type(value) is int and value == 0 else value
+        return np.full((*shape, *step), fitting)
+    fitting = convert(np.asarray(value), flat.dtype, "value")
+    try:
+        np.broadcast_to(fitting, step)
+    except ValueError:
+        raise ValueError(
+            f"`value` must be a number, or an array that broadcasts against a step, which has shape {step}; "
+            f"received shape {fitting.shape}."
+        ) from None
+    if not fitting.any():
+        return np.zeros((*shape, *step), flat.dtype)  # comes from the system as zeros, nothing is written
+    return np.full((*shape, *step), fitting, flat.dtype)
+
+
+def _default_text(flat: np.ndarray) -> Any:
+    """What pads objects by default: the empty string for strings, 0 for others."""
+    kinds = set(map(type, flat.flat))
+    for text in ("", b""):
+        if kinds and all(issubclass(kind, type(text)) for kind in kinds):
+            return text
+    return 0
+
+
+def _check_end(name: str, end: Any) -> None:
+    if end not in ("post", "pre"):
+        raise ValueError(f"`{name}` must be 'post' or 'pre'; received {end!r}.")
+
+
+def checked_size(name: str, size: Any, minimum: int, kind: str = "an integer") -> int:
+    """An argument that is a size; refuses what is no integer, or too small."""
+    if isinstance(size, bool) or not isinstance(size, SupportsIndex):
+        raise TypeError(f"`{name}` must be {kind}; received {size!r}.")
+    if operator.index(size) < minimum:
+        raise ValueError(f"`{name}` must be at least {minimum}; received {size}.")
+    return operator.index(size)
+
+
+def _per_axis(name: str, sizes: Any, num_axes: int, minimum: int) -> list[int | None]:
+    """A size or None for each axis that differs in length."""
+    if num_axes == 1 and not isinstance(sizes, (list, tuple)):
+        return [checked_option(name, sizes, minimum)]
+    given = (None,) * num_axes if sizes is None else sizes
+    if not isinstance(given, (list, tuple)) or len(given) != num_axes:
+        raise ValueError(
+            f"`{name}` needs a size or None for each of the {num_axes} axes that differ in length, "
+            f"`{name}=({'None, ' * (num_axes - 1)}{sizes if isinstance(sizes, SupportsIndex) else 8})`; "
+            f"received {sizes!r}."
+        )
+    return [checked_option(name, size, minimum) for size in given]
+
+
+def checked_option(name: str, size: Any, minimum: int) -> int | None:
+    """An option that is a size or None."""
+    return None if size is None else checked_size(name, size, minimum, "an integer or None")
+
+
+def _real_steps(values: np.ndarray, mask: np.ndarray, keep_empty: bool) -> Any:
+    if mask.ndim == 1:
+        return values[mask]
+    if mask.ndim == 2:
+        return split(values[mask], mask.sum(axis=1).tolist())
+    return [
+        _real_steps(*(row, row_mask) if keep_empty else _without_empty(row, row_mask), keep_empty)
+        for row, row_mask in zip(values, mask, strict=True)
+    ]
+
+
+def _without_empty(values: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    has_steps = mask.any(axis=tuple(range(1, mask.ndim)))
+    return values[has_steps], mask[has_steps]

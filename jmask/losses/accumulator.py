@@ -1,0 +1,144 @@
+"""Sums that add up over batches and devices, and are divided once."""
+
+import dataclasses
+import functools
+import operator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Bool
+
+from ..core.display import is_concrete
+from ..core.errors import report_not_counted
+
+
+class Sums:
+    """A frozen pytree of sums: `+` merges two of them, `sum` those of a list, and `psum` those of all devices.
+
+    0 is what changes nothing, on either side, so `total = 0; total += metric` works. `.value` divides. Of sums in which
+    nothing was counted it gives the documented value, and a `jm.NotCountedWarning` (a `jm.NotCountedError` under
+    `jm.strict()`) where they are concrete; `.value_or(...)` gives what one asks for.
+
+    Sums are float32, or float64 where the data are. Over very many steps add them up in double precision on the host,
+    `sum(jax.tree.map(np.float64, sums) for sums in batches)`.
+    """
+
+    @property
+    def is_empty(self) -> Bool[ArrayLike, "..."] | bool:
+        """Whether nothing was counted that a value could be made of."""
+        raise NotImplementedError
+
+    @property
+    def value(self) -> Array:
+        """What the sums are for; every class says it."""
+        return value_of(self)
+
+    def value_or(self, nothing: ArrayLike) -> Array:
+        """The value, or `nothing` where nothing was counted.
+
+        Args:
+            nothing: such as `jnp.nan`; it broadcasts against the value.
+
+        Returns:
+            The same as `.value`, without a warning.
+
+        >>> import jax.numpy as jnp, jmask as jm
+        >>> batch = jm.from_lengths(jnp.ones((2, 3)), [0, 0])
+        >>> float(jm.metrics.mean(batch).value_or(jnp.nan))
+        nan
+        """
+        return jnp.where(self.is_empty, nothing, self._value())
+
+    def _value(self) -> Array:
+        raise NotImplementedError
+
+    def __add__(self, other: Any) -> Any:
+        if _is_zero(other):
+            return self
+        if type(other) is not type(self):
+            what = f"{type(self).__name__} and {type(other).__name__}"
+            raise TypeError(f"Sums add up if they are of one kind, or with 0; received {what}.")
+        ours, theirs = jax.tree.structure(self), jax.tree.structure(other)
+        if ours != theirs:
+            raise ValueError(
+                f"Sums add up if they were made with the same options; received {ours} and {theirs}. Use one call for "
+                "all batches."
+            )
+        return jax.tree.map(operator.add, self, other)
+
+    __array_ufunc__ = None  # zeros of NumPy leave the addition to us
+
+    def __radd__(self, other: Any) -> Any:
+        return self + other
+
+    def psum(self, axis_name: Any) -> Any:
+        """The sums of all devices, under `jax.shard_map` or `jax.vmap` with this axis.
+
+        Args:
+            axis_name: as for `jax.lax.psum`.
+
+        Returns:
+            The same sums on each device.
+        """
+        # One at a time: jax 0.7.2 cannot differentiate a sum of several arrays if one of them is constant.
+        return jax.tree.map(lambda leaf: jax.lax.psum(leaf, axis_name), self)
+
+
+@functools.partial(jax.tree_util.register_dataclass, data_fields=("total", "count"), meta_fields=())
+@dataclasses.dataclass(frozen=True)
+class Mean(Sums):
+    """A mean before its division, so that batches and devices merge exactly whatever their numbers of real steps.
+
+    A mean of means would count the steps of a short batch for more than those of a long one. Under `jax.shard_map` or
+    `jax.vmap(axis_name="batch")` each device has steps of its own, and `mean.psum("batch").value` is the mean over all;
+    under `jax.jit` alone, sharded arrays need nothing, as every sum is over all devices already.
+
+    Attributes:
+        total: the sum, weighted where there are weights.
+        count: what it is to be divided by.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> x, y = (jm.from_lengths(jnp.array([[1.0, 2.0, 3.0]]), [n]) for n in (3, 1))
+    >>> mean = sum(jm.losses.squared_error(batch, batch * 0, divide=False) for batch in (x, y))
+    >>> mean
+    Mean(total=Array(15., dtype=float32), count=Array(4., dtype=float32))
+    >>> float(mean.value)
+    3.75
+    """
+
+    total: Any
+    count: Any
+
+    @property
+    def is_empty(self) -> Bool[ArrayLike, "..."] | bool:
+        """Whether the count is 0."""
+        return self.count == 0
+
+    def _value(self) -> Array:
+        """`total / count`; 0 where nothing was counted, with a gradient of 0."""
+        return ratio(self.total, self.count)
+
+
+def value_of(sums: Sums, name: str = "") -> Array:
+    """`sums.value`; `name` is of the loss or metric, for the warning."""
+    is_empty = sums.is_empty
+    if (isinstance(is_empty, bool) or is_concrete(is_empty)) and np.any(is_empty):
+        whose = f"`{name}`" if name else f"`{type(sums).__name__}.value`"
+        remedy = "`.value_or(jnp.nan)` gives something else" + (" of sums, `divide=False`" if name else "")
+        report_not_counted(
+            f"{whose}: nothing was counted that a value could be made of (is any step real?), and it is the "
+            f"documented one of nothing. {remedy}; `.value_or(0.0)` says that this is meant."
+        )
+    return sums._value()
+
+
+def _is_zero(other: Any) -> bool:
+    return isinstance(other, (int, float, np.number)) and not isinstance(other, bool) and bool(other == 0)
+
+
+def ratio(total: Any, count: Any) -> Array:
+    """`total / count`, 0 where `count` is."""
+    nothing = count == 0
+    return jnp.where(nothing, 0, total / jnp.where(nothing, 1, count))

@@ -1,0 +1,261 @@
+"""Convolutions over time: each row gives what its sequence alone would give, and as many steps."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.core import max_dim
+from jaxtyping import Array, Float, Num
+
+from ..core.arithmetic import in_front
+from ..core.masked import Masked
+from ..data.padding import checked_size
+from .linear import AnyArray
+from .windows import Border, Padding, TransposedWindows, Windows, check_steps, slide
+
+
+def conv(
+    x: Masked | Num[AnyArray, "... features"],
+    kernel: Float[AnyArray, "width channels filters"],
+    bias: Float[AnyArray, " filters"] | None = None,
+    *,
+    strides: int = 1,
+    padding: Padding = "valid",
+    dilation_rate: int = 1,
+    groups: int = 1,
+) -> Masked | Float[Array, "... filters"]:
+    """Convolution over the steps of each sequence, `y[i] = bias + sum_j x[i * strides - before + j * dilation] @ w[j]`.
+
+    Args:
+        x: values `(batch, time, features)`, mask `(batch, time)`; in an array axis -2 is time.
+        kernel: w, `(width, features / groups, filters)`; it is not flipped, as usual in neural networks.
+        bias: `(filters,)`, or None.
+        strides: steps from one place of the window to the next.
+        padding: `"valid"`: windows lie within the sequence, of which `(width - 1) * dilation_rate + 1` steps make the
+            first; `"same"`: there are `ceil(steps / strides)`, with zeros on both sides, on the right one more if they
+            are odd; `"causal"`: as many, with zeros before the first step, so that no output sees a later step.
+        dilation_rate: steps from one entry of the window to the next.
+        groups: the features and the filters fall into so many groups, and filters see the features of theirs alone.
+
+    Returns:
+        `(batch, places, filters)`, with a mask if `x` has one, and zeros in the padding. If there are as many places as
+        steps, they stand where the steps stood; else at the front. A sequence that is too short for any window gives an
+        empty row, as an empty row does, which passes no gradient.
+
+    Raises:
+        ValueError: shapes or options that do not fit, or packed rows, unless the window is a single step.
+
+    References:
+        van den Oord et al. 2016, "WaveNet: A generative model for raw audio", section 2.1, for `"causal"`.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> x = jm.from_lengths(jnp.array([[1.0, 2, 3, 9], [4, 9, 9, 9]]), [3, 1])[..., None]
+    >>> jm.ops.conv(x, jnp.ones((2, 1, 1)))[..., 0]
+    Masked(float32[2, 3], lengths=[2 0])
+    [[3 5 ·]
+     [· · ·]]
+    """
+    checked_size("groups", groups, 1)
+    _check("conv", x, kernel, "(width, features / groups, filters)", axis=1, groups=groups)
+    convolve = functools.partial(_convolve, kernel=kernel, bias=bias, window_strides=(strides,))
+    convolve = functools.partial(convolve, rhs_dilation=(dilation_rate,), feature_group_count=groups)
+    return slide(x, Windows(kernel.shape[0], strides, padding, dilation_rate), convolve, "conv")
+
+
+def conv_transpose(
+    x: Masked | Num[AnyArray, "... features"],
+    kernel: Float[AnyArray, "width filters features"],
+    bias: Float[AnyArray, " filters"] | None = None,
+    *,
+    strides: int = 1,
+    padding: Padding = "valid",
+    output_padding: int | None = None,
+    dilation_rate: int = 1,
+) -> Masked | Float[Array, "... filters"]:
+    """Transposed convolution: each step x[i] adds `w[j] @ x[i]` to step `i * strides + j * dilation_rate - cut`.
+
+    So a convolution of these strides has this as the gradient with respect to its input. Numbers of steps are those of
+    Keras.
+
+    Args:
+        x: values `(batch, time, features)`, mask `(batch, time)`; in an array axis -2 is time.
+        kernel: w, `(width, filters, features)`.
+        bias: `(filters,)`, or None.
+        strides: steps of the result for a step of the sequence.
+        padding: with `span = (width - 1) * dilation_rate + 1`, a sequence of n > 0 steps becomes one of
+            `(n - 1) * strides + max(span, strides)` for `"valid"`, and of `n * strides` for `"same"`. Where these are
+            fewer than the windows cover, half of what is too much, rounded down, is cut off in front.
+        output_padding: below `strides`; the number is then `(n - 1) * strides + span + output_padding` for `"valid"`,
+            and for `"same"` the same with `span % 2` in place of `span`.
+        dilation_rate: steps from one entry of the window to the next.
+
+    Returns:
+        `(batch, steps, filters)`, with a mask if `x` has one, and zeros in the padding; placed as by `jm.ops.conv`. An
+        empty row gives an empty row and passes no gradient.
+
+    Raises:
+        ValueError: shapes or options that do not fit, or packed rows, unless the window is a single step.
+
+    References:
+        Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep learning", chapter 4.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> x = jm.from_lengths(jnp.array([[1.0, 2, 9], [3, 9, 9]]), [2, 1])[..., None]
+    >>> jm.ops.conv_transpose(x, jnp.ones((3, 1, 1)), strides=2)[..., 0]
+    Masked(float32[2, 7], lengths=[5 3])
+    [[1 1 3 2 2 · ·]
+     [3 3 3 · · · ·]]
+    """
+    _check("conv_transpose", x, kernel, "(width, filters, features)", axis=2)
+    windows = TransposedWindows(kernel.shape[0], strides, padding, dilation_rate, output_padding)
+
+    def convolve(values: Array, border: Border, _: Any) -> Array:
+        dtype = jnp.result_type(values, kernel)
+        y = _overlap_add(values.astype(dtype), jnp.asarray(kernel, dtype), border, windows)
+        return y if bias is None else y + in_front(bias, y.ndim)
+
+    return slide(x, windows, convolve, "conv_transpose")
+
+
+def depthwise_conv(
+    x: Masked | Num[AnyArray, "... features"],
+    kernel: Float[AnyArray, "width features multiplier"],
+    bias: Float[AnyArray, " filters"] | None = None,
+    *,
+    strides: int = 1,
+    padding: Padding = "valid",
+    dilation_rate: int = 1,
+) -> Masked | Float[Array, "... filters"]:
+    """Convolution of every feature alone, with filters of its own.
+
+    Args:
+        x: values `(batch, time, features)`, mask `(batch, time)`; in an array axis -2 is time.
+        kernel: `(width, features, multiplier)`; feature f gives the filters from `f * multiplier` on.
+        bias: `(features * multiplier,)`, or None.
+        strides: as for `jm.ops.conv`.
+        padding: as for `jm.ops.conv`.
+        dilation_rate: as for `jm.ops.conv`.
+
+    Returns:
+        `(batch, places, features * multiplier)`, as `jm.ops.conv` with as many groups as features. An empty row, or one
+        that is too short for any window, gives an empty row and passes no gradient.
+
+    Raises:
+        ValueError: shapes or options that do not fit, or packed rows, unless the window is a single step.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> x = jm.from_lengths(jnp.array([[[1.0, 10], [2, 20], [3, 30], [9, 90]]]), [3])
+    >>> jm.ops.depthwise_conv(x, jnp.ones((2, 2, 1)), padding="causal").values.tolist()
+    [[[1.0, 10.0], [3.0, 30.0], [5.0, 50.0], [0.0, 0.0]]]
+    """
+    _check("depthwise_conv", x, kernel, "(width, features, multiplier)", axis=1)
+    windows = Windows(kernel.shape[0], strides, padding, dilation_rate)
+
+    def convolve(values: Array, border: Border, _: Any) -> Array:
+        dtype = jnp.result_type(values, kernel)
+        taps = functools.partial(_sum_of_taps, border=border, windows=windows)
+        taps = jax.checkpoint(taps, prevent_cse=False)  # else what each entry of a window sees is kept, to no use
+        y = taps(values.astype(dtype), jnp.asarray(kernel, dtype))
+        return y if bias is None else y + in_front(bias, y.ndim)
+
+    return slide(x, windows, convolve, "depthwise_conv")
+
+
+def separable_conv(
+    x: Masked | Num[AnyArray, "... features"],
+    depthwise_kernel: Float[AnyArray, "width features multiplier"],
+    pointwise_kernel: Float[AnyArray, "1 channels filters"],
+    bias: Float[AnyArray, " filters"] | None = None,
+    *,
+    strides: int = 1,
+    padding: Padding = "valid",
+    dilation_rate: int = 1,
+) -> Masked | Float[Array, "... filters"]:
+    """A convolution of every feature alone, then one that mixes the features of every step.
+
+    Args:
+        x: values `(batch, time, features)`, mask `(batch, time)`; in an array axis -2 is time.
+        depthwise_kernel: `(width, features, multiplier)`, as for `jm.ops.depthwise_conv`.
+        pointwise_kernel: `(1, features * multiplier, filters)`, as for `jm.ops.conv`.
+        bias: `(filters,)`, or None.
+        strides: of the first, as for `jm.ops.conv`.
+        padding: of the first, as for `jm.ops.conv`.
+        dilation_rate: of the first, as for `jm.ops.conv`.
+
+    Returns:
+        `(batch, places, filters)`, as `jm.ops.conv` gives it. An empty row, or one that is too short for any window,
+        gives an empty row and passes no gradient.
+
+    Raises:
+        ValueError: shapes or options that do not fit, or packed rows, unless the window is a single step.
+
+    References:
+        Chollet 2017, "Xception: Deep learning with depthwise separable convolutions".
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> x = jm.from_lengths(jnp.array([[[1.0, 10], [2, 20], [9, 90]]]), [2])
+    >>> jm.ops.separable_conv(x, jnp.ones((2, 2, 1)), jnp.ones((1, 2, 1))).values.tolist()
+    [[[33.0], [0.0]]]
+    """
+    options: dict[str, Any] = {"strides": strides, "padding": padding, "dilation_rate": dilation_rate}
+    return conv(depthwise_conv(x, depthwise_kernel, **options), pointwise_kernel, bias)
+
+
+def _check(name: str, x: Any, kernel: Any, layout: str, *, axis: int, groups: int = 1) -> None:
+    """Refuses a kernel that does not have its part of the features along this axis."""
+    check_steps(x, name)
+    if kernel.ndim != 3 or kernel.shape[axis] * groups != x.shape[-1] or kernel.shape[2] % groups:
+        in_groups = f" and {groups} groups, of which filters are a multiple" if groups > 1 else ""
+        raise ValueError(
+            f"`{name}` takes a kernel {layout}; received {tuple(kernel.shape)} for {x.shape[-1]} features{in_groups}."
+        )
+
+
+def _convolve(values: Array, border: Border, _: Any, *, kernel: Any, bias: Any, **options: Any) -> Array:
+    """`lax.conv_general_dilated` of values `(..., time, features)`, in a dtype that holds values and kernel."""
+    dtype = jnp.result_type(values, kernel)
+    batch = values.astype(dtype) if values.ndim == 3 else values.astype(dtype).reshape(-1, *values.shape[-2:])
+    if not all(isinstance(size, int) for size in border):  # of a symbolic number of steps, where it takes ints alone
+        batch, border = lax.pad(batch, jnp.zeros((), dtype), [(0, 0, 0), (*border, 0), (0, 0, 0)]), (0, 0)
+    options |= {"padding": [border], "dimension_numbers": ("NWC", "WIO", "NWC")}
+    y = lax.conv_general_dilated(batch, jnp.asarray(kernel, dtype), **options)
+    y = y if values.ndim == 3 else y.reshape(*values.shape[:-2], *y.shape[-2:])
+    return y if bias is None else y + in_front(bias, y.ndim)
+
+
+def _overlap_add(values: Array, kernel: Array, border: Border, windows: TransposedWindows) -> Array:
+    """The sum of what each step writes, one matrix product for all, where it is written.
+
+    On a CPU the gradients of the same as a convolution of steps with zeros between them take many times as long.
+    """
+    width, filters, features = kernel.shape
+    written = values @ kernel.reshape(width * filters, features).T
+    wide, total = jnp.promote_types(values.dtype, jnp.float32), 0
+    for j in range(width):
+        first = j * windows.dilation_rate
+        steps = lax.slice_in_dim(written, j * filters, (j + 1) * filters, axis=-1).astype(wide)
+        spread = (border[0] + first, border[1] + windows.span - 1 - first, windows.strides - 1)
+        total += lax.pad(steps, jnp.zeros((), wide), [*[(0, 0, 0)] * (values.ndim - 2), spread, (0, 0, 0)])
+    return jnp.asarray(total, values.dtype)
+
+
+def _sum_of_taps(values: Array, kernel: Array, border: Border, windows: Windows) -> Array:
+    """The sum, over the entries of a window, of the steps that they see times their weights.
+
+    XLA makes one loop of it; on a CPU its convolution of single features takes many times as long.
+    """
+    width, _, multiplier = kernel.shape
+    reach = border[0] + values.shape[-2] + border[1]
+    places = max_dim((reach - windows.span) // windows.strides + 1, 0)
+    seen = places * windows.strides  # by each entry, from where it stands in the first window
+    border = (border[0], border[1] + seen + windows.span - 1 - reach)
+    values = lax.pad(values, jnp.zeros((), values.dtype), [*[(0, 0, 0)] * (values.ndim - 2), (*border, 0), (0, 0, 0)])
+    values = jnp.repeat(values, multiplier, axis=-1) if multiplier > 1 else values
+    wide = jnp.promote_types(values.dtype, jnp.float32)
+    weights, total = kernel.astype(wide).reshape(width, -1), 0
+    for weight, first in zip(weights, range(0, windows.span, windows.dilation_rate), strict=True):
+        steps = lax.slice_in_dim(values, first, first + seen, windows.strides, axis=-2)
+        total += steps.astype(wide) * in_front(weight, steps.ndim)
+    return jnp.asarray(total, values.dtype)

@@ -1,0 +1,126 @@
+"""The dot product of two inputs along one axis of each."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+
+from ..core.arithmetic import expand, intersect_masks, rebuild
+from ..core.masked import Masked, fill, mask_of, values_of
+from ..core.segment_ids import refuse_segments
+from .linear import check_float
+from .merge import check_pair
+
+_SMALLEST_SQUARE = 1e-12  # of a norm; a vector of zeros stays one
+
+
+def dot(xs: Sequence[Any], axes: int | Sequence[int] = -1, *, normalize: bool = False) -> Any:
+    """The dot product of two inputs along one axis of each, row by row.
+
+    Along features it compares steps: of values `(batch, t, features)` and `(batch, s, features)` it is
+    `(batch, t, s)`. Along time it sums over steps: `(batch, time, f)` and `(batch, time, g)` give `(batch, f, g)`.
+
+    Args:
+        xs: two `Masked` or arrays, `(batch, ...)`, of rank 2 at least.
+        axes: the axis of both that is summed over, or one axis for each; not the batch axis. Where it is a masked axis
+            (time), the sum is over the steps that are real in both; an array, of which it may be a feature axis,
+            counts as all real.
+        normalize: whether the vectors along `axes` are brought to length 1 first, which makes it the cosine of their
+            angle; norms are taken in float32 at least, of steps that take part. A vector of zeros stays one.
+
+    Returns:
+        The product, with the axes of the first that stay and then those of the second; `(batch, 1)` if none does. Its
+        mask is the AND of the masks over axes that stay, repeated over what stands in front of them: `(batch, t, s)`
+        for the steps of two sequences. Where an axis of a mask is summed over, what is left of it stays real where
+        there was any real entry: over time, the rows with a real step. A product of arrays is an array. An empty row
+        gives 0, or holds no real entry, and passes no gradient.
+
+    Raises:
+        TypeError: `normalize` of values that are not floats.
+        ValueError: not two inputs, axes that do not exist or differ in size, the batch axis, or packed rows.
+
+    References:
+        The axes of the result are those of `keras.layers.Dot`.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> x = jm.from_lengths(jnp.array([[[1.0, 2.0], [3.0, 4.0]]]), [1])
+    >>> jm.ops.dot([x, jnp.array([[1.0, 1.0]])])
+    Masked(float32[1, 2], lengths=[1])
+    [[3 ·]]
+    >>> jm.ops.dot([x, x], axes=1).values.tolist()
+    [[[1.0, 2.0], [2.0, 4.0]]]
+    """
+    check_pair(xs, "dot")
+    pair = _contracted(xs, axes)
+    for x in xs:
+        refuse_segments(x, "`dot`")
+    there = intersect_masks(*(_steps_along(x, axis) for x, axis in zip(xs, pair, strict=True)))
+    dtype = jnp.result_type(*map(values_of, xs))
+    x, y = (_operand(x, axis, there, normalize).astype(dtype) for x, axis in zip(xs, pair, strict=True))
+    product = lax.dot_general(x, y, (((pair[0],), (pair[1],)), ((0,), (0,))))
+    first, second = (_remaining(x, axis) for x, axis in zip(xs, pair, strict=True))
+    if second is not None and second.ndim > 1:  # its axes stand behind those of the first
+        second = second.reshape(second.shape[:1] + (1,) * (x.ndim - 2) + second.shape[1:])
+    product = product[:, None] if product.ndim == 1 else product
+    mask = intersect_masks(first, second)
+    if mask is None:
+        return product
+    return rebuild(next(x for x in xs if isinstance(x, Masked)), product, mask, None)
+
+
+def check_axes(axes: Any) -> None:
+    """Refuses what is neither an axis nor two."""
+    pair = (axes, axes) if isinstance(axes, int) else axes
+    if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not all(type(axis) is int for axis in pair):
+        raise ValueError(f"`axes` of `dot` must be an integer or two; received {axes!r}.")
+    if 0 in pair:
+        raise ValueError(f"`axes` of `dot` must not name the batch axis, 0; received {axes!r}.")
+
+
+def _contracted(xs: Sequence[Any], axes: Any) -> tuple[int, int]:
+    """One axis for each input, from 1 on."""
+    check_axes(axes)
+    first, second = (axes, axes) if isinstance(axes, int) else axes
+    shapes = [tuple(x.shape) for x in xs]
+    for axis, shape in zip((first, second), shapes, strict=True):
+        if not -len(shape) < axis < len(shape):
+            raise ValueError(
+                f"`axes={axes}` of `dot` must be axes behind the batch axis of both inputs; received {shapes}."
+            )
+    first, second = first % len(shapes[0]), second % len(shapes[1])
+    if shapes[0][first] != shapes[1][second]:
+        raise ValueError(f"`dot` sums over axes of one size; received {shapes} with `axes={axes}`.")
+    if shapes[0][0] != shapes[1][0]:
+        raise ValueError(f"`dot` takes two inputs with the same batch axis; received {shapes}.")
+    return first, second
+
+
+def _steps_along(x: Any, axis: int) -> Any:
+    """Where along the axis there is a real step, `(batch, size)`; None if the axis has no mask."""
+    mask = mask_of(x)
+    if mask is None or axis >= mask.ndim:
+        return None
+    others = tuple(a for a in range(1, mask.ndim) if a != axis)
+    return mask.any(others) if others else mask
+
+
+def _operand(x: Any, axis: int, there: Any, normalize: bool) -> Any:
+    """The values, 0 at padding and at what has no partner, so that neither adds to the sum."""
+    values = jnp.asarray(fill(x, 0))
+    if there is not None and there is not mask_of(x):
+        steps = jnp.moveaxis(expand(there, values.ndim), 1, axis)
+        values = jnp.where(steps, values, jnp.zeros((), values.dtype))
+    if not normalize:
+        return values
+    check_float(x, "dot")
+    wide = values.astype(jnp.promote_types(values.dtype, jnp.float32))
+    square = jnp.sum(jnp.square(wide), axis, keepdims=True)
+    return (wide * lax.rsqrt(jnp.maximum(square, _SMALLEST_SQUARE))).astype(values.dtype)
+
+
+def _remaining(x: Any, axis: int) -> Any:
+    """The mask of the axes that stay, real where there is a real entry; None of an array."""
+    if not isinstance(x, Masked) or axis >= x.mask.ndim:
+        return mask_of(x)
+    return x.mask.any(axis)

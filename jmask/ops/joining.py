@@ -1,0 +1,126 @@
+"""Several inputs as one: end to end over features, time or the batch, or side by side along a new axis."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+
+from ..core.arithmetic import join
+from ..core.masked import Masked, mask_of, segments_of, values_of
+from ..core.segment_ids import refuse_segments
+from .alignment import check_list, with_masks_of_one_rank
+
+
+def concatenate(xs: Sequence[Any], axis: int = -1) -> Any:
+    """Concatenation, values and masks together.
+
+    Args:
+        xs: `Masked` or arrays of one rank; an array counts as all real.
+        axis: over the last masked axis (time) the masks are concatenated too, and padding stays where it is, in the
+            middle of the longer rows; over a feature axis a step is real where it is in all inputs, of packed rows
+            where it is in the same sequence of all. Over the batch axis inputs may have different numbers of steps, and
+            shorter ones are padded on the right; one that is not packed joins packed ones as rows of one sequence each,
+            with id 1.
+
+    Returns:
+        The concatenation; a `Masked` if any input is one. An empty row stays empty and passes no gradient.
+
+    Raises:
+        ValueError: no inputs, ranks or masks that do not fit, or packed rows over time.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> x = jm.from_lengths(jnp.array([[1, 2]]), [1])
+    >>> jm.ops.concatenate([x, x + 2], axis=1)
+    Masked(int32[1, 4], lengths=[2])
+    [[1 · 3 ·]]
+    """
+    check_list(xs, "concatenate")
+    xs = with_masks_of_one_rank(xs, "concatenate")
+    found = [x for x in xs if isinstance(x, Masked)]
+    if not found:
+        return jnp.concatenate(xs, axis)
+    axis, mask_ndim = axis % found[0].ndim, found[0].mask.ndim
+    xs = _as_wide(xs, range(axis + 1, mask_ndim), mask_ndim)
+    values = jnp.concatenate([values_of(x) for x in xs], axis)
+    if axis >= mask_ndim:
+        mask, segments = functools.reduce(join, [(mask_of(x), segments_of(x)) for x in xs])
+        return Masked(values, mask, segments)
+    is_time = axis == mask_ndim - 1
+    for x in xs if is_time else ():
+        refuse_segments(x, "`concatenate` over time")
+    masks = [_mask_of(x, mask_ndim) for x in xs]
+    segments = None
+    if any(segments_of(x) is not None for x in xs):
+        segments = jnp.concatenate([_ids_of(x, mask_ndim) for x in xs], axis)
+    return Masked(values, jnp.concatenate(masks, axis), segments)
+
+
+def stack(xs: Sequence[Any], axis: int = 0) -> Any:
+    """Inputs of one shape along a new axis, values and masks together.
+
+    Args:
+        xs: `Masked` or arrays of one rank; an array counts as all real.
+        axis: the new axis. In front of time it becomes a masked axis: single sequences become a batch, and batches a
+            batch of documents. Inputs may then have different sizes along the masked axes behind it, and shorter ones
+            are padded on the right. Behind time it is a feature axis, and a step is real where it is in all inputs, of
+            packed rows where it is in the same sequence of all.
+
+    Returns:
+        The stack, of one more rank; a `Masked` if any input is one. An empty row stays empty and passes no gradient.
+
+    Raises:
+        ValueError: no inputs, or ranks, shapes or masks that do not fit.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> rows = jm.masked(jnp.array([3, 4]), jnp.array([True, True])), jnp.array([5])
+    >>> jm.ops.stack(rows).fill(0).tolist()
+    [[3, 4], [5, 0]]
+    """
+    check_list(xs, "stack")
+    xs = with_masks_of_one_rank(xs, "stack")
+    found = [x for x in xs if isinstance(x, Masked)]
+    if not found:
+        return jnp.stack(xs, axis)
+    ndim, mask_ndim = found[0].ndim + 1, found[0].mask.ndim
+    if not -ndim <= axis < ndim:
+        raise ValueError(f"`axis={axis}` of `stack` is out of bounds for a stack of rank {ndim}.")
+    axis %= ndim
+    if axis >= mask_ndim:
+        mask, segments = functools.reduce(join, [(mask_of(x), segments_of(x)) for x in xs])
+        return Masked(jnp.stack([values_of(x) for x in xs], axis), mask, segments=segments)
+    xs = _as_wide(xs, range(axis, mask_ndim), mask_ndim)
+    segments = None
+    if any(segments_of(x) is not None for x in xs):
+        segments = jnp.stack([_ids_of(x, mask_ndim) for x in xs], axis)
+    masks = jnp.stack([_mask_of(x, mask_ndim) for x in xs], axis)
+    return Masked(jnp.stack([values_of(x) for x in xs], axis), masks, segments=segments)
+
+
+def _mask_of(x: Any, mask_ndim: int) -> Any:
+    """The mask, or for an array one in which all is real."""
+    return jnp.ones(x.shape[:mask_ndim], bool) if mask_of(x) is None else x.mask
+
+
+def _ids_of(x: Any, mask_ndim: int) -> Any:
+    """The ids of packed rows; of other rows 1 at their real steps."""
+    ids = segments_of(x)
+    return (_mask_of(x, mask_ndim) if ids is None else ids).astype(jnp.int32)
+
+
+def _as_wide(xs: Sequence[Any], axes: Any, mask_ndim: int) -> list[Any]:
+    """The inputs with padding on the right along these axes, up to the largest size of each."""
+    widest = {axis: max(x.shape[axis] for x in xs) for axis in axes}
+
+    def pad(array: Any, missing: dict[int, int]) -> Any:
+        return jnp.pad(jnp.asarray(array), [(0, missing.get(axis, 0)) for axis in range(array.ndim)])
+
+    wide = []
+    for x in xs:
+        missing = {axis: size - x.shape[axis] for axis, size in widest.items() if size != x.shape[axis]}
+        if missing:
+            ids = segments_of(x)
+            ids = None if ids is None else pad(ids, missing)
+            x = Masked(pad(values_of(x), missing), pad(_mask_of(x, mask_ndim), missing), segments=ids)
+        wide.append(x)
+    return wide

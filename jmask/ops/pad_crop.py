@@ -1,0 +1,97 @@
+"""Steps taken away from, and added to, both ends of each sequence."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+
+from ..core.masked import Masked
+from ..core.segment_ids import refuse_segments
+from ..core.step_order import compact
+from .reshaping import time_axis
+
+
+def crop(x: Any, cropping: int | Sequence[int] = (1, 1)) -> Any:
+    """Takes real steps away from both ends of each sequence.
+
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`: steps along the mask's last axis; of an array, axis 1.
+        cropping: how many steps at the beginning and at the end, or one number for both.
+
+    Returns:
+        `(batch, time - left - right, ...)`, of no fewer than 0 steps; a `Masked` stays one, padded on the right. A
+        sequence of `left + right` steps or fewer becomes an empty row. An empty row stays one and passes no gradient.
+
+    Raises:
+        ValueError: negative numbers, no time axis, or packed rows.
+
+    >>> import jmask as jm
+    >>> jm.ops.crop(jm.pad_sequences([[3, 4, 5, 6], [7, 8, 9]]))
+    Masked(int32[2, 2], lengths=[2 1])
+    [[4 5]
+     [8 ·]]
+    """
+    left, right = pair_of("cropping", cropping)
+    axis = time_axis(x, "crop")
+    if not isinstance(x, Masked):
+        return _cut(jnp.asarray(x), axis, left, right)
+    refuse_segments(x, "`crop`")
+    x, _ = compact(x)
+    values = _cut(x.values, axis, left, right)
+    # The mask loses as many real steps as the values, and those at the front are the ones that all rows have.
+    mask = lax.dynamic_slice_in_dim(jnp.asarray(x.mask), left + right, values.shape[axis], axis)
+    return Masked(values, mask)
+
+
+def zero_pad(x: Any, padding: int | Sequence[int] = 1) -> Any:
+    """Adds real steps of zeros at both ends of each sequence.
+
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`: steps along the mask's last axis; of an array, axis 1.
+        padding: how many steps before the first real one and after the last, or one number for both.
+
+    Returns:
+        `(batch, left + time + right, ...)`, zero at padded steps too; a `Masked` stays one, padded on the
+        right. An empty row, which holds no sequence, stays empty and passes no gradient.
+
+    Raises:
+        ValueError: negative numbers, no time axis, or packed rows.
+
+    >>> import jmask as jm
+    >>> jm.ops.zero_pad(jm.pad_sequences([[3, 4], [5], []]), (1, 0))
+    Masked(int32[3, 3], lengths=[3 2 0])
+    [[0 3 4]
+     [0 5 ·]
+     [· · ·]]
+    """
+    left, right = pair_of("padding", padding)
+    axis = time_axis(x, "zero_pad")
+    if not isinstance(x, Masked):
+        return jnp.pad(x, _widths(x.ndim, axis, left, right))
+    refuse_segments(x, "`zero_pad`")
+    x, _ = compact(x)
+    values = jnp.pad(x.fill(0), _widths(x.ndim, axis, left, right))
+    mask = jnp.pad(jnp.asarray(x.mask), _widths(axis + 1, axis, left + right, 0), constant_values=True)
+    return Masked(values, mask & jnp.any(x.mask, axis, keepdims=True))
+
+
+def pair_of(name: str, number: Any) -> tuple[int, int]:
+    """Two numbers of steps; one stands for both."""
+    pair = (number, number) if type(number) is int else number
+    fits = isinstance(pair, (list, tuple)) and len(pair) == 2 and all(type(n) is int and n >= 0 for n in pair)
+    if not fits:
+        raise ValueError(
+            f"`{name}` must be a number of steps, 0 or more, or two of them, for the beginning and the end; received "
+            f"{number!r}."
+        )
+    return pair[0], pair[1]
+
+
+def _cut(array: Any, axis: int, left: int, right: int) -> Any:
+    """Without so many entries at both ends of an axis."""
+    return array[(slice(None),) * axis + (slice(left, -right or None),)]
+
+
+def _widths(ndim: int, axis: int, left: int, right: int) -> list[tuple[int, int]]:
+    return [(left, right) if a == axis else (0, 0) for a in range(ndim)]

@@ -1,0 +1,91 @@
+"""One step of each sequence."""
+
+from typing import Any, SupportsIndex
+
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Integer
+
+from ..core.arithmetic import expand, in_front
+from ..core.masked import Masked, as_masked, values_of
+from ..core.segment_ids import UNPACK, refuse_segments
+from .linear import AnyArray
+from .reduce import with_remaining_mask
+from .time_axis import check_time, time_axis
+
+
+def take(
+    x: Masked | ArrayLike, n: SupportsIndex | Integer[AnyArray, "..."] | Masked, *, fill_value: Any = 0
+) -> Masked | Array:
+    """The `n`-th real step of each sequence, counted from 0.
+
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, whose axis 1, or only one, is
+            time.
+        n: which step, from the end if negative; an integer, or one for each row, `(batch,)`,
+            such as `jm.ops.argmax(x, 1)`.
+        fill_value: what a row without such a step gives: a scalar, or an array that broadcasts against the result; it
+            must fit the dtype.
+
+    Returns:
+        `(batch, ...)`; of a `Masked` with a mask `(batch,)`, in which a row is real if it has a real step, and of a
+        mask of rank 3, `(documents, sentences, words)`, one in which a sentence is real if it has a real word. An empty
+        row gives `fill_value` and passes no gradient.
+
+    Raises:
+        TypeError: `n` is no integer, or `fill_value` does not fit the dtype.
+        ValueError: there is no time axis, `n` does not fit, or packed rows, which have several such steps each.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> x = jm.from_lengths(jnp.array([[1, 2, 9], [3, 9, 9]]), [2, 1])
+    >>> jm.ops.take(x, 1, fill_value=-1).values.tolist()
+    [2, -1]
+    """
+    return _take(x, n, fill_value, "take")
+
+
+def first(x: Masked | ArrayLike, *, fill_value: Any = 0) -> Masked | Array:
+    """The first real step of each sequence: `jm.ops.take(x, 0)`.
+
+    An empty row gives `fill_value` and passes no gradient.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.ops.first(jm.from_lengths(jnp.array([[9, 1, 2]]), [2], padding_side="left")).values.tolist()
+    [1]
+    """
+    return _take(x, 0, fill_value, "first")
+
+
+def last(x: Masked | ArrayLike, *, fill_value: Any = 0) -> Masked | Array:
+    """The last real step of each sequence: `jm.ops.take(x, -1)`.
+
+    An empty row gives `fill_value` and passes no gradient.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.ops.last(jm.from_lengths(jnp.array([[1, 2, 9]]), [2])).values.tolist()
+    [2]
+    """
+    return _take(x, -1, fill_value, "last")
+
+
+def _take(x: Any, n: Any, fill_value: Any, name: str) -> Any:
+    n = values_of(n)
+    if not jnp.issubdtype(jnp.result_type(n), jnp.integer):
+        raise TypeError(f"`n` of `{name}` counts steps, so it is an integer; received {n!r}.")
+    refuse_segments(x, f"`{name}` over time", f"{UNPACK} The first makes one step for each sequence.")
+    check_time(x, name)
+    x, is_masked = as_masked(x), isinstance(x, Masked)
+    axis, mask, values = time_axis(x), jnp.asarray(x.mask), jnp.asarray(x.values)
+    n = jnp.asarray(n)[..., None]
+    if n.ndim > 1 and n.shape[:-1] != mask.shape[:-1]:
+        raise ValueError(
+            f"`n` of `{name}` is one integer, or one for each row, {mask.shape[:-1]}; received {n.shape[:-1]}."
+        )
+    if mask.shape[-1] == 0:  # no place to take a step from
+        values, mask = (jnp.zeros((*a.shape[:axis], 1, *a.shape[axis + 1 :]), a.dtype) for a in (values, mask))
+    rank = jnp.cumsum(mask, axis, dtype=jnp.int32) - 1
+    n = in_front(n, rank.ndim)
+    found = mask & (rank == jnp.where(n < 0, rank[..., -1:] + 1 + n, n))
+    place = jnp.argmax(found, axis, keepdims=True)
+    taken = jnp.take_along_axis(values, expand(place, values.ndim), axis, mode="promise_in_bounds").squeeze(axis)
+    taken = Masked(taken, jnp.any(found, axis)).fill(fill_value)
+    return with_remaining_mask(x, taken, (axis,), keepdims=False) if is_masked else taken

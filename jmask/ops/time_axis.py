@@ -1,0 +1,182 @@
+"""The time axis: what moves steps, padding and all, or within the real steps of each sequence."""
+
+import operator
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, ArrayLike
+
+from ..core.masked import Masked, as_masked, values_of
+from ..core.segment_ids import ids_of, starts
+from ..core.step_order import real_steps_first, take_steps
+
+
+def flip(x: Any) -> Any:
+    """Reverses the time axis, padding and all: right padding becomes left padding.
+
+    Of packed rows the segments are reversed with the steps: each sequence is reversed, and the last one of a row stands
+    first. `jm.ops.reverse` leaves the padding where it is.
+
+    Args:
+        x: values `(batch, time, ...)` with a mask `(batch, time)`: its last axis is reversed; of an array, axis 1,
+            or the only one.
+
+    Returns:
+        The same shape; a `Masked` stays one. An empty row stays empty.
+
+    Raises:
+        ValueError: there is no time axis.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.ops.flip(jm.from_lengths(jnp.array([[1, 2, 9]]), [2]))
+    Masked(int32[1, 3], lengths=[2])
+    [[· 2 1]]
+    """
+    check_time(x, "flip")
+    axis = time_axis(x)
+    if not isinstance(x, Masked):
+        return jnp.flip(x, axis)
+    if x.segments is not None:
+        return Masked(jnp.flip(x.values, axis), segments=jnp.flip(x.segments, axis))
+    return Masked(jnp.flip(x.values, axis), jnp.flip(x.mask, axis))
+
+
+def reverse(x: Masked | ArrayLike) -> Masked | Array:
+    """Reverses the real steps of each sequence among the places that they have; padding stays where it is.
+
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, whose axis 1, or only one, is
+            time. Packed sequences are reversed each in its place.
+
+    Returns:
+        The shape and mask of `x`. An empty row stays empty and passes no gradient.
+
+    Raises:
+        ValueError: there is no time axis.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.ops.reverse(jm.from_lengths(jnp.array([[1, 2, 9]]), [2]))
+    Masked(int32[1, 3], lengths=[2])
+    [[2 1 ·]]
+    """
+    rank, first, last = _ranks(x, "reverse")
+    return _take_ranked(x, first + last - rank)
+
+
+def roll(x: Masked | ArrayLike, n: int) -> Masked | Array:
+    """Moves the real steps of each sequence `n` places on; those that leave at its end come in at its beginning.
+
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, whose axis 1, or only one, is
+            time. Packed sequences roll each in its place.
+        n: number of steps; negative towards the beginning.
+
+    Returns:
+        The shape and mask of `x`. An empty row stays empty and passes no gradient.
+
+    Raises:
+        TypeError: `n` is no integer.
+        ValueError: there is no time axis.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.ops.roll(jm.from_lengths(jnp.array([[1, 2, 3, 9]]), [3]), 1)
+    Masked(int32[1, 4], lengths=[3])
+    [[3 1 2 ·]]
+    """
+    n = _number_of_steps(n, "roll")
+    rank, first, last = _ranks(x, "roll")
+    length = jnp.maximum(last - first + 1, 1)
+    return _take_ranked(x, first + (rank - first - n) % length)
+
+
+def shift(x: Masked | ArrayLike, n: int = 1, *, fill_value: Any = None) -> Masked | Array:
+    """Moves the real steps of each sequence `n` places on; those that leave are lost, and padding comes in.
+
+    With `n=-1` it makes the targets of a language model from its inputs: at each step stands the next one, and the last
+    step of each sequence, which has none, is padding, so that it counts in no loss. `logits[:, :-1]` against
+    `ids[:, 1:]` goes by index instead: it pairs a step before padding with nothing. With `n=1` each step gets to see
+    the one before: `x - jm.ops.shift(x)` are the differences of neighbours, and with a `fill_value` for the first it
+    makes the inputs of a decoder from its targets.
+
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, whose axis 1, or only one, is
+            time. Packed sequences are shifted each in its place.
+        n: number of steps; negative towards the beginning.
+        fill_value: what comes in instead of padding: a scalar, or an array that broadcasts against the values; it must
+            fit their dtype.
+
+    Returns:
+        A `Masked` of the shape of `x`, whose real steps are those that another has moved to. With `fill_value` the
+        shape and mask of `x`, of an array an array, with `fill_value` at padded steps too. An empty row stays empty and
+        passes no gradient.
+
+    Raises:
+        TypeError: `n` is no integer, or `fill_value` does not fit the dtype.
+        ValueError: there is no time axis.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> x = jm.from_lengths(jnp.array([[1, 2, 3, 9]]), [3])
+    >>> jm.ops.shift(x, -1).fill(0).tolist(), jm.ops.shift(x, -1).lengths.tolist()
+    ([[2, 3, 0, 0]], [2])
+    >>> jm.ops.shift(x, fill_value=-1).fill(0).tolist()
+    [[-1, 1, 2, 0]]
+    """
+    n = _number_of_steps(n, "shift")
+    rank, first, last = _ranks(x, "shift")
+    rank = rank - n
+    batch = as_masked(x)
+    is_inside = batch.mask & (first <= rank) & (rank <= last)
+    taken = values_of(_take_ranked(x, jnp.clip(rank, first, last)))
+    if fill_value is None:
+        ids = ids_of(batch)
+        return Masked(taken, is_inside, segments=None if ids is None else ids * is_inside)
+    shifted = Masked(taken, is_inside).fill(fill_value)
+    return x.with_values(shifted) if isinstance(x, Masked) else shifted
+
+
+def time_axis(x: Any) -> int:
+    """The last axis of the mask; of an array axis 1, or the only one; -1 where there is none."""
+    return x.mask.ndim - 1 if isinstance(x, Masked) else min(1, np.ndim(values_of(x)) - 1)
+
+
+def check_time(x: Any, name: str) -> None:
+    """Refuses one step, which has no time axis."""
+    if time_axis(x) < 0:
+        raise ValueError(f"`{name}` needs a time axis; received values {np.shape(values_of(x))} without one: one step.")
+
+
+def _ranks(x: Any, name: str) -> tuple[Array, Array, Array]:
+    """The rank of each real step among those of its row, and of the first and the last step of its sequence.
+
+    Padded steps have the ranks of a real one, or 0, -1 in rows that have none.
+    """
+    check_time(x, name)
+    x = as_masked(x)
+    mask, ids, axis = jnp.asarray(x.mask), ids_of(x), time_axis(x)
+    rank = jnp.cumsum(mask, axis, dtype=jnp.int32) - 1
+    if ids is None:
+        return rank, jnp.zeros_like(rank), jnp.broadcast_to(rank[..., -1:], rank.shape)
+    begins = starts(mask, ids)
+    ends = jnp.flip(starts(jnp.flip(mask, axis), jnp.flip(ids, axis)), axis)
+    first = lax.cummax(jnp.where(begins, rank, 0), axis)
+    last = lax.cummin(jnp.where(ends, rank, mask.shape[-1]), axis, reverse=True)
+    return rank, first, last
+
+
+def _take_ranked(x: Any, rank: Array) -> Any:
+    """At each real step the step of its row with this rank among the real ones; padding stays as it is."""
+    masked = as_masked(x)
+    rank = jnp.where(masked.mask, rank, 0)
+    place = take_steps(real_steps_first(masked.mask), rank)
+    place = jnp.where(masked.mask, place, jnp.arange(masked.mask.shape[-1], dtype=jnp.int32))
+    values = take_steps(jnp.asarray(masked.values), place)
+    return x.with_values(values) if isinstance(x, Masked) else values
+
+
+def _number_of_steps(n: Any, name: str) -> int:
+    try:
+        return operator.index(n)
+    except TypeError:
+        raise TypeError(f"`n` of `{name}` is a number of steps, an integer; received {n!r}.") from None

@@ -1,0 +1,187 @@
+"""Layers as JSON-able data and back, without pickle."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .config_reader import CONSTANTS, Reader
+from .layer import Layer
+
+T = TypeVar("T")
+
+_registered: dict[str, Any] = {}
+_LAMBDA = (lambda: None).__name__
+
+
+def register(item: T, *, name: str | None = None) -> T:
+    """Lets `from_config` find a layer class or a function of one's own; a decorator.
+
+    Args:
+        item: a subclass of `jm.Layer`, another dataclass (a cell), or a function used as a hyperparameter.
+        name: the name in configs; by default its own.
+
+    Returns:
+        The item itself.
+
+    Raises:
+        ValueError: the name is taken by something else, or is that of every lambda.
+
+    >>> import jmask as jm
+    >>> @jm.register
+    ... class Double(jm.Layer):
+    ...     supports_masking = True
+    ...     def call(self, params, inputs):
+    ...         return 2 * inputs
+    >>> jm.from_config(Double().to_config())
+    Double()
+    """
+    name = name or str(getattr(item, "__name__", item))
+    if name == _LAMBDA:
+        raise ValueError("A lambda has no name of its own; pass one, `jm.register(function, name=...)`.")
+    known = _registered.get(name, item)
+    if known is not item and _origin(known) != _origin(item):
+        raise ValueError(f"The name {name!r} is registered for {known!r}; pass another, `register(item, name=...)`.")
+    _registered[name] = item
+    return item
+
+
+def to_config(layer: Any) -> dict[str, Any]:
+    """A layer or model as nested dicts and lists of numbers, strings and None.
+
+    A layer that occurs twice is written once, so that what shares parameters shares them again after `from_config`.
+
+    Raises:
+        ValueError: a class or function that is not registered.
+    """
+    return Writer().encode(layer)
+
+
+def from_config(config: dict[str, Any], custom: dict[str, Any] | None = None) -> Any:
+    """The layer or model that `to_config` described.
+
+    Args:
+        config: what `to_config` returned, also after a way through JSON.
+        custom: classes and functions by name, besides the registered ones.
+
+    Returns:
+        A new layer.
+
+    Raises:
+        ValueError: a name that is not registered, or data that `to_config` did not write; says where in them.
+        TypeError: the same, for values of a wrong type. Nothing is called but registered classes.
+
+    >>> import jmask as jm
+    >>> jm.from_config(jm.layers.Dense(3, activation="relu").to_config())
+    Dense(units=3, activation='relu')
+    """
+    if not isinstance(config, dict):
+        raise TypeError(f"`from_config` takes the dict that `to_config` returns; received {config!r:.80}.")
+    return Reader(_registered | (custom or {})).decode(config)
+
+
+class Writer:
+    """Encodes values; remembers layers it has met."""
+
+    def __init__(self) -> None:
+        self.seen: dict[int, int] = {}
+        self.kept: list[Any] = []  # an id stays that of its object while the object lives
+
+    def encode(self, value: Any) -> Any:
+        """A JSON-able description of a hyperparameter or a layer."""
+        if _is_json(value):
+            return value
+        if id(value) in self.seen:
+            return {"shared": self.seen[id(value)]}
+        if hasattr(value, "encode_config"):
+            return self._new(value, value.encode_config(self))
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return self._new(value, self.fields(value))
+        if hasattr(value, "_asdict"):
+            return self._new(value, self._named_tuple(value))
+        return self._plain(value)
+
+    def _plain(self, value: Any) -> dict[str, Any]:
+        """What has no identity: containers, arrays and constants."""
+        if isinstance(value, (list, tuple)):
+            return {"tuple" if isinstance(value, tuple) else "list": [self.encode(item) for item in value]}
+        if isinstance(value, dict):
+            return {"dict": [[self.encode(k), self.encode(v)] for k, v in value.items()]}
+        if isinstance(value, slice):
+            return {"slice": [self.encode(item) for item in (value.start, value.stop, value.step)]}
+        if type(value) is float:
+            return {"float": str(value)}
+        if isinstance(value, (np.ndarray, np.generic, jax.Array)):
+            array = np.asarray(value)
+            items = [self.encode(item) for item in array.ravel().tolist()]
+            return {"array": items, "dtype": array.dtype.name, "shape": list(array.shape)}
+        if isinstance(value, (np.dtype, type)) and _is_dtype(value):
+            return {"dtype": jnp.dtype(value).name}
+        for name, constant in CONSTANTS.items():
+            if value is constant:
+                return {"constant": name}
+        return {"function": _name_of(value)}
+
+    def fields(self, value: Any) -> dict[str, Any]:
+        """The fields of a dataclass that differ from their defaults."""
+        changed = {
+            field.name: self.encode(getattr(value, field.name))
+            for field in dataclasses.fields(value)
+            if field.init and not _equals(getattr(value, field.name), field.default)
+        }
+        return {"class": _name_of(type(value)), "config": changed}
+
+    def _named_tuple(self, value: Any) -> dict[str, Any]:
+        fields = {name: self.encode(item) for name, item in value._asdict().items()}
+        return {"class": _name_of(type(value)), "config": fields}
+
+    def _new(self, value: Any, config: dict[str, Any]) -> dict[str, Any]:
+        self.seen[id(value)] = len(self.seen)
+        self.kept.append(value)
+        return config | {"id": self.seen[id(value)]}
+
+
+def _name_of(item: Any) -> str:
+    for name, known in _registered.items():
+        if known is item:
+            return name
+    raise ValueError(
+        f"`to_config`: {item!r} is not registered, so nothing could bring it back. Decorate it with `@jm.register`, "
+        "or use an option by its name."
+    )
+
+
+def _origin(item: Any) -> tuple[Any, Any]:
+    """A class defined again (a notebook cell run twice) takes the place of the old one."""
+    return getattr(item, "__module__", None), getattr(item, "__qualname__", None)
+
+
+def _is_json(value: Any) -> bool:
+    """Whether a value stands for itself in JSON, whose strict form has no NaN and no infinity."""
+    return type(value) in (bool, int, str, type(None)) or (type(value) is float and math.isfinite(value))
+
+
+def _is_dtype(value: Any) -> bool:
+    try:
+        return jnp.dtype(value).kind != "O"  # NumPy takes every class for a dtype of objects
+    except TypeError:
+        return False
+
+
+def _equals(value: Any, default: Any) -> bool:
+    simple = (bool, int, float, str)
+    return value is default or (type(value) is type(default) and isinstance(value, simple) and value == default)
+
+
+def register_all(namespace: dict[str, Any]) -> None:
+    """Registers the layers of a module's namespace."""
+    for item in list(namespace.values()):
+        if isinstance(item, type) and issubclass(item, Layer) and item is not Layer:
+            register(item)
+
+
+Function = Callable[..., Any]

@@ -1,0 +1,117 @@
+"""What went wrong in a layer, where JAX or Python says it in their own words; looked into only after an error."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..core.errors import MaskDroppedError, muted
+from . import path
+from .arguments import Arguments, is_array, is_masked
+from .initialize import Slot, Slots, abstract, initialise
+
+_SEEN = "_jmask_explained"
+_REMEDY = "Make the parameters by `params = model.init(key, x)`, with inputs like those of the call."
+
+
+def explain(layer: Any, params: Any, arguments: Arguments, error: Exception) -> Exception:
+    """The error to raise in place of one that came out of a layer's `call`.
+
+    Args:
+        layer: the layer.
+        params: its parameters.
+        arguments: its inputs.
+        error: what was raised.
+
+    Returns:
+        A `ValueError` or `TypeError` with the path of the layer, what does not fit and a remedy, where lists of numbers
+        stand for arrays, or the parameters are not those of the layer for such inputs; else the error itself.
+    """
+    if isinstance(error, MaskDroppedError) or isinstance(params, (Slot, Slots)) or hasattr(error, _SEEN):
+        return error
+    setattr(error, _SEEN, True)
+    if str(error).startswith((f"{path.current()}:", f"{path.current()}/")):
+        return error
+    said = f"{type(error).__name__}: {error}".splitlines()[0]
+    of_inputs = _wrong_inputs(arguments)
+    if of_inputs is not None:
+        return _seen(TypeError(f"{path.current()}: {of_inputs} ({said})"))
+    of_params = _wrong_params(layer, params, arguments)
+    if of_params:
+        shapes = ", ".join(str(tuple(leaf.shape)) for leaf in _arrays(arguments))
+        which = f"`{type(layer).__name__}` with inputs of shape {shapes}"
+        return _seen(
+            ValueError(
+                f"{path.current()}: the parameters are not those of {which}: {'; '.join(of_params)}. {_REMEDY} ({said})"
+            )
+        )
+    return error
+
+
+def explain_lists(inputs: Any) -> str | None:
+    """What is wrong with lists of Python's numbers or strings in place of an array; None if there are none."""
+    for value in inputs:
+        leaves = jax.tree.leaves(value, is_leaf=is_masked)
+        if isinstance(value, (list, tuple)) and leaves and all(isinstance(leaf, _OF_PYTHON) for leaf in leaves):
+            rows = "`x = jm.pad_sequences(rows)` makes a `Masked` of rows of different lengths"
+            return f"inputs are arrays or `Masked`; received a {type(value).__name__} of Python's numbers. {rows}."
+    return None
+
+
+def with_explained_lists(init: Callable[..., Any]) -> Callable[..., Any]:
+    """A layer's `init` that says what to do about lists in place of arrays, if it fails."""
+
+    @functools.wraps(init)
+    def explained(self: Any, key: Any, *inputs: Any, **named: Any) -> Any:
+        try:
+            return init(self, key, *inputs, **named)
+        except (AttributeError, TypeError, ValueError) as error:
+            reason = None if hasattr(error, _SEEN) else explain_lists(inputs)
+            if reason is None:
+                raise
+            raise _seen(TypeError(f"`init` of `{type(self).__name__}`: {reason}")) from error
+
+    return explained
+
+
+_OF_PYTHON = (bool, int, float, complex, str, bytes, np.generic)
+
+
+def _wrong_inputs(arguments: Arguments) -> str | None:
+    return explain_lists(arguments.bound.arguments.values())
+
+
+def _wrong_params(layer: Any, params: Any, arguments: Arguments) -> list[str]:
+    """Where parameters differ from those that `init` makes for such inputs, in names and shapes."""
+    specs = abstract(arguments.bound.args)
+    try:
+        with muted():
+            made = jax.eval_shape(lambda key: initialise(layer, key, specs), jax.random.key(0))
+    except Exception:  # inputs that `init` does not take either
+        return []
+    expected, given = _shapes(made), _shapes(params)
+    missing = [f"`{name}` {shape} is missing" for name, shape in expected.items() if name not in given]
+    unknown = [f"there is no `{name}`" for name in given if name not in expected]
+    other = [
+        f"`{name}` has shape {given[name]}, not {shape}"
+        for name, shape in expected.items()
+        if name in given and given[name] != shape
+    ]
+    return missing + unknown + other if missing or other else []
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {"/".join(str(getattr(part, "key", part)) for part in place): jnp.shape(leaf) for place, leaf in leaves}
+
+
+def _arrays(arguments: Arguments) -> list[Any]:
+    return [leaf for leaf in jax.tree.leaves(arguments.bound.arguments, is_leaf=is_masked) if is_array(leaf)]
+
+
+def _seen(error: Exception) -> Exception:
+    setattr(error, _SEEN, True)
+    return error

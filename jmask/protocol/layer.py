@@ -1,0 +1,331 @@
+"""The `Layer` protocol: hyperparameters in a frozen dataclass, a pure call, and a word on what becomes of the mask."""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, dataclass_transform
+
+import jax
+from jax.core import Tracer
+
+from ..core.masked import mask_of
+from . import masks, path, state
+from .arguments import bind, fill_by_name, is_masked, is_none
+from .errors import explain, with_explained_lists
+from .fields import check_fields, checked_fields
+from .initialize import Slot, collect, inputs_of_init
+from .output_masks import with_masks
+
+
+@dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(dataclasses.field,))
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Layer:
+    """A layer: a frozen dataclass whose fields are hyperparameters, and pure functions of `(params, inputs)`.
+
+    A subclass is made a frozen dataclass by itself; it declares fields and writes
+
+    - `call(self, params, inputs, ...)`: the values of the outputs. It receives plain arrays with zeros at padded
+      positions. A parameter named `mask` receives the mask of the first input (None if it has none; for a list or
+      dict of inputs a list or dict), `context_mask` that of the input `context`, `training` a bool, `key` a PRNG key,
+      `state` the layer's running statistics; then `call` returns a pair, its outputs and the new statistics.
+      Where parameters meet a function that is infinite at 0, fill in something else:
+      `params["w"] * jnp.log(jnp.where(mask[..., None], inputs, 1))`.
+    - `init(self, key, *inputs)`: the parameters, a nested dict. Without it a layer has none of its own; a layer with
+      layers in its fields, which calls them as `self.lstm.apply(params["lstm"], x)`, gets theirs under these names.
+    - `init_state(self, *inputs)`: for a `call` with a `state`, the statistics at first (see `apply_with_state`). With
+      `fresh_state = True` every call of `apply_with_state` begins with these: what the layer returns is of this call
+      alone, such as a penalty to be added to the loss (`{"penalty": ...}`, see `jm.losses.penalties`). Outside
+      training such a layer also runs without state.
+    - what becomes of the mask: nothing (it is dropped, with a warning; only a mask of rows, `(batch,)`, which pooling
+      leaves, goes on where it is proved that `call` treats every row alone), `supports_masking = True` (every step is
+      treated alone, so outputs have the masks of the inputs), `supports_masking = "auto"` (the same where that can be
+      proved of `call`, see `jm.explain`, and nothing else), or `compute_mask`.
+
+    `uses_mask` tells a model's summary whether the outputs at real steps depend on the mask; it affects nothing else.
+    It is a bool, or a method that makes one of the inputs, so far as they are known. Left at None, a layer uses the
+    mask if its `call` sees it.
+
+    With `takes_masked = True` the inputs arrive as they are, `Masked` or arrays, and `call` answers itself for the
+    masks of its outputs by returning `Masked`. The same may be done leaf by leaf in any `call`. A layer made of layers
+    wants this, unless it hands the mask on by hand (`self.lstm.apply(params["lstm"], x, mask=mask)`): its layers see no
+    mask in a plain array.
+
+    Packed rows, in which several sequences share a row, are refused unless `supports_segments = True` says that the
+    layer keeps these sequences apart: because it treats every step alone, or with `takes_masked` by honouring
+    `inputs.segments`. Outputs that take the mask of an input take its segments with it. A `compute_mask` may take steps
+    away from packed rows, which keep their ids elsewhere; a layer that moves steps wants `takes_masked`, and a layer
+    that hands the mask on by hand loses the segments.
+
+    Two calls share parameters if they are calls of the same object: identity decides, not equality.
+
+    Attributes:
+        name: how the layer is called in `params` and in messages; by default its class in snake case.
+    """
+
+    supports_masking: ClassVar[bool | Literal["auto"]] = False
+    supports_segments: ClassVar[bool] = False
+    takes_masked: ClassVar[bool] = False
+    fresh_state: ClassVar[bool] = False
+    uses_mask: ClassVar[Any] = None
+    _checked_fields: ClassVar[tuple[tuple[str, Any], ...]] = ()
+
+    name: str | None = dataclasses.field(default=None, kw_only=True)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Makes the subclass a frozen dataclass."""
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            raise TypeError(
+                f"`{cls.__name__}` defines `__init__`. A layer is a frozen dataclass: declare its hyperparameters as "
+                "fields (`units: int`), and make its parameters in `init(self, key, *inputs)`."
+            )
+        if cls.takes_masked and cls.compute_mask is not Layer.compute_mask:
+            raise TypeError(
+                f"`compute_mask` of `{cls.__name__}` would never be asked: with `takes_masked = True` its `call` "
+                "answers for the masks itself, by returning `Masked`. Define one of the two."
+            )
+        if "previous_mask" in inspect.signature(cls.compute_mask).parameters:
+            raise TypeError(
+                f"`compute_mask` of `{cls.__name__}` asks for `previous_mask`; in jmask the mask of the first input is "
+                "called `mask`: `compute_mask(self, inputs, mask)`."
+            )
+        if "init" in vars(cls):
+            cls.init = with_explained_lists(cls.init)
+        if "__post_init__" in vars(cls):
+            cls.__post_init__ = _after_the_fields(cls.__post_init__)  # pyright: ignore[reportAttributeAccessIssue] - a method
+        dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
+        cls._checked_fields = checked_fields(cls)
+
+    def __post_init__(self) -> None:
+        """Checks the hyperparameters while the user's line is still on the stack."""
+        check_fields(self, type(self)._checked_fields)
+        if self.name is not None and (not self.name or "/" in self.name):
+            raise ValueError(
+                f"`name` of `{type(self).__name__}` is a word without '/', which parts the names in a path; received "
+                f"{self.name!r}."
+            )
+
+    def init(self, key: Any, *inputs: Any, **_: Any) -> Any:
+        """Makes the parameters.
+
+        Args:
+            key: a PRNG key.
+            *inputs: arrays, `Masked` or `jax.ShapeDtypeStruct` in the places of the inputs of `call`.
+
+        Returns:
+            A nested dict of arrays; here: the parameters of the sub-layers that `call` reaches, `{}` if none.
+        """
+        if not sublayers(self):
+            return {}
+        return collect(self.apply, key, inputs)
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """`call(self, params, inputs, ...)`: the outputs, from the values of the inputs; every layer writes its own."""
+        raise TypeError(f"`{type(self).__name__}` has no `call(self, params, inputs)`.")
+
+    @property
+    def default_name(self) -> str:
+        """The name of a layer that has been given none: its class in snake case."""
+        return path.snake_case(type(self).__name__)
+
+    @property
+    def changes_mask(self) -> bool:
+        """Whether `compute_mask` says what becomes of the mask."""
+        return type(self).compute_mask is not Layer.compute_mask
+
+    def compute_mask(self, *args: Any, **kwargs: Any) -> Any:
+        """`compute_mask(self, inputs, mask=None)`: the masks of the outputs, from values and masks of the inputs.
+
+        Args:
+            *args: the values of the inputs, and their mask or None.
+            **kwargs: the same by name.
+
+        Returns:
+            One mask or None for each output; here: `mask` if the layer treats every step alone; with `takes_masked`,
+            the masks that `apply` gives its outputs; else None.
+        """
+        inputs = kwargs.get("inputs", args[0] if args else None)
+        mask = kwargs.get("mask", args[1] if len(args) > 1 else None)
+        if self.takes_masked or self.supports_masking == "auto":
+            return _masks_of_outputs(self, inputs, mask)
+        mask = mask_of(inputs) if mask is None else mask
+        return mask if self.supports_masking else None
+
+    def apply(
+        self, params: Any, *inputs: Any, mask: Any = None, training: bool = False, key: Any = None, **named: Any
+    ) -> Any:
+        """Calls the layer on `Masked` or arrays.
+
+        Args:
+            params: what `init` made.
+            *inputs: the inputs of `call`.
+            mask: overrides the mask of the first input; `jm.NO_MASK` removes it.
+            training: filled into `call` if it asks.
+            key: a PRNG key, filled into `call` if it asks.
+            **named: inputs of `call` by name, and masks by name (`context_mask=`).
+
+        Returns:
+            The outputs: a `Masked` where there is a mask, an array where there is none.
+
+        Raises:
+            TypeError: arguments that `call` does not have.
+            ValueError: a mask that does not fit, or packed rows that the layer does not support.
+        """
+        return run(self, self.name or self.default_name, params, inputs, named, mask, training, key)
+
+    def init_state(self, *inputs: Any, **_: Any) -> Any:
+        """Makes the state: running statistics, such as those of `jm.layers.BatchNormalization`, and penalties.
+
+        Args:
+            *inputs: arrays, `Masked` or `jax.ShapeDtypeStruct` in the places of the inputs of `call`.
+
+        Returns:
+            Nested dicts of arrays, by the names of the layers; `{}` where no layer has any.
+        """
+        return state.collect(self, run, inputs)
+
+    def apply_with_state(
+        self,
+        params: Any,
+        statistics: Any,
+        *inputs: Any,
+        mask: Any = None,
+        training: bool = False,
+        key: Any = None,
+        **named: Any,
+    ) -> tuple[Any, Any]:
+        """`apply` for layers with a state: with running statistics, or with penalties.
+
+        Args:
+            params: what `init` made.
+            statistics: what `init_state` made, or an earlier call has returned.
+            *inputs: the inputs of `call`.
+            mask: as for `apply`.
+            training: as for `apply`.
+            key: as for `apply`.
+            **named: as for `apply`.
+
+        Returns:
+            The outputs, and the state after the call: other statistics only in training; penalties are of this call.
+
+        Raises:
+            ValueError: statistics that lack those of a layer; and as `apply` raises.
+        """
+        name = self.name or self.default_name
+        with path.scope(name, self), state.running(statistics) as states:
+            outputs = run(self, name, params, inputs, named, mask, training, key)
+        return outputs, states.known
+
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
+        """On symbolic nodes: adds the layer to a graph. On arrays, for a layer without parameters: applies it."""
+        for leaf in jax.tree.leaves((inputs, named), is_leaf=is_none):
+            if hasattr(leaf, "__jmask_call__"):
+                return leaf.__jmask_call__(self, inputs, named)
+        if type(self).init is not Layer.init or sublayers(self):
+            raise TypeError(
+                f"`{type(self).__name__}` has parameters: make them with `params = layer.init(key, x)` and call "
+                "`layer.apply(params, x)`; `layer(x)` is for symbolic nodes and for layers without parameters."
+            )
+        return self.apply({}, *inputs, **named)
+
+    def to_config(self) -> dict[str, Any]:
+        """The layer as JSON-able data; `jm.from_config` brings it back."""
+        from .config import to_config
+
+        return to_config(self)
+
+    def __repr__(self) -> str:
+        fields = sorted(dataclasses.fields(self), key=lambda field: bool(field.kw_only))
+        shown = (f.name for f in fields if f.repr and not _is_default(self, f))
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
+
+
+def run(
+    layer: Layer,
+    name: str,
+    params: Any,
+    inputs: tuple[Any, ...],
+    named: dict[str, Any],
+    mask: Any = None,
+    training: bool = False,
+    key: Any = None,
+) -> Any:
+    """`layer.apply` under a name given by a model."""
+    with path.scope(name, layer), state.while_shapes_are_found(isinstance(params, Slot)):
+        if isinstance(training, Tracer):
+            raise TypeError(
+                f"{path.current()}: `training` must be known while the program is traced; make it static, "
+                "`jax.jit(model.apply, static_argnames='training')`."
+            )
+        arguments = bind(type(layer).call, inputs, dict(named), mask)
+        if not layer.supports_segments:
+            masks.refuse_packed(arguments, type(layer).__name__)
+        if isinstance(params, Slot):
+            params = params.fill(layer, inputs_of_init(layer, arguments.bound))
+        passed = arguments if layer.takes_masked else arguments.guarded()
+        options = {"training": training, "key": key}
+        has_state = "state" in arguments.signature.filled
+        if has_state:
+            options["state"] = state.read(layer, arguments.bound.args, training=training)
+        filled = fill_by_name(arguments.signature, arguments, options)
+        try:
+            outputs = layer.call(params, *passed.bound.args, **passed.bound.kwargs, **filled)
+        except Exception as error:
+            explained = explain(layer, params, arguments, error)
+            if explained is error:
+                raise
+            raise explained from error
+        if has_state:
+            outputs, statistics = outputs
+            state.write(statistics)
+        if layer.takes_masked:
+            return outputs
+        passes = layer.supports_masking
+        if passes == "auto" or (not passes and masks.are_of_rows(arguments)):
+            call = functools.partial(layer.call, params)
+            with state.looked_at():
+                passes = not layer.changes_mask and masks.are_kept(call, arguments, filled)
+        return with_masks(
+            layer, arguments, passed, outputs, options, passes=passes, is_composite=bool(sublayers(layer))
+        )
+
+
+def _masks_of_outputs(layer: Layer, inputs: Any, mask: Any) -> Any:
+    """The masks that `apply` would give the outputs; nothing else of the program survives its compilation."""
+    name = layer.name or layer.default_name
+
+    @jax.jit
+    def masks_of(key: Any, inputs: Any, mask: Any) -> Any:
+        outputs = run(layer, name, Slot(name, key), (inputs,), {}, mask)
+        return jax.tree.map(mask_of, outputs, is_leaf=is_masked)
+
+    return masks_of(jax.random.key(0), inputs, mask)
+
+
+def sublayers(layer: Layer) -> list[Layer]:
+    """The layers in the fields of a layer, nests included, in order."""
+    values = [getattr(layer, field.name) for field in dataclasses.fields(layer)]
+    return [leaf for leaf in jax.tree.leaves(values) if isinstance(leaf, Layer)]
+
+
+def _after_the_fields(post_init: Callable[[Any], None]) -> Callable[[Any], None]:
+    """A layer's own `__post_init__`, which may take for granted that the fields are what their annotations say."""
+
+    @functools.wraps(post_init)
+    def checked(self: Any) -> None:
+        Layer.__post_init__(self)
+        try:
+            post_init(self)
+        except (TypeError, ValueError) as error:
+            name, text = type(self).__name__, str(error)
+            if name in text or type(error) not in (TypeError, ValueError):
+                raise
+            raise type(error)(f"`{name}`: {text}") from None
+
+    return checked
+
+
+def _is_default(layer: Layer, field: dataclasses.Field) -> bool:
+    value = getattr(layer, field.name)
+    return value is field.default or (isinstance(value, (int, float, str)) and value == field.default)
