@@ -15,6 +15,7 @@ from .core.masked import Masked as Masked
 from .core.masked import as_masked as as_masked
 from .core.masked import from_segments as from_segments
 from .core.masked import masked as masked
+from .core.public_names import listing as _listing
 from .core.step_order import StepOrder as StepOrder
 from .core.step_order import compact as compact
 from .data.flattened import from_cu_seqlens as from_cu_seqlens
@@ -49,3 +50,4 @@ from .transform import is_pointwise as is_pointwise
 from .transform import vmap as vmap
 
 __version__ = "0.1.0"
+__dir__ = _listing(globals(), packages=("layers", "losses", "metrics", "ops", "rnn", "testing"))

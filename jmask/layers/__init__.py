@@ -1,5 +1,6 @@
 """Layers: hyperparameters, parameters, and a call of `jmask.ops` or `jmask.rnn`."""
 
+from ..core.public_names import listing as _listing
 from ..protocol.config import register_all as _register_all
 from ..protocol.layer import Layer as Layer
 from .activations import ELU as ELU
@@ -71,3 +72,5 @@ from .stacked import StackedRNNCells as StackedRNNCells
 from .time_distributed import TimeDistributed as TimeDistributed
 
 _register_all(globals())
+
+__dir__ = _listing(globals())

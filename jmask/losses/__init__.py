@@ -1,5 +1,6 @@
 """Losses: one number for each step, summed over the real steps of all sequences and divided once."""
 
+from ..core.public_names import listing as _listing
 from .accumulator import Mean as Mean
 from .activity_penalties import penalties as penalties
 from .classification import hinge_loss as hinge_loss
@@ -15,3 +16,5 @@ from .regression import huber_loss as huber_loss
 from .regression import log_cosh as log_cosh
 from .regression import squared_error as squared_error
 from .wrapping import mask_aware as mask_aware
+
+__dir__ = _listing(globals())

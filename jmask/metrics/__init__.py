@@ -1,5 +1,6 @@
 """Metrics: frozen pytrees of sums over real steps, merged by `+` or `psum`, and divided once by `.value`."""
 
+from ..core.public_names import listing as _listing
 from .confusion import ConfusionMatrix as ConfusionMatrix
 from .confusion import F1Score as F1Score
 from .confusion import Precision as Precision
@@ -26,3 +27,5 @@ from .sequences import ErrorRate as ErrorRate
 from .sequences import edit_distance as edit_distance
 from .sequences import exact_match as exact_match
 from .sequences import word_error_rate as word_error_rate
+
+__dir__ = _listing(globals())

@@ -1,8 +1,10 @@
 """Pure functions on `Masked` and arrays: padding never enters a result."""
 
+from ..core.public_names import listing as _listing
 from .activations import elu as elu
 from .activations import prelu as prelu
 from .activations import relu as relu
+from .activations import softmax as softmax
 from .batch_statistics import batch_moments as batch_moments
 from .batch_statistics import batch_norm as batch_norm
 from .cache import append as append
@@ -76,7 +78,6 @@ from .reshaping import reshape as reshape
 from .reshaping import up_sample as up_sample
 from .single_head import additive_attention as additive_attention
 from .single_head import attention as attention
-from .softmax import softmax as softmax
 from .sorting import argsort as argsort
 from .sorting import sort as sort
 from .sorting import top_k as top_k
@@ -84,3 +85,5 @@ from .time_axis import flip as flip
 from .time_axis import reverse as reverse
 from .time_axis import roll as roll
 from .time_axis import shift as shift
+
+__dir__ = _listing(globals())

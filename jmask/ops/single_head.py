@@ -7,9 +7,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ..core.masked import Masked, fill, values_of
+from .activations import softmax
 from .fused_attention import as_lengths, fused, is_fused
 from .linear import AnyArray, check_float
-from .softmax import softmax
 from .step_positions import Offset, Places, steps_before
 from .visibility import Window, check_shared_segments, joint_keys, per_head, visible
 

@@ -1,5 +1,6 @@
 """Recurrent networks over masked sequences: the cells, the scan that runs any of them, and the field's three."""
 
+from ..core.public_names import listing as _listing
 from .cells import Cell as Cell
 from .cells import GRUParams as GRUParams
 from .cells import LSTMParams as LSTMParams
@@ -14,3 +15,5 @@ from .masked_scan import scan as scan
 from .recurrences import gru as gru
 from .recurrences import lstm as lstm
 from .recurrences import simple_rnn as simple_rnn
+
+__dir__ = _listing(globals())

@@ -1,5 +1,6 @@
 """The laws as assertions, for layers and functions of one's own."""
 
+from ..core.public_names import listing as _listing
 from .check import check_function as check_function
 from .check import check_layer as check_layer
 from .examples import random_masked as random_masked
@@ -7,3 +8,5 @@ from .laws import LAWS as LAWS
 from .laws import LawBroken as LawBroken
 from .tolerance import TOLERANCES as TOLERANCES
 from .tolerance import assert_close as assert_close
+
+__dir__ = _listing(globals())
