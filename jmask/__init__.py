@@ -39,7 +39,7 @@ from .graph import summarize as summarize
 from .graph import trace as trace
 from .keras import from_keras as from_keras
 from .protocol.config import from_config as from_config
-from .protocol.config import register as register
+from .protocol.config import register_serializable as register_serializable
 from .protocol.config import to_config as to_config
 from .protocol.layer import Layer as Layer
 from .transform import SymbolicLengthError as SymbolicLengthError

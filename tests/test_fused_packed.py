@@ -59,8 +59,8 @@ def test_holes_and_ids_that_return(name, rng, x64):
 class Deep(jm.Layer):
     """A recurrent layer on a bidirectional one on a third."""
 
-    takes_masked = True
-    supports_segments = True
+    raw_inputs = True
+    supports_packing = True
 
     first: jm.Layer = L.LSTM(5, return_sequences=True, implementation="xla")
     second: jm.Layer = L.Bidirectional(L.GRU(3, return_sequences=True, implementation="xla"))

@@ -87,7 +87,7 @@ def test_the_gradient_of_a_traced_label_that_is_no_class_is_nan_in_its_step_only
 
 @pytest.mark.parametrize("name", ["softmax_cross_entropy_with_integer_labels", "multiclass_hinge_loss"])
 def test_losses_of_optax_know_their_labels(name):
-    loss = jm.losses.mask_aware(getattr(optax.losses, name))
+    loss = jm.losses.masked_loss(getattr(optax.losses, name))
     labels = np.array([[5, -1, 140], [149, 127, 100]])
     logits = jnp.asarray(np.random.default_rng(3).normal(size=(2, 3, 150)).astype(np.float32))
     with pytest.raises(ValueError, match=r"there is -1.*`ignore_index=-1`"):
@@ -95,11 +95,11 @@ def test_losses_of_optax_know_their_labels(name):
     assert np.isnan(jax.jit(loss)(logits, labels.astype(np.int16)))
     expected = getattr(optax.losses, name)(logits.reshape(6, 150)[jnp.array([0, 2, 3, 4, 5])], labels[labels >= 0])
     assert_close(loss(logits, labels.astype(np.int16), ignore_index=-1), expected.mean())
-    own = jm.losses.mask_aware(lambda x, y: jnp.take_along_axis(x, y[..., None], -1)[..., 0])
+    own = jm.losses.masked_loss(lambda x, y: jnp.take_along_axis(x, y[..., None], -1)[..., 0])
     assert_close(own(logits, np.array([[5, 127, 7]] * 2, np.int8)), logits[:, np.arange(3), [5, 127, 7]].mean())
     for other in (optax.losses.sigmoid_focal_loss, optax.losses.hinge_loss, optax.losses.perceptron_loss):
         with pytest.raises(ValueError, match="there is -100"):
-            jm.losses.mask_aware(other)(LOGITS[..., 0], np.where(HOLES, 1, -100))
+            jm.losses.masked_loss(other)(LOGITS[..., 0], np.where(HOLES, 1, -100))
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint32", "int64", "uint64"])

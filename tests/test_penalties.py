@@ -126,7 +126,7 @@ class Balance(jm.Layer):
     """A layer of one's own with something to add to a loss."""
 
     supports_masking = True
-    fresh_state = True
+    resets_state = True
 
     def init_state(self, inputs):
         return {"penalty": jnp.zeros(()), "calls": jnp.zeros((), int)}

@@ -125,8 +125,8 @@ def test_packed_and_padded_batches_agree_in_values_and_gradients(name, params, r
 class Deep(jm.Layer):
     """Recurrent layers with one between them that treats every step alone."""
 
-    takes_masked = True
-    supports_segments = True
+    raw_inputs = True
+    supports_packing = True
 
     first: jm.Layer = L.LSTM(UNITS, return_sequences=True)
     between: jm.Layer = L.Dense(5)

@@ -223,7 +223,7 @@ KEEPS = {
     "Multiply": (lambda x: jm.layers.Multiply()([x, x]), np.square),
     "Permute": (lambda x: jm.layers.Permute((1, 3, 2))(x[..., None])[..., 0, :], lambda s: s),
     "TimeDistributed": (lambda x: jm.layers.TimeDistributed(RELU).apply({}, x), lambda s: np.maximum(s, 0)),
-    "Lambda": (lambda x: jm.layers.Lambda(jnp.square, supports_masking=True, supports_segments=True)(x), np.square),
+    "Lambda": (lambda x: jm.layers.Lambda(jnp.square, supports_masking=True, supports_packing=True)(x), np.square),
     "ReLU": (lambda x: jm.layers.ReLU(negative_slope=0.5)(x), lambda s: np.where(s > 0, s, 0.5 * s)),
     "prelu": (lambda x: jm.ops.prelu(x, jnp.full(2, 0.5)), lambda s: np.where(s > 0, s, 0.5 * s)),
     "einsum": (lambda x: jm.ops.einsum_dense(x, np.eye(2), equation="btf,fg->btg"), lambda s: s),
@@ -473,12 +473,12 @@ class Mystery(jm.Layer):
 
 
 class Stepwise(Mystery):
-    supports_segments = True
+    supports_packing = True
 
 
 class Outer(jm.Layer):
-    takes_masked = True
-    supports_segments = True
+    raw_inputs = True
+    supports_packing = True
     inner: jm.Layer
 
     def call(self, params, inputs):
@@ -491,7 +491,7 @@ class Pair(Stepwise):
 
 
 class TakesAway(jm.Layer):
-    supports_segments = True
+    supports_packing = True
     start: int = 0
 
     def call(self, params, inputs):
@@ -506,10 +506,10 @@ def test_a_layer_that_says_nothing_refuses_packed_rows_by_its_path(rng):
     message = (
         r"^outer/mystery: `Mystery` does not keep .* Give each sequence a row of its own first, `jm.unpack_batch.*"
     )
-    with pytest.raises(ValueError, match=message + "says so by `supports_segments = True`"):
+    with pytest.raises(ValueError, match=message + "says so by `supports_packing = True`"):
         Outer(Mystery()).apply({}, x)
     assert_stepwise(Outer(Stepwise()).apply({}, x), x, lambda s: s)
-    assert jm.Layer.supports_segments is False
+    assert jm.Layer.supports_packing is False
 
 
 def test_a_layer_of_several_inputs(rng):

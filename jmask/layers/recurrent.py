@@ -45,8 +45,8 @@ class Recurrent(Layer):
         unroll: whether the loop is written out step by step in the program; it changes no result.
     """
 
-    takes_masked = True
-    supports_segments = True
+    raw_inputs = True
+    supports_packing = True
 
     _: dataclasses.KW_ONLY
     return_sequences: bool = False

@@ -61,7 +61,7 @@ def crf_negative_log_likelihood(
         TypeError: predictions that are not floats, or targets that are not integers.
         ValueError: a target that is no tag, shapes that do not fit, another word for `reduction`, or packed rows with
             `reduction=None`.
-        NotCountedError: as in `jm.losses.mask_aware`.
+        NotCountedError: as in `jm.losses.masked_loss`.
 
     References:
         Lafferty et al.: Conditional Random Fields, ICML 2001, section 3.

@@ -35,7 +35,7 @@ def reduce(steps: Steps, losses: Array, reduction: Reduction) -> Any:
     Args:
         steps: which steps count.
         losses: one for each step, 0 where it does not count.
-        reduction: see `jm.losses.mask_aware`.
+        reduction: see `jm.losses.masked_loss`.
 
     Returns:
         A `Mean` where something is to be divided; the sum; or for None the weighted losses, a `Masked` if an input was.

@@ -15,7 +15,7 @@ from ..core.masked import Masked
 from ..core.segment_ids import starts
 from ..core.step_order import left_align
 from ..losses.labels import poisoned
-from .confusion import F1Score
+from .confusion import F1Sums
 from .decisions import are, decide
 from .means import Numbers
 
@@ -37,7 +37,7 @@ def entity_f1(
     average: Average = "micro",
     ignore_index: int | None = None,
     mask: Any = None,
-) -> F1Score:
+) -> F1Sums:
     """F1 of entities: one counts as found if its type, its first step and its last step are all right.
 
     Args:
@@ -58,7 +58,7 @@ def entity_f1(
         mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:
-        An `F1Score`, whose `.value` is 0 without any entity, and which has `.precision` and `.recall` besides. It
+        Sums, whose `.value` is 0 without any entity, and which has `.precision` and `.recall` besides. It
         passes no gradient.
 
     Raises:
@@ -105,7 +105,7 @@ def entity_f1(
         is_strict=is_strict,
     )
     hits, predicted, actual = poisoned(counts, decisions.wrong)
-    return F1Score(hits, predicted, actual, average)
+    return F1Sums(hits, predicted, actual, average)
 
 
 @functools.partial(jax.jit, static_argnames=("kinds", "types", "num_types", "ends_itself", "is_strict"))

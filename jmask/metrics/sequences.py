@@ -24,7 +24,7 @@ from .means import Ids, Numbers, Weight
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=("total", "count"), meta_fields=())
 @dataclasses.dataclass(frozen=True)
-class ErrorRate(Mean):
+class ErrorRateSums(Mean):
     """Edits over the number of ids in the references."""
 
     @property
@@ -132,13 +132,13 @@ def word_error_rate(
     ignore_index: int | None = None,
     sample_weight: Weight = None,
     mask: Any = None,
-) -> ErrorRate:
+) -> ErrorRateSums:
     """The edits of all sequences over the number of words in all targets, whose ids are the words.
 
     Of ids that are characters, this is the character error rate. Arguments as in `jm.metrics.edit_distance`.
 
     Returns:
-        An `ErrorRate`, whose `.value` is 0 without any sequence, and inf if there are predictions and not a single
+        Sums, whose `.value` is 0 without any sequence, and inf if there are predictions and not a single
         target. It passes no gradient.
 
     >>> import jmask as jm
@@ -150,7 +150,7 @@ def word_error_rate(
     distances, lengths = _distances(x, y)
     edits = _summed("word_error_rate", distances, (lengths > 0) | jnp.any(x.mask, -1), sample_weight)
     words = _summed("word_error_rate", lengths.astype(jnp.float32), lengths > 0, sample_weight)
-    return ErrorRate(edits.total, words.total)
+    return ErrorRateSums(edits.total, words.total)
 
 
 @jax.jit  # a second eager call compiles nothing

@@ -14,7 +14,7 @@ from ..core.pytree import put
 from ..core.segment_ids import check_not_packed
 from . import path
 
-FILLED = ("mask", "training", "key", "state")
+INJECTED = ("mask", "training", "key", "state")
 
 
 def is_array(leaf: Any) -> bool:
@@ -47,11 +47,11 @@ def as_kind_of(other: Any, tree: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """What a method of a layer takes: its inputs, the masks of inputs by name, and what is filled in."""
+    """What a method of a layer takes: its inputs, the masks of inputs by name, and what is injected in."""
 
     inputs: inspect.Signature
     masks: tuple[str, ...]
-    filled: tuple[str, ...]
+    injected: tuple[str, ...]
 
     @property
     def mask_names(self) -> dict[str, str]:
@@ -61,7 +61,7 @@ class Signature:
 
     def asks_for_mask_of(self, argument: str, *, first: bool) -> bool:
         """Whether the mask of this input has a parameter."""
-        return f"{argument}_mask" in self.masks or (first and "mask" in self.filled)
+        return f"{argument}_mask" in self.masks or (first and "mask" in self.injected)
 
 
 @functools.cache
@@ -80,9 +80,9 @@ def signature_of(function: Callable, call: Callable | None = None) -> Signature:
     parameters.pop("params", None)
     inputs = {*parameters, *(inspect.signature(call).parameters if call else ())}
     masks = tuple(name for name in parameters if name.endswith("_mask") and name[:-5] in inputs)
-    filled = tuple(name for name in FILLED if name in parameters)
-    inputs = [p for name, p in parameters.items() if name not in (*masks, *FILLED)]
-    return Signature(inspect.Signature(inputs), masks, filled)
+    injected = tuple(name for name in INJECTED if name in parameters)
+    inputs = [p for name, p in parameters.items() if name not in (*masks, *INJECTED)]
+    return Signature(inspect.Signature(inputs), masks, injected)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Arguments:
                 given[name] = bound.arguments[rest.pop(0)]
         return inspect.BoundArguments(signature.inputs, given)
 
-    def guarded(self) -> "Arguments":
+    def zero_filled(self) -> "Arguments":
         """Plain arrays for every input, with zeros at padded positions."""
         return self.with_leaves(fill)
 
@@ -184,13 +184,13 @@ def bind(function: Callable, args: tuple[Any, ...], kwargs: dict[str, Any], mask
     return Arguments(signature, _rebind(bound, overridden))
 
 
-def fill_by_name(signature: Signature, arguments: Arguments, options: dict[str, Any]) -> dict[str, Any]:
+def inject(signature: Signature, arguments: Arguments, options: dict[str, Any]) -> dict[str, Any]:
     """Values for the parameters `mask`, `<input>_mask`, `training`, `key` and `state` that a method has asked for."""
     masks = arguments.masks()
-    filled = {name: options.get(name) for name in signature.filled if name != "mask"}
-    if "mask" in signature.filled:
-        filled["mask"] = masks.get(arguments.first or "")
-    return filled | {name: masks.get(name[:-5]) for name in signature.masks}
+    injected = {name: options.get(name) for name in signature.injected if name != "mask"}
+    if "mask" in signature.injected:
+        injected["mask"] = masks.get(arguments.first or "")
+    return injected | {name: masks.get(name[:-5]) for name in signature.masks}
 
 
 def _rebind(bound: inspect.BoundArguments, arguments: dict[str, Any]) -> inspect.BoundArguments:

@@ -45,13 +45,13 @@ def pass_masks(arguments: Arguments, outputs: Any) -> Any:
     return jax.tree.map(lambda _: merged, outputs, is_leaf=is_masked)
 
 
-def are_kept(call: Callable[..., Any], arguments: Arguments, filled: dict[str, Any]) -> bool:
+def are_kept(call: Callable[..., Any], arguments: Arguments, injected: dict[str, Any]) -> bool:
     """Whether it is proved that a layer treats every entry under the masks of its inputs alone.
 
     Args:
         call: the layer's `call`, with its parameters.
         arguments: the inputs of the call.
-        filled: what else is filled into the call.
+        injected: what else is injected into the call.
     """
     leaves, structure = jax.tree.flatten((arguments.bound.args, arguments.bound.kwargs), is_leaf=is_masked)
     places = [i for i, leaf in enumerate(leaves) if is_array(leaf)]
@@ -61,7 +61,7 @@ def are_kept(call: Callable[..., Any], arguments: Arguments, filled: dict[str, A
         for i, array in zip(places, arrays, strict=True):
             mixed[i] = array
         args, kwargs = structure.unflatten(mixed)
-        return call(*args, **kwargs, **filled)
+        return call(*args, **kwargs, **injected)
 
     return keeps_mask(function, [leaves[i] for i in places])
 
@@ -109,7 +109,7 @@ def refuse_packed(arguments: Arguments, layer: str) -> None:
     """Refuses packed rows on behalf of a layer that does not say that it keeps their sequences apart."""
     remedy = (
         "Give each sequence a row of its own first, `jm.unpack_batch(x, num_sequences, length)`; a layer of your own "
-        "that treats every step alone, or honours the segment ids, says so by `supports_segments = True`."
+        "that treats every step alone, or honours the segment ids, says so by `supports_packing = True`."
     )
     for group in arguments.masked.values():
         for leaf in group:
@@ -127,7 +127,7 @@ def report_loss(lost: list[str], reason: str, *, unit: str = "step", is_composit
     """
     if lost:
         names = ", ".join(f"`{name}`" for name in lost)
-        remedy = "Set `takes_masked = True` to hand the masks on to its layers, " if is_composite else "Set "
+        remedy = "Set `raw_inputs = True` to hand the masks on to its layers, " if is_composite else "Set "
         report_dropped_mask(
             f"{path.current()}: the mask of {names} is dropped here, so what follows takes padding for data, because "
             f"{reason}. {remedy}`supports_masking = True` if the layer treats every {unit} alone, define "
@@ -166,6 +166,6 @@ def _marks_of_packed(inputs: list[Masked], mask: Any) -> list[tuple[Any, Any]]:
             raise ValueError(
                 f"{path.current()}: on packed rows `compute_mask` may take steps away, so the mask of an output has "
                 f"the shape of the segment ids, {tuple(leaf.mask.shape)}; received {tuple(mask.shape)}. A layer that "
-                "moves steps takes `Masked` itself (`takes_masked = True`) and returns one with segment ids."
+                "moves steps takes `Masked` itself (`raw_inputs = True`) and returns one with segment ids."
             )
     return [(leaf.mask, leaf.segment_ids) for leaf in packed]
