@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 
 from ..core.arithmetic import expand, in_front
-from ..core.masked import values_of
+from ..core.checks import check_one_of
+from ..core.masked import like, values_of
 from . import fused
 from .cells import GRUParams, LSTMParams, LSTMState, SimpleRNNParams, gru_step, lstm_step, simple_rnn_step
-from .masked_scan import arrays_of_state, masked_as, over_rows, refuse_state_of_packed_rows, scan_rows, split
+from .masked_scan import arrays_of_state, over_rows, refuse_state_of_packed_rows, scan_rows, split
 
 IMPLEMENTATIONS = ("auto", "xla", "scan")
 GATES = {"simple_rnn": 1, "gru": 3, "gru_reset_before": 3, "lstm": 4}
@@ -192,13 +193,6 @@ def prepare(kind: str, params: Any, inputs: Any, activations: tuple[Callable, ..
     return projected, step
 
 
-def check_implementation(implementation: str) -> None:
-    """Refuses the name of an implementation that there is not."""
-    if implementation not in IMPLEMENTATIONS:
-        there_is = ", ".join(map(repr, IMPLEMENTATIONS))
-        raise ValueError(f"`implementation` is one of {there_is} in this version; received {implementation!r}.")
-
-
 def check_weights(kind: str, params: Any, features: int) -> None:
     """Refuses weights whose shapes fit neither each other nor the inputs."""
     units, gates = params.recurrent_kernel.shape[0], GATES[kind]
@@ -234,7 +228,7 @@ def _recur(
     if initial_state is not None:
         initial_state = arrays_of_state(initial_state)
         initial_state = _checked_state(kind, initial_state, (values.shape[0], params.recurrent_kernel.shape[0]))
-    check_implementation(implementation)
+    check_one_of("implementation", implementation, IMPLEMENTATIONS)
     rows = fused.Rows(
         values, mask, segment_ids, None if initial_state is None else tuple(jax.tree.leaves(initial_state))
     )
@@ -243,7 +237,7 @@ def _recur(
         outputs, state = _run_fused(rows, params, **how)
     else:
         outputs, state = _run_scan(rows, params, activations=activations, **how)
-    outputs = masked_as(x, outputs)
+    outputs = jax.tree.map(functools.partial(like, x), outputs)
     if not return_state:
         return outputs
     return outputs, LSTMState(*state) if kind == "lstm" else state[0]
