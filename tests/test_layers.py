@@ -395,8 +395,8 @@ def test_lambda_gives_the_mask_to_a_function_that_asks_for_it(x):
         return v.sum(axis=1) if mask is None else mask.sum(axis=1)
 
     layer = L.Lambda(count, mask=lambda v, mask: None)
-    assert layer.uses_mask
-    assert not L.Lambda(jnp.square).uses_mask
+    assert layer._uses_mask
+    assert not L.Lambda(jnp.square)._uses_mask
     assert layer(x).tolist() == [4, 0, 5]
     assert L.Lambda(functools.partial(count), mask=lambda v, mask: None)(x).tolist() == [4, 0, 5]
     assert layer(jnp.ones((2, 3))).tolist() == [3, 3]

@@ -201,11 +201,11 @@ def test_lengths_of_transposed_windows(width, strides, dilation_rate, output_pad
 def test_steps_stay_where_they_stand_if_there_are_as_many(rng):
     kernel = jnp.asarray(rng.normal(size=(3, 3, 3)), "float32")
     x = batch(rng, holes(LENGTHS, TIME))
-    compacted = jm.compact(x)[0]
+    aligned = jm.left_align(x)[0]
     for y, front in (
-        (jm.ops.conv(x, kernel, padding="same"), jm.ops.conv(compacted, kernel, padding="same")),
-        (jm.ops.conv_transpose(x, kernel, padding="same"), jm.ops.conv_transpose(compacted, kernel, padding="same")),
-        (jm.ops.max_pool(x, 3, strides=1, padding="same"), jm.ops.max_pool(compacted, 3, strides=1, padding="same")),
+        (jm.ops.conv(x, kernel, padding="same"), jm.ops.conv(aligned, kernel, padding="same")),
+        (jm.ops.conv_transpose(x, kernel, padding="same"), jm.ops.conv_transpose(aligned, kernel, padding="same")),
+        (jm.ops.max_pool(x, 3, strides=1, padding="same"), jm.ops.max_pool(aligned, 3, strides=1, padding="same")),
     ):
         assert y.mask is x.mask
         assert_close(y.values[np.asarray(y.mask)], front.values[np.asarray(front.mask)])
@@ -237,7 +237,7 @@ def test_padding_on_one_side_costs_no_sort_and_no_gather(side, rng):
 
 
 def test_windows_of_one_step_leave_packed_rows_and_everything_else_as_it_is(rng):
-    x = jm.from_segments(jnp.asarray(rng.normal(size=(1, 5, 3)), "float32"), [[1, 0, 1, 2, 2]])
+    x = jm.from_segment_ids(jnp.asarray(rng.normal(size=(1, 5, 3)), "float32"), [[1, 0, 1, 2, 2]])
     kernel = jnp.asarray(rng.normal(size=(1, 3, 3)), "float32")
     for y, expected in (
         (jm.ops.conv(x, kernel), x @ kernel[0]),
@@ -247,7 +247,7 @@ def test_windows_of_one_step_leave_packed_rows_and_everything_else_as_it_is(rng)
         (jm.ops.max_pool(x, 1), x),
         (jm.ops.average_pool(x, 1, padding="same"), x),
     ):
-        assert y.segments is x.segments
+        assert y.segment_ids is x.segment_ids
         assert_close(y.fill(0), expected.fill(0))
         assert not y.values[~np.asarray(y.mask)].any()
 

@@ -21,8 +21,8 @@ Shape = tuple[int, ...]
 class Convolution(Layer):
     """What all convolutions over time have in common."""
 
-    supports_segments = True
-    takes_masked = True
+    supports_packing = True
+    raw_inputs = True
 
     _: dataclasses.KW_ONLY
     strides: Size = 1

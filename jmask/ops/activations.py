@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Num
 
 from ..core.arithmetic import expand, in_front
 from ..core.masked import Masked, fill
-from ..core.segment_ids import refuse_segments
+from ..core.segment_ids import check_not_packed
 from .linear import AnyArray, check_float, check_no_steps
 
 
@@ -134,7 +134,7 @@ def softmax(x: Masked | Float[AnyArray, "..."], axis: int = -1) -> Masked | Floa
     if not isinstance(x, Masked):
         return _softmax(jnp.asarray(x), jnp.ones(x.shape, bool), axis)
     if axis % x.ndim < x.mask.ndim:
-        refuse_segments(x, f"`softmax` along the masked axis {axis}")
+        check_not_packed(x, f"`softmax` along the masked axis {axis}")
     where = jnp.broadcast_to(expand(x.mask, x.ndim), x.shape)
     return x.with_values(_softmax(fill(x, 0), where, axis))
 

@@ -8,7 +8,7 @@ from jax import lax
 from jaxtyping import Array, Num
 
 from ..core.masked import Masked
-from ..core.segment_ids import UNPACK, refuse_segments
+from ..core.segment_ids import UNPACK, check_not_packed
 from ..data.padding import checked_option, checked_size
 from . import reduce
 from .linear import AnyArray
@@ -117,7 +117,7 @@ def global_max_pool(x: Masked | Num[AnyArray, "..."], *, keepdims: bool = False)
     >>> jm.ops.global_max_pool(jm.from_lengths(jnp.array([[[-2], [-1], [9]]]), [2])).values.tolist()
     [[-1]]
     """
-    refuse_segments(x, "`global_max_pool` over time", f"{UNPACK} The first makes one vector for each sequence.")
+    check_not_packed(x, "`global_max_pool` over time", f"{UNPACK} The first makes one vector for each sequence.")
     return reduce.max(x, x.mask.ndim - 1 if isinstance(x, Masked) else -2, keepdims=keepdims)
 
 

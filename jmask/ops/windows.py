@@ -14,8 +14,8 @@ from jax import lax
 
 from ..core.arithmetic import expand, in_front
 from ..core.masked import Masked
-from ..core.segment_ids import refuse_segments
-from ..core.step_order import close_gaps, compact
+from ..core.segment_ids import check_not_packed
+from ..core.step_order import close_gaps, left_align
 from ..data.padding import checked_size
 
 Padding = Literal["valid", "same", "causal"]
@@ -189,10 +189,10 @@ def slide(
     if windows.is_pointwise:
         y = operation(x.fill(value), windows.pads(time), (0, time))
         return x.with_values(_zero_outside(y, x.mask))
-    refuse_segments(x, f"`{name}` over time")
+    check_not_packed(x, f"`{name}` over time")
     # If there are as many windows as steps, what comes before the first step may be padding, so steps without holes
     # stay where they are.
-    x, restore = (close_gaps if windows.preserves_length else compact)(x)
+    x, restore = (close_gaps if windows.preserves_length else left_align)(x)
     lengths = x.lengths
     first = jnp.argmax(x.mask, axis=-1).astype(lengths.dtype) if windows.preserves_length else jnp.zeros_like(lengths)
     values, pads = windows.align(x.fill(value), lengths, value)
