@@ -157,7 +157,7 @@ def test_lengths_of_windows(width, strides, dilation_rate, padding):
     steps, span = np.arange(13), (width - 1) * dilation_rate + 1
     inner = np.maximum((steps - span) // strides + 1, 0)
     expected = inner if padding == "valid" else np.maximum((steps - 1) // strides + 1, 0)
-    assert windows.places(jnp.asarray(steps)).tolist() == expected.tolist()
+    assert windows.output_length(jnp.asarray(steps)).tolist() == expected.tolist()
     x = jm.from_lengths(jnp.ones((13, 12, 2)), steps)
     for function, kernel in ((jm.ops.conv, (width, 2, 3)), (jm.ops.depthwise_conv, (width, 2, 3))):
         y = function(x, jnp.ones(kernel), strides=strides, padding=padding, dilation_rate=dilation_rate)
@@ -187,12 +187,12 @@ def test_lengths_of_transposed_windows(width, strides, dilation_rate, output_pad
     windows = TransposedWindows(width, strides, padding, dilation_rate, output_padding)
     span = (width - 1) * dilation_rate + 1
     expected = [0] + [window_oracles.transposed_length(n, span, strides, padding, output_padding) for n in range(1, 8)]
-    assert windows.places(jnp.arange(8)).tolist() == expected
+    assert windows.output_length(jnp.arange(8)).tolist() == expected
     options = {"strides": strides, "dilation_rate": dilation_rate, "output_padding": output_padding}
     x = jm.from_lengths(jnp.ones((8, 7, 2)), np.arange(8))
     y = jm.ops.conv_transpose(x, jnp.ones((width, 3, 2)), padding=padding, **options)
     assert (y.shape[1], y.lengths.tolist()) == (expected[-1], expected)
-    assert windows.keeps_steps == (expected == list(range(8)))
+    assert windows.preserves_length == (expected == list(range(8)))
 
 
 # where steps stand

@@ -165,7 +165,7 @@ def check_labels(name: str, logits: Any, labels: Any) -> None:
 def with_explicit_mask(name: str, x: Any, mask: Any) -> Any:
     """The predictions under an explicit mask: None leaves the one that they have, `jm.NO_MASK` removes it."""
     mask = mask if mask is None or mask is NO_MASK else as_array(mask)
-    return override_mask(x, mask, f"`{name}`", "the predictions")
+    return override_mask(x, mask, f"`{name}`", "its first argument")
 
 
 def _check_numbers(name: str, xs: Sequence[Any]) -> None:

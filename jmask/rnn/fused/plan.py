@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import lax
 
+from ...core.segment_ids import sequence_starts
+
 IDLE = -1  # the code of a slot in which nothing runs
 _STEP_OVERHEAD = 4  # what a step costs besides its lanes, in lanes: measured on CPUs, where choices depend on it
 _LARGE = 256  # units from which on a recurrent kernel no longer fits a core's own cache
