@@ -158,7 +158,7 @@ def test_a_label_that_does_not_count_is_no_step_of_its_sequence_and_of_packed_ro
     labels = np.where(HOLES, LABELS, -100)
     each = CE(LOGITS, labels, ignore_index=-100, reduction=None)
     assert np.array_equal(each.mask, HOLES)
-    x = jm.from_segments(LOGITS, [[1, 1, 2], [1, 2, 2]])
+    x = jm.from_segment_ids(LOGITS, [[1, 1, 2], [1, 2, 2]])
     found = CE(x, labels, ignore_index=-100, reduction="sequences", divide=False)
     expected = CE(LOGITS, LABELS, reduction=None)
     assert_close(found.total, expected[0, 0] + expected[0, 2] + (expected[1, 1] + expected[1, 2]) / 2)
@@ -203,7 +203,7 @@ def test_labels_without_a_prediction_are_reported():
             assert_close(value(function(logits, labels, mask=logits.mask)), value(found))
             assert_close(value(jax.jit(function)(logits, labels)), value(found))
     assert_close(CE(logits, labels, mask=logits.mask), expected)
-    packed = jm.from_segments(LOGITS, [[1, 2, 0], [3, 0, 0]])
+    packed = jm.from_segment_ids(LOGITS, [[1, 2, 0], [3, 0, 0]])
     with pytest.warns(jm.NotCountedWarning, match=r"`targets.with_mask\(targets.mask & predictions.mask\)`"):
         CE(packed, labels)
     with jm.strict():

@@ -53,7 +53,7 @@ def packed_rows(rng):
     predictions, targets = rows_of(rng, "squared_error")
     batch = padded(predictions), padded(targets)
     packs = [jm.pack(rows, row_length=11) for rows in (predictions, targets)]
-    packs = [jm.Masked(jnp.asarray(x.fill(np.nan)), x.mask, segments=x.segments) for x in packs]
+    packs = [jm.Masked(jnp.asarray(x.fill(np.nan)), x.mask, segment_ids=x.segment_ids) for x in packs]
     return packs, batch
 
 
@@ -277,13 +277,13 @@ def test_packed_rows_count_each_of_their_sequences(rng):
     mean = jm.losses.squared_error(*packs, reduction="sequences", divide=False)
     assert float(mean.count) == sum(n > 0 for n in LENGTHS)
     each = jm.losses.squared_error(*packs, reduction=None)
-    assert np.array_equal(each.segments, packs[0].segments)
+    assert np.array_equal(each.segment_ids, packs[0].segment_ids)
 
 
 def test_sequences_of_packed_rows_with_holes_and_ids_that_come_again():
     ids = [[4, 4, 0, 4, 2, 4], [1, 0, 0, 0, 0, 1], [0] * 6]  # 4 4 4, 2, 4; 1 1; none
     values = jnp.array([[1.0, 2.0, jnp.nan, 6.0, 5.0, 7.0], [1.0, *[jnp.nan] * 4, 5.0], [jnp.nan] * 6])
-    x = jm.from_segments(values, ids)
+    x = jm.from_segment_ids(values, ids)
     found, gradient = jax.value_and_grad(jm.losses.absolute_error, allow_int=True)(
         x, jnp.zeros((3, 6)), reduction="sequences"
     )
@@ -292,13 +292,15 @@ def test_sequences_of_packed_rows_with_holes_and_ids_that_come_again():
 
 
 def test_targets_of_other_sequences_do_not_count():
-    x = jm.from_segments(jnp.ones((1, 4)), [[1, 1, 2, 2]])
-    y = jm.from_segments(jnp.zeros((1, 4)), [[1, 2, 2, 2]])
-    with pytest.warns(jm.NotCountedWarning, match=r"here are 1\..*`targets.with_segments\(targets.segments \* "):
+    x = jm.from_segment_ids(jnp.ones((1, 4)), [[1, 1, 2, 2]])
+    y = jm.from_segment_ids(jnp.zeros((1, 4)), [[1, 2, 2, 2]])
+    with pytest.warns(jm.NotCountedWarning, match=r"here are 1\..*`targets.with_segment_ids\(targets.segment_ids \* "):
         found = jm.losses.absolute_error(x, y, reduction=None)
     assert found.mask.tolist() == [[True, False, True, True]]
     with jm.strict():  # the remedy
-        same = jm.losses.absolute_error(x, y.with_segments(y.segments * (y.segments == x.segments)), reduction=None)
+        same = jm.losses.absolute_error(
+            x, y.with_segment_ids(y.segment_ids * (y.segment_ids == x.segment_ids)), reduction=None
+        )
     assert_close(same.fill(0), found.fill(0))
 
 
@@ -407,7 +409,7 @@ def test_means_add_up_in_a_scan_and_in_a_sum():
 ARRAYS = jnp.zeros((2, 3)), jnp.zeros((2, 3))
 IDS = jnp.zeros((2, 3), int)
 STEPS = jm.from_lengths(jnp.zeros((2, 3)), [1, 2])
-PACKED = jm.from_segments(jnp.zeros((2, 3)), jnp.ones((2, 3), int))
+PACKED = jm.from_segment_ids(jnp.zeros((2, 3)), jnp.ones((2, 3), int))
 CE, CTC = jm.losses.softmax_cross_entropy_with_integer_labels, jm.losses.ctc_loss
 REFUSED = {
     "another reduction": (
@@ -451,7 +453,7 @@ REFUSED = {
     "delta": (lambda: jm.losses.huber_loss(*ARRAYS, delta=0.0), "`delta` must be a number above 0; received 0.0"),
     "a mask of another shape": (lambda: jm.losses.log_cosh(*ARRAYS, mask=jnp.ones((3, 3), bool)), "must be a prefix"),
     "a mask of integers": (lambda: jm.losses.log_cosh(*ARRAYS, mask=IDS), "A mask must be bool"),
-    "packed under another mask": (lambda: jm.losses.log_cosh(PACKED, ARRAYS[0], mask=STEPS.mask), "with_segments"),
+    "packed under another mask": (lambda: jm.losses.log_cosh(PACKED, ARRAYS[0], mask=STEPS.mask), "with_segment_ids"),
     "one step alone": (
         lambda: jm.losses.log_cosh(jm.masked(1.0, jnp.array(True)), jnp.array(0.0), reduction="sequences"),
         "needs a time axis",

@@ -16,7 +16,7 @@ from ..ops.einsum import Equation, parse
 from ..ops.linear import check_feature_axis
 from ..protocol.fields import Dtype, Number, Size
 from ..protocol.layer import Layer
-from ..protocol.options import Activation, Initializer, activation, initializer, is_tame, kernel_initializer
+from ..protocol.options import Activation, Initializer, activation, has_finite_gradient, initializer, kernel_initializer
 
 
 class Embedding(Layer):
@@ -278,4 +278,4 @@ def _asks_for_mask(function: Callable[..., Any]) -> bool:
 
 def _activated(y: Any, option: Activation) -> Any:
     """The activation of what an affine map gives, whose padding is a bias."""
-    return y if option is None else apply(activation(option), y, is_harmless=is_tame(option))
+    return y if option is None else apply(activation(option), y, has_finite_gradient=has_finite_gradient(option))

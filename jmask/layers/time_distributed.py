@@ -116,7 +116,7 @@ def _real_steps(leaves: list[Any]) -> Masked | None:
     for leaf in found:
         is_flat = leaf.mask.ndim == 2
         mask = leaf.mask if is_flat else leaf.mask.any(tuple(range(2, leaf.mask.ndim)))
-        marks = join(marks, (mask, leaf.segments if is_flat else None))
+        marks = join(marks, (mask, leaf.segment_ids if is_flat else None))
     mask, ids = marks
     return None if mask is None else Masked(None, mask, ids)
 
@@ -136,5 +136,5 @@ def _as_steps(leaf: Any, inputs: list[Any], rows: list[Any], steps: Masked | Non
         return steps.with_values(output)
     if len(rows) == 1 and leaf.mask is mask_of(rows[0]):  # the layer has passed on what it was given
         return inputs[0].with_values(output.values)
-    mask, ids = join((output.mask, output.segments), (expand(steps.mask, output.mask.ndim), None))
+    mask, ids = join((output.mask, output.segment_ids), (expand(steps.mask, output.mask.ndim), None))
     return Masked(output.values, mask, ids)

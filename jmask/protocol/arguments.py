@@ -8,25 +8,13 @@ from typing import Any
 
 import jax
 
+from ..core.explicit_mask import NO_MASK
 from ..core.masked import Masked, check_mask, fill, mask_of, values_of
 from ..core.pytree import put
-from ..core.segment_ids import refuse_segments
+from ..core.segment_ids import check_not_packed
 from . import path
 
 INJECTED = ("mask", "training", "key", "state")
-
-
-class _NoMask:
-    """The explicit absence of a mask."""
-
-    def __repr__(self) -> str:
-        return "jm.NO_MASK"
-
-    def __reduce__(self) -> str:
-        return "NO_MASK"  # there is one; copies and pickles are that one
-
-
-NO_MASK = _NoMask()
 
 
 def is_array(leaf: Any) -> bool:
@@ -190,7 +178,7 @@ def bind(function: Callable, args: tuple[Any, ...], kwargs: dict[str, Any], mask
     for name, given in explicit.items():
         if given is not None and name not in bound.arguments:
             raise TypeError(f"{path.current()}: there is a mask for `{name}`, but no `{name}`.")
-    if any(leaf.segments is not None for group in arguments.masked.values() for leaf in group):
+    if any(leaf.segment_ids is not None for group in arguments.masked.values() for leaf in group):
         bound = arguments.with_leaves(functools.partial(_with_shared_mask, {})).bound
     overridden = {k: _override(k, v, explicit.get(k)) for k, v in bound.arguments.items()}
     return Arguments(signature, _rebind(bound, overridden))
@@ -210,13 +198,13 @@ def _rebind(bound: inspect.BoundArguments, arguments: dict[str, Any]) -> inspect
 
 
 def _with_shared_mask(masks: dict[int, Any], leaf: Any) -> Any:
-    """A leaf of packed rows with one mask for all that have its segments, by which a layer knows the mask again.
+    """A leaf of packed rows with one mask for all that have its segment ids, by which a layer knows the mask again.
 
     Otherwise packed rows that come out of a transform compute their mask anew each time that they are asked for it.
     """
-    if not is_masked(leaf) or leaf.segments is None:
+    if not is_masked(leaf) or leaf.segment_ids is None:
         return leaf
-    return put(object.__new__(Masked), leaf.values, masks.setdefault(id(leaf.segments), leaf.mask), leaf.segments)
+    return put(object.__new__(Masked), leaf.values, masks.setdefault(id(leaf.segment_ids), leaf.mask), leaf.segment_ids)
 
 
 def _override(name: str, value: Any, masks: Any) -> Any:
@@ -242,10 +230,10 @@ def _override_leaf(name: str, leaf: Any, mask: Any) -> Any:
         raise TypeError(
             f"{path.current()}: the mask of `{name}` must be a bool array, None or jm.NO_MASK; received {mask!r}."
         )
-    if is_masked(leaf) and leaf.segments is not None and mask is leaf.mask:
+    if is_masked(leaf) and leaf.segment_ids is not None and mask is leaf.mask:
         return leaf
-    remedy = "Set the segments instead, `x.with_segments(ids)`; `mask=jm.NO_MASK` removes mask and segments."
-    refuse_segments(leaf, f"{path.current()}: another mask for `{name}`", remedy)
+    remedy = "Set the segment ids instead, `x.with_segment_ids(ids)`; `mask=jm.NO_MASK` removes mask and segment ids."
+    check_not_packed(leaf, f"{path.current()}: another mask for `{name}`", remedy)
     if not is_array(leaf):
         raise TypeError(
             f"{path.current()}: a mask belongs to an array; there is one for the {type(leaf).__name__} in `{name}`."

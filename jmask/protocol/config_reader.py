@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from .arguments import NO_MASK
+from ..core.explicit_mask import NO_MASK
 
 CONSTANTS = {"...": Ellipsis, "NO_MASK": NO_MASK}
 

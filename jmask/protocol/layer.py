@@ -64,9 +64,9 @@ class Layer:
 
     Packed rows, in which several sequences share a row, are refused unless `supports_packing = True` says that the
     layer keeps these sequences apart: because it treats every step alone, or with `raw_inputs` by honouring
-    `inputs.segments`. Outputs that take the mask of an input take its segments with it. A `compute_mask` may take steps
-    away from packed rows, which keep their ids elsewhere; a layer that moves steps wants `raw_inputs`, and a layer
-    that hands the mask on by hand loses the segments.
+    `inputs.segment_ids`. Outputs that take the mask of an input take its segment ids with it. A `compute_mask` may take
+    steps away from packed rows, which keep their ids elsewhere; a layer that moves steps wants `raw_inputs`, and a
+    layer that hands the mask on by hand loses the segment ids.
 
     Two calls share parameters if they are calls of the same object: identity decides, not equality.
 
