@@ -10,7 +10,7 @@ from ..protocol.fields import Dtype, Rate, Size
 from ..protocol.layer import Layer
 from ..protocol.options import Activation, Initializer, activation, initializer
 from ..rnn import GRUParams, LSTMParams, LSTMState, SimpleRNNParams
-from ..rnn.recurrences import GATES, prepare
+from ..rnn.kinds import GATES, split_step
 
 
 class Draw(NamedTuple):
@@ -165,7 +165,7 @@ class LSTMGates(KernelCell):
 
 
 class RecurrentCell(KernelCell):
-    """What the cells of `jmask.rnn.recurrences` share, and the layers made of them.
+    """What the cells of `jmask.rnn.kinds` share, and the layers made of them.
 
     Attributes:
         units: length of the state and of an output.
@@ -191,7 +191,7 @@ class RecurrentCell(KernelCell):
 
     def prepare(self, params: Any, inputs: Any) -> tuple[Any, Any]:
         """By the kind."""
-        return prepare(self.kind, self.weights(params), inputs, self.activations)
+        return split_step(self.kind, self.weights(params), inputs, self.activations)
 
 
 class SimpleRNNCell(RecurrentCell):

@@ -7,7 +7,7 @@ import jax
 
 from ..ops.windows import Windows
 from ..protocol.fields import Size
-from ..rnn.conv_lstm import convolve, line_windows, prepare
+from ..rnn.conv_lstm import convolve, line_windows, split_conv_lstm_step
 from .cells import KernelCell, LSTMGates, Shapes
 from .rnn_layers import CellLayer
 
@@ -59,7 +59,7 @@ class ConvLSTM1DCell(LSTMGates):
 
     def prepare(self, params: Any, inputs: Any) -> tuple[Any, Any]:
         """By a convolution."""
-        return prepare(
+        return split_conv_lstm_step(
             (*self.kernels(params), params["bias"] if self.use_bias else None), inputs, self.windows, self.activations
         )
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ..core.masked import Masked
+from ..core.masked import Masked, segments_of
 from ..core.programs import run_kept
 from .cells import Cell
 
@@ -79,7 +79,7 @@ def scan_cell(
     draws: Any = None,
 ) -> tuple[Any, Any]:
     """`jm.rnn.scan`; of `draws`, a pytree of `(batch, ...)`, each row's own is the last argument of its steps."""
-    values, mask, segments = split(x)
+    values, mask, segments = checked_batch(x)
     _check_constants(constants, values.shape[0])
     if initial_state is None:
         initial_state = cell.initial_state(jax.ShapeDtypeStruct(values.shape[2:], values.dtype))
@@ -110,7 +110,7 @@ def scan_cell(
     return masked_as(x, outputs), state
 
 
-def split(x: Any) -> tuple[Any, Any, Any]:
+def checked_batch(x: Any) -> tuple[Any, Any, Any]:
     """Zero-filled values, the mask or None, and the ids of packed rows or None, of a batch of sequences."""
     is_masked = isinstance(x, Masked)
     values = x.fill(0) if is_masked else x
@@ -124,11 +124,6 @@ def split(x: Any) -> tuple[Any, Any, Any]:
             f"{tuple(x.shape)}" + (f" with mask {tuple(x.mask.shape)}." if is_masked else ".") + remedy
         )
     return values, x.mask if is_masked else None, segments_of(x)
-
-
-def segments_of(x: Any) -> Any:
-    """The ids of packed rows, or None."""
-    return x.segments if isinstance(x, Masked) else None
 
 
 def _check_constants(constants: Any, rows: Any) -> None:
