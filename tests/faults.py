@@ -136,7 +136,7 @@ class WrongMask(jm.Layer):
 class ReadsItsBias(jm.Layer):
     """Pools over values that padding has taken from the bias: only noise in the parameters shows it."""
 
-    takes_masked = True
+    raw_inputs = True
 
     def init(self, key: Any, inputs: Any) -> Any:
         return {"bias": jnp.zeros(inputs.shape[-1])}
@@ -148,7 +148,7 @@ class ReadsItsBias(jm.Layer):
 class GuardsTheQuotientOnly(jm.Layer):
     """Divides by a count of 0, and throws the quotient away, but not its gradient."""
 
-    takes_masked = True
+    raw_inputs = True
 
     def init(self, key: Any, inputs: Any) -> Any:
         return {"scale": jnp.ones(inputs.shape[-1])}

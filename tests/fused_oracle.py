@@ -174,10 +174,10 @@ def run_sequence(name: str, params: Params, x: np.ndarray, initial: State, douts
     return Outcome(outputs, state, by_params, by_inputs, dstate)
 
 
-def sequences_of(mask: np.ndarray, segments: np.ndarray | None) -> list[np.ndarray]:
+def sequences_of(mask: np.ndarray, segment_ids: np.ndarray | None) -> list[np.ndarray]:
     """The steps of each sequence of a row, in order; without ids, the real steps are one sequence, or there is none."""
     steps = np.flatnonzero(mask)
-    breaks = [] if segments is None else np.flatnonzero(np.diff(segments[steps])) + 1
+    breaks = [] if segment_ids is None else np.flatnonzero(np.diff(segment_ids[steps])) + 1
     return [part for part in np.split(steps, breaks) if len(part)]
 
 
@@ -190,7 +190,7 @@ def run_batch(
     cotangents: Any,
     *,
     reverse: bool = False,
-    segments: np.ndarray | None = None,
+    segment_ids: np.ndarray | None = None,
 ) -> Outcome:
     """Each sequence of each row alone.
 
@@ -202,7 +202,7 @@ def run_batch(
         initial: arrays `(rows, units)`, or None: zeros, as for every sequence of packed rows.
         cotangents: `(outputs, state)`, in the shape of these.
         reverse: from the last real step to the first.
-        segments: ids `(rows, time)` of sequences that share a row.
+        segment_ids: ids `(rows, time)` of sequences that share a row.
 
     Returns:
         Outputs and gradients of inputs, 0 at padded steps; the last state of the sequence that comes last; gradients
@@ -216,7 +216,7 @@ def run_batch(
     outputs, by_inputs = np.zeros((rows, values.shape[1], units)), np.zeros_like(values)
     by_params = {key: np.zeros_like(value) for key, value in params.items()}
     for row in range(rows):
-        ids = None if segments is None else segments[row]
+        ids = None if segment_ids is None else segment_ids[row]
         sequences = sequences_of(mask[row], ids)[::direction]
         for index, steps in enumerate(sequences):
             steps = steps[::direction]

@@ -78,8 +78,8 @@ def assert_is_the_oracle(actual, name, params, x, initial, cotangents, *, revers
     """Values and all gradients are those of each sequence alone; at padded steps they are 0."""
     mask = np.asarray(x.mask)
     given = params, np.asarray(x.values), mask, initial, cotangents
-    segments = None if x.segments is None else np.asarray(x.segments)
-    expected = fused_oracle.run_batch(name, *given, reverse=reverse, segments=segments)
+    segment_ids = None if x.segment_ids is None else np.asarray(x.segment_ids)
+    expected = fused_oracle.run_batch(name, *given, reverse=reverse, segment_ids=segment_ids)
     assert_same(actual, expected._replace(by_initial=None if initial is None else expected.by_initial))
     assert not np.asarray(actual.outputs)[~mask].any()
     assert not np.asarray(actual.by_inputs)[~mask].any()

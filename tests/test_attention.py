@@ -276,7 +276,7 @@ RIGHT_PADDED = np.sort(IDS > 0, axis=1)[:, ::-1] * np.array([1, 1, 4, 4, 4, 1, 1
 def each_sequence(x, function):
     """Every sequence of packed rows alone; an id that comes again is another one."""
     found = np.zeros(x.shape, "float32")
-    for row, ids in enumerate(np.asarray(x.segments)):
+    for row, ids in enumerate(np.asarray(x.segment_ids)):
         steps = [i for i in range(len(ids)) if ids[i]]
         while steps:
             same = [i for n, i in enumerate(steps) if all(ids[j] == ids[steps[0]] for j in steps[: n + 1])]
@@ -290,9 +290,9 @@ def each_sequence(x, function):
 )
 def test_sequences_of_packed_rows_attend_to_themselves(rng, ids, options, x64):
     values = np.where((ids > 0)[..., None, None], rng.normal(size=(3, 8, 2, 3)), np.nan)
-    x = jm.from_segments(jnp.asarray(values, "float32"), ids)
+    x = jm.from_segment_ids(jnp.asarray(values, "float32"), ids)
     y = jm.ops.attention(x, **options)
-    assert y.segments is x.segments
+    assert y.segment_ids is x.segment_ids
     expected = each_sequence(x, lambda row: jm.ops.attention(row, **options))
     assert_close(y.values, expected)
     assert_close(jm.ops.attention(x.astype("float64"), **options).values, expected, precision="float32")
@@ -301,17 +301,17 @@ def test_sequences_of_packed_rows_attend_to_themselves(rng, ids, options, x64):
 
 
 def test_packed_rows_attend_to_no_others(rng):
-    x = jm.from_segments(jnp.ones((3, 8, 2, 3)), IDS)
-    y = jm.from_segments(jnp.ones((3, 8, 2, 3)), IDS + 0)
-    for inputs in ((x, y), (x, x.values), (x.values, x), (x, x, y), (x.with_segments(None), x)):
+    x = jm.from_segment_ids(jnp.ones((3, 8, 2, 3)), IDS)
+    y = jm.from_segment_ids(jnp.ones((3, 8, 2, 3)), IDS + 0)
+    for inputs in ((x, y), (x, x.values), (x.values, x), (x, x, y), (x.with_segment_ids(None), x)):
         with pytest.raises(
             ValueError, match=r"`attention` of inputs that are not packed alike does not .* Packed rows"
         ):
             jm.ops.attention(inputs[0], **by_name(*inputs[1:]))
     layer = jm.layers.MultiHeadAttention(2, 3)
-    features = jm.from_segments(jnp.ones((3, 8, 5)), IDS)
+    features = jm.from_segment_ids(jnp.ones((3, 8, 5)), IDS)
     params = layer.init(jax.random.key(0), features, features)
-    assert layer.apply(params, features, features).segments is features.segments
+    assert layer.apply(params, features, features).segment_ids is features.segment_ids
     with pytest.raises(ValueError, match="are not packed alike"):
         layer.apply(params, features.values, features)
 

@@ -263,18 +263,18 @@ def test_positions_of_every_kind_of_input():
         (jnp.ones(2), [0, 1]),
     ):
         assert jm.ops.positions(array).tolist() == expected
-    packed = jm.from_segments(jnp.ones((1, 6, 2)), [[2, 2, 1, 0, 1, 0]])
+    packed = jm.from_segment_ids(jnp.ones((1, 6, 2)), [[2, 2, 1, 0, 1, 0]])
     assert jm.ops.positions(packed).fill(-1).tolist() == [[0, 1, 0, -1, 1, -1]]
-    assert jm.ops.positions(packed).segments is packed.segments
+    assert jm.ops.positions(packed).segment_ids is packed.segment_ids
 
 
 def test_positions_begin_again_in_packed_rows(rng):
-    x = jm.from_segments(jnp.asarray(rng.normal(size=(1, 6, 4)), "float32"), [[1, 1, 2, 2, 2, 0]])
+    x = jm.from_segment_ids(jnp.asarray(rng.normal(size=(1, 6, 4)), "float32"), [[1, 1, 2, 2, 2, 0]])
     table = jnp.asarray(rng.normal(size=(3, 4)), "float32")
     functions = [jm.ops.sine_position_encoding, jm.ops.rotary, lambda x: jm.ops.position_embedding(x, table)]
     for function in functions:
         y = function(x)
-        assert y.segments is x.segments
+        assert y.segment_ids is x.segment_ids
         for start, stop in ((0, 2), (2, 5)):
             assert_close(y.values[:, start:stop], function(x.values[:, start:stop]))
 

@@ -112,7 +112,7 @@ def test_gradients_over_several_devices_are_those_of_the_batch(x):
 class Twice(jm.Layer):
     """A layer made of layers, with statistics of both."""
 
-    takes_masked = True
+    raw_inputs = True
 
     first: jm.Layer
     second: jm.Layer

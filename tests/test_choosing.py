@@ -54,16 +54,16 @@ def test_real_steps_that_equal_what_stands_for_padding(dtype):
 
 def test_packed_sequences_are_sorted_each_in_its_place():
     ids = jnp.asarray([[2, 2, 0, 2, 1, 1, 2, 2]])
-    x = jm.from_segments(jnp.asarray([[5.0, 3, jnp.nan, 4, 9, 1, 8, 7]]), ids)
+    x = jm.from_segment_ids(jnp.asarray([[5.0, 3, jnp.nan, 4, 9, 1, 8, 7]]), ids)
     y = jm.ops.sort(x, 1)
     assert y.fill(0).tolist() == [[3, 4, 0, 5, 1, 9, 7, 8]]
-    assert y.segments.tolist() == ids.tolist()
+    assert y.segment_ids.tolist() == ids.tolist()
     assert jm.ops.argsort(x, 1, descending=True).fill(-1).tolist() == [[0, 2, -1, 1, 0, 1, 0, 1]]
     for function in (jm.ops.argmax, jm.ops.argmin, jm.ops.logsumexp, lambda x, axis: jm.ops.top_k(x, 1, axis=axis)):
         with pytest.raises(ValueError, match=r"does not keep the sequences of a row apart.*jm.unpack_batch"):
             function(x, 1)
-    one = jm.from_segments(x.values[..., None], ids)
-    assert jm.ops.argmax(one, -1).segments is one.segments
+    one = jm.from_segment_ids(x.values[..., None], ids)
+    assert jm.ops.argmax(one, -1).segment_ids is one.segment_ids
 
 
 def test_few_steps_for_many_places(x):
@@ -128,7 +128,7 @@ def test_batches_of_different_widths():
     packed = jm.pack([[8], [9, 9]], row_length=3)
     both = jm.ops.concatenate([packed, b], axis=0)
     assert both.fill(0).tolist() == [[9, 9, 8], [4, 5, 6]]
-    assert jm.ops.concatenate([a, packed], axis=0).segments.tolist() == [[1, 1, 0], [1, 0, 0], [2, 2, 1]]
+    assert jm.ops.concatenate([a, packed], axis=0).segment_ids.tolist() == [[1, 1, 0], [1, 0, 0], [2, 2, 1]]
     documents = jm.ops.stack([a, jm.ops.concatenate([b, b, b], axis=0)])
     assert documents.fill(0).tolist() == [[[1, 2, 0], [3, 0, 0], [0, 0, 0]], [[4, 5, 6]] * 3]
     assert jm.ops.concatenate([documents, documents[:, :1, :1]], axis=0).mask.sum().tolist() == 12 + 2
@@ -144,8 +144,8 @@ def test_stacks(x):
     assert jm.ops.stack([x, other], 1).mask.tolist() == np.stack([x.mask, other.mask], 1).tolist()
     assert jm.ops.stack([jnp.ones(2), jnp.ones(2)], 1).shape == (2, 2)
     packed = jm.pack([[8], [9, 9]], row_length=3)
-    assert jm.ops.stack([packed, packed], -1).segments is packed.segments
-    assert jm.ops.stack([packed, packed]).segments.shape == (2, 1, 3)
+    assert jm.ops.stack([packed, packed], -1).segment_ids is packed.segment_ids
+    assert jm.ops.stack([packed, packed]).segment_ids.shape == (2, 1, 3)
     with pytest.raises(ValueError, match="`stack` takes inputs of one rank with masks of one rank"):
         jm.ops.stack([x, rows[0]])
     with pytest.raises(ValueError, match="`axis=3` of `stack` is out of bounds for a stack of rank 3"):
@@ -162,7 +162,7 @@ def test_where_of_scalars_arrays_and_packed_rows(x):
     assert jm.ops.where(words == "a", "x", words).fill("").tolist() == [["x", "b"], ["c", ""]]
     packed = jm.pack([[8], [9, 9]], row_length=3)
     chosen = jm.ops.where(packed > 8, packed, -packed)
-    assert chosen.segments.tolist() == packed.segments.tolist()
+    assert chosen.segment_ids.tolist() == packed.segment_ids.tolist()
     assert jm.ops.where(jnp.ones((3, 1), bool), x[:1], 0.0).mask.shape == (3, 5)
     with pytest.raises(ValueError, match=r"`where` takes `Masked` of one rank .* e.g. `condition\[..., None\]`"):
         jm.ops.where(x > 0, x[..., None], 0)

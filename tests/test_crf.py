@@ -29,13 +29,20 @@ def draw(rng, lengths=LENGTHS):
 def packed(rng):
     """All sequences in rows of seven steps, with NaN in the padding and a hole in the first sequence."""
     params, logits, tags = draw(rng)
-    x = jm.from_segments(np.full((2, 7, TAGS), np.nan, np.float32), [[1, 1, 0, 1, 4, 4, 0], [5, 3, 3, 3, 3, 0, 0]])
+    x = jm.from_segment_ids(np.full((2, 7, TAGS), np.nan, np.float32), [[1, 1, 0, 1, 4, 4, 0], [5, 3, 3, 3, 3, 0, 0]])
     y = np.full((2, 7), -1, np.int32)
     places = {0: (0, [0, 1, 3]), 4: (0, [4, 5]), 3: (1, [0]), 2: (1, [1, 2, 3, 4])}
     values = np.array(x.values)
     for sequence, (row, steps) in places.items():
         values[row, steps], y[row, steps] = logits[sequence], tags[sequence]
-    return params, logits, tags, jm.from_segments(values, x.segments), jm.from_segments(y, x.segments), places
+    return (
+        params,
+        logits,
+        tags,
+        jm.from_segment_ids(values, x.segment_ids),
+        jm.from_segment_ids(y, x.segment_ids),
+        places,
+    )
 
 
 def test_packed_rows_are_sequences_on_their_own(rng):
@@ -57,7 +64,7 @@ def test_packed_rows_are_sequences_on_their_own(rng):
         assert_close(
             found[jm.ops.crf_marginals].values[row, jnp.array(steps)], oracle.marginals(params, logits[sequence])
         )
-    assert found[jm.ops.crf_decode].segments is x.segments
+    assert found[jm.ops.crf_decode].segment_ids is x.segment_ids
 
 
 def test_forbidden_transitions_have_finite_gradients(rng):
@@ -122,7 +129,7 @@ def test_a_tagger_learns_what_no_step_alone_tells(rng):
 
 PARAMS = {"transitions": jnp.zeros((3, 3)), "start_transitions": jnp.zeros(3), "end_transitions": jnp.zeros(3)}
 LOGITS, IDS = jnp.zeros((2, 4, 3)), jnp.zeros((2, 4), int)
-PACKED = jm.from_segments(LOGITS, jnp.ones((2, 4), int))
+PACKED = jm.from_segment_ids(LOGITS, jnp.ones((2, 4), int))
 REFUSED = {
     "params of the model": (lambda: loss({"crf": PARAMS}, LOGITS, IDS), r"received 'crf'.*`params\['crf'\]`"),
     "no params": (lambda: loss(LOGITS, LOGITS, IDS), "`params` are those of the layer"),

@@ -176,7 +176,7 @@ def test_positions_of_keys_that_are_not_in_order(rng):
 
 @pytest.mark.slow
 def test_positions_in_packed_rows_count_in_each_sequence(rng):
-    x = jm.from_segments(jnp.asarray(rng.normal(size=(1, 7, 2, 4)), "float32"), [[1, 1, 2, 0, 2, 2, 1]])
+    x = jm.from_segment_ids(jnp.asarray(rng.normal(size=(1, 7, 2, 4)), "float32"), [[1, 1, 2, 0, 2, 2, 1]])
     expected = jm.ops.attention(x, causal=True, window=1)
     places = [{"query_positions": x.positions}, {"key_positions": jm.ops.positions(x)}, {"query_offset": 0}]
     for place in places:
@@ -276,7 +276,7 @@ def test_what_append_refuses():
         with pytest.raises(ValueError, match=r"`append` takes x .batch, room, .* received values \(2, 3, 4\) and"):
             jm.ops.append(x, other)
     with pytest.raises(ValueError, match="`append` does not keep the sequences of a row apart"):
-        jm.ops.append(x, jm.from_segments(jnp.ones((2, 1, 4)), jnp.ones((2, 1), int)))
+        jm.ops.append(x, jm.from_segment_ids(jnp.ones((2, 1, 4)), jnp.ones((2, 1), int)))
     with pytest.raises(ValueError, match="at least one step of room"):
         jm.ops.append(x[:, :0], x)
 

@@ -24,57 +24,57 @@ def test_a_flattening_collator_says_it_in_three_ways():
     seq_idx, position_ids = [[0, 0, 0, 1, 2, 2]], [[0, 1, 2, 0, 0, 1]]
     cu_seqlens = np.array([0, 3, 4, 6], np.int32)
     for x in (
-        jm.from_segments(ids, seq_idx, first_id=0),
+        jm.from_segment_ids(ids, seq_idx, first_id=0),
         jm.from_position_ids(ids, position_ids),
         jm.from_cu_seqlens(ids, cu_seqlens[None]),
         jm.from_cu_seqlens(ids[0], cu_seqlens),
         jm.from_cu_seqlens(jnp.asarray(ids[0]), jnp.asarray(cu_seqlens)),
         jax.jit(jm.from_position_ids)(ids, position_ids),
         jax.jit(jm.from_cu_seqlens)(ids[0], cu_seqlens),
-        jax.jit(lambda ids, segments: jm.from_segments(ids, segments, first_id=0))(ids, jnp.array(seq_idx)),
+        jax.jit(lambda ids, segment_ids: jm.from_segment_ids(ids, segment_ids, first_id=0))(ids, jnp.array(seq_idx)),
     ):
         assert sequences(x) == expected
-        assert x.segments.dtype == np.int32
+        assert x.segment_ids.dtype == np.int32
 
 
 def test_ids_that_count_from_0_have_padding_at_minus_1():
-    x = jm.from_segments(IDS[None, :4], np.array([[-1, 0, 0, 1]]), first_id=0)
-    assert (x.segments.tolist(), x.mask.tolist()) == ([[0, 1, 1, 2]], [[False, True, True, True]])
-    bytes_ = jm.from_segments(IDS[None, :2], np.array([[0, 255]], np.uint8), first_id=0)
-    assert bytes_.segments.tolist() == [[1, 256]]
+    x = jm.from_segment_ids(IDS[None, :4], np.array([[-1, 0, 0, 1]]), first_id=0)
+    assert (x.segment_ids.tolist(), x.mask.tolist()) == ([[0, 1, 1, 2]], [[False, True, True, True]])
+    bytes_ = jm.from_segment_ids(IDS[None, :2], np.array([[0, 255]], np.uint8), first_id=0)
+    assert bytes_.segment_ids.tolist() == [[1, 256]]
     with pytest.raises(ValueError, match="With `first_id=0`, ids count from 0 and padding is -1; received -2"):
-        jm.from_segments(IDS[None, :2], [[0, -2]], first_id=0)
+        jm.from_segment_ids(IDS[None, :2], [[0, -2]], first_id=0)
     with pytest.raises(ValueError, match="Number the sequences from 1, or pass `first_id=0` if they count from 0"):
-        jm.from_segments(IDS[None, :2], [[0, -1]])
+        jm.from_segment_ids(IDS[None, :2], [[0, -1]])
     for first_id in (2, True):
         with pytest.raises(ValueError, match="`first_id` must be 1 or 0"):
-            jm.from_segments(IDS[None, :2], [[2, 3]], first_id=first_id)
-    with pytest.raises(TypeError, match="`segments` must be integers"):
-        jm.from_segments(IDS[None, :2], [[0.0, 1.0]], first_id=0)
+            jm.from_segment_ids(IDS[None, :2], [[2, 3]], first_id=first_id)
+    with pytest.raises(TypeError, match="`segment_ids` must be integers"):
+        jm.from_segment_ids(IDS[None, :2], [[0.0, 1.0]], first_id=0)
 
 
 def test_cumulative_lengths_of_rows_with_padding_and_empty_sequences():
     values = np.arange(14).reshape(2, 7)
     ends = np.array([[0, 3, 3, 5], [0, 0, 0, 7]])
     for x in (jm.from_cu_seqlens(values, ends), jm.from_cu_seqlens(jnp.asarray(values), jnp.asarray(ends))):
-        assert x.segments.tolist() == [[1, 1, 1, 3, 3, 0, 0], [6] * 7]
+        assert x.segment_ids.tolist() == [[1, 1, 1, 3, 3, 0, 0], [6] * 7]
         assert [row.tolist() for row in jm.unpack(x, num_sequences=6)] == [
             [0, 1, 2], [], [3, 4], [], [], list(range(7, 14)),
         ]  # fmt: skip
     features = jm.from_cu_seqlens(jnp.ones((5, 2)), [0, 2, 5])
-    assert features.segments.tolist() == [1, 1, 2, 2, 2]
-    assert jm.from_cu_seqlens(np.ones((0, 2)), [0]).segments.tolist() == []
-    assert jm.from_cu_seqlens(np.ones(3), [0, 0]).segments.tolist() == [0, 0, 0]
+    assert features.segment_ids.tolist() == [1, 1, 2, 2, 2]
+    assert jm.from_cu_seqlens(np.ones((0, 2)), [0]).segment_ids.tolist() == []
+    assert jm.from_cu_seqlens(np.ones(3), [0, 0]).segment_ids.tolist() == [0, 0, 0]
 
 
 def test_positions_with_padding_anywhere():
     ids = np.arange(12).reshape(2, 6)
     positions = [[-1, 0, 1, -1, 2, 0], [0, 0, 1, -1, -1, -1]]
     for x in (jm.from_position_ids(ids, positions), jm.from_position_ids(ids, np.array(positions))):
-        assert x.segments.tolist() == [[0, 1, 1, 0, 1, 2], [3, 4, 4, 0, 0, 0]]
+        assert x.segment_ids.tolist() == [[0, 1, 1, 0, 1, 2], [3, 4, 4, 0, 0, 0]]
         assert jnp.where(x.mask, x.positions, -1).tolist() == positions
     continued = jax.jit(jm.from_position_ids)(ids, jnp.array([[3, 4, 5, 0, 1, 2], [3, 0, 1, -1, -1, -1]]))
-    assert continued.segments.tolist() == [[1, 1, 1, 2, 2, 2], [3, 4, 4, 0, 0, 0]]
+    assert continued.segment_ids.tolist() == [[1, 1, 1, 2, 2, 2], [3, 4, 4, 0, 0, 0]]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ IN_OTHER_PLACES = {
     "x + m": lambda m: X[..., 0] + m,
     "from_lengths": lambda m: jm.from_lengths(np.ones((2, 2)), m[:, 0].astype(int)),
     "from_attention_mask": lambda m: jm.from_attention_mask(np.ones((2, 2)), m > 0),
-    "from_segments": lambda m: jm.from_segments(np.ones((2, 2)), m.astype(int)),
+    "from_segment_ids": lambda m: jm.from_segment_ids(np.ones((2, 2)), m.astype(int)),
     "sample_weight": lambda m: jm.losses.squared_error(X, X, sample_weight=m),
     "targets": lambda m: jm.losses.squared_error(X[..., 0], m),
     "mask of a layer": lambda m: jm.layers.Activation("relu").apply({}, np.ones((2, 2)), mask=m > 0),

@@ -26,7 +26,7 @@ class ForgetBoth(jm.Layer):
 class Outer(jm.Layer):
     """Hands masks on to a layer of its own."""
 
-    takes_masked = True
+    raw_inputs = True
     inner: jm.Layer
 
     def call(self, params, inputs):
@@ -91,7 +91,7 @@ def test_a_layer_of_layers_is_told_how_its_layers_get_the_mask(x):
 
     (message,), _ = drops(lambda: Block().apply({"inner": {}}, x))
     assert message.startswith("block: the mask of `inputs` is dropped here")
-    assert "Set `takes_masked = True` to hand the masks on to its layers, `supports_masking = True` if" in message
+    assert "Set `raw_inputs = True` to hand the masks on to its layers, `supports_masking = True` if" in message
 
 
 def test_the_warning_points_at_the_line_of_the_user(x):

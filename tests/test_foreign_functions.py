@@ -104,7 +104,7 @@ def test_operators_under_flags(flag):
     jax.config.update(flag, True)
     try:
         y = (nan * weights + 1) / 2 - abs(nan)
-        total = jm.compact(y)[0].fill(0).sum()
+        total = jm.left_align(y)[0].fill(0).sum()
         gradient = jax.grad(lambda v: (nan.with_values(v) ** 2).fill(0).sum())(
             jnp.where(X.mask[..., None], X.values, 0)
         )
@@ -117,10 +117,13 @@ def test_operators_under_flags(flag):
 def test_operators_where_jax_promotes_no_ranks():
     with jax.numpy_rank_promotion("raise"):
         y = ((X * 2 + X.values) / X - 1).astype("float32")
-        compacted, restore = jm.compact(y[:, ::-1])
-        assert restore(compacted).fill(0).shape == (2, 3, 1)
+        aligned, restore = jm.left_align(y[:, ::-1])
+        assert restore(aligned).fill(0).shape == (2, 3, 1)
         assert y.map(jnp.exp).lengths.tolist() == [2, 1]
         assert y.positions.tolist() == [[0, 1, 0], [0, 0, 0]]
-        packed = jm.from_segments(X.values, jnp.array([[1, 2, 0], [3, 3, 0]]))
-        assert jm.compact(packed * packed)[0].positions.tolist() == [[0, 0, 0], [0, 1, 0]]
-        assert jm.compact(jm.from_lengths(jnp.ones((2, 3)), [1, 2], padding_side="left"))[0].lengths.tolist() == [1, 2]
+        packed = jm.from_segment_ids(X.values, jnp.array([[1, 2, 0], [3, 3, 0]]))
+        assert jm.left_align(packed * packed)[0].positions.tolist() == [[0, 0, 0], [0, 1, 0]]
+        assert jm.left_align(jm.from_lengths(jnp.ones((2, 3)), [1, 2], padding_side="left"))[0].lengths.tolist() == [
+            1,
+            2,
+        ]

@@ -50,7 +50,7 @@ def test_holes_and_ids_that_return(name, rng, x64):
     ids = np.cumsum(rng.random((rows, time)) < 0.3, axis=1) % 3 + 1
     ids[rng.random((rows, time)) < 0.4] = 0
     ids[3], ids[4] = 0, 7
-    x = jm.from_segments(jnp.asarray(draw_values(rng, ids > 0)), jnp.asarray(ids, jnp.int32))
+    x = jm.from_segment_ids(jnp.asarray(draw_values(rng, ids > 0)), jnp.asarray(ids, jnp.int32))
     params, cotangents = draw_params(rng, name), draw_cotangents(rng, name, rows, time)
     actual = compiled(name, reverse=reverse, remat=not reverse)(params, x, None, cotangents)
     assert_is_the_oracle(actual, name, params, x, None, cotangents, reverse=reverse)
@@ -59,8 +59,8 @@ def test_holes_and_ids_that_return(name, rng, x64):
 class Deep(jm.Layer):
     """A recurrent layer on a bidirectional one on a third."""
 
-    takes_masked = True
-    supports_segments = True
+    raw_inputs = True
+    supports_packing = True
 
     first: jm.Layer = L.LSTM(5, return_sequences=True, implementation="xla")
     second: jm.Layer = L.Bidirectional(L.GRU(3, return_sequences=True, implementation="xla"))
@@ -91,6 +91,6 @@ def test_layers_on_layers(kind, rng, getkey, x64):
 
         differentiate = jax.value_and_grad(loss, (0, 1), has_aux=True)
         (_, outputs), (by_params, by_values) = jax.jit(differentiate, compiler_options=QUICKLY)(params, x.values)
-        take_apart = jm.unpad if x.segments is None else lambda x: jm.unpack(x, num_sequences=len(sequences))
+        take_apart = jm.unpad if x.segment_ids is None else lambda x: jm.unpack(x, num_sequences=len(sequences))
         results.append((take_apart(outputs), take_apart(x.with_values(by_values)), by_params))
     jax.tree.map(assert_close, *results)

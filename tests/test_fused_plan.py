@@ -73,24 +73,24 @@ def lanes_of(plan, rows, time, are_packed):
     return lanes
 
 
-def expected_rows(mask, segments, reverse):
+def expected_rows(mask, segment_ids, reverse):
     """For each row, its real steps in the order in which they run, each with whether a sequence begins."""
     rows = []
     for row, own in enumerate(mask):
-        sequences = sequences_of(own, None if segments is None else segments[row])
+        sequences = sequences_of(own, None if segment_ids is None else segment_ids[row])
         sequences = [steps[::-1] for steps in sequences[::-1]] if reverse else sequences
         rows.append([(int(row * mask.shape[1] + t), t == steps[0]) for steps in sequences for t in steps])
     return rows
 
 
-def assert_plan_holds(plan, mask, segments, reverse):
+def assert_plan_holds(plan, mask, segment_ids, reverse):
     rows, time = mask.shape
     assert plan.slot_step.shape == (rows + plans.num_slots(rows, time),)
     assert (np.asarray(plan.slot_step)[:rows] == plans.IDLE).all()
     longest = mask.sum(1).max()
-    expected = expected_rows(mask, segments, reverse)
+    expected = expected_rows(mask, segment_ids, reverse)
     missing = {row for row in range(rows) if expected[row]}
-    for steps in lanes_of(plan, rows, time, segments is not None).values():
+    for steps in lanes_of(plan, rows, time, segment_ids is not None).values():
         assert len(steps) <= longest  # no lane runs longer than the longest row
         place = 0
         while place < len(steps):
@@ -117,9 +117,9 @@ def test_each_step_runs_once_and_in_order(rows, time, is_packed, reverse, rng):
     choices = set()
     masks = [draw_mask(rng, rows, time) for _ in range(25)]
     for mask in (*masks, np.zeros((rows, time), bool), np.ones((rows, time), bool)):
-        segments = draw_segments(rng, mask) if is_packed else None
-        plan = make_plan(jnp.asarray(mask), None if segments is None else jnp.asarray(segments))
-        assert_plan_holds(plan, mask, segments, reverse)
+        segment_ids = draw_segments(rng, mask) if is_packed else None
+        plan = make_plan(jnp.asarray(mask), None if segment_ids is None else jnp.asarray(segment_ids))
+        assert_plan_holds(plan, mask, segment_ids, reverse)
         choices.add(int(plan.choice))
     assert counted.num_traces == 1
     widths = plans.widths(rows, are_packed=is_packed)

@@ -425,7 +425,7 @@ def test_custom_embedding_without_mask_zero_makes_no_mask(rng, getkey):
 
 
 def test_a_saved_model_of_custom_layers_comes_back_with_its_masks(rng, getkey):
-    jm.register(CustomEmbedding, name="guide.CustomEmbedding")
+    jm.register_serializable(CustomEmbedding, name="guide.CustomEmbedding")
     x = rng.integers(0, 9, (3, 10), "int32")
     model = jm.Sequential([CustomEmbedding(10, 16, mask_zero=True), jm.layers.LSTM(32)])
     params = model.init(getkey(), x)

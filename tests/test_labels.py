@@ -87,7 +87,7 @@ def test_the_gradient_of_a_traced_label_that_is_no_class_is_nan_in_its_step_only
 
 @pytest.mark.parametrize("name", ["softmax_cross_entropy_with_integer_labels", "multiclass_hinge_loss"])
 def test_losses_of_optax_know_their_labels(name):
-    loss = jm.losses.mask_aware(getattr(optax.losses, name))
+    loss = jm.losses.masked_loss(getattr(optax.losses, name))
     labels = np.array([[5, -1, 140], [149, 127, 100]])
     logits = jnp.asarray(np.random.default_rng(3).normal(size=(2, 3, 150)).astype(np.float32))
     with pytest.raises(ValueError, match=r"there is -1.*`ignore_index=-1`"):
@@ -95,11 +95,11 @@ def test_losses_of_optax_know_their_labels(name):
     assert np.isnan(jax.jit(loss)(logits, labels.astype(np.int16)))
     expected = getattr(optax.losses, name)(logits.reshape(6, 150)[jnp.array([0, 2, 3, 4, 5])], labels[labels >= 0])
     assert_close(loss(logits, labels.astype(np.int16), ignore_index=-1), expected.mean())
-    own = jm.losses.mask_aware(lambda x, y: jnp.take_along_axis(x, y[..., None], -1)[..., 0])
+    own = jm.losses.masked_loss(lambda x, y: jnp.take_along_axis(x, y[..., None], -1)[..., 0])
     assert_close(own(logits, np.array([[5, 127, 7]] * 2, np.int8)), logits[:, np.arange(3), [5, 127, 7]].mean())
     for other in (optax.losses.sigmoid_focal_loss, optax.losses.hinge_loss, optax.losses.perceptron_loss):
         with pytest.raises(ValueError, match="there is -100"):
-            jm.losses.mask_aware(other)(LOGITS[..., 0], np.where(HOLES, 1, -100))
+            jm.losses.masked_loss(other)(LOGITS[..., 0], np.where(HOLES, 1, -100))
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint32", "int64", "uint64"])
@@ -158,7 +158,7 @@ def test_a_label_that_does_not_count_is_no_step_of_its_sequence_and_of_packed_ro
     labels = np.where(HOLES, LABELS, -100)
     each = CE(LOGITS, labels, ignore_index=-100, reduction=None)
     assert np.array_equal(each.mask, HOLES)
-    x = jm.from_segments(LOGITS, [[1, 1, 2], [1, 2, 2]])
+    x = jm.from_segment_ids(LOGITS, [[1, 1, 2], [1, 2, 2]])
     found = CE(x, labels, ignore_index=-100, reduction="sequences", divide=False)
     expected = CE(LOGITS, LABELS, reduction=None)
     assert_close(found.total, expected[0, 0] + expected[0, 2] + (expected[1, 1] + expected[1, 2]) / 2)
@@ -203,7 +203,7 @@ def test_labels_without_a_prediction_are_reported():
             assert_close(value(function(logits, labels, mask=logits.mask)), value(found))
             assert_close(value(jax.jit(function)(logits, labels)), value(found))
     assert_close(CE(logits, labels, mask=logits.mask), expected)
-    packed = jm.from_segments(LOGITS, [[1, 2, 0], [3, 0, 0]])
+    packed = jm.from_segment_ids(LOGITS, [[1, 2, 0], [3, 0, 0]])
     with pytest.warns(jm.NotCountedWarning, match=r"`targets.with_mask\(targets.mask & predictions.mask\)`"):
         CE(packed, labels)
     with jm.strict():

@@ -19,15 +19,6 @@ EVERY_CASE = pytest.mark.parametrize("case", CASES, ids=str)
 NEED_NO_ROW = {
     "layers.Layer": "the protocol",
     "losses.Mean": "a container",
-    **dict.fromkeys(
-        (
-            f"metrics.{name}"
-            for name in ("AUC", "ConfusionMatrix", "ErrorRate", "F1Score", "Perplexity", "Precision", "R2Score")
-        ),
-        "a container",
-    ),
-    "metrics.Recall": "a container",
-    "metrics.RootMean": "a container",
     "rnn.Cell": "a protocol",
     "rnn.LSTMParams": "a container",
     "rnn.LSTMState": "a container",

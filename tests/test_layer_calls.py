@@ -13,14 +13,14 @@ import jmask as jm
 class Spy(jm.Layer):
     """Returns what it was called with."""
 
-    takes_masked = True  # so that anything may come back
+    raw_inputs = True  # so that anything may come back
 
     def call(self, params, *args, **kwargs):
         raise NotImplementedError
 
 
 class OneInput(Spy):
-    takes_masked = False
+    raw_inputs = False
 
     def call(self, params, inputs, mask=None, training=None, key=None):
         return Seen(inputs, mask, training, key)
@@ -38,7 +38,7 @@ class Seen(tuple):
 
 
 class TwoInputs(Spy):
-    takes_masked = False
+    raw_inputs = False
 
     def call(self, params, query, context=None, query_mask=None, context_mask=None, *, mask=None, scale=1.0):
         return Seen(query, context, query_mask, context_mask, mask, scale)
@@ -48,7 +48,7 @@ class TwoInputs(Spy):
 
 
 class ManyInputs(Spy):
-    takes_masked = False
+    raw_inputs = False
 
     def call(self, params, *inputs, mask=None):
         return Seen(inputs, mask)

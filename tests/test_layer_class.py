@@ -167,7 +167,7 @@ def test_previous_mask_is_refused_with_its_name_here():
 
 def test_a_compute_mask_that_would_never_be_asked_is_refused():
     for base in (jm.layers.LSTM, jm.layers.Dense):
-        with pytest.raises(TypeError, match=r"`compute_mask` of `Own` would never be asked: .* `takes_masked = True`"):
+        with pytest.raises(TypeError, match=r"`compute_mask` of `Own` would never be asked: .* `raw_inputs = True`"):
             type("Own", (base,), {"compute_mask": lambda self, inputs, mask: None})
 
 

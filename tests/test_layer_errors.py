@@ -108,7 +108,7 @@ def test_parameters_of_another_shape(x):
 
 def test_layers_of_one_s_own(x):
     class Own(jm.Layer):
-        takes_masked = True
+        raw_inputs = True
         lstm: jm.Layer = L.LSTM(3)
 
         def call(self, params, x):

@@ -14,7 +14,7 @@ from jmask.testing import assert_close
 class Block(jm.Layer):
     """Any layer, and a residual connection."""
 
-    takes_masked = True
+    raw_inputs = True
     inner: jm.Layer
 
     def call(self, params, inputs):
@@ -24,7 +24,7 @@ class Block(jm.Layer):
 class Stack(jm.Layer):
     """Layers in a list and in a dict."""
 
-    takes_masked = True
+    raw_inputs = True
     layers: list
     heads: dict
 
@@ -85,7 +85,7 @@ def test_models_are_layers_of_layers(x, getkey):
 
 def test_a_layer_called_twice_shares_its_parameters(x, getkey):
     class Twice(jm.Layer):
-        takes_masked = True
+        raw_inputs = True
         dense: jm.Layer = jm.layers.Dense(4)
 
         def call(self, params, inputs):
@@ -99,7 +99,7 @@ def test_a_layer_called_twice_shares_its_parameters(x, getkey):
 
 def test_one_layer_under_two_names_has_two_sets_of_parameters(x, getkey):
     class Twice(jm.Layer):
-        takes_masked = True
+        raw_inputs = True
         dense: jm.Layer = jm.layers.Dense(4)
 
         def call(self, params, inputs):
@@ -112,7 +112,7 @@ def test_one_layer_under_two_names_has_two_sets_of_parameters(x, getkey):
 
 def test_two_layers_under_one_name_are_refused(x, getkey):
     class Both(jm.Layer):
-        takes_masked = True
+        raw_inputs = True
         first: jm.Layer = jm.layers.Dense(4)
         second: jm.Layer = jm.layers.Dense(4)
 
@@ -171,7 +171,7 @@ def test_init_of_deep_nests_takes_time_in_proportion():
     calls = 0
 
     class Counted(jm.Layer):
-        takes_masked = True
+        raw_inputs = True
         inner: Any
 
         def call(self, params, inputs):
@@ -193,7 +193,7 @@ def test_init_of_deep_nests_takes_time_in_proportion():
 
 def test_static_and_optional_inputs_of_the_call(x, getkey):
     class Pools(jm.Layer):
-        takes_masked = True
+        raw_inputs = True
         dense: jm.Layer = jm.layers.Dense(3)
         gate: jm.Layer = jm.layers.Dense(3)
 
@@ -208,7 +208,7 @@ def test_static_and_optional_inputs_of_the_call(x, getkey):
 
 def test_a_layer_without_parameters_has_an_entry_where_call_looks_for_one(x, getkey):
     class Drops(jm.Layer):
-        takes_masked = True
+        raw_inputs = True
         dropout: jm.Layer = jm.layers.Dropout(0.5)
         dense: jm.Layer = jm.layers.Dense(3)
 
@@ -224,7 +224,7 @@ def test_a_layer_without_parameters_has_an_entry_where_call_looks_for_one(x, get
 
 def test_parameters_of_ones_own_need_an_init(x, getkey):
     class Scaled(jm.Layer):
-        takes_masked = True
+        raw_inputs = True
         dense: jm.Layer = jm.layers.Dense(4)
 
         def call(self, params, inputs):
@@ -376,7 +376,7 @@ def test_a_layer_of_layers_may_pass_values_and_the_mask_apart(x, getkey):
 
 def test_a_layer_that_uses_its_layers_only_in_training_says_so_in_init(x, getkey):
     class Noisy(jm.Layer):
-        takes_masked = True
+        raw_inputs = True
         dense: jm.Layer = jm.layers.Dense(4)
 
         def call(self, params, inputs, training=False):

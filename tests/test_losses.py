@@ -53,7 +53,7 @@ def packed_rows(rng):
     predictions, targets = rows_of(rng, "squared_error")
     batch = padded(predictions), padded(targets)
     packs = [jm.pack(rows, row_length=11) for rows in (predictions, targets)]
-    packs = [jm.Masked(jnp.asarray(x.fill(np.nan)), x.mask, segments=x.segments) for x in packs]
+    packs = [jm.Masked(jnp.asarray(x.fill(np.nan)), x.mask, segment_ids=x.segment_ids) for x in packs]
     return packs, batch
 
 
@@ -277,13 +277,13 @@ def test_packed_rows_count_each_of_their_sequences(rng):
     mean = jm.losses.squared_error(*packs, reduction="sequences", divide=False)
     assert float(mean.count) == sum(n > 0 for n in LENGTHS)
     each = jm.losses.squared_error(*packs, reduction=None)
-    assert np.array_equal(each.segments, packs[0].segments)
+    assert np.array_equal(each.segment_ids, packs[0].segment_ids)
 
 
 def test_sequences_of_packed_rows_with_holes_and_ids_that_come_again():
     ids = [[4, 4, 0, 4, 2, 4], [1, 0, 0, 0, 0, 1], [0] * 6]  # 4 4 4, 2, 4; 1 1; none
     values = jnp.array([[1.0, 2.0, jnp.nan, 6.0, 5.0, 7.0], [1.0, *[jnp.nan] * 4, 5.0], [jnp.nan] * 6])
-    x = jm.from_segments(values, ids)
+    x = jm.from_segment_ids(values, ids)
     found, gradient = jax.value_and_grad(jm.losses.absolute_error, allow_int=True)(
         x, jnp.zeros((3, 6)), reduction="sequences"
     )
@@ -292,13 +292,15 @@ def test_sequences_of_packed_rows_with_holes_and_ids_that_come_again():
 
 
 def test_targets_of_other_sequences_do_not_count():
-    x = jm.from_segments(jnp.ones((1, 4)), [[1, 1, 2, 2]])
-    y = jm.from_segments(jnp.zeros((1, 4)), [[1, 2, 2, 2]])
-    with pytest.warns(jm.NotCountedWarning, match=r"here are 1\..*`targets.with_segments\(targets.segments \* "):
+    x = jm.from_segment_ids(jnp.ones((1, 4)), [[1, 1, 2, 2]])
+    y = jm.from_segment_ids(jnp.zeros((1, 4)), [[1, 2, 2, 2]])
+    with pytest.warns(jm.NotCountedWarning, match=r"here are 1\..*`targets.with_segment_ids\(targets.segment_ids \* "):
         found = jm.losses.absolute_error(x, y, reduction=None)
     assert found.mask.tolist() == [[True, False, True, True]]
     with jm.strict():  # the remedy
-        same = jm.losses.absolute_error(x, y.with_segments(y.segments * (y.segments == x.segments)), reduction=None)
+        same = jm.losses.absolute_error(
+            x, y.with_segment_ids(y.segment_ids * (y.segment_ids == x.segment_ids)), reduction=None
+        )
     assert_close(same.fill(0), found.fill(0))
 
 
@@ -357,16 +359,16 @@ def test_sharded_arrays_need_nothing(reduction, kind, rng):
 def test_any_loss_of_steps_can_be_wrapped(rng):
     x, y = (padded(rows) for rows in rows_of(rng, "squared_error"))
     y = y.with_values(y.values / 2)
-    focal = jm.losses.mask_aware(optax.sigmoid_focal_loss)
+    focal = jm.losses.masked_loss(optax.sigmoid_focal_loss)
     real = np.asarray(x.mask)
     expected = optax.sigmoid_focal_loss(x.values[real], y.values[real], gamma=1.5).mean()
     assert_close(focal(x, y, gamma=1.5), expected)
     assert focal.__name__ == "sigmoid_focal_loss"
-    partial = jm.losses.mask_aware(functools.partial(optax.huber_loss, delta=0.5))
+    partial = jm.losses.masked_loss(functools.partial(optax.huber_loss, delta=0.5))
     assert_close(partial(x, y), jm.losses.huber_loss(x, y, delta=0.5))
-    mixture = jm.losses.mask_aware(lambda means, y: jnp.square(means - y[..., :1]).min(-1))  # targets of another size
+    mixture = jm.losses.masked_loss(lambda means, y: jnp.square(means - y[..., :1]).min(-1))  # targets of another size
     assert mixture(x, y[..., :2]).shape == ()
-    takes_any = jm.losses.mask_aware(lambda x, y, **options: options["scale"] * (x - y) ** 2)
+    takes_any = jm.losses.masked_loss(lambda x, y, **options: options["scale"] * (x - y) ** 2)
     assert_close(takes_any(x, y, scale=2.0), 2 * jm.losses.squared_error(x, y))
 
 
@@ -374,7 +376,7 @@ def test_signatures_name_every_option():
     assert [*inspect.signature(jm.losses.huber_loss).parameters] == [
         *("predictions", "targets", "sample_weight", "mask", "reduction", "divide", "delta")
     ]
-    plain = inspect.signature(jm.losses.mask_aware(lambda x, y, **options: x))
+    plain = inspect.signature(jm.losses.masked_loss(lambda x, y, **options: x))
     assert [*plain.parameters][-1] == "options"
     assert pickle.loads(pickle.dumps(jm.losses.huber_loss)) is jm.losses.huber_loss
 
@@ -395,7 +397,7 @@ def test_means_add_up_in_a_scan_and_in_a_sum():
     for _ in range(2):
         total += mean
     assert (float(total.total), float(total.count)) == (28.0, 10.0)
-    for other in (1, True, None, jm.metrics.RootMean(mean.total, mean.count)):
+    for other in (1, True, None, jm.metrics.root_mean_squared_error(jnp.ones((1, 2)), jnp.ones((1, 2)))):
         with pytest.raises(TypeError, match=f"of one kind, or with 0; received Mean and {type(other).__name__}"):
             mean + other
     with pytest.raises(TypeError, match="received Mean and int"):
@@ -407,7 +409,7 @@ def test_means_add_up_in_a_scan_and_in_a_sum():
 ARRAYS = jnp.zeros((2, 3)), jnp.zeros((2, 3))
 IDS = jnp.zeros((2, 3), int)
 STEPS = jm.from_lengths(jnp.zeros((2, 3)), [1, 2])
-PACKED = jm.from_segments(jnp.zeros((2, 3)), jnp.ones((2, 3), int))
+PACKED = jm.from_segment_ids(jnp.zeros((2, 3)), jnp.ones((2, 3), int))
 CE, CTC = jm.losses.softmax_cross_entropy_with_integer_labels, jm.losses.ctc_loss
 REFUSED = {
     "another reduction": (
@@ -435,11 +437,11 @@ REFUSED = {
         r"shape of the steps, \(2, 3\), .*\(2,\) weighs whole sequences; received \(3,\)",
     ),
     "what broadcasts": (
-        lambda: jm.losses.mask_aware(optax.huber_loss)(jnp.zeros((3, 3, 1)), jnp.zeros((3, 3))),
+        lambda: jm.losses.masked_loss(optax.huber_loss)(jnp.zeros((3, 3, 1)), jnp.zeros((3, 3))),
         r"`huber_loss` must give one number for each step.* it gave \(3, 3, 3\)",
     ),
     "one number for all": (
-        lambda: jm.losses.mask_aware(lambda x, y: jnp.mean(x))(STEPS, STEPS),
+        lambda: jm.losses.masked_loss(lambda x, y: jnp.mean(x))(STEPS, STEPS),
         r"under a mask \(2, 3\) it gave \(\)",
     ),
     "labels of floats": (lambda: CE(jnp.zeros((2, 3, 4)), ARRAYS[0]), "takes ids of classes, integers; .*float32"),
@@ -451,7 +453,7 @@ REFUSED = {
     "delta": (lambda: jm.losses.huber_loss(*ARRAYS, delta=0.0), "`delta` must be a number above 0; received 0.0"),
     "a mask of another shape": (lambda: jm.losses.log_cosh(*ARRAYS, mask=jnp.ones((3, 3), bool)), "must be a prefix"),
     "a mask of integers": (lambda: jm.losses.log_cosh(*ARRAYS, mask=IDS), "A mask must be bool"),
-    "packed under another mask": (lambda: jm.losses.log_cosh(PACKED, ARRAYS[0], mask=STEPS.mask), "with_segments"),
+    "packed under another mask": (lambda: jm.losses.log_cosh(PACKED, ARRAYS[0], mask=STEPS.mask), "with_segment_ids"),
     "one step alone": (
         lambda: jm.losses.log_cosh(jm.masked(1.0, jnp.array(True)), jnp.array(0.0), reduction="sequences"),
         "needs a time axis",

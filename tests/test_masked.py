@@ -222,7 +222,9 @@ REFUSING_FUNCTIONS = {
 
 @pytest.mark.parametrize("name", REFUSING_FUNCTIONS)
 def test_functions_that_would_lose_the_mask(rng, name):
-    with pytest.raises((TypeError, ValueError)):  # jax 0.7.2 finds the segments to be None before it asks for an array
+    with pytest.raises(
+        (TypeError, ValueError)
+    ):  # jax 0.7.2 finds the segment ids to be None before it asks for an array
         REFUSING_FUNCTIONS[name](ragged(rng))
 
 

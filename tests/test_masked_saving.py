@@ -14,7 +14,7 @@ import jmask as jm
 VALUES = jnp.array([[3.0, 4, 5], [6, 7, 8]])
 RIGHT = jm.from_lengths(VALUES, jnp.array([2, 1]))
 LEFT = jm.from_lengths(VALUES, jnp.array([2, 1]), padding_side="left")
-PACKED = jm.from_segments(VALUES, jnp.array([[1, 1, 2], [3, 0, 0]]))
+PACKED = jm.from_segment_ids(VALUES, jnp.array([[1, 1, 2], [3, 0, 0]]))
 
 
 def by_standard_checkpointer(path, x, like):
@@ -62,28 +62,28 @@ def test_the_side_of_the_padding_is_that_of_what_was_saved(way, tmp_path):
 @pytest.mark.parametrize("way", WAYS)
 def test_packed_rows_come_back_packed(way, tmp_path):
     got = way(tmp_path / "x.eqx", PACKED, PACKED.with_values(VALUES * 0))
-    assert got.segments.tolist() == PACKED.segments.tolist()
+    assert got.segment_ids.tolist() == PACKED.segment_ids.tolist()
     assert [row.tolist() for row in jm.unpack(got)] == [[3, 4], [5], [6]]
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("x", "like"), [(PACKED, RIGHT), (RIGHT, PACKED)], ids=["packed", "rows"])
 def test_packed_rows_are_not_restored_as_others_nor_others_as_packed(way, x, like, tmp_path):
-    with pytest.raises((ValueError, RuntimeError), match=r"segments|mask|dtype"):
+    with pytest.raises((ValueError, RuntimeError), match=r"segment_ids|mask|dtype"):
         way(tmp_path / "x.eqx", x, like)
 
 
 def test_the_error_of_flax_says_what_to_do():
     data = flax.serialization.to_bytes(PACKED)
     with pytest.raises(
-        ValueError, match=r"has \['segments', 'values'\], .* one sequence a row, has \['mask', 'values'\]"
+        ValueError, match=r"has \['segment_ids', 'values'\], .* one sequence a row, has \['mask', 'values'\]"
     ):
         flax.serialization.from_bytes(RIGHT, data)
-    assert sorted(flax.serialization.msgpack_restore(data)) == ["segments", "values"]
+    assert sorted(flax.serialization.msgpack_restore(data)) == ["segment_ids", "values"]
 
 
 def test_the_names_of_the_leaves():
-    for x, names in ((RIGHT, [".values", ".mask"]), (PACKED, [".values", ".segments"])):
+    for x, names in ((RIGHT, [".values", ".mask"]), (PACKED, [".values", ".segment_ids"])):
         assert [jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(x)] == names
 
 
@@ -93,7 +93,7 @@ def test_packed_rows_are_known_by_what_they_are_not_by_what_stands_in_their_plac
     y = structure.unflatten([fake, fake])
     assert structure.flatten_up_to(y) == [fake, fake]
     back = jax.tree.map(lambda _, leaf: leaf, y, PACKED, is_leaf=lambda leaf: leaf is fake)
-    assert back.segments is PACKED.segments
+    assert back.segment_ids is PACKED.segment_ids
 
 
 @pytest.mark.parametrize("function", [jnp.sum, jnp.cumsum, lambda x: x[0]], ids=["sum", "cumsum", "first"])
@@ -122,7 +122,7 @@ def test_one_shape_is_one_program_wherever_it_comes_from():
         jm.from_attention_mask(ids, (ids != 0).astype(int)),
         jm.from_lengths(ids, np.array([3, 1])),
         jm.as_masked(ids),
-        jm.compact(jm.masked(ids, ids != 0))[0],
+        jm.left_align(jm.masked(ids, ids != 0))[0],
     ):
         assert total(x) == 18
     assert len(traces) == 1
@@ -143,7 +143,11 @@ def test_a_masked_in_a_module_of_flax():
     ("error", "parts", "text"),
     [
         (ValueError, (VALUES, RIGHT.mask[:, 1:]), r"prefix of the values' shape, .* received mask \(2, 2\) for"),
-        (ValueError, (VALUES, RIGHT.mask, PACKED.segments[:1]), r"`segments` must be a prefix .* received \(1, 3\)"),
+        (
+            ValueError,
+            (VALUES, RIGHT.mask, PACKED.segment_ids[:1]),
+            r"`segment_ids` must be a prefix .* received \(1, 3\)",
+        ),
         (TypeError, (VALUES, VALUES), "A mask must be bool, True at real steps; received dtype float32"),
         (TypeError, (VALUES, [[True] * 3] * 2), r"`jm.masked\(values, mask\)` takes a list too"),
         (TypeError, (VALUES,), r"received None. .* `jm.as_masked\(values\)` marks all steps as real"),
@@ -157,7 +161,7 @@ def test_parts_that_do_not_fit(error, parts, text):
 
 
 def test_the_mask_of_packed_rows_is_that_of_their_segments():
-    assert jm.Masked(VALUES, jnp.ones((2, 3), bool), PACKED.segments).mask.tolist() == PACKED.mask.tolist()
+    assert jm.Masked(VALUES, jnp.ones((2, 3), bool), PACKED.segment_ids).mask.tolist() == PACKED.mask.tolist()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -319,7 +319,7 @@ def test_a_masked_output_answers_for_itself(x, y):
 
 def test_a_layer_that_takes_masked_gets_them_as_they_are(x):
     class Takes(jm.Layer):
-        takes_masked = True
+        raw_inputs = True
 
         def call(self, params, first, second, mask=None):
             assert first is x
@@ -332,7 +332,7 @@ def test_a_layer_that_takes_masked_gets_them_as_they_are(x):
 
 def test_a_layer_that_takes_masked_sees_explicit_masks_too(x, y):
     class Takes(jm.Layer):
-        takes_masked = True
+        raw_inputs = True
 
         def call(self, params, inputs):
             return inputs

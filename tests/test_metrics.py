@@ -166,7 +166,7 @@ def test_scores_outside_of_the_unit_interval_count_at_its_ends():
     assert float(jm.metrics.auc(jnp.array([-3.0, 7.0]), jnp.array([0, 1])).value) == 1.0
     nothing_to_compare_with = jm.metrics.auc(jnp.array([0.2, 0.7]), jnp.array([1, 1]))
     assert bool(nothing_to_compare_with.is_empty)
-    with pytest.warns(jm.NotCountedWarning, match="`AUC.value`: nothing was counted that a value"):
+    with pytest.warns(jm.NotCountedWarning, match="`AUCSums.value`: nothing was counted that a value"):
         assert float(nothing_to_compare_with.value) == 0.0
 
 

@@ -77,7 +77,7 @@ def test_spatial_dropout_drops_features_of_sequences(getkey):
 
 def test_spatial_dropout_draws_for_each_sequence_of_packed_rows():
     ids = np.array([[1, 1, 2, 0, 2, 3], [0, 5, 0, 0, 5, 5]])
-    y = np.asarray(jm.ops.spatial_dropout(jm.from_segments(jnp.ones((2, 6, 200)), ids), 0.5, KEY).values)
+    y = np.asarray(jm.ops.spatial_dropout(jm.from_segment_ids(jnp.ones((2, 6, 200)), ids), 0.5, KEY).values)
     for row, first, second in ((0, 0, 1), (0, 2, 4), (1, 1, 4), (1, 4, 5)):
         assert (y[row, first] == y[row, second]).all()
     for row, first, second in ((0, 1, 2), (0, 4, 5)):
@@ -120,7 +120,7 @@ def test_a_penalty_is_a_sum_over_real_steps(x):
     assert_close(jm.ops.activity_penalty(x, l1=0.5), 0.5 * np.abs(real).sum())
     assert_close(jm.ops.activity_penalty(x, l2=0.5), 0.5 * np.square(real).sum())
     assert jm.ops.activity_penalty(x) == 0
-    packed = x.with_segments(jnp.where(x.mask, jnp.arange(5) // 2 + 1, 0))
+    packed = x.with_segment_ids(jnp.where(x.mask, jnp.arange(5) // 2 + 1, 0))
     assert_close(jm.ops.activity_penalty(packed, l1=0.5), 0.5 * np.abs(real).sum())
     large = jm.ops.activity_penalty(jnp.full((300, 300), 0.5, "bfloat16"), l1=1.0)
     assert_close(large, jnp.asarray(45000.0, "bfloat16"))

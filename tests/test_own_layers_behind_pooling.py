@@ -116,5 +116,5 @@ def test_a_layer_whose_penalty_counts_all_rows_is_not_proved(getkey):
     x = pooled(getkey)
     layer = Head(L.ActivityRegularization(l2=0.1))
     state = layer.init_state(x)
-    with pytest.warns(jm.MaskDroppedWarning, match="takes_masked = True"):
+    with pytest.warns(jm.MaskDroppedWarning, match="raw_inputs = True"):
         layer.apply_with_state(layer.init(getkey(), x), state, x)

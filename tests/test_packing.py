@@ -56,9 +56,9 @@ def test_the_plan_is_first_fit_decreasing(rng, draw):
 def test_what_a_packed_batch_looks_like():
     x = checked(jm.pack(SEQUENCES))
     assert x.values.tolist() == [[6, 7, 8, 9], [3, 4, 1, 2], [5, 0, 0, 0]]
-    assert x.segments.tolist() == [[4, 4, 4, 4], [1, 1, 5, 5], [3, 6, 0, 0]]
-    assert (x.segments.dtype, x.dtype) == (np.int32, np.int32)
-    assert np.array_equal(x.mask, x.segments > 0)
+    assert x.segment_ids.tolist() == [[4, 4, 4, 4], [1, 1, 5, 5], [3, 6, 0, 0]]
+    assert (x.segment_ids.dtype, x.dtype) == (np.int32, np.int32)
+    assert np.array_equal(x.mask, x.segment_ids > 0)
     assert x.positions.tolist() == [[0, 1, 2, 3], [0, 1, 0, 1], [0, 0, 0, 0]]
 
 
@@ -81,9 +81,9 @@ def test_labels_of_the_same_lengths_land_on_the_same_slots(rng):
     tokens = [rng.integers(1, 99, n).tolist() for n in rng.integers(0, 12, 50)]
     labels = [[f"{i}:{t}" for t in range(len(row))] for i, row in enumerate(tokens)]
     x, y = jm.pack(tokens, row_length=17), jm.pack(labels, row_length=17)
-    np.testing.assert_array_equal(x.segments, y.segments)
+    np.testing.assert_array_equal(x.segment_ids, y.segment_ids)
     assert y.values[y.mask].tolist() == [
-        f"{k - 1}:{t}" for k, t in zip(x.segments[x.mask], np.asarray(x.positions)[x.mask], strict=True)
+        f"{k - 1}:{t}" for k, t in zip(x.segment_ids[x.mask], np.asarray(x.positions)[x.mask], strict=True)
     ]
     assert set(y.values[~y.mask]) <= {""}
 
@@ -119,7 +119,7 @@ def test_ids_of_ones_own_and_padding_anywhere(rng):
     ids = [[0, 5, 5, 0, 5, 2], [9, 0, 7, 7, 0, 0]]
     values = rng.normal(size=(2, 6, 3)).astype(np.float32)
     values[np.array(ids) == 0] = np.nan
-    x = jm.from_segments(jnp.asarray(values), ids)
+    x = jm.from_segment_ids(jnp.asarray(values), ids)
     expected = {2: values[0, 5:], 5: values[0, [1, 2, 4]], 7: values[1, 2:4], 9: values[1, :1]}
     assert_same(jm.unpack(x), list(expected.values()))
     assert_same(jm.unpack(x, num_sequences=9), [expected.get(k, values[0, :0]) for k in range(1, 10)])
@@ -137,7 +137,7 @@ def test_unpack_batch_under_transforms(rng):
     gradient = jax.jit(jax.grad(loss, allow_int=True))(x)
     expected = np.zeros(x.shape, np.float32)
     for row, step in np.argwhere(x.mask):
-        expected[row, step] = weights[x.segments[row, step] - 1, x.positions[row, step]]
+        expected[row, step] = weights[x.segment_ids[row, step] - 1, x.positions[row, step]]
     np.testing.assert_array_equal(gradient.values, expected)
     compiled = jax.jit(jm.unpack_batch, static_argnums=(1, 2))(x, 11, 7)
     np.testing.assert_array_equal(compiled.values, jm.unpack_batch(x, 11, 7).values)
@@ -164,9 +164,9 @@ def test_what_does_not_fit_is_left_out_where_nobody_can_look():
         (lambda: jm.pack([np.ones((1, 2)), np.ones((2, 3))]), "sequence . has steps of shape .*sequence . of shape"),
         (lambda: jm.unpack(jm.pad_sequences([[1]])), "`unpack` takes packed rows.* each row is one sequence.*unpad"),
         (lambda: jm.unpack_batch(jm.pad_sequences([[1]]), 1, 1), "`unpack_batch` takes packed rows"),
-        (lambda: jm.unpack(jm.from_segments([[1, 2], [3, 4]], [[1, 2], [2, 2]])), "`unpack` needs an id for each "
+        (lambda: jm.unpack(jm.from_segment_ids([[1, 2], [3, 4]], [[1, 2], [2, 2]])), "`unpack` needs an id for each "
          "sequence of the batch; id 2 stands for 2 of them. Number the sequences over all rows, as `jm.pack` does."),
-        (lambda: jm.unpack_batch(jm.from_segments([[1, 2, 3]], [[1, 2, 1]]), 2, 2), "id 1 stands for 2 of them"),
+        (lambda: jm.unpack_batch(jm.from_segment_ids([[1, 2, 3]], [[1, 2, 1]]), 2, 2), "id 1 stands for 2 of them"),
         (lambda: jm.unpack(jm.pack([[1], [2]]), num_sequences=1), "an id 2, more than `num_sequences=1`; pass "
          "`num_sequences=2`."),
         (lambda: jm.unpack_batch(jm.pack([[1], [2, 3]]), 2, 1), "sequence 2 has 2 steps, more than `length=1`; pass "

@@ -398,7 +398,7 @@ def test_unpad_of_arrays_and_of_nothing():
 
 def test_errors_of_unpad():
     x = jm.pad_sequences(RAGGED)
-    with pytest.raises(TypeError, match=r"`unpad` makes arrays whose shapes depend on data.*`jm.compact` moves the"):
+    with pytest.raises(TypeError, match=r"`unpad` makes arrays whose shapes depend on data.*`jm.left_align` moves the"):
         jax.jit(jm.unpad)(x)
     with pytest.raises(ValueError, match=r"`unpad` needs a time axis; received values .* with a mask of rank 0"):
         jm.unpad(jm.Masked(np.arange(3), np.array(True)))

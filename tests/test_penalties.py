@@ -62,7 +62,7 @@ def test_sequences_are_what_shares_a_row_and_documents_are_one(x):
     total = 2 * sum(alone(x, 0.5)) / 2
     penalty = lambda x: jm.ops.activity_penalty(x, l1=0.5, reduction="sequences")  # noqa: E731
     ids = jnp.where(x.mask, jnp.asarray([[1, 1, 2, 1, 1]]), 0)  # 3 sequences in a row that is full, 3 in the other
-    assert_close(penalty(x.with_segments(ids)), total / 6)
+    assert_close(penalty(x.with_segment_ids(ids)), total / 6)
     documents = jax.tree.map(lambda leaf: leaf[None], x)
     assert_close(penalty(documents), total)
     assert_close(penalty(x[0]), alone(x, 0.5)[0] / x[0].mask.sum())  # a mask of rank 1 is one of rows
@@ -126,7 +126,7 @@ class Balance(jm.Layer):
     """A layer of one's own with something to add to a loss."""
 
     supports_masking = True
-    fresh_state = True
+    resets_state = True
 
     def init_state(self, inputs):
         return {"penalty": jnp.zeros(()), "calls": jnp.zeros((), int)}

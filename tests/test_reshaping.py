@@ -223,12 +223,12 @@ def test_repeat_vector(x):
 
 
 def test_packed_rows():
-    x = jm.from_segments(jnp.arange(8.0).reshape(1, 4, 2), [[1, 1, 0, 2]])
-    assert L.UpSampling1D()(x).segments.tolist() == [[1, 1, 1, 1, 0, 0, 2, 2]]
-    assert L.Reshape((-1, 1))(x).segments.tolist() == [[1, 1, 1, 1, 0, 0, 2, 2]]
-    assert L.Reshape((-1, 1, 2))(x).segments is x.segments
-    assert L.Permute((1, 2))(x).segments is x.segments
-    assert L.TimeDistributed(L.Activation("relu")).apply({}, x).segments.tolist() == [[1, 1, 0, 2]]
+    x = jm.from_segment_ids(jnp.arange(8.0).reshape(1, 4, 2), [[1, 1, 0, 2]])
+    assert L.UpSampling1D()(x).segment_ids.tolist() == [[1, 1, 1, 1, 0, 0, 2, 2]]
+    assert L.Reshape((-1, 1))(x).segment_ids.tolist() == [[1, 1, 1, 1, 0, 0, 2, 2]]
+    assert L.Reshape((-1, 1, 2))(x).segment_ids is x.segment_ids
+    assert L.Permute((1, 2))(x).segment_ids is x.segment_ids
+    assert L.TimeDistributed(L.Activation("relu")).apply({}, x).segment_ids.tolist() == [[1, 1, 0, 2]]
     for refuses in (L.Cropping1D(), L.ZeroPadding1D(), L.Reshape((-1, 4)), L.RepeatVector(2), L.Dot(2)):
         with pytest.raises(ValueError, match="does not keep the sequences of a row apart"):
             refuses([x, x] if isinstance(refuses, L.Dot) else x)
@@ -238,4 +238,4 @@ def test_packed_rows():
     with pytest.raises(ValueError, match="`repeat_vector` does not keep the sequences of a row apart"):
         jm.ops.repeat_vector(x[0], 2)
     with pytest.raises(ValueError, match="`permute` of masked axes does not keep the sequences"):
-        jm.ops.permute(jm.from_segments(jnp.ones((2, 3, 2)), np.ones((2, 3, 2), int)), (2, 1))
+        jm.ops.permute(jm.from_segment_ids(jnp.ones((2, 3, 2)), np.ones((2, 3, 2), int)), (2, 1))

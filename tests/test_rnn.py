@@ -315,7 +315,7 @@ def test_constants_that_are_not_one_a_row_are_refused():
     x = jm.from_lengths(jnp.ones((2, 3, 3)), [3, 1])
     with pytest.raises(ValueError, match=r"`constants` hold one for each of the 2 rows.*shape \(3,\)"):
         jm.rnn.scan(Attends(), {}, x, constants={"scale": jnp.ones(3), "memory": x})
-    packed = jm.from_segments(jnp.ones((2, 3, 3)), [[1, 1, 2], [3, 0, 0]])
+    packed = jm.from_segment_ids(jnp.ones((2, 3, 3)), [[1, 1, 2], [3, 0, 0]])
     with pytest.raises(ValueError, match=r"`constants` are those of a row, but these rows are packed.*unpack_batch"):
         jm.rnn.scan(Attends(), {}, packed, constants=x)
 

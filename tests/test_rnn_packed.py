@@ -33,7 +33,7 @@ SEGMENTS = np.array(
 @pytest.fixture
 def x(rng):
     values = rng.normal(size=(*SEGMENTS.shape, FEATURES)).astype("float32")
-    return jm.from_segments(jnp.asarray(np.where(SEGMENTS[..., None] > 0, values, np.nan)), jnp.asarray(SEGMENTS))
+    return jm.from_segment_ids(jnp.asarray(np.where(SEGMENTS[..., None] > 0, values, np.nan)), jnp.asarray(SEGMENTS))
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def runs(row):
 @pytest.mark.parametrize("reverse", [False, True])
 def test_each_sequence_is_alone(name, reverse, params, x):
     outputs, state = run(name, params, x, reverse=reverse)
-    np.testing.assert_array_equal(outputs.segments, SEGMENTS)
+    np.testing.assert_array_equal(outputs.segment_ids, SEGMENTS)
     assert not outputs.values[~x.mask].any()
     oracle = getattr(oracles, name)
     oracle = oracles.backward(oracle) if reverse else oracle
@@ -125,8 +125,8 @@ def test_packed_and_padded_batches_agree_in_values_and_gradients(name, params, r
 class Deep(jm.Layer):
     """Recurrent layers with one between them that treats every step alone."""
 
-    takes_masked = True
-    supports_segments = True
+    raw_inputs = True
+    supports_packing = True
 
     first: jm.Layer = L.LSTM(UNITS, return_sequences=True)
     between: jm.Layer = L.Dense(5)
@@ -179,7 +179,7 @@ def test_the_sequences_of_a_row_share_its_dropout(x, getkey):
     layer = L.LSTM(UNITS, return_sequences=True, dropout=0.5, recurrent_dropout=0.5)
     params, key = layer.init(getkey(), x), getkey()
     outputs = layer.apply(params, x, training=True, key=key)
-    first = x.with_segments(jnp.where(x.segments == 2, x.segments, 0))
+    first = x.with_segment_ids(jnp.where(x.segment_ids == 2, x.segment_ids, 0))
     alone = layer.apply(params, jm.masked(first.values, first.mask), training=True, key=key)
     assert_close(outputs.values[0, 5:7], alone.values[0, 5:7])
 

@@ -27,7 +27,7 @@ def packed(rng, *features, ids=None):
     ids = drawn_ids(rng) if ids is None else np.asarray(ids, np.int32)
     values = rng.normal(size=(*ids.shape, *features)).astype(np.float32)
     values[ids == 0] = np.nan
-    return jm.from_segments(jnp.asarray(values), jnp.asarray(ids))
+    return jm.from_segment_ids(jnp.asarray(values), jnp.asarray(ids))
 
 
 def runs(ids):
@@ -46,15 +46,15 @@ def runs(ids):
 def sequences(x):
     """For each row its sequences as arrays, with the ids."""
     check(x)
-    rows = zip(np.asarray(x.values), runs(x.segments), strict=True)
+    rows = zip(np.asarray(x.values), runs(x.segment_ids), strict=True)
     return [[(k, values[steps]) for k, steps in row] for values, row in rows]
 
 
 def check(x):
     checked(x)
-    assert x.segments.dtype == np.int32
-    assert x.segments.shape == x.mask.shape
-    assert np.array_equal(x.mask, np.asarray(x.segments) > 0)
+    assert x.segment_ids.dtype == np.int32
+    assert x.segment_ids.shape == x.mask.shape
+    assert np.array_equal(x.mask, np.asarray(x.segment_ids) > 0)
 
 
 def assert_same(actual, expected):
@@ -70,30 +70,30 @@ def assert_stepwise(y, x, function):
     assert_same(sequences(y), [[(k, function(steps)) for k, steps in row] for row in sequences(x)])
 
 
-# what a `Masked` with segments is
+# what a `Masked` with segment ids is
 
 
 def test_positions_count_within_each_sequence(rng):
     for _ in range(20):
         x = packed(rng)
         expected = np.zeros((BATCH, TIME), int)
-        for row, found in enumerate(runs(x.segments)):
+        for row, found in enumerate(runs(x.segment_ids)):
             for _, steps in found:
                 expected[row, steps] = range(len(steps))
         for positions in (x.positions, jax.jit(lambda x: x.positions)(x), jax.vmap(lambda x: x.positions)(x)):
             assert positions.dtype == np.int32
             assert np.array_equal(positions, expected)
-        unpacked = x.with_segments(None).positions
+        unpacked = x.with_segment_ids(None).positions
         assert np.array_equal(unpacked, (np.cumsum(x.mask, 1) - 1) * np.asarray(x.mask))
 
 
 def test_positions_of_other_ranks():
-    assert jm.from_segments(jnp.ones((2, 1, 3)), [[[1, 1, 2]], [[0, 3, 3]]]).positions.tolist() == [
+    assert jm.from_segment_ids(jnp.ones((2, 1, 3)), [[[1, 1, 2]], [[0, 3, 3]]]).positions.tolist() == [
         [[0, 1, 0]],
         [[0, 0, 1]],
     ]
-    assert jm.from_segments(jnp.ones(3), [1, 1, 2]).positions.tolist() == [0, 1, 0]
-    assert jm.from_segments(jnp.ones((2, 0)), np.zeros((2, 0), int)).positions.shape == (2, 0)
+    assert jm.from_segment_ids(jnp.ones(3), [1, 1, 2]).positions.tolist() == [0, 1, 0]
+    assert jm.from_segment_ids(jnp.ones((2, 0)), np.zeros((2, 0), int)).positions.shape == (2, 0)
     with pytest.raises(ValueError, match="`positions` needs a mask with a time axis"):
         _ = jm.masked(1.0, True).positions
 
@@ -105,29 +105,41 @@ def test_no_segments_cost_no_leaf():
 
 def test_segments_can_be_set_and_taken_away(rng):
     x = jm.from_lengths(jnp.ones((3, 7)), [7, 3, 0])
-    y = x.with_segments(IDS)
+    y = x.with_segment_ids(IDS)
     check(y)
     assert y.values is x.values
-    plain = y.with_segments(None)
-    assert plain.segments is None
+    plain = y.with_segment_ids(None)
+    assert plain.segment_ids is None
     assert plain.mask is y.mask
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "int64"])
 def test_ids_become_int32(dtype):
-    check(jm.from_segments(np.ones((3, 7, 2)), np.array(IDS, dtype)))
+    check(jm.from_segment_ids(np.ones((3, 7, 2)), np.array(IDS, dtype)))
 
 
 @pytest.mark.parametrize(
     ("error", "call", "message"),
     [
-        (TypeError, lambda: jm.from_segments(jm.masked([1], [True]), [1]), "use `x.with_segments\\(segments\\)`"),
-        (TypeError, lambda: jm.from_segments([[1.0]], [[1.0]]), "`segments` must be integers, 0 at padding; received"),
-        (TypeError, lambda: jm.from_segments([[1.0]], [[True]]), "received dtype bool. For a mask use `jm.masked`"),
-        (ValueError, lambda: jm.from_segments(np.ones((2, 3)), [[1, 2]]), r"received \(1, 2\) for values \(2, 3\)"),
-        (ValueError, lambda: jm.from_segments(np.ones((2, 3)), 1), "prefix of the values' shape that ends with time"),
-        (ValueError, lambda: jm.from_segments([[1.0]], [[-3]]), "ids from 1 to 2147483647 elsewhere; received -3"),
-        (ValueError, lambda: jm.from_segments([[1.0]], np.array([[2**40]])), "received 1099511627776. Number the"),
+        (
+            TypeError,
+            lambda: jm.from_segment_ids(jm.masked([1], [True]), [1]),
+            "use `x.with_segment_ids\\(segment_ids\\)`",
+        ),
+        (
+            TypeError,
+            lambda: jm.from_segment_ids([[1.0]], [[1.0]]),
+            "`segment_ids` must be integers, 0 at padding; received",
+        ),
+        (TypeError, lambda: jm.from_segment_ids([[1.0]], [[True]]), "received dtype bool. For a mask use `jm.masked`"),
+        (ValueError, lambda: jm.from_segment_ids(np.ones((2, 3)), [[1, 2]]), r"received \(1, 2\) for values \(2, 3\)"),
+        (
+            ValueError,
+            lambda: jm.from_segment_ids(np.ones((2, 3)), 1),
+            "prefix of the values' shape that ends with time",
+        ),
+        (ValueError, lambda: jm.from_segment_ids([[1.0]], [[-3]]), "ids from 1 to 2147483647 elsewhere; received -3"),
+        (ValueError, lambda: jm.from_segment_ids([[1.0]], np.array([[2**40]])), "received 1099511627776. Number the"),
     ],
 )
 def test_constructors_refuse(error, call, message):
@@ -143,11 +155,11 @@ def test_a_function_over_all_leaves_is_found_out(rng):
     axes = jm.Masked(0, 0)  # a tree of two other leaves
     with pytest.raises(ValueError, match="packed rows"):
         jax.vmap(lambda x: x.positions, in_axes=(axes,))(x)
-    axes = jm.Masked(0, 0, segments=0)
+    axes = jm.Masked(0, 0, segment_ids=0)
     assert np.array_equal(jax.vmap(lambda x: x.positions, in_axes=(axes,))(x), x.positions)
 
 
-# what keeps segments
+# what keeps segment ids
 
 
 def normal(s):
@@ -171,7 +183,7 @@ KEEPS = {
     "-x": (lambda x: -x, lambda s: -s),
     "x * 2 + 1": (lambda x: x * 2 + 1, lambda s: s * 2 + 1),
     "array": (lambda x: np.arange(2.0) - x, lambda s: np.arange(2.0) - s),
-    "unpacked": (lambda x: x.with_segments(None) + x, lambda s: s + s),
+    "unpacked": (lambda x: x.with_segment_ids(None) + x, lambda s: s + s),
     "itself": (lambda x: x / x, lambda s: s / s),
     "@": (lambda x: x @ jnp.ones((2, 5)), lambda s: s @ np.ones((2, 5))),
     "map": (lambda x: x.map(jnp.abs), np.abs),
@@ -196,8 +208,8 @@ KEEPS = {
     "average": (lambda x: jm.ops.average([x, x * 2], merge="union"), lambda s: 1.5 * s),
     "up_sample": (lambda x: jm.ops.up_sample(x, 2), lambda s: np.repeat(s, 2, axis=0)),
     "reshape": (lambda x: jm.ops.reshape(x, (-1, 1)), lambda s: s.reshape(-1, 1)),
-    "compact": (lambda x: jm.compact(x)[0], lambda s: s),
-    "and back": (lambda x: jm.compact(x)[1](jm.compact(x)[0] * 2), lambda s: 2 * s),
+    "left_align": (lambda x: jm.left_align(x)[0], lambda s: s),
+    "and back": (lambda x: jm.left_align(x)[1](jm.left_align(x)[0] * 2), lambda s: 2 * s),
     "Dense": (
         lambda x: jm.layers.Dense(3, use_bias=False).apply({"kernel": jnp.ones((2, 3))}, x),
         lambda s: s @ np.ones((2, 3)),
@@ -211,7 +223,7 @@ KEEPS = {
     "Multiply": (lambda x: jm.layers.Multiply()([x, x]), np.square),
     "Permute": (lambda x: jm.layers.Permute((1, 3, 2))(x[..., None])[..., 0, :], lambda s: s),
     "TimeDistributed": (lambda x: jm.layers.TimeDistributed(RELU).apply({}, x), lambda s: np.maximum(s, 0)),
-    "Lambda": (lambda x: jm.layers.Lambda(jnp.square, supports_masking=True, supports_segments=True)(x), np.square),
+    "Lambda": (lambda x: jm.layers.Lambda(jnp.square, supports_masking=True, supports_packing=True)(x), np.square),
     "ReLU": (lambda x: jm.layers.ReLU(negative_slope=0.5)(x), lambda s: np.where(s > 0, s, 0.5 * s)),
     "prelu": (lambda x: jm.ops.prelu(x, jnp.full(2, 0.5)), lambda s: np.where(s > 0, s, 0.5 * s)),
     "einsum": (lambda x: jm.ops.einsum_dense(x, np.eye(2), equation="btf,fg->btg"), lambda s: s),
@@ -257,7 +269,7 @@ def test_indexing_takes_ids_as_it_takes_the_mask(rng, index):
     x = packed(rng, 2)
     y = x[index]
     check(y)
-    assert np.array_equal(y.segments, np.asarray(x.segments)[index])
+    assert np.array_equal(y.segment_ids, np.asarray(x.segment_ids)[index])
     assert np.array_equal(y.fill(), np.asarray(x.fill())[index])
     assert repr(y)
 
@@ -268,16 +280,16 @@ def test_two_packings_meet_in_the_steps_of_one_id(rng):
             x, y = packed(rng, 2), packed(rng, 2)
             z = transform(lambda x, y: x + y)(x, y)
             check(z)
-            ids = np.where(x.segments == y.segments, x.segments, 0)
-            assert np.array_equal(z.segments, ids)
+            ids = np.where(x.segment_ids == y.segment_ids, x.segment_ids, 0)
+            assert np.array_equal(z.segment_ids, ids)
             expected = np.asarray(x.values + y.values)[ids > 0]
             assert np.array_equal(np.asarray(z.values)[ids > 0], expected)
-            assert np.array_equal(transform(lambda *xs: jm.ops.concatenate(xs))(x, y).segments, ids)
-            assert np.array_equal(transform(lambda *xs: jm.layers.Add()(list(xs)))(x, y).segments, ids)
+            assert np.array_equal(transform(lambda *xs: jm.ops.concatenate(xs))(x, y).segment_ids, ids)
+            assert np.array_equal(transform(lambda *xs: jm.layers.Add()(list(xs)))(x, y).segment_ids, ids)
 
 
 def test_two_packings_may_leave_a_hole():
-    x, y = (jm.from_segments([[1.0, 2, 3, 4]], [ids]) for ids in ([1, 1, 2, 2], [1, 1, 1, 2]))
+    x, y = (jm.from_segment_ids([[1.0, 2, 3, 4]], [ids]) for ids in ([1, 1, 2, 2], [1, 1, 1, 2]))
     check(x + y)
 
 
@@ -286,24 +298,24 @@ def test_an_unpacked_operand_takes_steps_away(rng):
     y = jm.masked(jnp.ones((BATCH, TIME)), mask)
     for z in (x + y, y + x, jm.ops.add([x, y]), jm.layers.Add()([y, x])):
         check(z)
-        assert np.array_equal(z.segments, np.asarray(x.segments) * mask)
+        assert np.array_equal(z.segment_ids, np.asarray(x.segment_ids) * mask)
 
 
 def test_an_operand_with_the_same_mask_and_no_segments_leaves_them(rng):
     """Also where both hold one mask, the very same array."""
     x = packed(rng)
-    plain = x.with_segments(None)
+    plain = x.with_segment_ids(None)
     assert plain.mask is x.mask
     for z in (plain + x, x + plain, plain * x, jm.ops.add([plain, x]), jm.layers.Add()([plain, x])):
         check(z)
-        assert np.array_equal(z.segments, x.segments)
+        assert np.array_equal(z.segment_ids, x.segment_ids)
 
 
 def test_broadcasting_repeats_ids(rng):
     x = packed(rng, ids=IDS)
     z = x[:1] + jnp.ones((5, 7))
     check(z)
-    assert z.segments.tolist() == IDS[:1] * 5
+    assert z.segment_ids.tolist() == IDS[:1] * 5
     wide = jm.masked(jnp.ones((3, 7, 2)), np.ones((3, 7, 2), bool))
     with pytest.raises(ValueError, match="say nothing of the axes behind them"):
         _ = x[..., None] + wide
@@ -313,7 +325,7 @@ def test_concatenation_over_the_batch(rng):
     x, y = packed(rng, ids=IDS), jm.from_lengths(jnp.ones((2, 7)), [3, 0])
     z = jm.ops.concatenate([x, y], axis=0)
     check(z)
-    assert z.segments.tolist() == [*IDS, [1, 1, 1, 0, 0, 0, 0], [0] * 7]
+    assert z.segment_ids.tolist() == [*IDS, [1, 1, 1, 0, 0, 0, 0], [0] * 7]
 
 
 def test_gradients_stay_within_a_step(rng):
@@ -337,8 +349,8 @@ def test_transforms_and_pickle_carry_segments(rng):
     ):
         assert_stepwise(y, x, lambda s: s)
     abstract = jax.eval_shape(lambda x: x, x)
-    assert (abstract.segments.shape, abstract.segments.dtype) == ((BATCH, TIME), np.int32)
-    assert repr(abstract) == "Masked(float32[3, 13, 2], mask=[3, 13], segments=int32[3, 13])"
+    assert (abstract.segment_ids.shape, abstract.segment_ids.dtype) == ((BATCH, TIME), np.int32)
+    assert repr(abstract) == "Masked(float32[3, 13, 2], mask=[3, 13], segment_ids=int32[3, 13])"
 
 
 def test_sharded_rows(rng):
@@ -346,7 +358,7 @@ def test_sharded_rows(rng):
     mesh = Mesh(np.array(jax.devices()[:8]), ("batch",))
     y = jax.device_put(x, NamedSharding(mesh, PartitionSpec("batch")))
     assert np.array_equal(jax.jit(lambda x: x.positions)(y), x.positions)
-    assert_stepwise(jax.jit(lambda x: jm.compact(x)[0] * 2)(y), x, lambda s: 2 * s)
+    assert_stepwise(jax.jit(lambda x: jm.left_align(x)[0] * 2)(y), x, lambda s: 2 * s)
 
 
 def test_other_ids_need_no_other_program(rng):
@@ -355,7 +367,7 @@ def test_other_ids_need_no_other_program(rng):
     @jax.jit
     def run(x):
         traces.append(x)
-        return x.positions + jm.ops.flip(x * 2).segments
+        return x.positions + jm.ops.flip(x * 2).segment_ids
 
     for _ in range(5):
         run(packed(rng))
@@ -371,8 +383,8 @@ CROSSES = ["sum", "mean", "max", "min", "any", "all", "prod", "var", "std"]
 def test_reductions_over_batch_and_time_merge_and_others_refuse(rng, name):
     x = packed(rng, 2)
     reduction = getattr(jm.ops, name)
-    assert_close(reduction(x, (0, 1)), reduction(x.with_segments(None), (0, 1)))
-    assert_close(reduction(x), reduction(x.with_segments(None)))
+    assert_close(reduction(x, (0, 1)), reduction(x.with_segment_ids(None), (0, 1)))
+    assert_close(reduction(x), reduction(x.with_segment_ids(None)))
     check(reduction(x, -1))
     for axis in (0, 1, (1, 2)):
         with pytest.raises(
@@ -388,8 +400,8 @@ REFUSED = {
     "mean_pool": lambda x: jm.ops.mean_pool(x),
     "softmax": lambda x: jm.ops.softmax(x, 1),
     "concatenate": lambda x: jm.ops.concatenate([x, x], axis=1),
-    "add": lambda x: jm.ops.add([x, x.with_segments(None)], merge="union"),
-    "average": lambda x: jm.ops.average([x, x.with_segments(None)], merge="union"),
+    "add": lambda x: jm.ops.add([x, x.with_segment_ids(None)], merge="union"),
+    "average": lambda x: jm.ops.average([x, x.with_segment_ids(None)], merge="union"),
     "dot": lambda x: jm.ops.dot([x, x]),
     "crop": lambda x: jm.ops.crop(x),
     "zero_pad": lambda x: jm.ops.zero_pad(x),
@@ -399,7 +411,7 @@ REFUSED = {
     "lengths": lambda x: x.lengths,
     "with_mask": lambda x: x.with_mask(x.mask),
     "as_masked": lambda x: jm.as_masked(x, x.mask),
-    "attention": lambda x: jm.ops.attention(x[..., None, :], key=x.with_segments(None)[..., None, :]),
+    "attention": lambda x: jm.ops.attention(x[..., None, :], key=x.with_segment_ids(None)[..., None, :]),
     "Conv1D": lambda x: jm.layers.Conv1D(2, 3, padding="same", use_bias=False).apply(KERNEL, x),
     "Conv1DTranspose": lambda x: jm.layers.Conv1DTranspose(2, 3, use_bias=False).apply(KERNEL, x),
     "DepthwiseConv1D": lambda x: jm.layers.DepthwiseConv1D(3, use_bias=False).apply(KERNEL, x),
@@ -430,7 +442,7 @@ def test_what_would_cross_refuses(rng, name):
         ValueError, match=r"does not keep the sequences of a row apart, and the rows .* are packed: float"
     ):
         REFUSED[name](x)
-    REFUSED[name](x.with_segments(None))  # a matter of course
+    REFUSED[name](x.with_segment_ids(None))  # a matter of course
 
 
 def test_refusals_say_what_to_do(rng):
@@ -442,12 +454,12 @@ def test_refusals_say_what_to_do(rng):
         jm.ops.sum(x, 1)
     with pytest.raises(ValueError, match=r"Use `x.mask.sum\(-1\)`, or `jm.unpack_batch\(x, ...\).lengths`"):
         _ = x.lengths
-    with pytest.raises(ValueError, match=r"Use `x.with_segments\(ids\)`, with 0 at padding, or first"):
+    with pytest.raises(ValueError, match=r"Use `x.with_segment_ids\(ids\)`, with 0 at padding, or first"):
         x.with_mask(x.mask)
     with pytest.raises(ValueError, match=r"Use `jm.unpack\(x\)`"):
         jm.unpad(x)
-    with pytest.raises(ValueError, match=r"`jm.from_segments\(values, ids\)`"):
-        jm.from_attention_mask(x.values, x.segments)
+    with pytest.raises(ValueError, match=r"`jm.from_segment_ids\(values, ids\)`"):
+        jm.from_attention_mask(x.values, x.segment_ids)
 
 
 # layers
@@ -461,12 +473,12 @@ class Mystery(jm.Layer):
 
 
 class Stepwise(Mystery):
-    supports_segments = True
+    supports_packing = True
 
 
 class Outer(jm.Layer):
-    takes_masked = True
-    supports_segments = True
+    raw_inputs = True
+    supports_packing = True
     inner: jm.Layer
 
     def call(self, params, inputs):
@@ -479,7 +491,7 @@ class Pair(Stepwise):
 
 
 class TakesAway(jm.Layer):
-    supports_segments = True
+    supports_packing = True
     start: int = 0
 
     def call(self, params, inputs):
@@ -494,28 +506,28 @@ def test_a_layer_that_says_nothing_refuses_packed_rows_by_its_path(rng):
     message = (
         r"^outer/mystery: `Mystery` does not keep .* Give each sequence a row of its own first, `jm.unpack_batch.*"
     )
-    with pytest.raises(ValueError, match=message + "says so by `supports_segments = True`"):
+    with pytest.raises(ValueError, match=message + "says so by `supports_packing = True`"):
         Outer(Mystery()).apply({}, x)
     assert_stepwise(Outer(Stepwise()).apply({}, x), x, lambda s: s)
-    assert jm.Layer.supports_segments is False
+    assert jm.Layer.supports_packing is False
 
 
 def test_a_layer_of_several_inputs(rng):
     x, y = packed(rng), packed(rng)
-    assert np.array_equal(Pair()(x, y).segments, np.where(x.segments == y.segments, x.segments, 0))
-    assert Pair()(x, x * 2).segments is x.segments
-    assert Pair()(x, x.values).segments is x.segments
-    assert Pair()(x.values, x).segments is x.segments
-    assert Pair()(x.with_segments(None), x).segments is x.segments
+    assert np.array_equal(Pair()(x, y).segment_ids, np.where(x.segment_ids == y.segment_ids, x.segment_ids, 0))
+    assert Pair()(x, x * 2).segment_ids is x.segment_ids
+    assert Pair()(x, x.values).segment_ids is x.segment_ids
+    assert Pair()(x.values, x).segment_ids is x.segment_ids
+    assert Pair()(x.with_segment_ids(None), x).segment_ids is x.segment_ids
 
 
 def test_compute_mask_takes_steps_away(rng):
     x = packed(rng)
     y = TakesAway()(x)
     check(y)
-    assert np.array_equal(y.segments, np.where(np.asarray(x.fill()) > 0, x.segments, 0))
+    assert np.array_equal(y.segment_ids, np.where(np.asarray(x.fill()) > 0, x.segment_ids, 0))
     message = (
-        r"so the mask of an output has the shape of the segments, \(3, 13\); received \(3, 12\). A layer that moves"
+        r"so the mask of an output has the shape of the segment ids, \(3, 13\); received \(3, 12\). A layer that moves"
     )
     with pytest.raises(ValueError, match=message):
         TakesAway(1)(x)
@@ -526,18 +538,18 @@ def test_embeddings_and_masking_find_padding_in_packed_rows(rng):
     layer = jm.layers.Embedding(7, 2, mask_zero=True)
     y = layer.apply(layer.init(jax.random.key(0), ids), ids)
     check(y)
-    assert y.segments.tolist() == [[1, 0, 1], [2, 2, 0]]
-    z = jm.layers.Masking()(jm.from_segments(jnp.array([[[1.0], [0], [2]]]), [[1, 1, 2]]))
+    assert y.segment_ids.tolist() == [[1, 0, 1], [2, 2, 0]]
+    z = jm.layers.Masking()(jm.from_segment_ids(jnp.array([[[1.0], [0], [2]]]), [[1, 1, 2]]))
     check(z)
-    assert z.segments.tolist() == [[1, 0, 2]]
+    assert z.segment_ids.tolist() == [[1, 0, 2]]
 
 
 def test_no_mask_removes_segments(rng):
     x = packed(rng)
     assert isinstance(Mystery()(x, mask=jm.NO_MASK), jax.Array)
-    assert Stepwise()(x, mask=x.mask).segments is x.segments  # it is no other mask
+    assert Stepwise()(x, mask=x.mask).segment_ids is x.segment_ids  # it is no other mask
     message = (
-        r"^stepwise: another mask for `inputs` does not keep .* Set the segments instead, `x.with_segments\(ids\)`"
+        r"^stepwise: another mask for `inputs` does not keep .* Set the segment ids instead, `x.with_segment_ids\("
     )
     with pytest.raises(ValueError, match=message):
         Stepwise()(x, mask=jnp.zeros((BATCH, TIME), bool))
@@ -564,7 +576,7 @@ def test_models_hand_packed_rows_from_layer_to_layer(rng, getkey):
 
 
 def test_packed_rows_show_where_a_sequence_begins():
-    x = jm.from_segments([[3, 4, 5, 60, 9], [7, 9, 8, 9, 9]], [[1, 1, 2, 1, 0], [3, 0, 3, 0, 0]])
+    x = jm.from_segment_ids([[3, 4, 5, 60, 9], [7, 9, 8, 9, 9]], [[1, 1, 2, 1, 0], [3, 0, 3, 0, 0]])
     assert repr(x) == "Masked(int32[2, 5], segments=4)\n[[ 3  4| 5|60  ·]\n [ 7  ·  8  ·  ·]]"
     assert repr(x[0]) == "Masked(int32[5], segments=3)\n[ 3  4| 5|60  ·]"
     assert repr(x[0, 1]) == "Masked(int32[], real=True, segments=1)"
@@ -577,18 +589,18 @@ def test_the_display_of_what_is_not_readable():
     x = jm.pack([[1, 2], [3]])
     traced = []
     jax.jit(lambda x: traced.append(repr(x)) or x)(x)
-    assert traced == ["Masked(int32[2, 2], mask=[2, 2], segments=int32[2, 2])"]
-    assert "segments=float" in repr(jax.tree.map(jnp.sin, jm.from_segments([[1.0]], [[1]])))
+    assert traced == ["Masked(int32[2, 2], mask=[2, 2], segment_ids=int32[2, 2])"]
+    assert "segment_ids=float" in repr(jax.tree.map(jnp.sin, jm.from_segment_ids([[1.0]], [[1]])))
     assert "segments=0" in repr(jm.pack([[]], row_length=3, num_rows=2))
 
 
 def test_a_long_row_shows_its_ends():
-    row = repr(jm.from_segments(np.arange(40)[None], np.repeat([1, 2], [30, 10])[None])).splitlines()[1]
+    row = repr(jm.from_segment_ids(np.arange(40)[None], np.repeat([1, 2], [30, 10])[None])).splitlines()[1]
     assert "…" in row
     assert row.count("|") == 1
 
 
 def test_treescope_lists_the_segments():
     treescope = pytest.importorskip("treescope")
-    assert "segments" in treescope.render_to_text(jm.pack([[1, 2], [3]]))
-    assert "segments" not in treescope.render_to_text(jm.pad_sequences([[1, 2], [3]]))
+    assert "segment_ids" in treescope.render_to_text(jm.pack([[1, 2], [3]]))
+    assert "segment_ids" not in treescope.render_to_text(jm.pad_sequences([[1, 2], [3]]))

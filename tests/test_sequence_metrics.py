@@ -100,7 +100,7 @@ def test_entities_of_packed_rows_end_with_their_sequence(rng):
     packed = [jm.pack(rows, row_length=17) for rows in (predictions, targets)]
     found = jm.metrics.entity_f1(*packed, tags=BIO)
     jax.tree.map(assert_close, found, expected)
-    two = jm.from_segments(np.array([[0, 2, 2, 2]]), [[1, 1, 2, 2]])
+    two = jm.from_segment_ids(np.array([[0, 2, 2, 2]]), [[1, 1, 2, 2]])
     assert int(jm.metrics.entity_f1(two, two, tags=BIO).predicted.sum()) == 2
 
 
@@ -173,7 +173,7 @@ def test_a_second_eager_call_compiles_nothing(rng):
         assert compiles.count == 0
 
 
-IDS, PACKED = np.zeros((2, 3), int), jm.from_segments(np.zeros((2, 3), int), np.ones((2, 3), int))
+IDS, PACKED = np.zeros((2, 3), int), jm.from_segment_ids(np.zeros((2, 3), int), np.ones((2, 3), int))
 REFUSED = {
     "packed rows": (lambda: jm.metrics.edit_distance(PACKED, IDS), "`jm.unpack_batch"),
     "packed rows that match": (lambda: jm.metrics.exact_match(IDS, PACKED), "`jm.unpack_batch"),

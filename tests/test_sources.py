@@ -88,7 +88,7 @@ def test_every_source_is_padded_like_lists(source, options):
 def test_every_source_is_packed_like_lists(source):
     x, expected = jm.pack(SOURCES[source](ROWS)), jm.pack(ROWS)
     assert x.values.tolist() == expected.values.tolist()
-    assert x.segments.tolist() == expected.segments.tolist()
+    assert x.segment_ids.tolist() == expected.segment_ids.tolist()
 
 
 WITH_NULLS = {
@@ -121,7 +121,7 @@ def test_what_is_null_or_masked_is_a_hole(source):
     closed = jm.pack([[7, 9], [], [], [1, 2]])
     packed = jm.pack(WITH_NULLS[source]())
     assert packed.values.tolist() == closed.values.tolist()
-    assert packed.segments.tolist() == closed.segments.tolist()
+    assert packed.segment_ids.tolist() == closed.segment_ids.tolist()
 
 
 def test_a_hole_holds_the_value_whatever_stood_there():

@@ -27,7 +27,7 @@ TRANSFORMS = {
 
 
 class Transformed(jm.Layer):
-    takes_masked = True
+    raw_inputs = True
     layer: jm.Layer
     how: str
 
@@ -71,7 +71,7 @@ def test_around_the_whole_model_it_is_right(x):
 
 def test_handed_through_it_is_right(x):
     class Remat(jm.Layer):
-        takes_masked = True
+        raw_inputs = True
         norm: jm.Layer = L.BatchNormalization()
 
         def init(self, key, inputs):

@@ -1,4 +1,4 @@
-"""`compact` and its way back, against a plain Python loop over one row at a time."""
+"""`left_align` and its way back, against a plain Python loop over one row at a time."""
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +27,7 @@ def with_nan_padding(rng, mask, *features):
     return values
 
 
-def compacted_by_hand(values, mask):
+def aligned_by_hand(values, mask):
     """The real steps of each row in front, one row at a time."""
     pairs = zip(values, mask, strict=True)
     rows = [[step for step, real in zip(row, reals, strict=True) if real] for row, reals in pairs]
@@ -39,8 +39,8 @@ def compacted_by_hand(values, mask):
 def test_compact_and_restore(rng, transform, features):
     values = with_nan_padding(rng, HOLES, *features)
     x = jm.masked(jnp.asarray(values), jnp.asarray(HOLES))
-    y, restore = transform(jm.compact)(x)
-    rows, mask = compacted_by_hand(values, HOLES)
+    y, restore = transform(jm.left_align)(x)
+    rows, mask = aligned_by_hand(values, HOLES)
     assert y.mask.tolist() == mask
     for row, unpadded in zip(rows, jm.unpad(y), strict=True):
         np.testing.assert_array_equal(np.reshape(row, (-1, *features)), unpadded)
@@ -50,14 +50,14 @@ def test_compact_and_restore(rng, transform, features):
 
 
 def test_restore_takes_arrays_of_other_features_and_dtypes():
-    y, restore = jm.compact(jm.pad_sequences(RAGGED, padding="pre"))
+    y, restore = jm.left_align(jm.pad_sequences(RAGGED, padding="pre"))
     back = restore(jnp.stack([y.values, -y.values], axis=-1).astype(jnp.bfloat16))
     assert back.fill(0).tolist()[0] == [[0, 0], [0, 0], [7, -7], [8, -8], [9, -9]]
 
 
 def test_compact_is_free_of_numpy_arrays_that_are_padded_on_the_right():
     x = jm.pad_sequences(RAGGED)
-    y, restore = jm.compact(x)
+    y, restore = jm.left_align(x)
     assert y is x
     assert restore(y).values is x.values
 
@@ -71,11 +71,11 @@ def test_steps_move_in_a_branch_of_the_program():
             if "jaxpr" in equation.params:
                 yield from names(equation.params["jaxpr"].jaxpr)
 
-    found = set(names(jax.make_jaxpr(lambda x: jm.compact(x)[0])(x).jaxpr))
+    found = set(names(jax.make_jaxpr(lambda x: jm.left_align(x)[0])(x).jaxpr))
     assert "cond" in found
     assert found.isdisjoint({"gather", "sort"})
     for mask in (x.mask, x.mask[:, ::-1]):
-        y, restore = jax.jit(jm.compact)(x.with_mask(mask))
+        y, restore = jax.jit(jm.left_align)(x.with_mask(mask))
         assert y.mask.tolist() == x.mask.tolist()
         assert bool(restore.moves) is (mask is not x.mask)
 
@@ -83,17 +83,17 @@ def test_steps_move_in_a_branch_of_the_program():
 def test_compact_of_one_sequence_and_of_documents(rng):
     values = with_nan_padding(rng, HOLES, 3)
     documents = jm.masked(jnp.asarray(values[None]), jnp.asarray(HOLES[None]))
-    expected, _ = jm.compact(documents[0])
-    np.testing.assert_array_equal(jm.compact(documents)[0].values[0], expected.values)
-    one, restore = jm.compact(documents[0, 0])
+    expected, _ = jm.left_align(documents[0])
+    np.testing.assert_array_equal(jm.left_align(documents)[0].values[0], expected.values)
+    one, restore = jm.left_align(documents[0, 0])
     np.testing.assert_array_equal(one.values, expected.values[0])
     np.testing.assert_array_equal(restore(one).values, values[0])
 
 
 def test_compact_under_vmap(rng):
     x = jm.masked(jnp.asarray(with_nan_padding(rng, HOLES, 3)), jnp.asarray(HOLES))
-    y, restore = jax.vmap(jm.compact)(x)
-    expected, _ = jm.compact(x)
+    y, restore = jax.vmap(jm.left_align)(x)
+    expected, _ = jm.left_align(x)
     np.testing.assert_array_equal(y.values, expected.values)
     np.testing.assert_array_equal(jax.vmap(lambda restore, y: restore(y))(restore, y).values, x.values)
 
@@ -104,7 +104,7 @@ def test_gradients_follow_the_steps_whatever_padding_holds(rng, transform):
     values = jnp.asarray(with_nan_padding(rng, HOLES, 3))
 
     def loss(values, weights):
-        y, restore = jm.compact(jm.Masked(values, HOLES))
+        y, restore = jm.left_align(jm.Masked(values, HOLES))
         return (restore(y * y).fill(0) * weights).sum() + y.fill(0).sum()
 
     gradient, of_weights = transform(jax.grad(loss, argnums=(0, 1)))(values, weights)
@@ -120,8 +120,8 @@ def test_compact_of_a_batch_over_eight_devices(rng, axis_type):
     mesh = jax.make_mesh((8,), ("batch",), axis_types=(axis_type,))
     rows = NamedSharding(mesh, PartitionSpec("batch"))
     x = jm.masked(jax.device_put(values, rows), jax.device_put(mask, rows))
-    y, restore = jax.jit(jm.compact)(x)
-    expected, _ = jm.compact(jm.masked(values, mask))
+    y, restore = jax.jit(jm.left_align)(x)
+    expected, _ = jm.left_align(jm.masked(values, mask))
     np.testing.assert_array_equal(y.values, expected.values)
     np.testing.assert_array_equal(restore(y).values, values)
     assert y.values.sharding.is_equivalent_to(rows, y.ndim)
@@ -131,33 +131,33 @@ def test_a_new_set_of_lengths_does_not_recompile(rng):
     traces = []
 
     @jax.jit
-    def compact(x):
+    def left_align(x):
         traces.append(x)
-        return jm.compact(x)
+        return jm.left_align(x)
 
     for _ in range(3):
         mask = rng.random((5, 7)) < 0.5
-        compact(jm.masked(jnp.ones((5, 7)), jnp.asarray(mask)))
+        left_align(jm.masked(jnp.ones((5, 7)), jnp.asarray(mask)))
     assert len(traces) == 1
 
 
 def test_compact_of_strings_and_of_no_steps():
-    y, restore = jm.compact(jm.pad_sequences([["a"], ["b", "c"]], padding="pre"))
+    y, restore = jm.left_align(jm.pad_sequences([["a"], ["b", "c"]], padding="pre"))
     assert np.asarray(y.mask).tolist() == [[True, False], [True, True]]
     assert y.values.tolist() == [["a", ""], ["b", "c"]]
     assert restore(y).values.tolist() == [["", "a"], ["b", "c"]]
-    assert jm.compact(jm.pad_sequences([[], []], padding="pre"))[0].shape == (2, 0)
+    assert jm.left_align(jm.pad_sequences([[], []], padding="pre"))[0].shape == (2, 0)
 
 
 def test_errors_of_compact():
-    with pytest.raises(ValueError, match=r"`compact` needs a time axis; received values .* with a mask of rank 0"):
-        jm.compact(jm.Masked(jnp.arange(3), jnp.array(True)))
-    y, restore = jm.compact(jm.pad_sequences(RAGGED, padding="pre"))
+    with pytest.raises(ValueError, match=r"`left_align` needs a time axis; received values .* with a mask of rank 0"):
+        jm.left_align(jm.Masked(jnp.arange(3), jnp.array(True)))
+    y, restore = jm.left_align(jm.pad_sequences(RAGGED, padding="pre"))
     with pytest.raises(ValueError, match=r"`restore` puts values back under a mask of shape \(4, 5\).*received \(4, 4"):
         restore(y[:, :4])
 
 
 def test_the_hint_of_a_batch_means_nothing_to_a_function_mapped_over_time():
     x = jm.from_lengths(jnp.arange(12.0).reshape(3, 4), [0, 4, 2])  # at the last step only the middle row is real
-    hinted = jax.vmap(lambda step: jm.compact(step)[0].fill(-1), in_axes=1)(x)
+    hinted = jax.vmap(lambda step: jm.left_align(step)[0].fill(-1), in_axes=1)(x)
     np.testing.assert_array_equal(hinted[-1], [7, -1, -1])

@@ -103,7 +103,7 @@ def test_the_targets_of_a_language_model(rng):
     packed = jm.pack([[3, 4, 5], [6], [7, 8]], row_length=6)
     moved = jm.ops.shift(packed, -1)
     assert moved.fill(0).tolist() == [[4, 5, 0, 8, 0, 0]]
-    assert moved.segments.tolist() == [[1, 1, 0, 3, 0, 0]]
+    assert moved.segment_ids.tolist() == [[1, 1, 0, 3, 0, 0]]
     array = jm.ops.shift(jnp.asarray([[1, 2, 3]]), 1)
     assert array.fill(0).tolist() == [[0, 1, 2]]
     assert array.mask.tolist() == [[False, True, True]]
@@ -165,7 +165,7 @@ def test_dtypes_of_running_reductions(dtype):
     x = jm.masked(values, jnp.asarray([[False, True, True, True, False]]))
     wide = jnp.sum(values).dtype
     for reverse in (False, True):
-        for form in (x, x.with_segments(jnp.asarray([[0, 1, 1, 1, 0]])), values):
+        for form in (x, x.with_segment_ids(jnp.asarray([[0, 1, 1, 1, 0]])), values):
             assert jm.ops.cumsum(form, reverse=reverse).dtype == wide
             assert jm.ops.cumprod(form, reverse=reverse).dtype == wide
             if dtype != "bool":
@@ -201,7 +201,7 @@ def test_a_sequence_of_a_row_knows_nothing_of_its_neighbours(name, reverse, bad,
     is_middle = ids == 2
 
     def middle(v):
-        y = RUNNING[name](jm.from_segments(v, ids), reverse=reverse)
+        y = RUNNING[name](jm.from_segment_ids(v, ids), reverse=reverse)
         return jnp.where(is_middle, y.values, 0).sum(), y.values[is_middle]
 
     def alone(v):

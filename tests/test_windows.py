@@ -157,7 +157,7 @@ def test_lengths_of_windows(width, strides, dilation_rate, padding):
     steps, span = np.arange(13), (width - 1) * dilation_rate + 1
     inner = np.maximum((steps - span) // strides + 1, 0)
     expected = inner if padding == "valid" else np.maximum((steps - 1) // strides + 1, 0)
-    assert windows.places(jnp.asarray(steps)).tolist() == expected.tolist()
+    assert windows.output_length(jnp.asarray(steps)).tolist() == expected.tolist()
     x = jm.from_lengths(jnp.ones((13, 12, 2)), steps)
     for function, kernel in ((jm.ops.conv, (width, 2, 3)), (jm.ops.depthwise_conv, (width, 2, 3))):
         y = function(x, jnp.ones(kernel), strides=strides, padding=padding, dilation_rate=dilation_rate)
@@ -187,12 +187,12 @@ def test_lengths_of_transposed_windows(width, strides, dilation_rate, output_pad
     windows = TransposedWindows(width, strides, padding, dilation_rate, output_padding)
     span = (width - 1) * dilation_rate + 1
     expected = [0] + [window_oracles.transposed_length(n, span, strides, padding, output_padding) for n in range(1, 8)]
-    assert windows.places(jnp.arange(8)).tolist() == expected
+    assert windows.output_length(jnp.arange(8)).tolist() == expected
     options = {"strides": strides, "dilation_rate": dilation_rate, "output_padding": output_padding}
     x = jm.from_lengths(jnp.ones((8, 7, 2)), np.arange(8))
     y = jm.ops.conv_transpose(x, jnp.ones((width, 3, 2)), padding=padding, **options)
     assert (y.shape[1], y.lengths.tolist()) == (expected[-1], expected)
-    assert windows.keeps_steps == (expected == list(range(8)))
+    assert windows.preserves_length == (expected == list(range(8)))
 
 
 # where steps stand
@@ -201,11 +201,11 @@ def test_lengths_of_transposed_windows(width, strides, dilation_rate, output_pad
 def test_steps_stay_where_they_stand_if_there_are_as_many(rng):
     kernel = jnp.asarray(rng.normal(size=(3, 3, 3)), "float32")
     x = batch(rng, holes(LENGTHS, TIME))
-    compacted = jm.compact(x)[0]
+    aligned = jm.left_align(x)[0]
     for y, front in (
-        (jm.ops.conv(x, kernel, padding="same"), jm.ops.conv(compacted, kernel, padding="same")),
-        (jm.ops.conv_transpose(x, kernel, padding="same"), jm.ops.conv_transpose(compacted, kernel, padding="same")),
-        (jm.ops.max_pool(x, 3, strides=1, padding="same"), jm.ops.max_pool(compacted, 3, strides=1, padding="same")),
+        (jm.ops.conv(x, kernel, padding="same"), jm.ops.conv(aligned, kernel, padding="same")),
+        (jm.ops.conv_transpose(x, kernel, padding="same"), jm.ops.conv_transpose(aligned, kernel, padding="same")),
+        (jm.ops.max_pool(x, 3, strides=1, padding="same"), jm.ops.max_pool(aligned, 3, strides=1, padding="same")),
     ):
         assert y.mask is x.mask
         assert_close(y.values[np.asarray(y.mask)], front.values[np.asarray(front.mask)])
@@ -237,7 +237,7 @@ def test_padding_on_one_side_costs_no_sort_and_no_gather(side, rng):
 
 
 def test_windows_of_one_step_leave_packed_rows_and_everything_else_as_it_is(rng):
-    x = jm.from_segments(jnp.asarray(rng.normal(size=(1, 5, 3)), "float32"), [[1, 0, 1, 2, 2]])
+    x = jm.from_segment_ids(jnp.asarray(rng.normal(size=(1, 5, 3)), "float32"), [[1, 0, 1, 2, 2]])
     kernel = jnp.asarray(rng.normal(size=(1, 3, 3)), "float32")
     for y, expected in (
         (jm.ops.conv(x, kernel), x @ kernel[0]),
@@ -247,7 +247,7 @@ def test_windows_of_one_step_leave_packed_rows_and_everything_else_as_it_is(rng)
         (jm.ops.max_pool(x, 1), x),
         (jm.ops.average_pool(x, 1, padding="same"), x),
     ):
-        assert y.segments is x.segments
+        assert y.segment_ids is x.segment_ids
         assert_close(y.fill(0), expected.fill(0))
         assert not y.values[~np.asarray(y.mask)].any()
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import jax
 
-from ..protocol.config import register
+from ..protocol.config import register_serializable
 from ..protocol.layer import Layer
 from .dimensions import symbol
 from .node import Call, MaskEdge, Node, nodes_in
 
 
-@register
+@register_serializable
 @dataclasses.dataclass(frozen=True)
 class NodeReference:
     """A node in a config: output `index` of call `call`, or input `index` where `call` is -1."""
@@ -41,7 +41,7 @@ class InputConfig:
         return cls(**reader.decode_fields(data)).node()
 
 
-register(InputConfig, name="Input")
+register_serializable(InputConfig, name="Input")
 
 
 def describe_input(node: Node) -> InputConfig:

@@ -6,9 +6,9 @@ from typing import Any
 
 import jax
 
-from ..protocol.config import register
-from ..protocol.initialize import collect
-from ..protocol.layer import Layer, run
+from ..protocol.config import register_serializable
+from ..protocol.initialize import init_sublayers
+from ..protocol.layer import Layer, apply_named
 from ..protocol.output_masks import uses_mask
 from .dimensions import at_some_size
 from .inference import split_options
@@ -17,7 +17,7 @@ from .names import assign_names
 from .node import Call, Node, input_like, inputs_like, nodes_in
 
 
-@register
+@register_serializable
 class Model(Layer):
     """All calls of layers that lead from some nodes of a graph to others.
 
@@ -41,8 +41,8 @@ class Model(Layer):
     (2, 4)
     """
 
-    takes_masked = True
-    supports_segments = True  # each layer answers for itself
+    raw_inputs = True
+    supports_packing = True  # each layer answers for itself
 
     inputs: Any
     outputs: Any
@@ -105,7 +105,7 @@ class Model(Layer):
         return self.layers
 
     @property
-    def uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
+    def _uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
         """Whether a layer does."""
         known = lambda leaf: leaf.abstract if isinstance(leaf, Node) else leaf  # noqa: E731
         return any(uses_mask(call.layer, *jax.tree.map(known, call.inputs)) for call in self.calls)
@@ -124,8 +124,8 @@ class Model(Layer):
             ValueError: a parameter depends on an unknown size, and there is no example.
         """
         if inputs:
-            return collect(self.apply, key, inputs)
-        params = collect(self.apply, key, (at_some_size(jax.tree.map(lambda node: node.abstract, self.inputs)),))
+            return init_sublayers(self.apply, key, inputs)
+        params = init_sublayers(self.apply, key, (at_some_size(jax.tree.map(lambda node: node.abstract, self.inputs)),))
         for call in self.calls:
             name = self.names[id(call.layer)]
             expected, made = (jax.tree.map(lambda p: p.shape, tree) for tree in (call.params, params.get(name, {})))
@@ -152,7 +152,7 @@ class Model(Layer):
             args, named = jax.tree.map(value, (call.inputs, call.named))
             call_key = None if key is None else jax.random.fold_in(key, i)
             named, mask, is_training = split_options(named, training)
-            outputs = run(call.layer, name, params.get(name, {}), args, named, mask, is_training, call_key)
+            outputs = apply_named(call.layer, name, params.get(name, {}), args, named, mask, is_training, call_key)
             nodes, structure = jax.tree.flatten(call.outputs[0])
             values |= zip(map(id, nodes), structure.flatten_up_to(outputs), strict=True)
         return jax.tree.map(value, self.outputs)

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from ..core.errors import MaskDroppedWarning, strict
-from ..protocol.arguments import NO_MASK
+from ..core.explicit_mask import NO_MASK
 from .inference import split_options
 from .model import Model
 from .node import Call, MaskEdge, Node

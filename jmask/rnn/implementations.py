@@ -53,7 +53,7 @@ def run_network(
     Returns:
         The outputs, masked as `x`, and the final state if `return_state`.
     """
-    values, mask, segments = values_of(x), *checked_batch(x)[1:]
+    values, mask, segment_ids = values_of(x), *checked_batch(x)[1:]
     if values.ndim != 3:
         raise ValueError(
             f"`{function_name(kind)}` takes values (batch, time, features); received {tuple(values.shape)}."
@@ -64,7 +64,9 @@ def run_network(
         initial_state = arrays_of_state(initial_state)
         initial_state = checked_state(kind, initial_state, (values.shape[0], params.recurrent_kernel.shape[0]))
     _check_implementation(implementation)
-    rows = fused.Rows(values, mask, segments, None if initial_state is None else tuple(jax.tree.leaves(initial_state)))
+    rows = fused.Rows(
+        values, mask, segment_ids, None if initial_state is None else tuple(jax.tree.leaves(initial_state))
+    )
     options = {"kind": kind, "reverse": reverse, "wants_state": return_state, "remat": remat}
     if _is_fused(rows, params, activations, implementation):
         outputs, state = _run_fused(rows, params, **options)
@@ -177,5 +179,5 @@ def _run_scan(
     else:
         state = jax.tree.structure(state).unflatten([part.astype(projected.dtype) for part in rows.initial])
     step = jax.checkpoint(step) if remat else step
-    outputs, state = scan_rows(step, projected, rows.mask, rows.segments, state, reverse=reverse)
+    outputs, state = scan_rows(step, projected, rows.mask, rows.segment_ids, state, reverse=reverse)
     return outputs, tuple(jax.tree.leaves(state)) if wants_state else None

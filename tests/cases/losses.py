@@ -133,8 +133,8 @@ CASES = [
         label_smoothing=0.2,
     ),
     case(
-        "losses.mask_aware(optax.l2_loss)",
-        lambda p, x, y: jm.losses.mask_aware(optax.l2_loss)(x, y, mask=mask_of(x)),
+        "losses.masked_loss(optax.l2_loss)",
+        lambda p, x, y: jm.losses.masked_loss(optax.l2_loss)(x, y, mask=mask_of(x)),
         oracles.loss(lambda x, y: squares(x, y) / 2),
         floats(3),
         floats(3),

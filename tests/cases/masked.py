@@ -13,8 +13,8 @@ from .case import case
 
 
 def back_and_forth(x: Any) -> jm.Masked:
-    compacted, restore = jm.compact(x)
-    return restore(compacted * 2)
+    aligned, restore = jm.left_align(x)
+    return restore(aligned * 2)
 
 
 def away_from_zero(x: Any) -> Any:
@@ -64,6 +64,6 @@ CASES = [
         any_rank=True,
         skips={"arrays": "they have no such property"},
     ),
-    case("compact", lambda p, x: jm.compact(x)[0], oracles.stepwise(np.copy), any_rank=True),
-    case("compact(and back)", lambda p, x: back_and_forth(x), oracles.stepwise(lambda x: x * 2), any_rank=True),
+    case("left_align", lambda p, x: jm.left_align(x)[0], oracles.stepwise(np.copy), any_rank=True),
+    case("left_align(and back)", lambda p, x: back_and_forth(x), oracles.stepwise(lambda x: x * 2), any_rank=True),
 ]

@@ -18,7 +18,7 @@ LENGTHS, CONTEXT_LENGTHS = (4, 0, 1), (2, 5, 3)
 SIZES = {"batch": BATCH, "time": TIME, "context": CONTEXT}
 
 
-@jm.register
+@jm.register_serializable
 class Mystery(jm.Layer):
     """Says nothing of its mask."""
 
@@ -26,7 +26,7 @@ class Mystery(jm.Layer):
         return inputs * 1
 
 
-@jm.register
+@jm.register_serializable
 class Halve(jm.Layer):
     """Refuses symbolic sizes: `jnp.split` wants to know whether the parts are equal."""
 
@@ -37,7 +37,7 @@ class Halve(jm.Layer):
         return None if mask is None else jnp.split(mask, 2, axis=1)
 
 
-@jm.register
+@jm.register_serializable
 class Scale(jm.Layer):
     """Has a parameter and asks for `training`; each step alone."""
 
@@ -50,7 +50,7 @@ class Scale(jm.Layer):
         return inputs * params["scale"] * (10 if training else 1)
 
 
-@jm.register
+@jm.register_serializable
 class Noise(jm.Layer):
     """Draws in training and out of it."""
 
@@ -60,7 +60,7 @@ class Noise(jm.Layer):
         return inputs + jax.random.normal(key, inputs.shape)
 
 
-@jm.register
+@jm.register_serializable
 class Attend(jm.Layer):
     """Two inputs with a mask each."""
 
@@ -73,7 +73,7 @@ class Attend(jm.Layer):
         return mask
 
 
-@jm.register
+@jm.register_serializable
 class Block(jm.Layer):
     """A layer of layers, in fields."""
 
@@ -86,7 +86,7 @@ class Block(jm.Layer):
         return self.second.apply(params["second"], self.first.apply(params["first"], inputs))
 
 
-@jm.register
+@jm.register_serializable
 class Running(jm.Layer):
     """A cell: the sum so far."""
 
@@ -97,7 +97,7 @@ class Running(jm.Layer):
         return state + inputs, state + inputs
 
 
-@jm.register
+@jm.register_serializable
 def double(x):
     return 2 * x
 

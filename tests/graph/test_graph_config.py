@@ -20,12 +20,12 @@ X = sequences()
 LINES = X[..., None]
 
 
-@jm.register
+@jm.register_serializable
 def scaled_uniform(key, shape, dtype=jnp.float32):
     return jax.random.uniform(key, shape, dtype) * 2
 
 
-@jm.register
+@jm.register_serializable
 class Options(jm.Layer):
     """A layer with hyperparameters of every kind."""
 
@@ -43,7 +43,7 @@ class Options(jm.Layer):
         return inputs * self.number
 
 
-@jm.register
+@jm.register_serializable
 class Options2(NamedTuple):
     first: Any
     second: Any
@@ -297,7 +297,7 @@ def test_classes_and_functions_by_name_at_reading_time():
     config = jm.to_config(L.Dense(3, activation=double))
     config["config"]["activation"] = {"function": "triple"}
     with pytest.raises(
-        ValueError, match=r"'triple' is not registered. Decorate it with `@jm.register`, or pass `custom"
+        ValueError, match=r"'triple' is not registered. Decorate it with `@jm.register_serializable`, or pass `custom"
     ):
         jm.from_config(config)
     copied = jm.from_config(config, custom={"triple": abs})
@@ -317,13 +317,13 @@ def test_a_name_is_registered_once_and_a_lambda_has_none():
 
         return local_function
 
-    jm.register(make())
-    jm.register(make())  # the cell of a notebook, run again
+    jm.register_serializable(make())
+    jm.register_serializable(make())  # the cell of a notebook, run again
     with pytest.raises(ValueError, match="The name 'double' is registered for"):
-        jm.register(make(), name="double")
+        jm.register_serializable(make(), name="double")
     with pytest.raises(ValueError, match="A lambda has no name of its own"):
-        jm.register(lambda x: x)
-    assert through_json(L.Activation(jm.register(lambda x: x + 1, name="plus_one"))).activation(1) == 2
+        jm.register_serializable(lambda x: x)
+    assert through_json(L.Activation(jm.register_serializable(lambda x: x + 1, name="plus_one"))).activation(1) == 2
 
 
 def test_a_node_in_a_layer_is_refused():

@@ -50,7 +50,7 @@ def test_an_error_in_a_layer_names_the_layer_and_the_nodes_at_the_users_line():
 
 
 def test_an_error_at_run_time_names_the_path_of_the_layer():
-    @jm.register
+    @jm.register_serializable
     class Picky(jm.Layer):
         supports_masking = True
 

@@ -125,5 +125,5 @@ def test_what_is_right_comes_back():
     for _ in range(30):
         nested = jm.Sequential([nested])
     assert repr(jm.from_config(nested.to_config())) == repr(nested)
-    layer = jm.from_config(L.Lambda(jm.register(jnp.square, name="square")).to_config())
+    layer = jm.from_config(L.Lambda(jm.register_serializable(jnp.square, name="square")).to_config())
     assert layer(jnp.array(3.0)) == 9

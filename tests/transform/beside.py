@@ -49,7 +49,7 @@ def total(results: Any) -> Any:
 def total_of_batch(results: Any) -> Any:
     """The same for a batch: of a `Masked` the real entries count."""
     leaves = jax.tree.leaves(results, is_leaf=_is_masked)
-    arrays = [jm.compact(x)[0].fill(0) if _is_masked(x) else x for x in leaves]
+    arrays = [jm.left_align(x)[0].fill(0) if _is_masked(x) else x for x in leaves]
     return sum((jnp.real(x) * _weights(x.shape[1:])).sum() for x in arrays if _is_inexact(x))
 
 

@@ -12,7 +12,7 @@ from jax.extend import core
 from ..core.errors import muted
 from . import path
 from .arguments import is_masked
-from .initialize import Slot, abstract, eval_shape
+from .initialize import ParamsRef, abstract, eval_shape
 
 
 @dataclasses.dataclass
@@ -48,7 +48,7 @@ class States:
         if self.makes:
             _, specs = self.made.setdefault(place, (layer, abstract(inputs)))
             return layer.init_state(*specs)
-        if layer.fresh_state and is_first:
+        if layer.resets_state and is_first:
             return layer.init_state(*abstract(inputs))
         found = self.known
         for name in place:
@@ -63,7 +63,7 @@ class States:
     @property
     def statistics(self) -> list[Any]:
         """The initial running statistics of the layers in `made`; what is of one call alone is none."""
-        return [owner.init_state(*specs) for owner, specs in self.made.values() if not owner.fresh_state]
+        return [owner.init_state(*specs) for owner, specs in self.made.values() if not owner.resets_state]
 
     def write(self, statistics: Any) -> None:
         """Replaces the statistics of the layer at the current path."""
@@ -97,7 +97,7 @@ def running(known: Any, *, makes: bool = False) -> Iterator[States]:
 
 
 @contextlib.contextmanager
-def while_shapes_are_found(is_slot: bool) -> Iterator[None]:
+def shape_inference_scope(is_slot: bool) -> Iterator[None]:
     """Inside, while parameters are but shapes, statistics are the initial ones."""
     states = _states.get()
     if not is_slot or (states is not None and states.makes):
@@ -108,7 +108,7 @@ def while_shapes_are_found(is_slot: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def looked_at() -> Iterator[None]:
+def dry_run() -> Iterator[None]:
     """Inside, a call is only looked at: what it writes is forgotten."""
     states = _states.get()
     token = _states.set(states and dataclasses.replace(states, trace=None))
@@ -119,7 +119,7 @@ def looked_at() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def among_padded_rows(ranks: list[int]) -> Iterator[None]:
+def padded_batch_scope(ranks: list[int]) -> Iterator[None]:
     """Inside, rows are steps, some of them padding by masks of these ranks. What is left of rank 3 tells which."""
     token = _ranks.set((*_ranks.get(), *ranks))
     try:
@@ -132,7 +132,7 @@ def read(layer: Any, inputs: tuple[Any, ...], *, training: bool) -> Any:
     """The statistics of the layer that is being called; outside training, fresh ones may be for nobody."""
     states, ranks = _states.get(), _ranks.get()
     is_told = 2 not in ranks and any(map(is_masked, jax.tree.leaves(inputs, is_leaf=is_masked)))
-    counts = states is not None and not states.makes and (training or layer.fresh_state)
+    counts = states is not None and not states.makes and (training or layer.resets_state)
     if counts and ranks and not is_told:
         raise ValueError(
             f"{path.current()}: `{type(layer).__name__}` counts its batch, of which `TimeDistributed` makes a row out "
@@ -140,9 +140,9 @@ def read(layer: Any, inputs: tuple[Any, ...], *, training: bool) -> Any:
         )
     if states is not None:
         return states.read(layer, inputs)
-    if layer.fresh_state and not training:
+    if layer.resets_state and not training:
         return layer.init_state(*abstract(inputs))
-    has = "gives out a state in training, such as a penalty" if layer.fresh_state else "has running statistics"
+    has = "gives out a state in training, such as a penalty" if layer.resets_state else "has running statistics"
     raise TypeError(
         f"{path.current()}: `{type(layer).__name__}` {has}, which `apply` cannot return: make the state by "
         "`state = model.init_state(x)`, and call `outputs, state = model.apply_with_state(params, state, x)`."
@@ -156,12 +156,12 @@ def write(statistics: Any) -> None:
         states.write(statistics)
 
 
-def collect(layer: Any, run: Any, inputs: tuple[Any, ...]) -> Any:
+def init_state(layer: Any, apply: Any, inputs: tuple[Any, ...]) -> Any:
     """The initial statistics of all layers that a call reaches, without computing anything else.
 
     Args:
         layer: the layer that is called.
-        run: `jmask.protocol.layer.run`.
+        apply: `jmask.protocol.layer.apply_named`.
         inputs: arrays, `Masked` or `jax.ShapeDtypeStruct`, nested.
 
     Returns:
@@ -171,7 +171,7 @@ def collect(layer: Any, run: Any, inputs: tuple[Any, ...]) -> Any:
 
     def trace(key: Any, *inputs: Any) -> None:
         with muted(), path.scope(name, layer), running({}, makes=True) as states:
-            run(layer, name, Slot(name, key), inputs, {}, None, False, key)
+            apply(layer, name, ParamsRef(name, key), inputs, {}, None, False, key)
         found.update(states.made)
 
     eval_shape(trace, jax.random.key(0), *inputs)
