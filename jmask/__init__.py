@@ -11,13 +11,13 @@ from .core.errors import MaskDroppedWarning as MaskDroppedWarning
 from .core.errors import NotCountedError as NotCountedError
 from .core.errors import NotCountedWarning as NotCountedWarning
 from .core.errors import strict as strict
+from .core.explicit_mask import NO_MASK as NO_MASK
 from .core.masked import Masked as Masked
 from .core.masked import as_masked as as_masked
-from .core.masked import from_segments as from_segments
+from .core.masked import from_segment_ids as from_segment_ids
 from .core.masked import masked as masked
 from .core.public_names import listing as _listing
-from .core.step_order import StepOrder as StepOrder
-from .core.step_order import compact as compact
+from .core.step_order import left_align as left_align
 from .data.flattened import from_cu_seqlens as from_cu_seqlens
 from .data.flattened import from_position_ids as from_position_ids
 from .data.given_masks import from_attention_mask as from_attention_mask
@@ -36,9 +36,8 @@ from .graph import Sequential as Sequential
 from .graph import summarize as summarize
 from .graph import trace as trace
 from .keras import from_keras as from_keras
-from .protocol.arguments import NO_MASK as NO_MASK
 from .protocol.config import from_config as from_config
-from .protocol.config import register as register
+from .protocol.config import register_serializable as register_serializable
 from .protocol.config import to_config as to_config
 from .protocol.layer import Layer as Layer
 from .transform import SymbolicLengthError as SymbolicLengthError

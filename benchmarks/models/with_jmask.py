@@ -94,13 +94,13 @@ def _packed(task: Task) -> Entrant:
         jm.pack([row[:length] for row, length in zip(rows, task.lengths, strict=True)], row_length=task.work.time)
         for rows in (task.inputs, task.targets)
     )
-    segments = np.asarray(inputs.segments)
-    np.testing.assert_array_equal(segments, targets.segments)
+    segment_ids = np.asarray(inputs.segment_ids)
+    np.testing.assert_array_equal(segment_ids, targets.segment_ids)
 
     def read(rows: np.ndarray) -> np.ndarray:
         batch = np.zeros((*task.mask.shape, *rows.shape[2:]), rows.dtype)
         for row, length in enumerate(task.lengths):
-            batch[row, :length] = rows[segments == 1 + row]
+            batch[row, :length] = rows[segment_ids == 1 + row]
         return batch
 
     batch = jax.tree.map(jnp.asarray, (inputs, targets.fill(0)))

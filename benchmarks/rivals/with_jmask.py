@@ -22,7 +22,7 @@ def contestants(task: Task) -> Iterator[Contestant]:
         return run(params, jm.masked(x, marks), return_state=False).values
 
     def packed(params: Any, x: Any, marks: Any) -> Any:
-        return run(params, jm.from_segments(x, marks), return_state=False).values
+        return run(params, jm.from_segment_ids(x, marks), return_state=False).values
 
     def plain(params: Any, x: Any, marks: Any) -> Any:
         return run(params, x, return_state=False)
@@ -41,13 +41,13 @@ def _packed_batch(task: Task) -> Batch:
         jm.pack([row[:length] for row, length in zip(rows, task.lengths, strict=True)], row_length=time)
         for rows in (task.x, task.targets)
     )
-    segments = np.asarray(x.segments)
-    np.testing.assert_array_equal(segments, targets.segments)
+    segment_ids = np.asarray(x.segment_ids)
+    np.testing.assert_array_equal(segment_ids, targets.segment_ids)
 
     def restore(rows: np.ndarray) -> np.ndarray:
         batch = np.zeros((len(task.lengths), time, *rows.shape[2:]), rows.dtype)
         for row, length in enumerate(task.lengths):
-            batch[row, :length] = rows[segments == 1 + row]
+            batch[row, :length] = rows[segment_ids == 1 + row]
         return batch
 
-    return Batch(jnp.asarray(x.values), jnp.asarray(segments), jnp.asarray(targets.fill(0)), restore)
+    return Batch(jnp.asarray(x.values), jnp.asarray(segment_ids), jnp.asarray(targets.fill(0)), restore)

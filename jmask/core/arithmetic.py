@@ -76,7 +76,7 @@ def intersect_masks(first: Any, second: Any) -> Any:
 
 
 def join(first: Any, second: Any) -> tuple[Any, Any]:
-    """AND of two pairs of a mask and segments, each None where there are none; see `intersect_masks` for the masks.
+    """AND of two pairs of a mask and segment ids, each None where there are none; see `intersect_masks` for the masks.
 
     Of packed rows a step is real where it belongs to the same sequence on both sides. Segments that are the same
     object are not compared; where one side has none, its rows are sequences that hold any other's.
@@ -91,8 +91,8 @@ def join(first: Any, second: Any) -> tuple[Any, Any]:
         return first
     if joint.ndim > min(x.ndim for x in (ids, other_ids) if x is not None):
         raise ValueError(
-            f"The segments of packed rows, of shape {tuple(ids.shape)}, say nothing of the axes behind them, which a "
-            f"mask of shape {tuple(joint.shape)} covers; give both masks one rank."
+            f"The segment ids of packed rows, of shape {tuple(ids.shape)}, say nothing of the axes behind them, which "
+            f"a mask of shape {tuple(joint.shape)} covers; give both masks one rank."
         )
     if other_ids is not None:
         joint = joint & (ids == expand(other_ids, ids.ndim))
@@ -174,7 +174,7 @@ def _binary(function: Callable, *, guarded: bool, swap: bool = False) -> Callabl
                 return NotImplemented
         refuse_marks(other)
         _check_shapes(name, self, other)
-        mask, ids = intersect(self, other) if isinstance(other, Arithmetic) else (self.mask, self.segments)
+        mask, ids = intersect(self, other) if isinstance(other, Arithmetic) else (self.mask, self.segment_ids)
         # The mask of the result: a real step of one operand may stand against padding of the other.
         left, right = (_operand(x, mask if guarded or host else None, self.ndim) for x in (self, other))
         values = function(right, left) if swap else function(left, right)
@@ -184,13 +184,13 @@ def _binary(function: Callable, *, guarded: bool, swap: bool = False) -> Callabl
 
 
 def intersect(x: Any, y: Any) -> tuple[Any, Any]:
-    """Mask and segments of what two `Masked` give step by step."""
-    return join((x.mask, x.segments), (y.mask, y.segments))
+    """Mask and segment ids of what two `Masked` give step by step."""
+    return join((x.mask, x.segment_ids), (y.mask, y.segment_ids))
 
 
 def rebuild(x: Any, values: Any, mask: Any, ids: Any) -> Any:
     """A `Masked` like `x`, with marks that are repeated where the values are."""
-    if mask is x.mask and ids is x.segments and values.shape[: mask.ndim] == mask.shape:
+    if mask is x.mask and ids is x.segment_ids and values.shape[: mask.ndim] == mask.shape:
         return x.with_values(values)  # the very same marks, by which layers know them again
     leading = values.shape[: mask.ndim]
     if tuple(leading) != tuple(mask.shape):  # an axis of size 1 was broadcast: a row repeated, or one step along time
@@ -241,7 +241,7 @@ class Arithmetic:
 
     values: Any
     mask: Any
-    segments: Any
+    segment_ids: Any
     ndim: Any
     shape: Any
     with_values: Any

@@ -49,40 +49,41 @@ def check_mask(values: Any, mask: Any) -> None:
         )
 
 
-def check_segments(values: Any, segments: Any) -> Any:
+def check_segment_ids(values: Any, segment_ids: Any) -> Any:
     """The ids of packed rows as int32; refuses what is no such id, or does not fit the values."""
-    check_segments_fit(values, segments)
-    if is_concrete(segments) and segments.size:
-        low, high = int(segments.min()), int(segments.max())
+    check_segment_ids_fit(values, segment_ids)
+    if is_concrete(segment_ids) and segment_ids.size:
+        low, high = int(segment_ids.min()), int(segment_ids.max())
         if low < 0 or high > np.iinfo(np.int32).max:
             raise ValueError(
-                "`segments` must hold 0 at padding and ids from 1 to 2147483647 elsewhere; received "
+                "`segment_ids` must hold 0 at padding and ids from 1 to 2147483647 elsewhere; received "
                 f"{low if low < 0 else high}. Number the sequences from 1, or pass `first_id=0` if they "
                 "count from 0 and -1 is padding."
             )
-    return segments.astype(np.int32)
+    return segment_ids.astype(np.int32)
 
 
-def check_segments_fit(values: Any, segments: Any) -> None:
+def check_segment_ids_fit(values: Any, segment_ids: Any) -> None:
     """Refuses ids that are not integers, or whose shape is not a prefix of the values' shape."""
-    if not jnp.issubdtype(segments.dtype, jnp.integer):
+    if not jnp.issubdtype(segment_ids.dtype, jnp.integer):
         raise TypeError(
-            f"`segments` must be integers, 0 at padding; received dtype {segments.dtype}. For a mask use `jm.masked`."
+            f"`segment_ids` must be integers, 0 at padding; received dtype {segment_ids.dtype}. "
+            "For a mask use `jm.masked`."
         )
-    if segments.ndim == 0 or not _is_prefix(segments, values):
+    if segment_ids.ndim == 0 or not _is_prefix(segment_ids, values):
         raise ValueError(
-            "The shape of `segments` must be a prefix of the values' shape that ends with time, e.g. (batch, time) "
-            f"for values (batch, time, features); received {_shape(segments)} for values {_shape(values)}."
+            "The shape of `segment_ids` must be a prefix of the values' shape that ends with time, e.g. (batch, time) "
+            f"for values (batch, time, features); received {_shape(segment_ids)} for values {_shape(values)}."
         )
 
 
-def check_parts(values: Any, mask: Any, segments: Any) -> None:
+def check_parts(values: Any, mask: Any, segment_ids: Any) -> None:
     """Refuses what does not fit where the values are an array; what JAX puts in its place says nothing."""
     if not _is_array(values):
         return
-    if segments is not None:
-        if _is_array(segments) and segments.ndim:  # one step has an id of rank 0
-            check_segments_fit(values, segments)
+    if segment_ids is not None:
+        if _is_array(segment_ids) and segment_ids.ndim:  # one step has an id of rank 0
+            check_segment_ids_fit(values, segment_ids)
     elif _is_array(mask):
         if mask.dtype != jax.dtypes.float0:  # what a gradient has in the place of a mask
             check_mask(values, mask)

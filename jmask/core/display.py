@@ -23,8 +23,8 @@ def text(x: Any) -> str:
     one sequence, each vector has a line, and numbers stand in one.
     """
     if not _is_readable(x):
-        segments = "" if x.segments is None else f", segments={_kind(x.segments)}"
-        return f"Masked({_kind(x.values)}, mask={_kind_of_mask(x.mask)}{segments})"
+        segment_ids = "" if x.segment_ids is None else f", segment_ids={_kind(x.segment_ids)}"
+        return f"Masked({_kind(x.values)}, mask={_kind_of_mask(x.mask)}{segment_ids})"
     head, mask = _head(x), np.asarray(x.mask)
     if mask.ndim not in (1, 2) or mask.size == 0:
         return head
@@ -65,7 +65,8 @@ def treescope(x: Any, path: Any, subtree_renderer: Any) -> Any:
 
     return ts.repr_lib.render_object_constructor(
         object_type=type(x),
-        attributes={"values": x.values, "mask": x.mask} | ({} if x.segments is None else {"segments": x.segments}),
+        attributes={"values": x.values, "mask": x.mask}
+        | ({} if x.segment_ids is None else {"segment_ids": x.segment_ids}),
         path=path,
         subtree_renderer=render,
         roundtrippable=False,
@@ -97,8 +98,8 @@ def _is_readable(x: Any) -> bool:
         return False
     if x.mask.dtype != bool or x.mask.shape != x.shape[: x.mask.ndim]:
         return False
-    return x.segments is None or (
-        is_concrete(x.segments) and x.segments.dtype.kind in "iu" and x.segments.shape == x.mask.shape
+    return x.segment_ids is None or (
+        is_concrete(x.segment_ids) and x.segment_ids.dtype.kind in "iu" and x.segment_ids.shape == x.mask.shape
     )
 
 
@@ -119,15 +120,15 @@ def _kind_of_mask(mask: Any) -> str:
 
 
 def _head(x: Any) -> str:
-    segments = "" if x.segments is None else f", segments={_begins(x).sum()}"
-    return f"Masked({_kind(x.values)}{_lengths(x)}{segments})"
+    count = "" if x.segment_ids is None else f", segments={_begins(x).sum()}"
+    return f"Masked({_kind(x.values)}{_lengths(x)}{count})"
 
 
 def _lengths(x: Any) -> str:
     mask = np.asarray(x.mask)
     if mask.ndim == 0:
         return f", real={bool(mask)}"
-    if x.segments is not None:
+    if x.segment_ids is not None:
         return ""
     if mask.ndim == 1:
         return f", real={mask.sum()}"
@@ -139,10 +140,10 @@ def _begins(x: Any) -> np.ndarray:
     """Where a sequence of packed rows begins; nowhere if they are not packed."""
     mask = np.asarray(x.mask)
     begins = np.zeros(mask.shape, bool)
-    if x.segments is not None and mask.ndim == 0:
+    if x.segment_ids is not None and mask.ndim == 0:
         return mask
-    if x.segments is not None:
-        ids = np.asarray(x.segments)[mask]
+    if x.segment_ids is not None:
+        ids = np.asarray(x.segment_ids)[mask]
         row = np.arange(math.prod(mask.shape[:-1])).reshape(*mask.shape[:-1], 1)
         row = np.broadcast_to(row, mask.shape)[mask]
         begins[mask] = np.append(True, (ids[1:] != ids[:-1]) | (row[1:] != row[:-1]))[: len(ids)]
@@ -172,7 +173,7 @@ def _rows(x: Any) -> list[list[_Cell]]:
 
 def _is_line(x: Any) -> bool:
     """Whether there is one line: a number for each entry of a mask of rank 1, or one packed row."""
-    return np.ndim(x.mask) == 1 and (np.ndim(x.values) == 1 or x.segments is not None)
+    return np.ndim(x.mask) == 1 and (np.ndim(x.values) == 1 or x.segment_ids is not None)
 
 
 def _cells(row: np.ndarray, real: np.ndarray, begins: np.ndarray, most: int) -> list[_Cell]:

@@ -10,11 +10,11 @@ from jaxtyping import Array, ArrayLike, Int
 from ..data.sources import find_marks, prefix_of, refuse_marks
 from . import display, state_dict
 from .arithmetic import Arithmetic, convert, expand, fits, guard, is_host_only, still_bool
-from .checks import as_array, check_mask, check_parts, check_segments
+from .checks import as_array, check_mask, check_parts, check_segment_ids
 from .indexing import split_index, take
 from .numpy_protocol import Explained, apply_ufunc, call_function
-from .pytree import flatten, mask_of_segments, put, rebuild, register
-from .segment_ids import number_from, positions, refuse_segments
+from .pytree import flatten, mask_of_segment_ids, put, rebuild, register
+from .segment_ids import check_not_packed, number_from, positions
 
 
 class Masked(Arithmetic, metaclass=Explained):
@@ -26,40 +26,40 @@ class Masked(Arithmetic, metaclass=Explained):
     Arithmetic, comparison and indexing keep the mask; two masks combine by AND. Padded positions of a result hold
     anything; read them through `fill`. Reductions over masked axes are refused in favour of `jm.ops`.
 
-    Packed rows (`jm.pack`, `jm.from_segments`) hold several sequences each, told apart by `segments`. What keeps a mask
-    keeps them too, and what cannot keep the sequences of a row apart refuses them. Of two packed operands a step is
-    real where both have it in the same sequence: that is, under the same id.
+    Packed rows (`jm.pack`, `jm.from_segment_ids`) hold several sequences each, told apart by `segment_ids`. What keeps
+    a mask keeps them too, and what cannot keep the sequences of a row apart refuses them. A step of two packed operands
+    is real where both have it in the same sequence: under the same id.
 
-    As a pytree it has two leaves, `values` and `mask`, or of packed rows `values` and `segments`. What counts the
+    As a pytree it has two leaves, `values` and `mask`, or of packed rows `values` and `segment_ids`. What counts the
     numbers in all leaves, such as `optax.tree.norm` or `jax.flatten_util.ravel_pytree`, counts the mask and the
     padding too: give it `x.fill(0)`. What learns from gradients, such as `optax.adam`, takes `x.values`.
 
     Attributes:
         values: `(batch, time, ...)`; anything at padded positions, NaN included.
         mask: bool, its shape a prefix of the values' shape, usually `(batch, time)`. Of packed rows it is
-            `segments > 0`, whatever else is given.
-        segments: None, and each row is one sequence, as usual; or of packed rows an int32 of the mask's shape, the id
-            of the sequence that each step belongs to and 0 at padding. A sequence is a run of real steps with one id;
-            padding among its steps does not end it. In a `Masked` of axes, such as `in_axes` of `jax.vmap`, packed rows
-            need an axis for the segments: `Masked(0, 0, segments=0)`, or 0.
+            `segment_ids > 0`, whatever else is given.
+        segment_ids: None, and each row is one sequence, as usual; or of packed rows an int32 of the mask's shape, the
+            id of the sequence that each step belongs to and 0 at padding. A sequence is a run of real steps with one
+            id; padding among its steps does not end it. In a `Masked` of axes, such as `in_axes` of `jax.vmap`,
+            packed rows need an axis for the segment ids: `Masked(0, 0, segment_ids=0)`, or 0.
 
     Raises:
         TypeError: values that are an array with a mask that is none, or is not bool.
         ValueError: shapes that do not fit.
     """
 
-    __slots__ = ("__weakref__", "_kind", "_mask", "segments", "values")
+    __slots__ = ("__weakref__", "_kind", "_mask", "segment_ids", "values")
 
     values: Any
-    segments: Any
+    segment_ids: Any
     _mask: Any
 
-    def __init__(self, values: Any, mask: Any = None, segments: Any = None) -> None:
-        check_parts(values, mask, segments)
-        if segments is not None:
-            of_segments = mask_of_segments(segments)
-            mask = mask if of_segments is segments else of_segments
-        put(self, values, mask, segments)
+    def __init__(self, values: Any, mask: Any = None, segment_ids: Any = None) -> None:
+        check_parts(values, mask, segment_ids)
+        if segment_ids is not None:
+            of_segment_ids = mask_of_segment_ids(segment_ids)
+            mask = mask if of_segment_ids is segment_ids else of_segment_ids
+        put(self, values, mask, segment_ids)
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"A `Masked` does not change; make another one, e.g. `x.with_{name.lstrip('_')}(...)`.")
@@ -73,7 +73,9 @@ class Masked(Arithmetic, metaclass=Explained):
     def mask(self) -> Any:
         """True at real steps."""
         # Not kept where a pytree was put together again: what is computed in one trace must not leak into another.
-        return mask_of_segments(self.segments) if self._mask is None and self.segments is not None else self._mask
+        return (
+            mask_of_segment_ids(self.segment_ids) if self._mask is None and self.segment_ids is not None else self._mask
+        )
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -96,7 +98,7 @@ class Masked(Arithmetic, metaclass=Explained):
 
         Packed rows are refused: a row has several lengths. `x.mask.sum(-1)` counts the real steps of a row.
         """
-        refuse_segments(self, "`lengths`", "Use `x.mask.sum(-1)`, or `jm.unpack_batch(x, ...).lengths`.")
+        check_not_packed(self, "`lengths`", "Use `x.mask.sum(-1)`, or `jm.unpack_batch(x, ...).lengths`.")
         if self.mask.ndim == 0:
             raise ValueError("`lengths` needs a mask with a time axis; this mask has rank 0 (one step).")
         return still_bool(self.mask).sum(axis=-1, dtype=np.int32)
@@ -108,7 +110,7 @@ class Masked(Arithmetic, metaclass=Explained):
         It counts real steps only, and from 0 again where a sequence of packed rows begins. An empty row has zeros.
 
         >>> import jax.numpy as jnp, jmask as jm
-        >>> jm.from_segments(jnp.ones((1, 6)), [[1, 1, 2, 0, 2, 2]]).positions.tolist()
+        >>> jm.from_segment_ids(jnp.ones((1, 6)), [[1, 1, 2, 0, 2, 2]]).positions.tolist()
         [[0, 1, 0, 0, 1, 2]]
         """
         return positions(self)
@@ -141,30 +143,32 @@ class Masked(Arithmetic, metaclass=Explained):
 
     def with_mask(self, mask: Any) -> "Masked":
         """The same values under another mask (bool, a prefix of the values' shape); packed rows are refused."""
-        remedy = "Use `x.with_segments(ids)`, with 0 at padding, or first `x.with_segments(None)`: a sequence a row."
-        refuse_segments(self, "`with_mask`", remedy)
+        remedy = (
+            "Use `x.with_segment_ids(ids)`, with 0 at padding, or first `x.with_segment_ids(None)`: a sequence a row."
+        )
+        check_not_packed(self, "`with_mask`", remedy)
         return masked(self.values, mask)
 
-    def with_segments(self, segments: Any) -> "Masked":
-        """The same values as packed rows: `jm.from_segments` of the values; the mask becomes `segments > 0`.
+    def with_segment_ids(self, segment_ids: Any) -> "Masked":
+        """The same values as packed rows: `jm.from_segment_ids` of the values; the mask becomes `segment_ids > 0`.
 
         None takes each row for one sequence again, under the mask that it has.
 
         >>> import jax.numpy as jnp, jmask as jm
-        >>> x = jm.from_segments(jnp.ones((1, 3)), [[1, 1, 2]])
-        >>> x.with_segments(None).lengths.tolist()
+        >>> x = jm.from_segment_ids(jnp.ones((1, 3)), [[1, 1, 2]])
+        >>> x.with_segment_ids(None).lengths.tolist()
         [3]
         """
-        if segments is None:
+        if segment_ids is None:
             return masked(self.values, self.mask)
-        return from_segments(self.values, segments)
+        return from_segment_ids(self.values, segment_ids)
 
     def with_values(self, values: Any) -> "Masked":
-        """Other values under the same mask and segments; their leading shape must be the mask's."""
+        """Other values under the same mask and segment ids; their leading shape must be the mask's."""
         values = as_array(values)
         mask = self.mask
         check_mask(values, mask)
-        return put(object.__new__(Masked), values, mask, self.segments)
+        return put(object.__new__(Masked), values, mask, self.segment_ids)
 
     def unmasked(self) -> Any:
         """The values as a plain array, padding and all: from here on every position counts as real."""
@@ -196,8 +200,8 @@ class Masked(Arithmetic, metaclass=Explained):
         values, mask = take(self.values, front), take(self.mask, front)
         if back:
             values = take(values, (slice(None),) * mask.ndim + back)
-        segments = None if self.segments is None else take(self.segments, front)
-        return put(object.__new__(Masked), values, mask, segments)
+        segment_ids = None if self.segment_ids is None else take(self.segment_ids, front)
+        return put(object.__new__(Masked), values, mask, segment_ids)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -261,13 +265,13 @@ def masked(values: Any, mask: Any) -> Masked:
     return Masked(values, mask)
 
 
-def from_segments(values: Any, segments: Any, *, first_id: int = 1) -> Masked:
+def from_segment_ids(values: Any, segment_ids: Any, *, first_id: int = 1) -> Masked:
     """Pairs the values of packed rows with the ids of the sequences that share the rows.
 
     Args:
         values: `(batch, time, ...)`, an array or what turns into one.
-        segments: integers, their shape a prefix of the values' shape: `(batch, time)`. Steps of one sequence have one
-            id, 1 or more, and 0 is padding (so is a traced number below). Ids need be neither consecutive nor
+        segment_ids: integers, their shape a prefix of the values' shape: `(batch, time)`. Steps of one sequence have
+            one id, 1 or more, and 0 is padding (so is a traced number below). Ids need be neither consecutive nor
             increasing. An id that comes again in a row stands for another sequence only while there is a step of a
             third one between; without it the two are one. So better number them all differently, as `jm.pack` does;
             `jm.unpack` wants it.
@@ -275,21 +279,21 @@ def from_segments(values: Any, segments: Any, *, first_id: int = 1) -> Masked:
             does, and -1 is padding; in the `Masked` each id is 1 more, then.
 
     Returns:
-        A `Masked` with the mask `segments > 0`. A row of zeros is an empty row.
+        A `Masked` with the mask `segment_ids > 0`. A row of zeros is an empty row.
 
     Raises:
         TypeError: the ids are not integers, or the values are a `Masked` already.
         ValueError: the shapes do not fit, or a concrete id is negative.
 
     >>> import jax.numpy as jnp, jmask as jm
-    >>> jm.from_segments(jnp.array([[3, 4, 5, 9]]), [[1, 1, 2, 0]])
+    >>> jm.from_segment_ids(jnp.array([[3, 4, 5, 9]]), [[1, 1, 2, 0]])
     Masked(int32[1, 4], segments=2)
     [[3 4|5 ·]]
     """
     if isinstance(values, Masked):
-        raise TypeError("`from_segments`: the values are a `Masked` already; use `x.with_segments(segments)`.")
+        raise TypeError("`from_segment_ids`: the values are a `Masked` already; use `x.with_segment_ids(segment_ids)`.")
     values = as_array(values)
-    return Masked(values, segments=check_segments(values, number_from(as_array(segments), first_id)))
+    return Masked(values, segment_ids=check_segment_ids(values, number_from(as_array(segment_ids), first_id)))
 
 
 def as_masked(x: Any, mask: Any = None) -> Masked:
@@ -337,9 +341,9 @@ def mask_of(x: Any) -> Any:
     return x.mask if isinstance(x, Masked) else None
 
 
-def segments_of(x: Any) -> Any:
-    """The segments of a `Masked` of packed rows, or None for any other and for an array."""
-    return x.segments if isinstance(x, Masked) else None
+def segment_ids_of(x: Any) -> Any:
+    """The segment ids of a `Masked` of packed rows, or None for any other and for an array."""
+    return x.segment_ids if isinstance(x, Masked) else None
 
 
 def fill(x: Any, value: Any = 0) -> Any:

@@ -1,6 +1,6 @@
 """`Masked` as a pytree: what its leaves are, what they are called, and how it is put together again without a check.
 
-Where each row is one sequence, the leaves are `values` and `mask`. Of packed rows they are `values` and `segments`,
+Where each row is one sequence, the leaves are `values` and `mask`. Of packed rows they are `values` and `segment_ids`,
 from which the mask follows, so that no two leaves can contradict each other; and since the names differ, a checkpoint
 of the one is never taken for the other.
 """
@@ -23,38 +23,38 @@ def register(cls: Any) -> None:
     )
 
 
-def put(x: Any, values: Any, mask: Any, segments: Any, kind: str | None = None) -> Any:
+def put(x: Any, values: Any, mask: Any, segment_ids: Any, kind: str | None = None) -> Any:
     """Sets what an object without attributes holds; nothing is checked or computed.
 
-    The kind is kept by itself, since JAX and others put None in the place of segments, too.
+    The kind is kept by itself, since JAX and others put None in the place of segment ids, too.
     """
-    object.__setattr__(x, "_kind", kind or (_ROWS if segments is None else _PACKED))
+    object.__setattr__(x, "_kind", kind or (_ROWS if segment_ids is None else _PACKED))
     object.__setattr__(x, "values", values)
-    object.__setattr__(x, "segments", segments)
+    object.__setattr__(x, "segment_ids", segment_ids)
     object.__setattr__(x, "_mask", mask)
     return x
 
 
-def mask_of_segments(segments: Any) -> Any:
+def mask_of_segment_ids(segment_ids: Any) -> Any:
     """True at the steps that have an id; of what stands in the place of ids (an axis, a sharding), this itself."""
-    dtype = getattr(segments, "dtype", None)
+    dtype = getattr(segment_ids, "dtype", None)
     if dtype is None or not jnp.issubdtype(dtype, jnp.integer):
-        return segments
-    if isinstance(segments, (jax.Array, np.ndarray, np.integer)):
-        return segments > 0
-    if isinstance(segments, jax.ShapeDtypeStruct):
-        return jax.ShapeDtypeStruct(segments.shape, np.bool_, sharding=segments.sharding)
-    return segments
+        return segment_ids
+    if isinstance(segment_ids, (jax.Array, np.ndarray, np.integer)):
+        return segment_ids > 0
+    if isinstance(segment_ids, jax.ShapeDtypeStruct):
+        return jax.ShapeDtypeStruct(segment_ids.shape, np.bool_, sharding=segment_ids.sharding)
+    return segment_ids
 
 
 def flatten(x: Any) -> tuple[tuple[Any, Any], str]:
     """The leaves, and which of both kinds they are of."""
-    return ((x.values, x.mask), _ROWS) if x._kind == _ROWS else ((x.values, x.segments), _PACKED)
+    return ((x.values, x.mask), _ROWS) if x._kind == _ROWS else ((x.values, x.segment_ids), _PACKED)
 
 
 def names_of(kind: str) -> tuple[str, str]:
     """The names of the leaves."""
-    return "values", "mask" if kind == _ROWS else "segments"
+    return "values", "mask" if kind == _ROWS else "segment_ids"
 
 
 def _flatten_with_keys(x: Any) -> tuple[tuple[tuple[Any, Any], ...], str]:
@@ -65,5 +65,5 @@ def _flatten_with_keys(x: Any) -> tuple[tuple[tuple[Any, Any], ...], str]:
 def rebuild(cls: Any, leaves: Any, kind: str) -> Any:
     """The object that these leaves are of."""
     values, other = leaves
-    mask, segments = (other, None) if kind == _ROWS else (None, other)
-    return put(object.__new__(cls), values, mask, segments, kind)
+    mask, segment_ids = (other, None) if kind == _ROWS else (None, other)
+    return put(object.__new__(cls), values, mask, segment_ids, kind)

@@ -16,11 +16,11 @@ from .display import is_concrete
 
 UNPACK = (
     "Give each sequence a row of its own, `jm.unpack_batch(x, num_sequences, length)`, or take each row for one "
-    "sequence, `x.with_segments(None)`."
+    "sequence, `x.with_segment_ids(None)`."
 )
 
 
-def refuse_segments(x: Any, name: str, remedy: str = UNPACK) -> None:
+def check_not_packed(x: Any, name: str, remedy: str = UNPACK) -> None:
     """Refuses packed rows on behalf of what would cross from one sequence of a row to the next.
 
     Args:
@@ -32,11 +32,11 @@ def refuse_segments(x: Any, name: str, remedy: str = UNPACK) -> None:
         ValueError: `x` is packed.
 
     >>> import jax.numpy as jnp, jmask as jm
-    >>> refuse_segments(jm.from_segments(jnp.ones((1, 3)), [[1, 2, 2]]), "`sum` over time")
+    >>> check_not_packed(jm.from_segment_ids(jnp.ones((1, 3)), [[1, 2, 2]]), "`sum` over time")
     Traceback (most recent call last):
     ValueError: `sum` over time does not keep the sequences of a row apart, and ... packed: float32 of shape (1, 3). ...
     """
-    if getattr(x, "segments", None) is not None:
+    if getattr(x, "segment_ids", None) is not None:
         raise ValueError(
             f"{name} does not keep the sequences of a row apart, and the rows of this `Masked` are packed: {x.dtype} "
             f"of shape {tuple(x.shape)}. {remedy}"
@@ -57,15 +57,15 @@ def number_from(ids: Any, first_id: int) -> Any:
 
 
 def ids_of(x: Any) -> Any:
-    """The segments of a `Masked` or None, which anything that rebuilds pytrees may have changed unseen."""
-    ids = x.segments
+    """The segment ids of a `Masked` or None, which anything that rebuilds pytrees may have changed unseen."""
+    ids = x.segment_ids
     if ids is None:
         return None
     if not jnp.issubdtype(ids.dtype, jnp.integer) or tuple(ids.shape) != tuple(x.shape[: ids.ndim]):
         raise TypeError(
-            "The segments of packed rows are integers, their shape a prefix of the values' shape, and these have "
+            "The segment ids of packed rows are integers, their shape a prefix of the values' shape, and these have "
             f"become {ids.dtype} of shape {tuple(ids.shape)} for values {tuple(x.shape)}: a function over all leaves "
-            "changes the segments too. Use `x.map(...)`, or one axis for all, `in_axes=0`."
+            "changes the segment ids too. Use `x.map(...)`, or one axis for all, `in_axes=0`."
         )
     return ids
 

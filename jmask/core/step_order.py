@@ -16,7 +16,7 @@ from .masked import Masked, as_masked, values_of
 from .segment_ids import ids_of
 
 
-def compact(x: Masked | ArrayLike) -> tuple[Masked, "StepOrder"]:
+def left_align(x: Masked | ArrayLike) -> tuple[Masked, "StepPermutation"]:
     """Moves the real steps of each sequence to the front, in their order, and says how to move them back.
 
     So that code which knows right padding only (cuDNN, lengths instead of masks) serves left padding and holes too.
@@ -27,15 +27,15 @@ def compact(x: Masked | ArrayLike) -> tuple[Masked, "StepOrder"]:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or any other rank: the mask's last axis is time.
 
     Returns:
-        The compacted `Masked`, and a function that takes values `(batch, time, ...)` in the new order, as an array or a
-        `Masked`, and returns a `Masked` in the old order under the mask of `x`. An empty row stays one. Gradients
-        follow the steps, whatever padding holds. Of packed rows the segments move with the steps.
+        The left-aligned `Masked`, and a function that takes values `(batch, time, ...)` in the new order, as an array
+        or a `Masked`, and returns a `Masked` in the old order under the mask of `x`. An empty row stays one. Gradients
+        follow the steps, whatever padding holds. Of packed rows the segment ids move with the steps.
 
     Raises:
         ValueError: there is no time axis.
 
     >>> import jmask as jm
-    >>> y, restore = jm.compact(jm.pad_sequences([[3, 4, 5], [6]], padding="pre"))
+    >>> y, restore = jm.left_align(jm.pad_sequences([[3, 4, 5], [6]], padding="pre"))
     >>> y
     Masked(int32[2, 3], lengths=[3 1])
     [[3 4 5]
@@ -45,12 +45,12 @@ def compact(x: Masked | ArrayLike) -> tuple[Masked, "StepOrder"]:
     """
     x = as_masked(x)
     if x.mask.ndim == 0:
-        raise ValueError(f"`compact` needs a time axis; received values {x.shape} with a mask of rank 0.")
+        raise ValueError(f"`left_align` needs a time axis; received values {x.shape} with a mask of rank 0.")
     return _moved(x, ~is_right_padded(x.mask))
 
 
-def close_gaps(x: Masked) -> tuple[Masked, "StepOrder"]:
-    """As `compact`, but it leaves all rows as they are if none has padding between two of its real steps."""
+def close_gaps(x: Masked) -> tuple[Masked, "StepPermutation"]:
+    """As `left_align`, but it leaves all rows as they are if none has padding between two of its real steps."""
     mask = x.mask
     num_runs = mask[..., :1].sum(axis=-1, dtype=np.int32) + _is_before_step(mask).sum(axis=-1, dtype=np.int32)
     return _moved(x, (num_runs > 1).any())
@@ -66,8 +66,8 @@ def _is_before_step(mask: Any) -> Any:
     return ~mask[..., :-1] & mask[..., 1:]
 
 
-def _moved(x: Masked, moves: Any) -> tuple[Masked, "StepOrder"]:
-    order = StepOrder(moves, x.mask, x.segments)
+def _moved(x: Masked, moves: Any) -> tuple[Masked, "StepPermutation"]:
+    order = StepPermutation(moves, x.mask, x.segment_ids)
     if isinstance(moves, np.bool_) and not moves:
         return x, order
     mask, ids = x.mask, ids_of(x)
@@ -79,20 +79,20 @@ def _moved(x: Masked, moves: Any) -> tuple[Masked, "StepOrder"]:
     return Masked(*moved), order
 
 
-@functools.partial(jax.tree_util.register_dataclass, data_fields=("moves", "mask", "segments"), meta_fields=())
+@functools.partial(jax.tree_util.register_dataclass, data_fields=("moves", "mask", "segment_ids"), meta_fields=())
 @dataclasses.dataclass(frozen=True, eq=False)
-class StepOrder:
-    """Moves the steps that `compact` has moved back to where they stood; a pytree, so it passes through `jax.jit`.
+class StepPermutation:
+    """Moves the steps that `left_align` has moved back to where they stood; a pytree, so it passes through `jax.jit`.
 
     Attributes:
-        moves: bool, of rank 0: whether `compact` has moved any step.
-        mask: the mask before `compact`.
-        segments: those of packed rows, before `compact`.
+        moves: bool, of rank 0: whether `left_align` has moved any step.
+        mask: the mask before `left_align`.
+        segment_ids: those of packed rows, before `left_align`.
     """
 
     moves: Any
     mask: Any
-    segments: Any = None
+    segment_ids: Any = None
 
     def __call__(self, y: Masked | ArrayLike) -> Masked:
         """`y` in the old order, under the old mask; its leading axes are those of that mask."""
@@ -106,7 +106,7 @@ class StepOrder:
             values = take_steps(values, _places_after(self.mask))
         elif not isinstance(self.moves, np.bool_) or self.moves:
             values = _put_back(self.moves, values, self.mask)
-        return Masked(values, self.mask, self.segments)
+        return Masked(values, self.mask, self.segment_ids)
 
 
 @jax.jit
@@ -139,7 +139,7 @@ def _branch(moves: Any, order_of: Callable[[Any], Any], arrays: Any, mask: Any) 
 
 
 def _places_after(mask: Any) -> Any:
-    """Where each step stands after `compact`; int32 of the mask's shape."""
+    """Where each step stands after `left_align`; int32 of the mask's shape."""
     first = real_steps_first(mask)
     # The inverse by a sort, not by counts of real steps: a cumulative sum takes XLA several times as long to compile.
     return lax.sort_key_val(first, jnp.zeros_like(first) + _steps(mask), dimension=mask.ndim - 1)[1]

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core.checks import as_array
 from ..core.display import is_concrete
-from ..core.masked import Masked, from_segments
+from ..core.masked import Masked, from_segment_ids
 
 
 def from_cu_seqlens(values: Any, cu_seqlens: Any) -> Masked:
@@ -20,7 +20,7 @@ def from_cu_seqlens(values: Any, cu_seqlens: Any) -> Masked:
             collator pass `cu_seqlens[None]`. An end that comes twice is an empty sequence, which has no step.
 
     Returns:
-        A `Masked` with segments: the ids count the sequences over all rows, from 1. Steps behind the last end are
+        A `Masked` with segment ids: the ids count the sequences over all rows, from 1. Steps behind the last end are
         padding.
 
     Raises:
@@ -52,7 +52,7 @@ def from_cu_seqlens(values: Any, cu_seqlens: Any) -> Masked:
         ids = jax.vmap(lambda row: jnp.searchsorted(row, steps, side="right"))(flat)
     first = numpy.arange(len(flat))[:, None] * (ends.shape[-1] - 1)
     ids = numpy.where(steps < flat[:, -1:], ids + first, 0)
-    return from_segments(values, ids.reshape(*rows, time))
+    return from_segment_ids(values, ids.reshape(*rows, time))
 
 
 def from_position_ids(values: Any, position_ids: Any) -> Masked:
@@ -64,7 +64,7 @@ def from_position_ids(values: Any, position_ids: Any) -> Masked:
             1 more at each of its further steps, and -1 at padding. (A 0 at padding would be a sequence of its own.)
 
     Returns:
-        A `Masked` with segments: the ids count the sequences over all rows, from 1. A row of -1 is an empty row.
+        A `Masked` with segment ids: the ids count the sequences over all rows, from 1. A row of -1 is an empty row.
 
     Raises:
         TypeError: `position_ids` are not integers.
@@ -89,7 +89,7 @@ def from_position_ids(values: Any, position_ids: Any) -> Masked:
     ids = numpy.cumsum(begins.ravel()).reshape(begins.shape)
     if is_concrete(positions):
         _check_positions(np.asarray(positions), np.asarray(real))
-    return from_segments(values, numpy.where(real, ids, 0))
+    return from_segment_ids(values, numpy.where(real, ids, 0))
 
 
 def _integers(name: str, x: Any) -> Any:
@@ -103,7 +103,7 @@ def _check_ends(ends: np.ndarray, time: Any) -> None:
     if (ends[..., 0] != 0).any() or (np.diff(ends.astype(np.int64)) < 0).any():
         raise ValueError(
             f"`cu_seqlens` must begin with 0 and never decrease; received {ends.tolist()}. Of lengths it is "
-            "`np.cumsum([0, *lengths])`; ids of sequences go to `jm.from_segments`."
+            "`np.cumsum([0, *lengths])`; ids of sequences go to `jm.from_segment_ids`."
         )
     if isinstance(time, int) and ends.max() > time:
         raise ValueError(

@@ -11,7 +11,7 @@ from jaxtyping import ArrayLike
 from ..core.checks import as_array
 from ..core.display import is_concrete
 from ..core.masked import Masked, as_masked, masked
-from ..core.segment_ids import refuse_segments
+from ..core.segment_ids import check_not_packed
 from .sources import as_host_array, refuse_marks
 
 
@@ -104,7 +104,7 @@ def from_attention_mask(values: Any, attention_mask: Any) -> Masked:
         if wrong.size:
             raise ValueError(
                 f"`attention_mask` must hold 1 (real) and 0 (padding) only; received {wrong[0]}. "
-                "Ids of packed sequences are not a mask; pair them with the values by `jm.from_segments(values, ids)`."
+                "Ids of packed sequences are not a mask; pair them with the values: `jm.from_segment_ids(values, ids)`."
             )
     return masked(values, attention_mask != 0)
 
@@ -120,11 +120,11 @@ def to_attention_mask(x: Masked | ArrayLike, dtype: DTypeLike = jnp.int32) -> An
         `(batch, time)` of `dtype`. An empty row gives zeros.
 
     Raises:
-        ValueError: the rows are packed; a model that takes the ids themselves takes `x.segments`.
+        ValueError: the rows are packed; a model that takes the ids themselves takes `x.segment_ids`.
 
     >>> import jmask as jm
     >>> jm.to_attention_mask(jm.pad_sequences([[3, 4, 5], [6]])).tolist()
     [[1, 1, 1], [1, 0, 0]]
     """
-    refuse_segments(x, "`to_attention_mask`", "A model that takes the ids of packed sequences takes `x.segments`.")
+    check_not_packed(x, "`to_attention_mask`", "A model that takes the ids of packed sequences takes `x.segment_ids`.")
     return as_masked(x).mask.astype(dtype)

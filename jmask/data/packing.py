@@ -10,7 +10,7 @@ from ..core.arithmetic import is_host_only
 from ..core.display import is_concrete
 from ..core.masked import Masked
 from ..core.row_lengths import mask_of_lengths
-from ..core.segment_ids import ids_of, positions, refuse_segments
+from ..core.segment_ids import check_not_packed, ids_of, positions
 from .loading import split
 from .padding import arrange, checked_option, checked_size, load_steps, refuse_tracers, unpad
 from .ragged import Ragged, read
@@ -39,8 +39,8 @@ def pack(
         dtype: of the values; None: as `jm.pad_sequences` chooses it, of a `Masked` its own.
 
     Returns:
-        A `Masked` of NumPy arrays, values `(rows, row_length, ...)`, padded on the right, with `segments`: the id of a
-        sequence is 1 more than its index in `sequences`. An empty sequence takes no slot, so no step has its id.
+        A `Masked` of NumPy arrays, values `(rows, row_length, ...)`, padded on the right, with `segment_ids`: the id of
+        a sequence is 1 more than its index in `sequences`. An empty sequence takes no slot, so no step has its id.
 
     Raises:
         TypeError: what is no sequence, a traced `Masked`, or a dtype that the steps do not fit.
@@ -67,9 +67,9 @@ def pack(
     order = np.argsort(slots, kind="stable")
     ragged, has_steps = ragged.taken(order), ragged.lengths[order] > 0
     mask = mask_of_lengths(used, width)
-    segments = np.zeros(mask.shape, np.int32)
-    segments[mask] = np.repeat(order.astype(np.int32) + 1, ragged.lengths)
-    return Masked(arrange(load_steps(ragged, dtype), mask, slots[order][has_steps]), segments=segments)
+    segment_ids = np.zeros(mask.shape, np.int32)
+    segment_ids[mask] = np.repeat(order.astype(np.int32) + 1, ragged.lengths)
+    return Masked(arrange(load_steps(ragged, dtype), mask, slots[order][has_steps]), segment_ids=segment_ids)
 
 
 def unpack(x: Masked, *, num_sequences: SupportsIndex | None = None) -> list[np.ndarray]:
@@ -133,7 +133,7 @@ def unpack_batch(x: Masked, num_sequences: SupportsIndex, length: SupportsIndex)
     num_rows, width = checked_size("num_sequences", num_sequences, 0), checked_size("length", length, 0)
     if is_host_only(x.values):
         raise TypeError(f"`unpack_batch` takes what JAX can hold; received dtype {x.dtype}. Use `jm.unpack(x)`.")
-    if is_concrete(x.segments) and is_concrete(x.mask):
+    if is_concrete(x.segment_ids) and is_concrete(x.mask):
         _check_lengths(*_found_sequences(x, "unpack_batch", num_rows), width)
     ids, steps = ids_of(x), positions(x)
     fits = (ids > 0) & (ids <= num_rows) & (steps < width)
@@ -184,8 +184,8 @@ def plan(lengths: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _sequences_of(x: Masked, dtype: Any) -> tuple[list[np.ndarray], Any]:
     """The real steps of each row, and the dtype that they are to have: their own, unless another one is asked for."""
-    refuse_tracers(x, "pack", "`jm.compact` moves the real steps of each row to the front")
-    refuse_segments(x, "`pack`", "Pack the sequences anew, `jm.pack(jm.unpack(x), ...)`.")
+    refuse_tracers(x, "pack", "`jm.left_align` moves the real steps of each row to the front")
+    check_not_packed(x, "`pack`", "Pack the sequences anew, `jm.pack(jm.unpack(x), ...)`.")
     if x.mask.ndim != 2:
         raise ValueError(
             f"`pack` takes a `Masked` with a mask (batch, time); received mask {tuple(x.mask.shape)} for values "
@@ -216,10 +216,10 @@ def _num_empty_rows(ragged: Ragged | Flat, width: int, needed: int, num_rows: in
 
 
 def _check_packed(x: Any, name: str) -> None:
-    if getattr(x, "segments", None) is None:
+    if getattr(x, "segment_ids", None) is None:
         raise ValueError(
-            f"`{name}` takes packed rows, a `Masked` with segments as `jm.pack` makes it; here each row is one "
-            "sequence. Use `jm.unpad(x)` for a list, or say which steps belong together, `x.with_segments(ids)`."
+            f"`{name}` takes packed rows, a `Masked` with segment ids as `jm.pack` makes it; here each row is one "
+            "sequence. Use `jm.unpad(x)` for a list, or say which steps belong together, `x.with_segment_ids(ids)`."
         )
 
 

@@ -13,7 +13,7 @@ from jaxtyping import ArrayLike
 from ..core.conversion import OBJECT, convert, default_dtype, requested_dtype
 from ..core.masked import Masked, as_masked, values_of
 from ..core.row_lengths import End, arrange_rows, mask_of_lengths
-from ..core.segment_ids import refuse_segments
+from ..core.segment_ids import check_not_packed
 from .loading import split
 from .ragged import Ragged, read_nested
 from .sources import Flat, Steps, find_marks
@@ -117,8 +117,10 @@ def unpad(x: Masked | ArrayLike, *, keep_empty: bool = False) -> Any:
     """
     if not isinstance(x, Masked):
         x = as_masked(x) if find_marks(x) else x
-    refuse_tracers(x, "unpad", "`jm.compact` moves the real steps to the front")
-    refuse_segments(x, "`unpad`", "Use `jm.unpack(x)`, or `x.with_segments(None)` to take each row for one sequence.")
+    refuse_tracers(x, "unpad", "`jm.left_align` moves the real steps to the front")
+    check_not_packed(
+        x, "`unpad`", "Use `jm.unpack(x)`, or `x.with_segment_ids(None)` to take each row for one sequence."
+    )
     values = np.asarray(values_of(x))
     mask = np.asarray(x.mask) if isinstance(x, Masked) else np.ones(values.shape[:2], bool)
     if mask.ndim == 0:

@@ -5,12 +5,12 @@ from typing import Any
 
 import jax
 
-from ..protocol.config import register
+from ..protocol.config import register_serializable
 from ..protocol.layer import Layer
 from .node import Call, Node, nodes_in
 
 
-@register
+@register_serializable
 @dataclasses.dataclass(frozen=True)
 class NodeReference:
     """A node in a config: output `index` of call `call`, or input `index` where `call` is -1."""

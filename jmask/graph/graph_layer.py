@@ -9,8 +9,8 @@ from ..protocol.layer import Layer
 class GraphLayer(Layer):
     """A layer that is made of calls of other layers, and can show them as nodes."""
 
-    takes_masked = True
-    supports_segments = True  # each layer answers for itself
+    raw_inputs = True
+    supports_packing = True  # each layer answers for itself
 
     @property
     def named_layers(self) -> dict[str, Layer]:

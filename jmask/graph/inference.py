@@ -8,10 +8,10 @@ import jax.numpy as jnp
 
 from ..core.errors import MaskDroppedError, observe_drops
 from ..core.masked import Masked
-from ..protocol import state
+from ..protocol import layer_state
 from ..protocol.arguments import is_masked, is_none, signature_of
-from ..protocol.initialize import Slot
-from ..protocol.layer import Layer, run
+from ..protocol.initialize import ParamsRef
+from ..protocol.layer import Layer, apply_named
 from ..protocol.output_masks import uses_mask
 from ..protocol.symbolic import on_symbols
 from .dimensions import is_symbolic, probe
@@ -116,10 +116,10 @@ class _Trace:
         }
         inputs, named = jax.tree.map(lambda leaf: made.get(id(leaf), leaf), self.tree)
         name, key = self.layer.name or self.layer.default_name, jax.random.key(0)
-        slot = Slot(name, key)
+        slot = ParamsRef(name, key)
         self.uses_mask = uses_mask(self.layer, *inputs)
-        with state.running({}, makes=True) as states:
-            outputs = run(self.layer, name, slot, inputs, *split_options(named), key)
+        with layer_state.running({}, makes=True) as states:
+            outputs = apply_named(self.layer, name, slot, inputs, *split_options(named), key)
         leaves, self.structure = jax.tree.flatten(outputs, is_leaf=is_masked)
         known = [*(masks[id(edge)] for edge in self.in_edges), *(made[id(node)] for node in self.explicit)]
         self.num_outputs, new = len(leaves), []

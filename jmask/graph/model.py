@@ -6,9 +6,9 @@ from typing import Any
 
 import jax
 
-from ..protocol.config import register
-from ..protocol.initialize import collect
-from ..protocol.layer import Layer, run
+from ..protocol.config import register_serializable
+from ..protocol.initialize import init_sublayers
+from ..protocol.layer import Layer, apply_named
 from ..protocol.output_masks import uses_mask
 from .config import build, describe
 from .dimensions import at_some_size
@@ -21,7 +21,7 @@ from .node import Call, Node, nodes_in
 from .summary import summarize
 
 
-@register
+@register_serializable
 class Model(GraphLayer):
     """All calls of layers that lead from some nodes of a graph to others.
 
@@ -106,7 +106,7 @@ class Model(GraphLayer):
         return self.layers
 
     @property
-    def uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
+    def _uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
         """Whether a layer does."""
         known = lambda leaf: leaf.abstract if isinstance(leaf, Node) else leaf  # noqa: E731
         return any(uses_mask(call.layer, *jax.tree.map(known, call.inputs)) for call in self.calls)
@@ -125,8 +125,8 @@ class Model(GraphLayer):
             ValueError: a parameter depends on an unknown size, and there is no example.
         """
         if inputs:
-            return collect(self.apply, key, inputs)
-        params = collect(self.apply, key, (at_some_size(jax.tree.map(lambda node: node.abstract, self.inputs)),))
+            return init_sublayers(self.apply, key, inputs)
+        params = init_sublayers(self.apply, key, (at_some_size(jax.tree.map(lambda node: node.abstract, self.inputs)),))
         for call in self.calls:
             name = self.names[id(call.layer)]
             expected, made = (jax.tree.map(lambda p: p.shape, tree) for tree in (call.params, params.get(name, {})))
@@ -153,7 +153,7 @@ class Model(GraphLayer):
             args, named = jax.tree.map(value, (call.inputs, call.named))
             call_key = None if key is None else jax.random.fold_in(key, i)
             named, mask, is_training = split_options(named, training)
-            outputs = run(call.layer, name, params.get(name, {}), args, named, mask, is_training, call_key)
+            outputs = apply_named(call.layer, name, params.get(name, {}), args, named, mask, is_training, call_key)
             nodes, structure = jax.tree.flatten(call.outputs[0])
             values |= zip(map(id, nodes), structure.flatten_up_to(outputs), strict=True)
         return jax.tree.map(value, self.outputs)

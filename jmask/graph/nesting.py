@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from ..core.errors import MaskDroppedWarning, strict
-from ..protocol.arguments import NO_MASK
+from ..core.explicit_mask import NO_MASK
 from .graph_layer import GraphLayer
 from .inference import split_options
 from .node import Call, MaskEdge, Node

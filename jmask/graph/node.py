@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from ..core.masked import Masked
-from ..protocol.config import register
+from ..protocol.config import register_serializable
 from ..protocol.layer import Layer
 from .dimensions import shape_text, symbol
 from .operators import NodeOperators, Operator
@@ -163,7 +163,7 @@ class InputConfig:
         return cls(**reader.decode_fields(data)).node()
 
 
-register(InputConfig, name="Input")
+register_serializable(InputConfig, name="Input")
 
 
 def describe_input(node: Node) -> InputConfig:

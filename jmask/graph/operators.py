@@ -8,11 +8,11 @@ from typing import Any
 import jax
 
 from ..core.masked import mask_of
-from ..protocol.config import register
+from ..protocol.config import register_serializable
 from ..protocol.layer import Layer
 
 
-@register
+@register_serializable
 class Operator(Layer):
     """An operator between nodes, or between a node and a constant; what `x * 2` and `x[:, :5]` make of a node.
 
@@ -22,8 +22,8 @@ class Operator(Layer):
         right: the constant on the right, in a tuple, or none; the index of `"__getitem__"`.
     """
 
-    takes_masked = True
-    supports_segments = True
+    raw_inputs = True
+    supports_packing = True
 
     function: str
     _: dataclasses.KW_ONLY
@@ -36,7 +36,7 @@ class Operator(Layer):
         return self.function.strip("_")
 
     @property
-    def uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
+    def _uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
         """Whether the mask becomes a value."""
         return self.function == "mask"
 

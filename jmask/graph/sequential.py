@@ -6,9 +6,9 @@ from typing import Any
 
 import jax
 
-from ..protocol.config import register
-from ..protocol.initialize import collect
-from ..protocol.layer import Layer, run
+from ..protocol.config import register_serializable
+from ..protocol.initialize import init_sublayers
+from ..protocol.layer import Layer, apply_named
 from ..protocol.output_masks import uses_mask
 from .graph_layer import GraphLayer
 from .inputs import inputs_like
@@ -18,7 +18,7 @@ from .names import assign_names
 from .node import Node
 
 
-@register
+@register_serializable
 class Sequential(GraphLayer):
     """Layers one after the other, each called on the output of the one before.
 
@@ -64,7 +64,7 @@ class Sequential(GraphLayer):
         return dict(self._steps)
 
     @property
-    def uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
+    def _uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
         """Whether a layer does."""
         return any(uses_mask(layer) for _, layer in self._steps)
 
@@ -81,7 +81,7 @@ class Sequential(GraphLayer):
         Raises:
             ValueError: neither an example nor an `Input`.
         """
-        return collect(self.apply, key, inputs) if inputs else self.graph().init(key)
+        return init_sublayers(self.apply, key, inputs) if inputs else self.graph().init(key)
 
     def init_state(self, *inputs: Any) -> Any:
         """Running statistics of all layers that have some; an example is needed as for `init`."""
@@ -93,7 +93,7 @@ class Sequential(GraphLayer):
             match(self.layers[0], (inputs,))
         for i, (name, layer) in enumerate(self._steps):
             step_key = None if key is None else jax.random.fold_in(key, i)
-            inputs = run(layer, name, params.get(name, {}), (inputs,), {}, None, training, step_key)
+            inputs = apply_named(layer, name, params.get(name, {}), (inputs,), {}, None, training, step_key)
         return inputs
 
     def graph(self, *inputs: Any) -> Model:

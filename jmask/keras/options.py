@@ -7,7 +7,7 @@ from typing import Any, NoReturn, TypeVar
 
 import jax
 
-from ..protocol.config import register
+from ..protocol.config import register_serializable
 from ..protocol.layer import Layer
 from ..protocol.options import ACTIVATIONS
 from .converted import Context, keras
@@ -20,8 +20,8 @@ LISTS_OF_ONE = {"kernel_size", "strides", "dilation_rate", "pool_size", "output_
 
 # These mix the features of a step, which is what a layer with features at the end wants of them.
 OVER_FEATURES = {
-    "softmax": register(jax.nn.softmax, name="jax.nn.softmax"),
-    "log_softmax": register(jax.nn.log_softmax, name="jax.nn.log_softmax"),
+    "softmax": register_serializable(jax.nn.softmax, name="jax.nn.softmax"),
+    "log_softmax": register_serializable(jax.nn.log_softmax, name="jax.nn.log_softmax"),
 }
 
 INITIALIZERS: dict[tuple[str, tuple[Any, ...]], str] = {

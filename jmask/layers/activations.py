@@ -25,7 +25,7 @@ class Activation(Layer):
     """
 
     supports_masking = True
-    supports_segments = True
+    supports_packing = True
 
     activation: ActivationOption
 
@@ -45,12 +45,12 @@ class Softmax(Layer):
     [[0.5, 0.5, 0.0]]
     """
 
-    supports_segments = True
-    takes_masked = True
+    supports_packing = True
+    raw_inputs = True
 
     axis: int = -1
 
-    def uses_mask(self, inputs: Any = None) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
+    def _uses_mask(self, inputs: Any = None) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
         """Along a masked axis it does."""
         return reaches(self.axis, inputs)
 
@@ -72,9 +72,9 @@ class ReLU(Layer):
     [-1.0, 3.0, 6.0]
     """
 
-    supports_segments = True
-    takes_masked = True
-    uses_mask = False
+    supports_packing = True
+    raw_inputs = True
+    _uses_mask = False
 
     max_value: Annotated[float, Interval(0), AnyFloat()] | None = None
     _: dataclasses.KW_ONLY
@@ -97,9 +97,9 @@ class LeakyReLU(Layer):
     [-1.0, 3.0]
     """
 
-    supports_segments = True
-    takes_masked = True
-    uses_mask = False
+    supports_packing = True
+    raw_inputs = True
+    _uses_mask = False
 
     negative_slope: NotNegative = 0.3
 
@@ -119,9 +119,9 @@ class ELU(Layer):
     [-1.0, 3.0]
     """
 
-    supports_segments = True
-    takes_masked = True
-    uses_mask = False
+    supports_packing = True
+    raw_inputs = True
+    _uses_mask = False
 
     alpha: float = 1.0
 
@@ -146,9 +146,9 @@ class PReLU(Layer):
     (1, 5)
     """
 
-    supports_segments = True
-    takes_masked = True
-    uses_mask = False
+    supports_packing = True
+    raw_inputs = True
+    _uses_mask = False
 
     _: dataclasses.KW_ONLY
     alpha_initializer: Initializer = "zeros"

@@ -38,10 +38,10 @@ class ActivityRegularization(Layer):
     {'activity_regularization': {'penalty': ()}}
     """
 
-    supports_segments = True
-    takes_masked = True
-    fresh_state = True
-    uses_mask = False
+    supports_packing = True
+    raw_inputs = True
+    resets_state = True
+    _uses_mask = False
 
     _: dataclasses.KW_ONLY
     l1: NotNegative = 0.0

@@ -23,8 +23,8 @@ class OneHead(Layer):
     no real key.
     """
 
-    supports_segments = True
-    takes_masked = True
+    supports_packing = True
+    raw_inputs = True
 
     _: dataclasses.KW_ONLY
     use_scale: bool = False

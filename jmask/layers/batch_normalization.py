@@ -46,8 +46,8 @@ class BatchNormalization(Layer):
     ([1.0], [1.0])
     """
 
-    supports_segments = True
-    takes_masked = True
+    supports_packing = True
+    raw_inputs = True
 
     _: dataclasses.KW_ONLY
     axis: int = -1

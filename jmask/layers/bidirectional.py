@@ -31,8 +31,8 @@ class Bidirectional(Layer):
     (2, 8)
     """
 
-    takes_masked = True
-    supports_segments = True
+    raw_inputs = True
+    supports_packing = True
 
     layer: Recurrent
     _: dataclasses.KW_ONLY

@@ -49,7 +49,7 @@ class KernelCell(Layer):
         Gal and Ghahramani: A Theoretically Grounded Application of Dropout in Recurrent Neural Networks, NIPS 2016.
     """
 
-    supports_segments = True
+    supports_packing = True
     step_axes: ClassVar[tuple[str, ...]] = ("features",)
 
     _: dataclasses.KW_ONLY

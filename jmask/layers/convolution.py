@@ -21,8 +21,8 @@ Shape = tuple[int, ...]
 class Convolution(Layer):
     """What all convolutions over time have in common."""
 
-    supports_segments = True
-    takes_masked = True
+    supports_packing = True
+    raw_inputs = True
 
     _: dataclasses.KW_ONLY
     strides: Size = 1
@@ -46,7 +46,8 @@ class Convolution(Layer):
         """The activation of every real step; the others are zeros, and stay."""
         if self.activation is None:
             return y
-        y = apply(options.activation(self.activation), y, is_harmless=options.is_tame(self.activation))
+        is_finite = options.has_finite_gradient(self.activation)
+        y = apply(options.activation(self.activation), y, has_finite_gradient=is_finite)
         keeps_zeros = options.keeps_zeros(self.activation) or not isinstance(y, Masked)
         return y if keeps_zeros else y.with_values(y.fill(0))
 

@@ -16,7 +16,7 @@ from ..ops.einsum import Equation, parse
 from ..ops.linear import check_feature_axis
 from ..protocol.fields import Dtype, Number, Size
 from ..protocol.layer import Layer
-from ..protocol.options import Activation, Initializer, activation, initializer, is_tame, kernel_initializer
+from ..protocol.options import Activation, Initializer, activation, has_finite_gradient, initializer, kernel_initializer
 
 
 class Embedding(Layer):
@@ -38,7 +38,7 @@ class Embedding(Layer):
     [[True, False]]
     """
 
-    supports_segments = True
+    supports_packing = True
 
     input_dim: Size
     output_dim: Size
@@ -76,7 +76,7 @@ class Masking(Layer):
     [[True, False]]
     """
 
-    supports_segments = True
+    supports_packing = True
 
     mask_value: Number = 0.0
 
@@ -114,9 +114,9 @@ class Dense(Layer):
     (2, 3, 4)
     """
 
-    supports_segments = True
-    takes_masked = True
-    uses_mask = False
+    supports_packing = True
+    raw_inputs = True
+    _uses_mask = False
 
     units: Size
     _: dataclasses.KW_ONLY
@@ -166,9 +166,9 @@ class EinsumDense(Layer):
     (2, 3, 4, 7)
     """
 
-    supports_segments = True
-    takes_masked = True
-    uses_mask = False
+    supports_packing = True
+    raw_inputs = True
+    _uses_mask = False
 
     equation: str
     output_shape: Size | Sequence[Size | None]
@@ -216,9 +216,9 @@ class Identity(Layer):
     [1.0, 1.0]
     """
 
-    supports_segments = True
-    takes_masked = True
-    uses_mask = False
+    supports_packing = True
+    raw_inputs = True
+    _uses_mask = False
 
     def call(self, params: Any, inputs: Any) -> Any:
         """The inputs."""
@@ -236,7 +236,7 @@ class Lambda(Layer):
         function: a function of the values; if it has a parameter `mask`, it receives the mask.
         mask: a function `(inputs, mask) -> mask` for the masks of the outputs.
         supports_masking: whether the function treats every step alone; `"auto"` for where that can be proved.
-        supports_segments: whether it may be given packed rows, of which it sees the values (see `jm.Layer`).
+        supports_packing: whether it may be given packed rows, of which it sees the values (see `jm.Layer`).
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.layers.Lambda(jnp.square, supports_masking=True)(jm.from_lengths(jnp.array([[3.0, 4.0]]), [1]))
@@ -248,14 +248,14 @@ class Lambda(Layer):
     _: dataclasses.KW_ONLY
     mask: Callable[..., Any] | None = None
     supports_masking: bool | Literal["auto"] = False  # pyright: ignore[reportIncompatibleVariableOverride] - a hyperparameter here
-    supports_segments: bool = False  # pyright: ignore[reportIncompatibleVariableOverride] - a hyperparameter here
+    supports_packing: bool = False  # pyright: ignore[reportIncompatibleVariableOverride] - a hyperparameter here
 
     def call(self, params: Any, inputs: Any, mask: Any = None) -> Any:
         """What the function returns."""
         return self.function(inputs, mask=mask) if _asks_for_mask(self.function) else self.function(inputs)
 
     @property
-    def uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
+    def _uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
         """Whether the function has a parameter `mask`."""
         return _asks_for_mask(self.function)
 
@@ -278,4 +278,4 @@ def _asks_for_mask(function: Callable[..., Any]) -> bool:
 
 def _activated(y: Any, option: Activation) -> Any:
     """The activation of what an affine map gives, whose padding is a bias."""
-    return y if option is None else apply(activation(option), y, is_harmless=is_tame(option))
+    return y if option is None else apply(activation(option), y, has_finite_gradient=has_finite_gradient(option))

@@ -36,9 +36,9 @@ class CRF(Layer):
         param_dtype: dtype of the parameters.
     """
 
-    supports_segments = True
-    takes_masked = True
-    uses_mask = True
+    supports_packing = True
+    raw_inputs = True
+    _uses_mask = True
 
     _: dataclasses.KW_ONLY
     transitions_initializer: Initializer = "uniform"

@@ -19,15 +19,15 @@ class Elementwise(Layer):
         merge: `"intersection"`: a step is real where it is in all inputs; `"union"`: where it is in any.
     """
 
-    supports_segments = True
-    takes_masked = True
+    supports_packing = True
+    raw_inputs = True
     function: ClassVar[Callable[..., Any]]
 
     _: dataclasses.KW_ONLY
     merge: Merge = "intersection"
 
     @property
-    def uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
+    def _uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
         """In a union the mask decides which inputs a step is made of."""
         return self.merge == "union"
 
@@ -132,7 +132,7 @@ class Dot(Layer):
     [[11.0]]
     """
 
-    takes_masked = True
+    raw_inputs = True
 
     axes: int | Sequence[int]
     _: dataclasses.KW_ONLY
@@ -158,9 +158,9 @@ class Concatenate(Layer):
     [[1.0, 1.0, 0.0]]
     """
 
-    supports_segments = True
-    takes_masked = True
-    uses_mask = False
+    supports_packing = True
+    raw_inputs = True
+    _uses_mask = False
 
     axis: int = -1
 

@@ -18,8 +18,8 @@ from .attention import call_options, read_inputs
 class Heads(Layer):
     """What `MultiHeadAttention` and `GroupQueryAttention` share: projections, attention, and a projection back."""
 
-    supports_segments = True
-    takes_masked = True
+    supports_packing = True
+    raw_inputs = True
 
     _: dataclasses.KW_ONLY
     dropout: Rate = 0.0

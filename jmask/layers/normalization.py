@@ -30,9 +30,9 @@ class LayerNormalization(Layer):
     [[-1.0, 1.0]]
     """
 
-    supports_segments = True
-    takes_masked = True
-    uses_mask = False
+    supports_packing = True
+    raw_inputs = True
+    _uses_mask = False
 
     _: dataclasses.KW_ONLY
     epsilon: NotNegative = 1e-3
@@ -63,9 +63,9 @@ class RMSNormalization(Layer):
     [[1.0, 1.0]]
     """
 
-    supports_segments = True
-    takes_masked = True
-    uses_mask = False
+    supports_packing = True
+    raw_inputs = True
+    _uses_mask = False
 
     _: dataclasses.KW_ONLY
     epsilon: NotNegative = 1e-6
@@ -92,12 +92,12 @@ class UnitNormalization(Layer):
     [[0.0, 1.0]]
     """
 
-    supports_segments = True
-    takes_masked = True
+    supports_packing = True
+    raw_inputs = True
 
     axis: int | Sequence[int] = -1
 
-    def uses_mask(self, inputs: Any = None) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
+    def _uses_mask(self, inputs: Any = None) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
         """Along a masked axis it does."""
         return reaches(self.axis, inputs)
 
@@ -126,7 +126,7 @@ class GroupNormalization(Layer):
     [-1.0, 1.0, 0.0]
     """
 
-    takes_masked = True
+    raw_inputs = True
 
     groups: int = 32
     _: dataclasses.KW_ONLY

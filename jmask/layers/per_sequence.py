@@ -52,7 +52,7 @@ class PerSequence(Layer):
      [4 · ·]]
     """
 
-    takes_masked = True
+    raw_inputs = True
 
     function: Callable[..., Any]
     _: dataclasses.KW_ONLY

@@ -13,8 +13,8 @@ from ..protocol.row_masks import over_time
 class Pooling(Layer):
     """What poolings of windows have in common."""
 
-    supports_segments = True
-    takes_masked = True
+    supports_packing = True
+    raw_inputs = True
 
     pool_size: Size = 2
     _: dataclasses.KW_ONLY
@@ -86,7 +86,7 @@ class GlobalAveragePooling1D(Layer):
     [[1.0, 1.0]]
     """
 
-    takes_masked = True
+    raw_inputs = True
 
     _: dataclasses.KW_ONLY
     keepdims: bool = False
@@ -110,7 +110,7 @@ class GlobalMaxPooling1D(Layer):
     [[-1.0]]
     """
 
-    takes_masked = True
+    raw_inputs = True
 
     _: dataclasses.KW_ONLY
     keepdims: bool = False

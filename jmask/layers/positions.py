@@ -29,8 +29,8 @@ class PositionEmbedding(Layer):
     [4, 7]
     """
 
-    supports_segments = True
-    takes_masked = True
+    supports_packing = True
+    raw_inputs = True
 
     max_length: Size
     _: dataclasses.KW_ONLY
@@ -67,8 +67,8 @@ class SinePositionEncoding(Layer):
     [[[0.0, 1.0, 0.0, 1.0]]]
     """
 
-    supports_segments = True
-    takes_masked = True
+    supports_packing = True
+    raw_inputs = True
 
     _: dataclasses.KW_ONLY
     max_wavelength: Positive = 10000.0
@@ -104,8 +104,8 @@ class RotaryEmbedding(Layer):
     [1.0, 1.0]
     """
 
-    supports_segments = True
-    takes_masked = True
+    supports_packing = True
+    raw_inputs = True
 
     _: dataclasses.KW_ONLY
     max_wavelength: Positive = 10000.0

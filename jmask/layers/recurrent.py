@@ -16,7 +16,7 @@ from ..core.masked import Masked, values_of
 from ..protocol import path
 from ..protocol.layer import Layer
 from ..protocol.row_masks import once_a_row, over_time
-from ..rnn.masked_scan import over_rows, refuse_state_of_packed_rows, scan_cell, segments_of
+from ..rnn.masked_scan import over_rows, refuse_state_of_packed_rows, scan_cell, segment_ids_of
 from .stacked import StackedRNNCells, check_cell
 
 
@@ -45,8 +45,8 @@ class Recurrent(Layer):
         unroll: whether the loop is written out step by step in the program; it changes no result.
     """
 
-    takes_masked = True
-    supports_segments = True
+    raw_inputs = True
+    supports_packing = True
 
     _: dataclasses.KW_ONLY
     return_sequences: bool = False
@@ -131,7 +131,7 @@ class Recurrent(Layer):
 
     def refuse_pooling_of_packed_rows(self, inputs: Any) -> None:
         """Refuses one output or one state for a row of several sequences."""
-        if segments_of(inputs) is not None and (self.return_state or not self.return_sequences):
+        if segment_ids_of(inputs) is not None and (self.return_state or not self.return_sequences):
             option = "return_state=True" if self.return_sequences else "return_sequences=False"
             raise ValueError(
                 f"{path.current()}: `{option}` gives one result a row, but these rows are packed: each holds several "

@@ -20,9 +20,9 @@ class Dropout(Layer):
     [1.0, 1.0, 1.0]
     """
 
-    supports_segments = True
-    takes_masked = True
-    uses_mask = False
+    supports_packing = True
+    raw_inputs = True
+    _uses_mask = False
 
     rate: Rate
 
@@ -42,9 +42,9 @@ class SpatialDropout1D(Layer):
     [[[1.0], [1.0]]]
     """
 
-    supports_segments = True
-    takes_masked = True
-    uses_mask = False
+    supports_packing = True
+    raw_inputs = True
+    _uses_mask = False
 
     rate: Rate
 
@@ -65,9 +65,9 @@ class GaussianDropout(Layer):
     [1.0, 1.0, 1.0]
     """
 
-    supports_segments = True
-    takes_masked = True
-    uses_mask = False
+    supports_packing = True
+    raw_inputs = True
+    _uses_mask = False
 
     rate: RateBelowOne
 
@@ -87,9 +87,9 @@ class GaussianNoise(Layer):
     [1.0, 1.0, 1.0]
     """
 
-    supports_segments = True
-    takes_masked = True
-    uses_mask = False
+    supports_packing = True
+    raw_inputs = True
+    _uses_mask = False
 
     stddev: NotNegative
 
@@ -111,9 +111,9 @@ class AlphaDropout(Layer):
     [1.0, 1.0, 1.0]
     """
 
-    supports_segments = True
-    takes_masked = True
-    uses_mask = False
+    supports_packing = True
+    raw_inputs = True
+    _uses_mask = False
 
     rate: RateBelowOne
 

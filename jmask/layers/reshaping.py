@@ -19,9 +19,9 @@ class Flatten(Layer):
     (2, 12)
     """
 
-    supports_segments = True
-    takes_masked = True
-    uses_mask = False
+    supports_packing = True
+    raw_inputs = True
+    _uses_mask = False
 
     def call(self, params: Any, inputs: Any) -> Any:
         """`(batch, ...)` -> `(batch, features)`."""
@@ -40,9 +40,9 @@ class Reshape(Layer):
     (2, 5, 2, 3)
     """
 
-    supports_segments = True
-    takes_masked = True
-    uses_mask = False
+    supports_packing = True
+    raw_inputs = True
+    _uses_mask = False
 
     target_shape: Sequence[int]
 
@@ -66,9 +66,9 @@ class Permute(Layer):
     (2, 3, 5, 4)
     """
 
-    supports_segments = True
-    takes_masked = True
-    uses_mask = False
+    supports_packing = True
+    raw_inputs = True
+    _uses_mask = False
 
     dims: Sequence[int]
 
@@ -92,8 +92,8 @@ class RepeatVector(Layer):
     [[[5, 7], [5, 7]]]
     """
 
-    takes_masked = True
-    uses_mask = False
+    raw_inputs = True
+    _uses_mask = False
 
     n: Size
 
@@ -113,7 +113,7 @@ class Cropping1D(Layer):
     [2, 0]
     """
 
-    takes_masked = True
+    raw_inputs = True
 
     cropping: Count | Sequence[Count] = (1, 1)
 
@@ -138,7 +138,7 @@ class ZeroPadding1D(Layer):
     [5, 0]
     """
 
-    takes_masked = True
+    raw_inputs = True
 
     padding: Count | Sequence[Count] = 1
 
@@ -163,9 +163,9 @@ class UpSampling1D(Layer):
     [[3, 3, 4, 4]]
     """
 
-    supports_segments = True
-    takes_masked = True
-    uses_mask = False
+    supports_packing = True
+    raw_inputs = True
+    _uses_mask = False
 
     size: Size = 2
 

@@ -27,7 +27,7 @@ class StackedRNNCells(Layer):
     (['gru_cell', 'lstm_cell'], (2, 2))
     """
 
-    supports_segments = True
+    supports_packing = True
 
     cells: Any
 

@@ -9,11 +9,11 @@ from ..core.arithmetic import expand, join
 from ..core.masked import Masked, fill, mask_of
 from ..protocol import path
 from ..protocol.arguments import is_masked
-from ..protocol.initialize import eval_shape, initialise
+from ..protocol.initialize import eval_shape, init_layer
 from ..protocol.layer import Layer
+from ..protocol.layer_state import padded_batch_scope
 from ..protocol.output_masks import uses_mask
 from ..protocol.row_masks import with_steps
-from ..protocol.state import among_padded_rows
 
 
 class TimeDistributed(Layer):
@@ -45,8 +45,8 @@ class TimeDistributed(Layer):
     ((1, 2, 4), [[True, False]])
     """
 
-    takes_masked = True
-    supports_segments = True
+    raw_inputs = True
+    supports_packing = True
 
     layer: Layer
 
@@ -56,7 +56,7 @@ class TimeDistributed(Layer):
             raise TypeError(f"`TimeDistributed` applies a layer at every step; received {self.layer!r}.")
 
     @property
-    def uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
+    def _uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
         """Whether the layer does."""
         return uses_mask(self.layer)
 
@@ -64,7 +64,7 @@ class TimeDistributed(Layer):
         """The parameters of the layer."""
         inputs = jax.tree.map(with_steps, inputs, is_leaf=is_masked)
         _check(jax.tree.leaves(inputs, is_leaf=is_masked))
-        return initialise(self.layer, key, (eval_shape(_as_batch, inputs),))
+        return init_layer(self.layer, key, (eval_shape(_as_batch, inputs),))
 
     def call(self, params: Any, inputs: Any, training: bool = False, key: Any = None) -> Any:
         """`(batch, time, ...)` -> what the layer makes of each step, `(batch, time, ...)`."""
@@ -72,7 +72,7 @@ class TimeDistributed(Layer):
         leaves = jax.tree.leaves(inputs, is_leaf=is_masked)
         _check(leaves)
         folded = _as_batch(inputs)
-        with among_padded_rows([leaf.mask.ndim for leaf in leaves if isinstance(leaf, Masked)]):
+        with padded_batch_scope([leaf.mask.ndim for leaf in leaves if isinstance(leaf, Masked)]):
             outputs = self.layer.apply(params, folded, training=training, key=key)
         rows, steps = jax.tree.leaves(folded, is_leaf=is_masked), _real_steps(leaves)
         return jax.tree.map(lambda leaf: _as_steps(leaf, leaves, rows, steps), outputs, is_leaf=is_masked)
@@ -116,7 +116,7 @@ def _real_steps(leaves: list[Any]) -> Masked | None:
     for leaf in found:
         is_flat = leaf.mask.ndim == 2
         mask = leaf.mask if is_flat else leaf.mask.any(tuple(range(2, leaf.mask.ndim)))
-        marks = join(marks, (mask, leaf.segments if is_flat else None))
+        marks = join(marks, (mask, leaf.segment_ids if is_flat else None))
     mask, ids = marks
     return None if mask is None else Masked(None, mask, ids)
 
@@ -136,5 +136,5 @@ def _as_steps(leaf: Any, inputs: list[Any], rows: list[Any], steps: Masked | Non
         return steps.with_values(output)
     if len(rows) == 1 and leaf.mask is mask_of(rows[0]):  # the layer has passed on what it was given
         return inputs[0].with_values(output.values)
-    mask, ids = join((output.mask, output.segments), (expand(steps.mask, output.mask.ndim), None))
+    mask, ids = join((output.mask, output.segment_ids), (expand(steps.mask, output.mask.ndim), None))
     return Masked(output.values, mask, ids)

@@ -15,6 +15,6 @@ from .regression import cosine_distance as cosine_distance
 from .regression import huber_loss as huber_loss
 from .regression import log_cosh as log_cosh
 from .regression import squared_error as squared_error
-from .wrapping import mask_aware as mask_aware
+from .wrapping import masked_loss as masked_loss
 
 __dir__ = _listing(globals())

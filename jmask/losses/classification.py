@@ -10,7 +10,7 @@ from ..ops.linear import AnyArray
 from .options import check_number
 from .ranges import classes, probabilities, signs
 from .steps import check_alike
-from .wrapping import mask_aware, of_labels
+from .wrapping import masked_loss, of_labels
 
 Logits = Float[AnyArray, "... classes"]
 PerStep = Float[AnyArray, "..."]
@@ -30,7 +30,7 @@ def softmax_cross_entropy_with_integer_labels(
             it is traced, the loss and its gradients are NaN.
         ignore_index: a target that is this id does not count, as if its step were padding; -100 as a rule.
         label_smoothing: this part of the label's probability, in `[0, 1]`, goes to all classes alike.
-        **options: as in `jm.losses.mask_aware`, which also says what is returned and raised.
+        **options: as in `jm.losses.masked_loss`, which also says what is returned and raised.
 
     Returns:
         The loss; 0, with zero gradients, where no step is real. In the mean a step of weight 0 counts, as one of loss
@@ -39,7 +39,7 @@ def softmax_cross_entropy_with_integer_labels(
     Raises:
         TypeError: the labels are not integers.
         ValueError: a label is no class, `label_smoothing` is outside of `[0, 1]`, or one of those of
-            `jm.losses.mask_aware`.
+            `jm.losses.masked_loss`.
 
     References:
         Szegedy et al.: Rethinking the Inception Architecture for Computer Vision, arXiv:1512.00567, section 7, for
@@ -60,7 +60,7 @@ def softmax_cross_entropy_with_integer_labels(
     return (1 - label_smoothing) * sharp + label_smoothing * smooth
 
 
-@mask_aware
+@masked_loss
 def softmax_cross_entropy(
     predictions: Logits, targets: Num[AnyArray, "... classes"], *, label_smoothing: float = 0.0
 ) -> PerStep:
@@ -72,14 +72,14 @@ def softmax_cross_entropy(
         predictions: logits, `(batch, time, classes)`.
         targets: probabilities, the same shape.
         label_smoothing: this part of the probabilities, in `[0, 1]`, goes to all classes alike.
-        **options: as in `jm.losses.mask_aware`, which also says what is returned and raised.
+        **options: as in `jm.losses.masked_loss`, which also says what is returned and raised.
 
     Returns:
         The loss; 0, with zero gradients, where no step is real. In the mean a step of weight 0 counts, as one of loss
         0; not with `reduction="weights"`.
 
     Raises:
-        ValueError: `label_smoothing` is outside of `[0, 1]`, or one of those of `jm.losses.mask_aware`.
+        ValueError: `label_smoothing` is outside of `[0, 1]`, or one of those of `jm.losses.masked_loss`.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> logits = jm.from_lengths(jnp.array([[[0.0, -jnp.inf], [jnp.nan, jnp.nan]]]), [1])
@@ -105,14 +105,14 @@ def sigmoid_binary_cross_entropy(predictions: PerStep, targets: Decisions, *, la
             where it is traced, the loss and its gradients are NaN.
         ignore_index: a target that is this number does not count; of several decisions at a step, the others do.
         label_smoothing: this part of the probabilities, in `[0, 1]`, goes to 0 and 1 alike.
-        **options: as in `jm.losses.mask_aware`, which also says what is returned and raised.
+        **options: as in `jm.losses.masked_loss`, which also says what is returned and raised.
 
     Returns:
         The loss; 0, with zero gradients, where no step is real. In the mean a step of weight 0 counts, as one of loss
         0; not with `reduction="weights"`.
 
     Raises:
-        ValueError: a target or `label_smoothing` is outside of `[0, 1]`, or one of those of `jm.losses.mask_aware`.
+        ValueError: a target or `label_smoothing` is outside of `[0, 1]`, or one of those of `jm.losses.masked_loss`.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> logits = jm.from_lengths(jnp.array([[100.0, -100.0, jnp.nan]]), [2])
@@ -126,14 +126,14 @@ def sigmoid_binary_cross_entropy(predictions: PerStep, targets: Decisions, *, la
     return optax.sigmoid_binary_cross_entropy(predictions, labels)
 
 
-@mask_aware
+@masked_loss
 def kl_divergence(predictions: Logits, targets: Float[AnyArray, "... classes"]) -> PerStep:
     """The Kullback-Leibler divergence of predictions from targets, `optax.kl_divergence`.
 
     Args:
         predictions: logarithms of probabilities, `(batch, time, classes)`.
         targets: probabilities, the same shape. One of 0 costs nothing, but has no gradient with respect to itself.
-        **options: as in `jm.losses.mask_aware`, which also says what is returned and raised.
+        **options: as in `jm.losses.masked_loss`, which also says what is returned and raised.
 
     Returns:
         The loss; 0, with zero gradients, where no step is real. In the mean a step of weight 0 counts, as one of loss
@@ -157,7 +157,7 @@ def hinge_loss(predictions: PerStep, targets: Num[AnyArray, "..."]) -> PerStep:
         targets: -1 and 1, the same shape. What is outside of `[-1, 1]` is an error where it is concrete; where it is
             traced, the loss and its gradients are NaN.
         ignore_index: a target that is this number does not count.
-        **options: as in `jm.losses.mask_aware`, which also says what is returned and raised.
+        **options: as in `jm.losses.masked_loss`, which also says what is returned and raised.
 
     Returns:
         The loss; 0, with zero gradients, where no step is real. In the mean a step of weight 0 counts, as one of loss

@@ -61,7 +61,7 @@ def crf_negative_log_likelihood(
         TypeError: predictions that are not floats, or targets that are not integers.
         ValueError: a target that is no tag, shapes that do not fit, another word for `reduction`, or packed rows with
             `reduction=None`.
-        NotCountedError: as in `jm.losses.mask_aware`.
+        NotCountedError: as in `jm.losses.masked_loss`.
 
     References:
         Lafferty et al.: Conditional Random Fields, ICML 2001, section 3.
@@ -79,11 +79,11 @@ def crf_negative_log_likelihood(
     steps = align(NAME, (predictions, targets), None, mask, labels=True, ignore_index=ignore_index)
     logits, tags = steps.values
     check_labels(NAME, logits, tags)
-    if reduction is None and steps.segments is not None:
+    if reduction is None and steps.segment_ids is not None:
         raise ValueError(f"`{NAME}`: `reduction=None` gives one loss for each row, and these are packed. {UNPACK}")
     wrong = outside(NAME, steps.labels, steps.mask, 0, logits.shape[-1] - 1)
     tags = tags if wrong is None else jnp.where(wrong, 0, tags)
-    found, counts = log_likelihood_of_rows(logits, tags, steps.mask, steps.segments, *weights)
+    found, counts = log_likelihood_of_rows(logits, tags, steps.mask, steps.segment_ids, *weights)
     if wrong is not None:
         found *= jnp.where(wrong.any(-1), jnp.nan, 1)
     num_steps = steps.real(tags.shape).sum(-1, dtype=jnp.int32)

@@ -14,8 +14,8 @@ from ..core.checks import as_array
 from ..core.display import is_concrete
 from ..core.errors import report_not_counted
 from ..core.masked import Masked, mask_of
-from ..core.segment_ids import refuse_segments
-from ..core.step_order import compact
+from ..core.segment_ids import check_not_packed
+from ..core.step_order import left_align
 from ..ops.linear import AnyArray, check_float
 from ..ops.log_space import log_sum_exp
 from .accumulator import Mean
@@ -108,7 +108,7 @@ def _losses(
     real = jnp.ones(logits.shape[:-1], bool) if real is None else real
     logits = jnp.where(real[..., None], logits.astype(wide), 0)
     log_probs = jax.nn.log_softmax(logits).reshape(size, time, num_classes)
-    labels = compact(Masked(ids, are_labels))[0]
+    labels = left_align(Masked(ids, are_labels))[0]
     row = functools.partial(_log_probability, blank_id=blank_id)
     rows = labels.fill(blank_id).reshape(size, num_labels), labels.mask.sum(-1, dtype=jnp.int32).reshape(size)
     found = jax.vmap(row)(log_probs, real.reshape(size, time), *rows).reshape(batch)
@@ -189,4 +189,4 @@ def _check_inputs(logits: Any, labels: Any) -> None:
             f"ranks {ranks}."
         )
     for x in (logits, labels):
-        refuse_segments(x, "`ctc_loss`")
+        check_not_packed(x, "`ctc_loss`")

@@ -35,7 +35,7 @@ def reduce(steps: Steps, losses: Array, reduction: Reduction) -> Any:
     Args:
         steps: which steps count.
         losses: one for each step, 0 where it does not count.
-        reduction: see `jm.losses.mask_aware`.
+        reduction: see `jm.losses.masked_loss`.
 
     Returns:
         A `Mean` where something is to be divided; the sum; or for None the weighted losses, a `Masked` if an input was.
@@ -43,7 +43,7 @@ def reduce(steps: Steps, losses: Array, reduction: Reduction) -> Any:
     real, weights = steps.real(losses.shape), steps.weights(losses.shape, losses.dtype)
     weighted = losses * weights
     if reduction is None:
-        return weighted if steps.mask is None else Masked(weighted, real, steps.segments)
+        return weighted if steps.mask is None else Masked(weighted, real, steps.segment_ids)
     if reduction == "sum":
         return weighted.sum()
     if reduction == "weights":
@@ -54,7 +54,7 @@ def reduce(steps: Steps, losses: Array, reduction: Reduction) -> Any:
         raise ValueError(
             f"`{steps.name}`: the mean over sequences needs a time axis, and this is one step. Use 'steps'."
         )
-    lengths, begins = _sequences(real, steps.segments)
+    lengths, begins = _sequences(real, steps.segment_ids)
     return Mean((weighted / lengths.astype(losses.dtype)).sum(), _count(begins, losses.dtype))
 
 

@@ -7,7 +7,7 @@ from jaxtyping import Float, Num
 from ..ops.linear import AnyArray
 from .options import check_number
 from .steps import check_alike
-from .wrapping import mask_aware
+from .wrapping import masked_loss
 
 TINY = 1e-300  # what is not below it is above 0
 
@@ -15,14 +15,14 @@ Numbers = Float[AnyArray, "..."]
 Targets = Num[AnyArray, "..."]
 
 
-@mask_aware
+@masked_loss
 def squared_error(predictions: Numbers, targets: Targets) -> Numbers:
     """The squared difference, `optax.squared_error`; its mean over the steps is the mean squared error.
 
     Args:
         predictions: `(batch, time, ...)`.
         targets: the same shape.
-        **options: as in `jm.losses.mask_aware`, which also says what is returned and raised.
+        **options: as in `jm.losses.masked_loss`, which also says what is returned and raised.
 
     Returns:
         The loss; 0, with zero gradients, where no step is real. In the mean a step of weight 0 counts, as one of loss
@@ -37,7 +37,7 @@ def squared_error(predictions: Numbers, targets: Targets) -> Numbers:
     return optax.squared_error(predictions, targets)
 
 
-@mask_aware
+@masked_loss
 def absolute_error(predictions: Numbers, targets: Targets) -> Numbers:
     """The absolute difference, with a gradient of 0 where there is none; arguments as in `jm.losses.squared_error`.
 
@@ -52,7 +52,7 @@ def absolute_error(predictions: Numbers, targets: Targets) -> Numbers:
     return jnp.abs(predictions - targets)
 
 
-@mask_aware
+@masked_loss
 def huber_loss(predictions: Numbers, targets: Targets, *, delta: float = 1.0) -> Numbers:
     """Half the squared difference up to `delta`, and linear beyond; `optax.huber_loss`.
 
@@ -60,14 +60,14 @@ def huber_loss(predictions: Numbers, targets: Targets, *, delta: float = 1.0) ->
         predictions: `(batch, time, ...)`.
         targets: the same shape.
         delta: where the line begins, above 0.
-        **options: as in `jm.losses.mask_aware`.
+        **options: as in `jm.losses.masked_loss`.
 
     Returns:
         The loss; 0, with zero gradients, where no step is real. In the mean a step of weight 0 counts, as one of loss
         0; not with `reduction="weights"`.
 
     Raises:
-        ValueError: `delta` is not above 0, or one of those of `jm.losses.mask_aware`.
+        ValueError: `delta` is not above 0, or one of those of `jm.losses.masked_loss`.
 
     References:
         Huber: Robust Estimation of a Location Parameter, Ann. Math. Statist. 35 (1964).
@@ -82,7 +82,7 @@ def huber_loss(predictions: Numbers, targets: Targets, *, delta: float = 1.0) ->
     return optax.huber_loss(predictions, targets, delta=delta)
 
 
-@mask_aware
+@masked_loss
 def log_cosh(predictions: Numbers, targets: Targets) -> Numbers:
     """The logarithm of the hyperbolic cosine of the difference, `optax.log_cosh`; arguments as in `squared_error`.
 
@@ -97,7 +97,7 @@ def log_cosh(predictions: Numbers, targets: Targets) -> Numbers:
     return optax.log_cosh(predictions, targets)
 
 
-@mask_aware
+@masked_loss
 def cosine_distance(
     predictions: Float[AnyArray, "... features"], targets: Num[AnyArray, "... features"]
 ) -> Float[AnyArray, "..."]:
@@ -108,7 +108,7 @@ def cosine_distance(
     Args:
         predictions: `(batch, time, features)`.
         targets: the same shape.
-        **options: as in `jm.losses.mask_aware`.
+        **options: as in `jm.losses.masked_loss`.
 
     Returns:
         The loss; 0, with zero gradients, where no step is real. In the mean a step of weight 0 counts, as one of loss

@@ -13,9 +13,9 @@ from ..core.arithmetic import expand, is_host_only, join, still_bool
 from ..core.checks import as_array
 from ..core.display import is_concrete
 from ..core.errors import report_not_counted
+from ..core.explicit_mask import NO_MASK
 from ..core.masked import Masked, masked, values_of
-from ..core.segment_ids import ids_of, refuse_segments
-from ..protocol.arguments import NO_MASK
+from ..core.segment_ids import check_not_packed, ids_of
 from .labels import are_not, as_ids
 
 
@@ -29,7 +29,7 @@ class Steps:
             not count, which is in the domain of losses and among the ids of classes.
         dtype: of the predictions before that.
         mask: where all inputs are real, or None if no input has a mask.
-        segments: of packed rows, those of all inputs; else None.
+        segment_ids: of packed rows, those of all inputs; else None.
         sample_weight: an array, or None.
         labels: the targets as they came, ids as int32; None if they are not labels.
     """
@@ -38,7 +38,7 @@ class Steps:
     values: tuple[Array, ...]
     dtype: Any
     mask: Any = None
-    segments: Any = None
+    segment_ids: Any = None
     sample_weight: Any = None
     labels: Any = None
 
@@ -132,10 +132,10 @@ def align(
     _check_steps(name, xs, [tuple(mask.shape) for mask, _ in marks if mask is not None])
     if mask is None:
         _report_lost_labels(name, *xs)
-    joint, segments = functools.reduce(join, marks)
+    joint, segment_ids = functools.reduce(join, marks)
     values = tuple(_harmless(values_of(x), joint) for x in xs)
     raw = values_of(xs[-1]) if labels else None
-    return Steps(name, values, xs[0].dtype, joint, segments, values_of(sample_weight), raw)
+    return Steps(name, values, xs[0].dtype, joint, segment_ids, values_of(sample_weight), raw)
 
 
 def check_alike(name: str, predictions: Any, targets: Any) -> None:
@@ -170,8 +170,8 @@ def override(name: str, x: Any, mask: Any) -> Any:
         return values_of(x)
     if isinstance(x, Masked) and (mask is x.mask or _is_same(mask, x.mask)):
         return x
-    remedy = "Set the segments instead, `x.with_segments(ids)`; `mask=jm.NO_MASK` removes mask and segments."
-    refuse_segments(x, f"`{name}` under another mask", remedy)
+    remedy = "Set the segment ids instead, `x.with_segment_ids(ids)`; `mask=jm.NO_MASK` removes mask and segment ids."
+    check_not_packed(x, f"`{name}` under another mask", remedy)
     return masked(values_of(x), as_array(mask))
 
 
@@ -206,17 +206,19 @@ def _report_lost_labels(name: str, predictions: Any, *targets: Any) -> None:
     for x in targets:
         if not (isinstance(predictions, Masked) and isinstance(x, Masked)) or x.mask is predictions.mask:
             continue
-        marks = [array for z in (x, predictions) for array in (z.mask, z.segments) if array is not None]
+        marks = [array for z in (x, predictions) for array in (z.mask, z.segment_ids) if array is not None]
         if not all(map(is_concrete, marks)):
             continue
         theirs, ours = np.asarray(x.mask), np.asarray(predictions.mask)
         rank = max(theirs.ndim, ours.ndim)
         lost, remedy = expand(theirs, rank) & ~expand(ours, rank), "mask=predictions.mask"
-        if predictions.segments is not None:
+        if predictions.segment_ids is not None:
             remedy = "targets.with_mask(targets.mask & predictions.mask)"
-            if x.segments is not None:
-                lost |= theirs & (np.asarray(x.segments) != np.asarray(predictions.segments))
-                remedy = "targets.with_segments(targets.segments * (targets.segments == predictions.segments))"
+            if x.segment_ids is not None:
+                lost |= theirs & (np.asarray(x.segment_ids) != np.asarray(predictions.segment_ids))
+                remedy = (
+                    "targets.with_segment_ids(targets.segment_ids * (targets.segment_ids == predictions.segment_ids))"
+                )
         if lost.any():
             report_not_counted(
                 f"`{name}`: targets that are real where the predictions are padding, or of another sequence, do not "

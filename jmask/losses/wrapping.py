@@ -32,7 +32,7 @@ def _options(
 *_OPTIONS, _IGNORE_INDEX = inspect.signature(_options).parameters.values()
 
 
-def mask_aware(function: Callable[..., Any]) -> Callable[..., Any]:
+def masked_loss(function: Callable[..., Any]) -> Callable[..., Any]:
     """Makes a loss that knows nothing of masks, such as those of optax, count real steps only.
 
     The result is called as `loss(predictions, targets, *, sample_weight=None, mask=None, reduction="steps",
@@ -79,23 +79,23 @@ def mask_aware(function: Callable[..., Any]) -> Callable[..., Any]:
 
     >>> import jax.numpy as jnp, jmask as jm, optax
     >>> x = jm.from_lengths(jnp.array([[3.0, 1.0, jnp.nan], [5.0, jnp.nan, jnp.nan]]), [2, 1])
-    >>> loss = jm.losses.mask_aware(optax.l2_loss)
+    >>> loss = jm.losses.masked_loss(optax.l2_loss)
     >>> float(loss(x, jnp.ones((2, 3)))), float(loss(x, jnp.ones((2, 3)), reduction="sequences"))
     (3.3333332538604736, 4.5)
     """
-    return _mask_aware(function, range_of(function))
+    return _masked_loss(function, range_of(function))
 
 
 def of_labels(label_range: Range) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """`mask_aware` for a loss that knows which targets there are, and so has the option `ignore_index` too.
+    """`masked_loss` for a loss that knows which targets there are, and so has the option `ignore_index` too.
 
     A target outside raises an error where it is concrete. Where it is traced, the loss is NaN, and so are its
     gradients: they would be wrong in silence.
     """
-    return functools.partial(_mask_aware, label_range=label_range)
+    return functools.partial(_masked_loss, label_range=label_range)
 
 
-def _mask_aware(function: Callable[..., Any], label_range: Range | None) -> Callable[..., Any]:
+def _masked_loss(function: Callable[..., Any], label_range: Range | None) -> Callable[..., Any]:
     name = name_of(function)
     own = list(inspect.signature(function).parameters.values())[2:]
     more = own if label_range is None else [_IGNORE_INDEX, *own]

@@ -1,17 +1,11 @@
 """Metrics: frozen pytrees of sums over real steps, merged by `+` or `psum`, and divided once by `.value`."""
 
 from ..core.public_names import listing as _listing
-from .confusion import ConfusionMatrix as ConfusionMatrix
-from .confusion import F1Score as F1Score
-from .confusion import Precision as Precision
-from .confusion import Recall as Recall
 from .confusion import confusion_matrix as confusion_matrix
 from .confusion import f1_score as f1_score
 from .confusion import precision as precision
 from .confusion import recall as recall
 from .entities import entity_f1 as entity_f1
-from .means import Perplexity as Perplexity
-from .means import RootMean as RootMean
 from .means import accuracy as accuracy
 from .means import mean as mean
 from .means import mean_absolute_error as mean_absolute_error
@@ -19,11 +13,8 @@ from .means import mean_squared_error as mean_squared_error
 from .means import perplexity as perplexity
 from .means import root_mean_squared_error as root_mean_squared_error
 from .means import top_k_accuracy as top_k_accuracy
-from .r2 import R2Score as R2Score
 from .r2 import r2_score as r2_score
-from .roc import AUC as AUC
 from .roc import auc as auc
-from .sequences import ErrorRate as ErrorRate
 from .sequences import edit_distance as edit_distance
 from .sequences import exact_match as exact_match
 from .sequences import word_error_rate as word_error_rate

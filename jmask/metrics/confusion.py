@@ -22,7 +22,7 @@ AVERAGES = ("binary", "micro", "macro", "weighted", None)
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=("counts",), meta_fields=())
 @dataclasses.dataclass(frozen=True)
-class ConfusionMatrix(Sums):
+class ConfusionSums(Sums):
     """How often each class (row) was taken for each class (column).
 
     Attributes:
@@ -42,7 +42,7 @@ class ConfusionMatrix(Sums):
 
 
 @dataclasses.dataclass(frozen=True)
-class ClassCounts(Sums):
+class ClassSums(Sums):
     """What precision, recall and F1 are made of, for each class; of single decisions for true alone.
 
     Attributes:
@@ -77,12 +77,12 @@ class ClassCounts(Sums):
     @property
     def precision(self) -> Array:
         """The precision of the same counts."""
-        return Precision(self.hits, self.predicted, self.actual, self.average).value_or(0.0)
+        return PrecisionSums(self.hits, self.predicted, self.actual, self.average).value_or(0.0)
 
     @property
     def recall(self) -> Array:
         """The recall of the same counts."""
-        return Recall(self.hits, self.predicted, self.actual, self.average).value_or(0.0)
+        return RecallSums(self.hits, self.predicted, self.actual, self.average).value_or(0.0)
 
     def score(self, hits: Any, predicted: Any, actual: Any) -> Array:
         """The score of a class."""
@@ -96,7 +96,7 @@ _counts = functools.partial(
 
 @_counts
 @dataclasses.dataclass(frozen=True)
-class Precision(ClassCounts):
+class PrecisionSums(ClassSums):
     """Which part of what was predicted is right."""
 
     def score(self, hits: Any, predicted: Any, actual: Any) -> Array:
@@ -106,7 +106,7 @@ class Precision(ClassCounts):
 
 @_counts
 @dataclasses.dataclass(frozen=True)
-class Recall(ClassCounts):
+class RecallSums(ClassSums):
     """Which part of what is there was found."""
 
     def score(self, hits: Any, predicted: Any, actual: Any) -> Array:
@@ -116,7 +116,7 @@ class Recall(ClassCounts):
 
 @_counts
 @dataclasses.dataclass(frozen=True)
-class F1Score(ClassCounts):
+class F1Sums(ClassSums):
     """The harmonic mean of precision and recall."""
 
     def score(self, hits: Any, predicted: Any, actual: Any) -> Array:
@@ -135,7 +135,7 @@ def precision(
     ignore_index: int | None = None,
     sample_weight: Weight = None,
     mask: Any = None,
-) -> Precision:
+) -> PrecisionSums:
     """Which part of the predictions of a class is right.
 
     Args:
@@ -154,7 +154,7 @@ def precision(
         mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:
-        A `Precision`, whose `.value` is 0 without any real step. It passes no gradient.
+        Sums, whose `.value` is 0 without any real step. It passes no gradient.
 
     Raises:
         TypeError: targets for scores of classes that are not integers.
@@ -176,7 +176,7 @@ def precision(
         sample_weight=sample_weight,
         mask=mask,
     )
-    return Precision(*_count(decisions, average, num_classes), average)
+    return PrecisionSums(*_count(decisions, average, num_classes), average)
 
 
 def recall(
@@ -190,7 +190,7 @@ def recall(
     ignore_index: int | None = None,
     sample_weight: Weight = None,
     mask: Any = None,
-) -> Recall:
+) -> RecallSums:
     """Which part of the targets of a class was found; arguments as in `jm.metrics.precision`.
 
     >>> import jax.numpy as jnp, jmask as jm
@@ -208,7 +208,7 @@ def recall(
         sample_weight=sample_weight,
         mask=mask,
     )
-    return Recall(*_count(decisions, average, num_classes), average)
+    return RecallSums(*_count(decisions, average, num_classes), average)
 
 
 def f1_score(
@@ -222,7 +222,7 @@ def f1_score(
     ignore_index: int | None = None,
     sample_weight: Weight = None,
     mask: Any = None,
-) -> F1Score:
+) -> F1Sums:
     """The harmonic mean of precision and recall; arguments as in `jm.metrics.precision`.
 
     >>> import jax.numpy as jnp, jmask as jm
@@ -240,7 +240,7 @@ def f1_score(
         sample_weight=sample_weight,
         mask=mask,
     )
-    return F1Score(*_count(decisions, average, num_classes), average)
+    return F1Sums(*_count(decisions, average, num_classes), average)
 
 
 def confusion_matrix(
@@ -253,11 +253,11 @@ def confusion_matrix(
     ignore_index: int | None = None,
     sample_weight: Weight = None,
     mask: Any = None,
-) -> ConfusionMatrix:
+) -> ConfusionSums:
     """How often each class (row) was taken for each class (column); arguments as in `jm.metrics.precision`.
 
     Returns:
-        A `ConfusionMatrix`, whose `.value` is `(classes, classes)`, zeros without any real step.
+        Sums, whose `.value` is `(classes, classes)`, zeros without any real step.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> targets = jm.pad_sequences([[1, 0, 1], [1]])
@@ -281,7 +281,7 @@ def confusion_matrix(
     columns = are(decisions.found, jnp.arange(size)).astype(weights.dtype)
     axes = tuple(range(decisions.true.ndim))
     counts = jnp.tensordot(rows, columns, (axes, axes), precision="highest")
-    return ConfusionMatrix(poisoned(counts, decisions.wrong))
+    return ConfusionSums(poisoned(counts, decisions.wrong))
 
 
 def _count(decisions: Decisions, average: Average, num_classes: int | None) -> tuple[Array, Array, Array]:

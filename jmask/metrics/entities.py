@@ -13,9 +13,9 @@ from jaxtyping import Array
 
 from ..core.masked import Masked
 from ..core.segment_ids import starts
-from ..core.step_order import compact
+from ..core.step_order import left_align
 from ..losses.labels import poisoned
-from .confusion import F1Score
+from .confusion import F1Sums
 from .decisions import are, decide
 from .means import Numbers
 
@@ -37,7 +37,7 @@ def entity_f1(
     average: Average = "micro",
     ignore_index: int | None = None,
     mask: Any = None,
-) -> F1Score:
+) -> F1Sums:
     """F1 of entities: one counts as found if its type, its first step and its last step are all right.
 
     Args:
@@ -58,7 +58,7 @@ def entity_f1(
         mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:
-        An `F1Score`, whose `.value` is 0 without any entity, and which has `.precision` and `.recall` besides. It
+        Sums, whose `.value` is 0 without any entity, and which has `.precision` and `.recall` besides. It
         passes no gradient.
 
     Raises:
@@ -97,7 +97,7 @@ def entity_f1(
         found,
         true,
         real,
-        steps.segments,
+        steps.segment_ids,
         kinds=kinds,
         types=types,
         num_types=num_types,
@@ -105,7 +105,7 @@ def entity_f1(
         is_strict=is_strict,
     )
     hits, predicted, actual = poisoned(counts, decisions.wrong)
-    return F1Score(hits, predicted, actual, average)
+    return F1Sums(hits, predicted, actual, average)
 
 
 @functools.partial(jax.jit, static_argnames=("kinds", "types", "num_types", "ends_itself", "is_strict"))
@@ -113,7 +113,7 @@ def _count(
     found: Array,
     true: Array,
     real: Array,
-    segments: Any,
+    segment_ids: Any,
     *,
     kinds: tuple[int, ...],
     types: tuple[int, ...],
@@ -122,9 +122,9 @@ def _count(
     is_strict: bool,
 ) -> tuple[Array, Array, Array]:
     """For each type how many entities were predicted and right, predicted, and there."""
-    rows = compact(Masked(jnp.stack([found, true], -1), real, segments=segments))[0]
+    rows = left_align(Masked(jnp.stack([found, true], -1), real, segment_ids=segment_ids))[0]
     mask = rows.mask
-    begins = starts(mask, mask.astype(jnp.int32) if rows.segments is None else rows.segments)
+    begins = starts(mask, mask.astype(jnp.int32) if rows.segment_ids is None else rows.segment_ids)
     kind, kind_type = (jnp.asarray(array, jnp.int32)[rows.values] for array in (kinds, types))
     kind, kind_type = jnp.where(mask[..., None], kind, OUTSIDE), jnp.where(mask[..., None], kind_type, -1)
     kind_before = jnp.where(begins[..., None], OUTSIDE, jnp.roll(kind, 1, -2))

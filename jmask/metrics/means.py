@@ -29,7 +29,7 @@ _sums = functools.partial(jax.tree_util.register_dataclass, data_fields=("total"
 
 @_sums
 @dataclasses.dataclass(frozen=True)
-class RootMean(Mean):
+class RootMeanSums(Mean):
     """The root of a mean."""
 
     def _value(self) -> Array:
@@ -40,7 +40,7 @@ class RootMean(Mean):
 
 @_sums
 @dataclasses.dataclass(frozen=True)
-class Perplexity(Mean):
+class PerplexitySums(Mean):
     """The exponential of a mean cross-entropy."""
 
     def _value(self) -> Array:
@@ -193,7 +193,7 @@ def mean_absolute_error(
 
 def root_mean_squared_error(
     predictions: Floats, targets: Numbers, *, sample_weight: Weight = None, mask: Any = None
-) -> RootMean:
+) -> RootMeanSums:
     """The root of the mean squared difference; arguments as in `jm.metrics.mean_squared_error`.
 
     >>> import jax.numpy as jnp, jmask as jm
@@ -201,7 +201,7 @@ def root_mean_squared_error(
     5.0
     """
     squares = mean_squared_error(predictions, targets, sample_weight=sample_weight, mask=mask)
-    return RootMean(squares.total, squares.count)
+    return RootMeanSums(squares.total, squares.count)
 
 
 def perplexity(
@@ -211,7 +211,7 @@ def perplexity(
     ignore_index: int | None = None,
     sample_weight: Weight = None,
     mask: Any = None,
-) -> Perplexity:
+) -> PerplexitySums:
     """The exponential of the mean cross-entropy: among how many classes a uniform choice is as hard.
 
     Args:
@@ -222,7 +222,7 @@ def perplexity(
         mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:
-        A `Perplexity`, whose `.value` is 1 without any real step.
+        Sums, whose `.value` is 1 without any real step.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> round(float(jm.metrics.perplexity(jnp.zeros((1, 2, 7)), jnp.array([[3, 5]])).value), 3)
@@ -237,7 +237,7 @@ def perplexity(
         reduction="weights",
         divide=False,
     )
-    return Perplexity(losses.total, losses.count)
+    return PerplexitySums(losses.total, losses.count)
 
 
 def _mean_of(steps: Steps, values: Any) -> Mean:

@@ -23,7 +23,7 @@ from .means import Floats, Numbers, Weight
     meta_fields=("center",),
 )
 @dataclasses.dataclass(frozen=True)
-class R2Score(Sums):
+class R2Sums(Sums):
     """The sums of `jm.metrics.r2_score`, one of each kind for each output, `(...)` the axes behind the steps.
 
     Attributes:
@@ -64,7 +64,7 @@ def r2_score(
     center: float = 0.0,
     sample_weight: Weight = None,
     mask: Any = None,
-) -> R2Score:
+) -> R2Sums:
     """The coefficient of determination: which part of the variance of the targets the predictions explain.
 
     `1 - sum((y - p)^2) / (sum(y^2) - sum(y)^2 / n)`, for each output apart, and their mean.
@@ -79,7 +79,7 @@ def r2_score(
         mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:
-        An `R2Score`, whose `.value` is 0 without any real step.
+        Sums, whose `.value` is 0 without any real step.
 
     Raises:
         TypeError: predictions that are not floats.
@@ -104,4 +104,4 @@ def r2_score(
 
     centred = true - center
     residual, squares, total = map(summed, ((true - found) ** 2, centred**2, centred))
-    return R2Score(residual, squares, total, weights.sum(), center)
+    return R2Sums(residual, squares, total, weights.sum(), center)

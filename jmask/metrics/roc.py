@@ -20,7 +20,7 @@ from .means import Floats, Numbers, Weight
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=("positives", "negatives"), meta_fields=())
 @dataclasses.dataclass(frozen=True)
-class AUC(Sums):
+class AUCSums(Sums):
     """How often scores fell between two neighbouring thresholds, from the lowest to the highest.
 
     Attributes:
@@ -65,7 +65,7 @@ def auc(
     ignore_index: int | None = None,
     sample_weight: Weight = None,
     mask: Any = None,
-) -> AUC:
+) -> AUCSums:
     """The area under the ROC curve, by thresholds at equal distances as in Keras.
 
     Args:
@@ -80,7 +80,7 @@ def auc(
         mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:
-        An `AUC`, whose `.value` is 0 without any real step. It passes no gradient.
+        Sums, whose `.value` is 0 without any real step. It passes no gradient.
 
     Raises:
         TypeError: predictions that are not floats.
@@ -112,4 +112,4 @@ def auc(
         hits = jnp.where(which, weights, 0)[..., None] * are(bins, jnp.arange(num_bins))
         return hits.sum(tuple(range(scores.ndim)))
 
-    return poisoned(AUC(histogram(true > 0.5), histogram(true <= 0.5)), wrong)
+    return poisoned(AUCSums(histogram(true > 0.5), histogram(true <= 0.5)), wrong)

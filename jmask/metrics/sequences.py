@@ -13,8 +13,8 @@ from jaxtyping import Array
 
 from ..core.checks import as_array
 from ..core.masked import Masked, values_of
-from ..core.segment_ids import refuse_segments
-from ..core.step_order import compact
+from ..core.segment_ids import check_not_packed
+from ..core.step_order import left_align
 from ..losses.accumulator import Mean
 from ..losses.labels import LARGEST, are_not, as_ids, check_ignore_index, outside
 from ..losses.sequences import reduce_sequences
@@ -24,7 +24,7 @@ from .means import Ids, Numbers, Weight
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=("total", "count"), meta_fields=())
 @dataclasses.dataclass(frozen=True)
-class ErrorRate(Mean):
+class ErrorRateSums(Mean):
     """Edits over the number of ids in the references."""
 
     @property
@@ -132,13 +132,13 @@ def word_error_rate(
     ignore_index: int | None = None,
     sample_weight: Weight = None,
     mask: Any = None,
-) -> ErrorRate:
+) -> ErrorRateSums:
     """The edits of all sequences over the number of words in all targets, whose ids are the words.
 
     Of ids that are characters, this is the character error rate. Arguments as in `jm.metrics.edit_distance`.
 
     Returns:
-        An `ErrorRate`, whose `.value` is 0 without any sequence, and inf if there are predictions and not a single
+        Sums, whose `.value` is 0 without any sequence, and inf if there are predictions and not a single
         target. It passes no gradient.
 
     >>> import jmask as jm
@@ -150,13 +150,13 @@ def word_error_rate(
     distances, lengths = _distances(x, y)
     edits = _summed("word_error_rate", distances, (lengths > 0) | jnp.any(x.mask, -1), sample_weight)
     words = _summed("word_error_rate", lengths.astype(jnp.float32), lengths > 0, sample_weight)
-    return ErrorRate(edits.total, words.total)
+    return ErrorRateSums(edits.total, words.total)
 
 
 @jax.jit  # a second eager call compiles nothing
 def _are_equal(x: Masked, y: Masked) -> tuple[Array, Array]:
     """Whether two sequences are equal, and whether there is any step on either side."""
-    x, y = compact(x)[0], compact(y)[0]
+    x, y = left_align(x)[0], left_align(y)[0]
     time = min(x.shape[-1], y.shape[-1])
     lengths = x.mask.sum(-1), y.mask.sum(-1)
     same = (x.values[..., :time] == y.values[..., :time]) | ~x.mask[..., :time]
@@ -167,7 +167,7 @@ def _are_equal(x: Masked, y: Masked) -> tuple[Array, Array]:
 @jax.jit
 def _distances(x: Masked, y: Masked) -> tuple[Array, Array]:
     """The distance of each pair of sequences, and the length of the second."""
-    batch, x, y = x.shape[:-1], compact(x)[0], compact(y)[0]
+    batch, x, y = x.shape[:-1], left_align(x)[0], left_align(y)[0]
     size, lengths = math.prod(batch), y.mask.sum(-1, dtype=jnp.int32)
     first, is_real, second = (z.reshape(size, z.shape[-1]) for z in (x.values, x.mask, y.values))
     return jax.vmap(_distance)(first, is_real, second, lengths.reshape(size)).reshape(batch), lengths
@@ -213,7 +213,7 @@ def _two_sequences(name: str, predictions: Any, targets: Any, mask: Any, *, take
         decided = jnp.argmax(values_of(xs[0]), -1)
         xs[0] = xs[0].with_values(decided) if isinstance(xs[0], Masked) else decided
     for x, which in zip(xs, ("predictions", "targets"), strict=True):
-        refuse_segments(x, f"`{name}`")
+        check_not_packed(x, f"`{name}`")
         if not jnp.issubdtype(x.dtype, jnp.integer) and x.dtype != bool:
             raise TypeError(
                 f"`{name}` compares ids, integers; received {which} of dtype {x.dtype}. Of scores take the ids of the "

@@ -10,22 +10,22 @@ from jaxtyping import Array, Float, Num
 
 from ..core.arithmetic import expand, in_front
 from ..core.masked import Masked, fill
-from ..core.segment_ids import refuse_segments
+from ..core.segment_ids import check_not_packed
 from .linear import AnyArray, check_float, check_no_steps
 
 
-def apply(function: Callable[[Any], Any], x: Any, *, is_harmless: bool = False) -> Any:
+def apply(function: Callable[[Any], Any], x: Any, *, has_finite_gradient: bool = False) -> Any:
     """An elementwise function of a `Masked` or an array.
 
     Args:
         function: takes an array.
         x: what it is applied to.
-        is_harmless: whether neither the function nor its derivative makes anything but numbers of what is in the
-            padding, so that it may see that as it is: in a gradient a guard costs more than the function.
+        has_finite_gradient: whether the derivative is finite wherever the argument is, so that the function may see the
+            padding as it is: in a gradient, replacing the padding costs more than the function.
     """
     if not isinstance(x, Masked):
         return function(jnp.asarray(x))
-    return x.with_values(function(x.values)) if is_harmless else x.map(function)
+    return x.with_values(function(x.values)) if has_finite_gradient else x.map(function)
 
 
 def relu(
@@ -134,7 +134,7 @@ def softmax(x: Masked | Float[AnyArray, "..."], axis: int = -1) -> Masked | Floa
     if not isinstance(x, Masked):
         return _softmax(jnp.asarray(x), jnp.ones(x.shape, bool), axis)
     if axis % x.ndim < x.mask.ndim:
-        refuse_segments(x, f"`softmax` along the masked axis {axis}")
+        check_not_packed(x, f"`softmax` along the masked axis {axis}")
     where = jnp.broadcast_to(expand(x.mask, x.ndim), x.shape)
     return x.with_values(_softmax(fill(x, 0), where, axis))
 

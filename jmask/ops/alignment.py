@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from ..core.arithmetic import expand
 from ..core.masked import Masked, values_of
-from ..core.segment_ids import refuse_segments
+from ..core.segment_ids import check_not_packed
 
 
 def align(xs: Sequence[Any], name: str) -> list[Any]:
@@ -65,7 +65,7 @@ def with_masks_of_one_rank(xs: Sequence[Any], name: str) -> list[Any]:
 
 
 def _with_rank(x: Masked, rank: int, name: str) -> Masked:
-    refuse_segments(x, f"`{name}` with a mask of another rank")
+    check_not_packed(x, f"`{name}` with a mask of another rank")
     return Masked(x.values, jnp.broadcast_to(expand(x.mask, rank), x.shape[:rank]))
 
 
@@ -73,7 +73,7 @@ def _as_one_step(x: Any, xs: Sequence[Any], ndim: int, mask_ndim: int, name: str
     """What belongs to a sequence, with axes of size 1 where the others have time and what else it lacks."""
     for other in xs:
         remedy = "An input of the rank of the others has a step for each of theirs."
-        refuse_segments(other, f"`{name}` with an input of lower rank, which belongs to a whole row,", remedy)
+        check_not_packed(other, f"`{name}` with an input of lower rank, which belongs to a whole row,", remedy)
     missing = ndim - x.ndim
     axis = max(mask_ndim - missing, min(mask_ndim - 1, 1), 0)
     if isinstance(x, Masked) and x.mask.ndim > axis:

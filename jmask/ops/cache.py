@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from ..core.arithmetic import still_bool
 from ..core.masked import Masked
-from ..core.segment_ids import refuse_segments
+from ..core.segment_ids import check_not_packed
 from .time_axis import check_time
 
 
@@ -43,7 +43,7 @@ def append(x: Masked, new: Any) -> Masked:
         )
     check_time(x, "append")
     for part in (x, new):
-        refuse_segments(part, "`append`")
+        check_not_packed(part, "`append`")
     axis = x.mask.ndim - 1
     if not isinstance(new, Masked):
         new = Masked(jnp.asarray(new), jnp.ones(jnp.shape(new)[: axis + 1], bool))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core.arithmetic import is_host_only, join
-from ..core.masked import Masked, mask_of, segments_of, values_of
+from ..core.masked import Masked, mask_of, segment_ids_of, values_of
 
 
 def where(condition: Any, x: Any, y: Any) -> Any:
@@ -39,10 +39,10 @@ def where(condition: Any, x: Any, y: Any) -> Any:
     chosen = (np if any(map(is_host_only, values)) else jnp).where(*values)
     if not found:
         return chosen
-    mask, segments = functools.reduce(join, [(mask_of(a), segments_of(a)) for a in inputs])
+    mask, segment_ids = functools.reduce(join, [(mask_of(a), segment_ids_of(a)) for a in inputs])
     leading = chosen.shape[: mask.ndim]
-    marks = [None if m is None else jnp.broadcast_to(m, leading) for m in (mask, segments)]
-    return Masked(chosen, marks[0], segments=marks[1])
+    marks = [None if m is None else jnp.broadcast_to(m, leading) for m in (mask, segment_ids)]
+    return Masked(chosen, marks[0], segment_ids=marks[1])
 
 
 def _check_ranks(found: list[Masked], values: list[Any]) -> None:

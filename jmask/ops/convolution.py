@@ -13,7 +13,7 @@ from ..core.arithmetic import in_front
 from ..core.masked import Masked
 from ..data.padding import checked_size
 from .linear import AnyArray
-from .windows import Border, Padding, TransposedWindows, Windows, check_steps, slide
+from .windows import Padding, Pads, TransposedWindows, Windows, check_steps, slide
 
 
 def conv(
@@ -111,9 +111,9 @@ def conv_transpose(
     _check("conv_transpose", x, kernel, "(width, filters, features)", axis=2)
     windows = TransposedWindows(kernel.shape[0], strides, padding, dilation_rate, output_padding)
 
-    def convolve(values: Array, border: Border, _: Any) -> Array:
+    def convolve(values: Array, pads: Pads, _: Any) -> Array:
         dtype = jnp.result_type(values, kernel)
-        y = _overlap_add(values.astype(dtype), jnp.asarray(kernel, dtype), border, windows)
+        y = _overlap_add(values.astype(dtype), jnp.asarray(kernel, dtype), pads, windows)
         return y if bias is None else y + in_front(bias, y.ndim)
 
     return slide(x, windows, convolve, "conv_transpose")
@@ -153,9 +153,9 @@ def depthwise_conv(
     _check("depthwise_conv", x, kernel, "(width, features, multiplier)", axis=1)
     windows = Windows(kernel.shape[0], strides, padding, dilation_rate)
 
-    def convolve(values: Array, border: Border, _: Any) -> Array:
+    def convolve(values: Array, pads: Pads, _: Any) -> Array:
         dtype = jnp.result_type(values, kernel)
-        taps = functools.partial(_sum_of_taps, border=border, windows=windows)
+        taps = functools.partial(_sum_of_taps, pads=pads, windows=windows)
         taps = jax.checkpoint(taps, prevent_cse=False)  # else what each entry of a window sees is kept, to no use
         y = taps(values.astype(dtype), jnp.asarray(kernel, dtype))
         return y if bias is None else y + in_front(bias, y.ndim)
@@ -213,19 +213,19 @@ def _check(name: str, x: Any, kernel: Any, layout: str, *, axis: int, groups: in
         )
 
 
-def _convolve(values: Array, border: Border, _: Any, *, kernel: Any, bias: Any, **options: Any) -> Array:
+def _convolve(values: Array, pads: Pads, _: Any, *, kernel: Any, bias: Any, **options: Any) -> Array:
     """`lax.conv_general_dilated` of values `(..., time, features)`, in a dtype that holds values and kernel."""
     dtype = jnp.result_type(values, kernel)
     batch = values.astype(dtype) if values.ndim == 3 else values.astype(dtype).reshape(-1, *values.shape[-2:])
-    if not all(isinstance(size, int) for size in border):  # of a symbolic number of steps, where it takes ints alone
-        batch, border = lax.pad(batch, jnp.zeros((), dtype), [(0, 0, 0), (*border, 0), (0, 0, 0)]), (0, 0)
-    options |= {"padding": [border], "dimension_numbers": ("NWC", "WIO", "NWC")}
+    if not all(isinstance(size, int) for size in pads):  # of a symbolic number of steps, where it takes ints alone
+        batch, pads = lax.pad(batch, jnp.zeros((), dtype), [(0, 0, 0), (*pads, 0), (0, 0, 0)]), (0, 0)
+    options |= {"padding": [pads], "dimension_numbers": ("NWC", "WIO", "NWC")}
     y = lax.conv_general_dilated(batch, jnp.asarray(kernel, dtype), **options)
     y = y if values.ndim == 3 else y.reshape(*values.shape[:-2], *y.shape[-2:])
     return y if bias is None else y + in_front(bias, y.ndim)
 
 
-def _overlap_add(values: Array, kernel: Array, border: Border, windows: TransposedWindows) -> Array:
+def _overlap_add(values: Array, kernel: Array, pads: Pads, windows: TransposedWindows) -> Array:
     """The sum of what each step writes, one matrix product for all, where it is written.
 
     On a CPU the gradients of the same as a convolution of steps with zeros between them take many times as long.
@@ -236,22 +236,22 @@ def _overlap_add(values: Array, kernel: Array, border: Border, windows: Transpos
     for j in range(width):
         first = j * windows.dilation_rate
         steps = lax.slice_in_dim(written, j * filters, (j + 1) * filters, axis=-1).astype(wide)
-        spread = (border[0] + first, border[1] + windows.span - 1 - first, windows.strides - 1)
+        spread = (pads[0] + first, pads[1] + windows.span - 1 - first, windows.strides - 1)
         total += lax.pad(steps, jnp.zeros((), wide), [*[(0, 0, 0)] * (values.ndim - 2), spread, (0, 0, 0)])
     return jnp.asarray(total, values.dtype)
 
 
-def _sum_of_taps(values: Array, kernel: Array, border: Border, windows: Windows) -> Array:
+def _sum_of_taps(values: Array, kernel: Array, pads: Pads, windows: Windows) -> Array:
     """The sum, over the entries of a window, of the steps that they see times their weights.
 
     XLA makes one loop of it; on a CPU its convolution of single features takes many times as long.
     """
     width, _, multiplier = kernel.shape
-    reach = border[0] + values.shape[-2] + border[1]
+    reach = pads[0] + values.shape[-2] + pads[1]
     places = max_dim((reach - windows.span) // windows.strides + 1, 0)
     seen = places * windows.strides  # by each entry, from where it stands in the first window
-    border = (border[0], border[1] + seen + windows.span - 1 - reach)
-    values = lax.pad(values, jnp.zeros((), values.dtype), [*[(0, 0, 0)] * (values.ndim - 2), (*border, 0), (0, 0, 0)])
+    pads = (pads[0], pads[1] + seen + windows.span - 1 - reach)
+    values = lax.pad(values, jnp.zeros((), values.dtype), [*[(0, 0, 0)] * (values.ndim - 2), (*pads, 0), (0, 0, 0)])
     values = jnp.repeat(values, multiplier, axis=-1) if multiplier > 1 else values
     wide = jnp.promote_types(values.dtype, jnp.float32)
     weights, total = kernel.astype(wide).reshape(width, -1), 0

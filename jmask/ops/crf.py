@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from ..core.masked import Masked, mask_of, segments_of, values_of
+from ..core.masked import Masked, mask_of, segment_ids_of, values_of
 from ..core.segment_ids import starts
 from .linear import AnyArray, check_float
 from .log_space import log_sum_exp
@@ -51,7 +51,7 @@ def crf_decode(
     [[1, 1, 1]]
     """
     weights = check_crf("crf_decode", logits, transitions, start_transitions, end_transitions)
-    tags = _decode(values_of(logits), mask_of(logits), segments_of(logits), *weights)
+    tags = _decode(values_of(logits), mask_of(logits), segment_ids_of(logits), *weights)
     return logits.with_values(tags) if isinstance(logits, Masked) else tags
 
 
@@ -76,7 +76,7 @@ def crf_marginals(
     [[[0.25, 0.75], [0.25, 0.75]]]
     """
     weights = check_crf("crf_marginals", logits, transitions, start_transitions, end_transitions)
-    marginals = _marginals(values_of(logits), mask_of(logits), segments_of(logits), *weights)
+    marginals = _marginals(values_of(logits), mask_of(logits), segment_ids_of(logits), *weights)
     return logits.with_values(marginals) if isinstance(logits, Masked) else marginals
 
 
@@ -105,10 +105,10 @@ def check_crf(name: str, logits: Any, transitions: Any, start: Any, end: Any) ->
 
 @jax.jit  # a second eager call compiles nothing
 def log_likelihood_of_rows(
-    logits: Array, tags: Array, mask: Any, segments: Any, transitions: Array, start: Array, end: Array
+    logits: Array, tags: Array, mask: Any, segment_ids: Any, transitions: Array, start: Array, end: Array
 ) -> tuple[Array, Array]:
     """Of each row the sum over its sequences, and how many it holds."""
-    mask, begins, ends = _marks(logits, mask, segments)
+    mask, begins, ends = _marks(logits, mask, segment_ids)
     wide, tags = _wide(logits, mask), jnp.where(mask, tags, 0)
     partition = _over_rows(_log_partition, mask.ndim - 1)(wide, mask, begins, ends, transitions, start, end)
     steps = jnp.arange(mask.shape[-1], dtype=jnp.int32)
@@ -122,25 +122,25 @@ def log_likelihood_of_rows(
 
 
 @jax.jit
-def _decode(logits: Array, mask: Any, segments: Any, transitions: Array, start: Array, end: Array) -> Array:
-    mask, begins, _ = _marks(logits, mask, segments)
+def _decode(logits: Array, mask: Any, segment_ids: Any, transitions: Array, start: Array, end: Array) -> Array:
+    mask, begins, _ = _marks(logits, mask, segment_ids)
     tags = _over_rows(_best_path, mask.ndim - 1)(_wide(logits, mask), mask, begins, transitions, start, end)
     return jnp.where(mask, tags, 0)
 
 
 @jax.jit
-def _marginals(logits: Array, mask: Any, segments: Any, transitions: Array, start: Array, end: Array) -> Array:
-    mask, begins, ends = _marks(logits, mask, segments)
+def _marginals(logits: Array, mask: Any, segment_ids: Any, transitions: Array, start: Array, end: Array) -> Array:
+    mask, begins, ends = _marks(logits, mask, segment_ids)
     rows = _over_rows(_log_partition, mask.ndim - 1)
     # The derivative of the partition by a logit is the probability of its tag.
     found = jax.grad(lambda x: rows(x, mask, begins, ends, transitions, start, end).sum())(_wide(logits, mask))
     return jnp.where(mask[..., None], found, 0).astype(logits.dtype)
 
 
-def _marks(logits: Array, mask: Any, segments: Any) -> tuple[Array, Array, Array]:
+def _marks(logits: Array, mask: Any, segment_ids: Any) -> tuple[Array, Array, Array]:
     """The mask, and where sequences begin and end."""
     mask = jnp.ones(logits.shape[:-1], bool) if mask is None else jnp.asarray(mask)
-    ids = mask.astype(jnp.int32) if segments is None else jnp.asarray(segments)
+    ids = mask.astype(jnp.int32) if segment_ids is None else jnp.asarray(segment_ids)
     return mask, starts(mask, ids), jnp.flip(starts(jnp.flip(mask, -1), jnp.flip(ids, -1)), -1)
 
 

@@ -10,7 +10,7 @@ from jax import lax
 from jaxtyping import Array, ArrayLike
 
 from ..core.arithmetic import expand
-from ..core.masked import Masked, fill, segments_of, values_of
+from ..core.masked import Masked, fill, segment_ids_of, values_of
 from ..core.segment_ids import ids_of, starts
 from .linear import check_float
 from .reduce import highest, lowest
@@ -102,7 +102,7 @@ def _accumulate(
     dtype = jax.eval_shape(jnp.sum, values).dtype if widen else values.dtype
     neutral = neutral(dtype) if callable(neutral) else neutral
     values = jnp.asarray(fill(x, neutral)).astype(_at_least_float32(dtype) if widen else dtype)
-    if segments_of(x) is None:
+    if segment_ids_of(x) is None:
         totals = scan(values, axis, reverse=reverse)
     else:
         begins = expand(_first_steps(x, axis, reverse=reverse), x.ndim)

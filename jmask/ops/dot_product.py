@@ -8,7 +8,7 @@ from jax import lax
 
 from ..core.arithmetic import expand, intersect_masks, rebuild
 from ..core.masked import Masked, fill, mask_of, values_of
-from ..core.segment_ids import refuse_segments
+from ..core.segment_ids import check_not_packed
 from .linear import check_float
 from .merge import check_pair
 
@@ -54,7 +54,7 @@ def dot(xs: Sequence[Any], axes: int | Sequence[int] = -1, *, normalize: bool = 
     check_pair(xs, "dot")
     pair = _contracted(xs, axes)
     for x in xs:
-        refuse_segments(x, "`dot`")
+        check_not_packed(x, "`dot`")
     there = intersect_masks(*(_steps_along(x, axis) for x, axis in zip(xs, pair, strict=True)))
     dtype = jnp.result_type(*map(values_of, xs))
     x, y = (_operand(x, axis, there, normalize).astype(dtype) for x, axis in zip(xs, pair, strict=True))

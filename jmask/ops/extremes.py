@@ -9,8 +9,8 @@ from jaxtyping import Array, ArrayLike
 
 from ..core.arithmetic import guard
 from ..core.masked import Masked
-from ..core.segment_ids import UNPACK, refuse_segments
-from ..core.step_order import compact
+from ..core.segment_ids import UNPACK, check_not_packed
+from ..core.step_order import left_align
 from .reduce import highest, lowest, with_remaining_mask
 from .sorting import is_time, one_axis
 
@@ -59,8 +59,8 @@ def _extreme(x: Any, axis: Any, keepdims: bool, function: Callable, neutral: Cal
     axis = one_axis(x, 0 if axis is None else axis, name)
     if not is_time(x, axis, name):
         return x.with_values(function(guard(x.values, x.mask), axis, keepdims=keepdims))
-    refuse_segments(x, f"`{name}` over time", UNPACK)
-    front, _ = compact(x)  # so that the first of equal values is a real step, whatever these are
+    check_not_packed(x, f"`{name}` over time", UNPACK)
+    front, _ = left_align(x)  # so that the first of equal values is a real step, whatever these are
     values = front.fill(neutral(jax.dtypes.canonicalize_dtype(x.dtype)))
     if values.shape[axis] == 0:
         values = jnp.zeros((*values.shape[:axis], 1, *values.shape[axis + 1 :]), values.dtype)

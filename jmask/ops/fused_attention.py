@@ -66,7 +66,7 @@ def as_lengths(query: Any, keys: Any, causal: bool, window: Any) -> Lengths | No
 
 
 def _is_told_by_length(x: Masked) -> bool:
-    return x.segments is None and x.mask.ndim == 2
+    return x.segment_ids is None and x.mask.ndim == 2
 
 
 def _length(x: Masked) -> Array:

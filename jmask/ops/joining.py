@@ -7,8 +7,8 @@ from typing import Any
 import jax.numpy as jnp
 
 from ..core.arithmetic import join
-from ..core.masked import Masked, mask_of, segments_of, values_of
-from ..core.segment_ids import refuse_segments
+from ..core.masked import Masked, mask_of, segment_ids_of, values_of
+from ..core.segment_ids import check_not_packed
 from .alignment import check_list, with_masks_of_one_rank
 
 
@@ -44,16 +44,16 @@ def concatenate(xs: Sequence[Any], axis: int = -1) -> Any:
     xs = _as_wide(xs, range(axis + 1, mask_ndim), mask_ndim)
     values = jnp.concatenate([values_of(x) for x in xs], axis)
     if axis >= mask_ndim:
-        mask, segments = functools.reduce(join, [(mask_of(x), segments_of(x)) for x in xs])
-        return Masked(values, mask, segments)
+        mask, segment_ids = functools.reduce(join, [(mask_of(x), segment_ids_of(x)) for x in xs])
+        return Masked(values, mask, segment_ids)
     is_time = axis == mask_ndim - 1
     for x in xs if is_time else ():
-        refuse_segments(x, "`concatenate` over time")
+        check_not_packed(x, "`concatenate` over time")
     masks = [_mask_of(x, mask_ndim) for x in xs]
-    segments = None
-    if any(segments_of(x) is not None for x in xs):
-        segments = jnp.concatenate([_ids_of(x, mask_ndim) for x in xs], axis)
-    return Masked(values, jnp.concatenate(masks, axis), segments)
+    segment_ids = None
+    if any(segment_ids_of(x) is not None for x in xs):
+        segment_ids = jnp.concatenate([_ids_of(x, mask_ndim) for x in xs], axis)
+    return Masked(values, jnp.concatenate(masks, axis), segment_ids)
 
 
 def stack(xs: Sequence[Any], axis: int = 0) -> Any:
@@ -87,14 +87,14 @@ def stack(xs: Sequence[Any], axis: int = 0) -> Any:
         raise ValueError(f"`axis={axis}` of `stack` is out of bounds for a stack of rank {ndim}.")
     axis %= ndim
     if axis >= mask_ndim:
-        mask, segments = functools.reduce(join, [(mask_of(x), segments_of(x)) for x in xs])
-        return Masked(jnp.stack([values_of(x) for x in xs], axis), mask, segments=segments)
+        mask, segment_ids = functools.reduce(join, [(mask_of(x), segment_ids_of(x)) for x in xs])
+        return Masked(jnp.stack([values_of(x) for x in xs], axis), mask, segment_ids=segment_ids)
     xs = _as_wide(xs, range(axis, mask_ndim), mask_ndim)
-    segments = None
-    if any(segments_of(x) is not None for x in xs):
-        segments = jnp.stack([_ids_of(x, mask_ndim) for x in xs], axis)
+    segment_ids = None
+    if any(segment_ids_of(x) is not None for x in xs):
+        segment_ids = jnp.stack([_ids_of(x, mask_ndim) for x in xs], axis)
     masks = jnp.stack([_mask_of(x, mask_ndim) for x in xs], axis)
-    return Masked(jnp.stack([values_of(x) for x in xs], axis), masks, segments=segments)
+    return Masked(jnp.stack([values_of(x) for x in xs], axis), masks, segment_ids=segment_ids)
 
 
 def _mask_of(x: Any, mask_ndim: int) -> Any:
@@ -104,7 +104,7 @@ def _mask_of(x: Any, mask_ndim: int) -> Any:
 
 def _ids_of(x: Any, mask_ndim: int) -> Any:
     """The ids of packed rows; of other rows 1 at their real steps."""
-    ids = segments_of(x)
+    ids = segment_ids_of(x)
     return (_mask_of(x, mask_ndim) if ids is None else ids).astype(jnp.int32)
 
 
@@ -119,8 +119,8 @@ def _as_wide(xs: Sequence[Any], axes: Any, mask_ndim: int) -> list[Any]:
     for x in xs:
         missing = {axis: size - x.shape[axis] for axis, size in widest.items() if size != x.shape[axis]}
         if missing:
-            ids = segments_of(x)
+            ids = segment_ids_of(x)
             ids = None if ids is None else pad(ids, missing)
-            x = Masked(pad(values_of(x), missing), pad(_mask_of(x, mask_ndim), missing), segments=ids)
+            x = Masked(pad(values_of(x), missing), pad(_mask_of(x, mask_ndim), missing), segment_ids=ids)
         wide.append(x)
     return wide

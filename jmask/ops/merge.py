@@ -7,8 +7,8 @@ from typing import Any, Literal
 import jax.numpy as jnp
 
 from ..core.arithmetic import expand, intersect
-from ..core.masked import Masked, fill, mask_of, segments_of, values_of
-from ..core.segment_ids import refuse_segments
+from ..core.masked import Masked, fill, mask_of, segment_ids_of, values_of
+from ..core.segment_ids import check_not_packed
 from .alignment import align
 from .reduce import highest, lowest
 
@@ -30,7 +30,7 @@ def add(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
             step, `(batch, time)`, therefore needs a feature axis, `x[..., None]`.
         merge: `"intersection"`: a step is real where it is in all inputs, and an array counts as all real;
             `"union"`: where it is in any, and an input adds 0 at its padded steps. Packed rows meet step by step
-            where their ids are equal, as in `x + y`; in a union all inputs must have the segments of one of them.
+            where their ids are equal, as in `x + y`; in a union all inputs must have the segment ids of one of them.
 
     Returns:
         The sum; a `Masked` unless no step is padding. An empty row holds no real step and passes no gradient.
@@ -160,13 +160,13 @@ def _marked(xs: Sequence[Any], aligned: Sequence[Any], values: Any, name: str, m
         return values
     mask, leading = marks.mask, values.shape[: marks.mask.ndim]
     if tuple(leading) == tuple(mask.shape):
-        return Masked(values, mask, marks.segments)
-    ids = marks.segments
+        return Masked(values, mask, marks.segment_ids)
+    ids = marks.segment_ids
     return Masked(values, jnp.broadcast_to(mask, leading), None if ids is None else jnp.broadcast_to(ids, leading))
 
 
 def _intersection(xs: Sequence[Any]) -> Masked | None:
-    """Mask and segments of the steps that all inputs have, without values; None if all is real."""
+    """Mask and segment ids of the steps that all inputs have, without values; None if all is real."""
 
     def both(x: Masked, y: Masked) -> Masked:
         return Masked(None, *intersect(x, y))
@@ -177,13 +177,13 @@ def _intersection(xs: Sequence[Any]) -> Masked | None:
 
 def _union(xs: Sequence[Any], aligned: Sequence[Any], name: str) -> Masked | None:
     """The same for the steps that any input has; inputs of lower rank have none."""
-    if len({id(segments_of(x)) for x in xs}) > 1:
+    if len({id(segment_ids_of(x)) for x in xs}) > 1:
         remedy = "Use `merge='intersection'`, or unpack them first, `jm.unpack_batch(x, num_sequences, length)`."
         for x in xs:
-            refuse_segments(x, f"`{name}` in a union with rows that are not packed alike", remedy)
+            check_not_packed(x, f"`{name}` in a union with rows that are not packed alike", remedy)
     ndim = max(x.ndim for x in xs)
     masks = [mask_of(y) for x, y in zip(xs, aligned, strict=True) if x.ndim == ndim]
     if any(mask is None for mask in masks):
         return None
     mask = functools.reduce(lambda a, b: a if a is b else a | b, masks)
-    return Masked(None, mask, segments_of(xs[0]))
+    return Masked(None, mask, segment_ids_of(xs[0]))

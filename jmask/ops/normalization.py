@@ -12,7 +12,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..core.arithmetic import expand, in_front
 from ..core.masked import Masked, fill
-from ..core.segment_ids import refuse_segments
+from ..core.segment_ids import check_not_packed
 from .linear import AnyArray, check_feature_axis, check_float
 
 
@@ -120,7 +120,7 @@ def unit_norm(
         raise ValueError(f"`epsilon` of `unit_norm` must be positive; received {epsilon}.")
     axes = normalize_axis_tuple(axis, x.ndim)
     if isinstance(x, Masked) and min(axes) < x.mask.ndim:
-        refuse_segments(x, f"`unit_norm` along the masked axis {min(axes)}")
+        check_not_packed(x, f"`unit_norm` along the masked axis {min(axes)}")
     wide = widened(x)
     square = jnp.square(jnp.abs(wide)).sum(axes, keepdims=True)
     is_short = square <= epsilon**2
@@ -166,7 +166,7 @@ def group_norm(
     """
     check_float(x, "group_norm")
     check_feature_axis(x, "group_norm")
-    refuse_segments(x, "`group_norm`")
+    check_not_packed(x, "`group_norm`")
     size = group_size(x.shape[-1], groups)
     wide = widened(x)
     wide = wide.reshape(*wide.shape[:-1], x.shape[-1] // max(size, 1), size)  # -1 is unknown where there are no steps

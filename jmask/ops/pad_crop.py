@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from ..core.masked import Masked
-from ..core.segment_ids import refuse_segments
-from ..core.step_order import compact
+from ..core.segment_ids import check_not_packed
+from ..core.step_order import left_align
 from .reshaping import time_axis
 
 
@@ -36,8 +36,8 @@ def crop(x: Any, cropping: int | Sequence[int] = (1, 1)) -> Any:
     axis = time_axis(x, "crop")
     if not isinstance(x, Masked):
         return _cut(jnp.asarray(x), axis, left, right)
-    refuse_segments(x, "`crop`")
-    x, _ = compact(x)
+    check_not_packed(x, "`crop`")
+    x, _ = left_align(x)
     values = _cut(x.values, axis, left, right)
     # The mask loses as many real steps as the values, and those at the front are the ones that all rows have.
     mask = lax.dynamic_slice_in_dim(jnp.asarray(x.mask), left + right, values.shape[axis], axis)
@@ -69,8 +69,8 @@ def zero_pad(x: Any, padding: int | Sequence[int] = 1) -> Any:
     axis = time_axis(x, "zero_pad")
     if not isinstance(x, Masked):
         return jnp.pad(x, _widths(x.ndim, axis, left, right))
-    refuse_segments(x, "`zero_pad`")
-    x, _ = compact(x)
+    check_not_packed(x, "`zero_pad`")
+    x, _ = left_align(x)
     values = jnp.pad(x.fill(0), _widths(x.ndim, axis, left, right))
     mask = jnp.pad(jnp.asarray(x.mask), _widths(axis + 1, axis, left + right, 0), constant_values=True)
     return Masked(values, mask & jnp.any(x.mask, axis, keepdims=True))

@@ -69,6 +69,6 @@ def _num_sequences(x: Any) -> Any:
     if not isinstance(x, Masked):
         return x.shape[0] if x.ndim else 1
     mask = jnp.asarray(still_bool(x.mask))
-    if x.segments is not None:
+    if x.segment_ids is not None:
         return starts(mask, ids_of(x)).sum()
     return mask.any(axis=tuple(range(1, mask.ndim))).sum() if mask.ndim else mask

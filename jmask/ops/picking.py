@@ -7,7 +7,7 @@ from jaxtyping import Array, ArrayLike, Integer
 
 from ..core.arithmetic import expand, in_front
 from ..core.masked import Masked, as_masked, values_of
-from ..core.segment_ids import UNPACK, refuse_segments
+from ..core.segment_ids import UNPACK, check_not_packed
 from .linear import AnyArray
 from .reduce import with_remaining_mask
 from .time_axis import check_time, time_axis
@@ -71,7 +71,7 @@ def _take(x: Any, n: Any, fill_value: Any, name: str) -> Any:
     n = values_of(n)
     if not jnp.issubdtype(jnp.result_type(n), jnp.integer):
         raise TypeError(f"`n` of `{name}` counts steps, so it is an integer; received {n!r}.")
-    refuse_segments(x, f"`{name}` over time", f"{UNPACK} The first makes one step for each sequence.")
+    check_not_packed(x, f"`{name}` over time", f"{UNPACK} The first makes one step for each sequence.")
     check_time(x, name)
     x, is_masked = as_masked(x), isinstance(x, Masked)
     axis, mask, values = time_axis(x), jnp.asarray(x.mask), jnp.asarray(x.values)

@@ -8,11 +8,11 @@ from jax import lax
 from jaxtyping import Array, Num
 
 from ..core.masked import Masked
-from ..core.segment_ids import UNPACK, refuse_segments
+from ..core.segment_ids import UNPACK, check_not_packed
 from ..data.padding import checked_option, checked_size
 from . import reduce
 from .linear import AnyArray
-from .windows import Border, Windows, check_padding, check_steps, slide
+from .windows import Pads, Windows, check_padding, check_steps, slide
 
 PoolPadding = Literal["valid", "same"]
 
@@ -51,8 +51,8 @@ def max_pool(
     check_steps(x, "max_pool")
     windows, least = _windows(pool_size, strides, padding), reduce.lowest(x.dtype)
 
-    def largest(values: Array, border: Border, _: Any) -> Array:
-        return _reduce_window(values, least, lax.max, border, windows)
+    def largest(values: Array, pads: Pads, _: Any) -> Array:
+        return _reduce_window(values, least, lax.max, pads, windows)
 
     return slide(x, windows, largest, "max_pool", least)
 
@@ -89,10 +89,10 @@ def average_pool(
     check_steps(x, "average_pool")
     windows = _windows(pool_size, strides, padding)
 
-    def mean(values: Array, border: Border, steps: tuple[Any, Any]) -> Array:
+    def mean(values: Array, pads: Pads, steps: tuple[Any, Any]) -> Array:
         dtype = jnp.result_type(values.dtype, float)
         wide = jnp.promote_types(dtype, jnp.float32)  # as for any mean
-        total = _reduce_window(values.astype(wide), 0, lax.add, border, windows)
+        total = _reduce_window(values.astype(wide), 0, lax.add, pads, windows)
         count = jnp.maximum(windows.count(steps, total.shape[-2]), 1)
         return (total / count[..., None].astype(wide)).astype(dtype)
 
@@ -117,7 +117,7 @@ def global_max_pool(x: Masked | Num[AnyArray, "..."], *, keepdims: bool = False)
     >>> jm.ops.global_max_pool(jm.from_lengths(jnp.array([[[-2], [-1], [9]]]), [2])).values.tolist()
     [[-1]]
     """
-    refuse_segments(x, "`global_max_pool` over time", f"{UNPACK} The first makes one vector for each sequence.")
+    check_not_packed(x, "`global_max_pool` over time", f"{UNPACK} The first makes one vector for each sequence.")
     return reduce.max(x, x.mask.ndim - 1 if isinstance(x, Masked) else -2, keepdims=keepdims)
 
 
@@ -133,9 +133,9 @@ def check_pool(pool_size: Any, strides: Any, padding: Any) -> None:
     check_padding(padding, "valid", "same")
 
 
-def _reduce_window(values: Array, init: Any, function: Any, border: Border, windows: Windows) -> Array:
+def _reduce_window(values: Array, init: Any, function: Any, pads: Pads, windows: Windows) -> Array:
     """`lax.reduce_window` over time, axis -2."""
     ones = (1,) * (values.ndim - 2)
     width, strides = ((*ones, size, 1) for size in (windows.width, windows.strides))
-    borders = [*[(0, 0)] * (values.ndim - 2), border, (0, 0)]
-    return lax.reduce_window(values, np.asarray(init, values.dtype), function, width, strides, borders)
+    widths = [*[(0, 0)] * (values.ndim - 2), pads, (0, 0)]
+    return lax.reduce_window(values, np.asarray(init, values.dtype), function, width, strides, widths)

@@ -124,8 +124,8 @@ def _is_masked(x: Any) -> bool:
 
 
 def _marks(leaves: Sequence[Any]) -> tuple[Any, Any]:
-    """Mask and segments of what is real in all of them; None where nothing is `Masked`."""
-    pairs = [(jnp.asarray(x.mask), x.segments) for x in leaves if _is_masked(x)]
+    """Mask and segment ids of what is real in all of them; None where nothing is `Masked`."""
+    pairs = [(jnp.asarray(x.mask), x.segment_ids) for x in leaves if _is_masked(x)]
     return functools.reduce(join, pairs) if pairs else (None, None)
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Array, ArrayLike
 
 from ..core.arithmetic import expand
 from ..core.masked import Masked, values_of
-from ..core.segment_ids import UNPACK, refuse_segments
+from ..core.segment_ids import UNPACK, check_not_packed
 
 Axis = SupportsIndex | Sequence[SupportsIndex] | None
 
@@ -161,7 +161,7 @@ def mean_pool(x: Masked | ArrayLike, *, keepdims: bool = False) -> Masked | Arra
     >>> jm.ops.mean_pool(jm.from_lengths(jnp.ones((1, 3, 2)), [2])).values.tolist()
     [[1.0, 1.0]]
     """
-    refuse_segments(x, "`mean_pool` over time", f"{UNPACK} The first makes one vector for each sequence.")
+    check_not_packed(x, "`mean_pool` over time", f"{UNPACK} The first makes one vector for each sequence.")
     return mean(x, x.mask.ndim - 1 if isinstance(x, Masked) else -2, keepdims=keepdims)
 
 
@@ -171,11 +171,11 @@ def refuse_crossing(x: Any, axis: Axis, name: str) -> None:
     That is over every masked axis, batch and time; in one row alone the time axis is all there is, and still refused,
     because under `jax.vmap` every row is one alone.
     """
-    if isinstance(x, Masked) and x.segments is not None:
+    if isinstance(x, Masked) and x.segment_ids is not None:
         masked_axes = [a for a in _axes(axis, x.ndim) if a < x.mask.ndim]
         if masked_axes and (len(masked_axes) < x.mask.ndim or x.mask.ndim == 1):
             merge = "To merge all sequences of the batch, reduce batch and time at once, `axis=(0, 1)`."
-            refuse_segments(x, f"`{name}` over the masked axis {masked_axes[-1]}", f"{UNPACK} {merge}")
+            check_not_packed(x, f"`{name}` over the masked axis {masked_axes[-1]}", f"{UNPACK} {merge}")
 
 
 def _reduce(x: Any, axis: Axis, keepdims: bool, reduction: Callable, name: str, neutral: Any) -> Any:

@@ -7,8 +7,8 @@ from typing import Any
 import jax.numpy as jnp
 
 from ..core.masked import Masked
-from ..core.segment_ids import ids_of, refuse_segments
-from ..core.step_order import compact
+from ..core.segment_ids import check_not_packed, ids_of
+from ..core.step_order import left_align
 
 
 def flatten(x: Any) -> Any:
@@ -33,7 +33,7 @@ def flatten(x: Any) -> Any:
     """
     if x.ndim == 2:
         return x
-    if isinstance(x, Masked) and x.mask.ndim > 1 and set(x.mask.shape[1:]) == {1} and x.segments is None:
+    if isinstance(x, Masked) and x.mask.ndim > 1 and set(x.mask.shape[1:]) == {1} and x.segment_ids is None:
         x = Masked(x.values, x.mask.reshape(-1))
     if isinstance(x, Masked) and x.mask.ndim > 1:
         raise ValueError(
@@ -129,7 +129,7 @@ def permute(x: Any, dims: Sequence[int]) -> Any:
         )
     if masked_axes == tuple(range(x.mask.ndim)):
         return x.with_values(values)
-    refuse_segments(x, "`permute` of masked axes")
+    check_not_packed(x, "`permute` of masked axes")
     return Masked(values, jnp.transpose(x.mask, masked_axes))
 
 
@@ -160,7 +160,7 @@ def repeat_vector(x: Any, n: int) -> Any:
         )
     if not isinstance(x, Masked):
         return jnp.repeat(jnp.asarray(x)[:, None], n, axis=1)
-    refuse_segments(x, "`repeat_vector`")
+    check_not_packed(x, "`repeat_vector`")
     return Masked(jnp.repeat(jnp.asarray(x.values)[:, None], n, 1), jnp.repeat(x.mask[:, None], n, 1))
 
 
@@ -262,8 +262,8 @@ def _repeated(x: Masked, values: Any, times: int) -> Masked:
 
 def _grouped(x: Masked, size: int, step: tuple[int, ...]) -> Masked:
     """Each `size` real steps of a sequence as one; the first of the group that makes one full step is real."""
-    refuse_segments(x, "`reshape` that puts steps together")
-    x, _ = compact(x)
+    check_not_packed(x, "`reshape` that puts steps together")
+    x, _ = left_align(x)
     axis = x.mask.ndim - 1
     rows, time = x.shape[:axis], x.shape[axis] // size
     first = (slice(None),) * axis + (slice(0, time * size),)

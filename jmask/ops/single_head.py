@@ -11,7 +11,7 @@ from .activations import softmax
 from .fused_attention import as_lengths, fused, is_fused
 from .linear import AnyArray, check_float
 from .step_positions import Offset, Places, steps_before
-from .visibility import Window, check_shared_segments, joint_keys, per_head, visible
+from .visibility import Window, check_shared_segment_ids, joint_keys, per_head, visible
 
 Queries = Masked | Float[AnyArray, "... queries heads features"]
 Keys = Masked | Float[AnyArray, "... keys groups features"]
@@ -268,4 +268,4 @@ def _check_inputs(query: Any, key: Any, value: Any, name: str) -> None:
             "value (batch, keys, groups, value_features), with heads a multiple of groups; received "
             f"{shapes[0]}, {shapes[1]} and {shapes[2]}."
         )
-    check_shared_segments(query, key, value, name)
+    check_shared_segment_ids(query, key, value, name)

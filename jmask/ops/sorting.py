@@ -9,8 +9,8 @@ from jaxtyping import Array, ArrayLike
 
 from ..core.arithmetic import expand, guard, in_front
 from ..core.masked import Masked
-from ..core.segment_ids import UNPACK, ids_of, refuse_segments, starts
-from ..core.step_order import compact
+from ..core.segment_ids import UNPACK, check_not_packed, ids_of, starts
+from ..core.step_order import left_align
 from .reduce import lowest
 from .time_axis import reverse
 
@@ -119,7 +119,7 @@ def _each_step(x: Any, function: Any) -> Any:
 def _sorted(x: Any, stable: bool, descending: bool) -> tuple[Masked, Masked]:
     """The real steps of each sequence in order, and their indices within it, feature by feature."""
     front: Any
-    front, restore = compact(x)
+    front, restore = left_align(x)
     axis, mask = x.mask.ndim - 1, jnp.asarray(front.mask)
     index: Any = front.with_values(jnp.broadcast_to(expand(front.positions, x.ndim), x.shape))
     if descending:  # in reverse and back, so that equal steps keep their order
@@ -135,8 +135,8 @@ def _sorted(x: Any, stable: bool, descending: bool) -> tuple[Masked, Masked]:
 
 
 def _largest_steps(x: Any, k: int, axis: int) -> tuple[Masked, Masked]:
-    refuse_segments(x, "`top_k` over time", UNPACK)
-    x, _ = compact(x)
+    check_not_packed(x, "`top_k` over time", UNPACK)
+    x, _ = left_align(x)
     missing = max(k - x.shape[axis], 0)
     widths = [(0, missing if a == axis else 0) for a in range(x.ndim)]
     none = lowest(x.dtype)

@@ -16,8 +16,8 @@ from ..core.step_order import real_steps_first, take_steps
 def flip(x: Any) -> Any:
     """Reverses the time axis, padding and all: right padding becomes left padding.
 
-    Of packed rows the segments are reversed with the steps: each sequence is reversed, and the last one of a row stands
-    first. `jm.ops.reverse` leaves the padding where it is.
+    Of packed rows the segment ids are reversed with the steps: each sequence is reversed, and the last one of a row
+    stands first. `jm.ops.reverse` leaves the padding where it is.
 
     Args:
         x: values `(batch, time, ...)` with a mask `(batch, time)`: its last axis is reversed; of an array, axis 1,
@@ -38,8 +38,8 @@ def flip(x: Any) -> Any:
     axis = time_axis(x)
     if not isinstance(x, Masked):
         return jnp.flip(x, axis)
-    if x.segments is not None:
-        return Masked(jnp.flip(x.values, axis), segments=jnp.flip(x.segments, axis))
+    if x.segment_ids is not None:
+        return Masked(jnp.flip(x.values, axis), segment_ids=jnp.flip(x.segment_ids, axis))
     return Masked(jnp.flip(x.values, axis), jnp.flip(x.mask, axis))
 
 
@@ -131,7 +131,7 @@ def shift(x: Masked | ArrayLike, n: int = 1, *, fill_value: Any = None) -> Maske
     taken = values_of(_take_ranked(x, jnp.clip(rank, first, last)))
     if fill_value is None:
         ids = ids_of(batch)
-        return Masked(taken, is_inside, segments=None if ids is None else ids * is_inside)
+        return Masked(taken, is_inside, segment_ids=None if ids is None else ids * is_inside)
     shifted = Masked(taken, is_inside).fill(fill_value)
     return x.with_values(shifted) if isinstance(x, Masked) else shifted
 

@@ -9,7 +9,7 @@ from jax import lax
 
 from ..core.arithmetic import join
 from ..core.masked import Masked, values_of
-from ..core.segment_ids import ids_of, refuse_segments, starts
+from ..core.segment_ids import check_not_packed, ids_of, starts
 from .step_positions import places, steps_before
 
 Window = int | tuple[int | None, int | None] | None
@@ -19,9 +19,9 @@ def joint_keys(key: Any, value: Any) -> Any:
     """The keys where the values are real too; an array if both are."""
     if key is value or not isinstance(value, Masked):
         return key
-    marks = [(x.mask, x.segments) if isinstance(x, Masked) else (None, None) for x in (key, value)]
-    mask, segments = join(*marks)
-    return Masked(values_of(key), mask, segments)
+    marks = [(x.mask, x.segment_ids) if isinstance(x, Masked) else (None, None) for x in (key, value)]
+    mask, segment_ids = join(*marks)
+    return Masked(values_of(key), mask, segment_ids)
 
 
 def visible(
@@ -62,7 +62,7 @@ def visible(
         seen.append(_column(query.mask))
     if isinstance(keys, Masked):
         seen.append(_row(keys.mask))
-    if isinstance(query, Masked) and query.segments is not None:
+    if isinstance(query, Masked) and query.segment_ids is not None:
         sequence = _number_of_sequence(query)
         seen.append(_column(sequence) == _row(sequence))
     if causal or left is not None or right is not None:
@@ -105,16 +105,16 @@ def per_head(name: str, array: Any, query: Any, keys: Any) -> Any:
     return array
 
 
-def check_shared_segments(query: Any, key: Any, value: Any, name: str) -> None:
+def check_shared_segment_ids(query: Any, key: Any, value: Any, name: str) -> None:
     """Refuses packed rows unless all three are steps of the same rows, packed alike."""
-    ids = [getattr(x, "segments", None) for x in (query, key, value)]
+    ids = [getattr(x, "segment_ids", None) for x in (query, key, value)]
     if any(array is not ids[0] for array in ids):
         remedy = (
-            "Packed rows attend to themselves, where query, key and value have the very same segments, "
+            "Packed rows attend to themselves, where query, key and value have the very same segment ids, "
             "`attention(x, key=x, value=x)`; for others use `jm.unpack_batch(x, num_sequences, length)`."
         )
         for x in (query, key, value):
-            refuse_segments(x, f"`{name}` of inputs that are not packed alike", remedy)
+            check_not_packed(x, f"`{name}` of inputs that are not packed alike", remedy)
 
 
 def _places(query: Any, keys: Any, offset: Any, query_positions: Any, key_positions: Any) -> tuple[Any, Any]:

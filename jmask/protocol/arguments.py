@@ -8,25 +8,13 @@ from typing import Any
 
 import jax
 
+from ..core.explicit_mask import NO_MASK
 from ..core.masked import Masked, check_mask, fill, mask_of, values_of
 from ..core.pytree import put
-from ..core.segment_ids import refuse_segments
+from ..core.segment_ids import check_not_packed
 from . import path
 
-FILLED = ("mask", "training", "key", "state")
-
-
-class _NoMask:
-    """The explicit absence of a mask."""
-
-    def __repr__(self) -> str:
-        return "jm.NO_MASK"
-
-    def __reduce__(self) -> str:
-        return "NO_MASK"  # there is one; copies and pickles are that one
-
-
-NO_MASK = _NoMask()
+INJECTED = ("mask", "training", "key", "state")
 
 
 def is_array(leaf: Any) -> bool:
@@ -59,11 +47,11 @@ def as_kind_of(other: Any, tree: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """What a method of a layer takes: its inputs, the masks of inputs by name, and what is filled in."""
+    """What a method of a layer takes: its inputs, the masks of inputs by name, and what is injected in."""
 
     inputs: inspect.Signature
     masks: tuple[str, ...]
-    filled: tuple[str, ...]
+    injected: tuple[str, ...]
 
     @property
     def mask_names(self) -> dict[str, str]:
@@ -73,7 +61,7 @@ class Signature:
 
     def asks_for_mask_of(self, argument: str, *, first: bool) -> bool:
         """Whether the mask of this input has a parameter."""
-        return f"{argument}_mask" in self.masks or (first and "mask" in self.filled)
+        return f"{argument}_mask" in self.masks or (first and "mask" in self.injected)
 
 
 @functools.cache
@@ -92,9 +80,9 @@ def signature_of(function: Callable, call: Callable | None = None) -> Signature:
     parameters.pop("params", None)
     inputs = {*parameters, *(inspect.signature(call).parameters if call else ())}
     masks = tuple(name for name in parameters if name.endswith("_mask") and name[:-5] in inputs)
-    filled = tuple(name for name in FILLED if name in parameters)
-    inputs = [p for name, p in parameters.items() if name not in (*masks, *FILLED)]
-    return Signature(inspect.Signature(inputs), masks, filled)
+    injected = tuple(name for name in INJECTED if name in parameters)
+    inputs = [p for name, p in parameters.items() if name not in (*masks, *INJECTED)]
+    return Signature(inspect.Signature(inputs), masks, injected)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +130,7 @@ class Arguments:
                 given[name] = bound.arguments[rest.pop(0)]
         return inspect.BoundArguments(signature.inputs, given)
 
-    def guarded(self) -> "Arguments":
+    def zero_filled(self) -> "Arguments":
         """Plain arrays for every input, with zeros at padded positions."""
         return self.with_leaves(fill)
 
@@ -190,19 +178,19 @@ def bind(function: Callable, args: tuple[Any, ...], kwargs: dict[str, Any], mask
     for name, given in explicit.items():
         if given is not None and name not in bound.arguments:
             raise TypeError(f"{path.current()}: there is a mask for `{name}`, but no `{name}`.")
-    if any(leaf.segments is not None for group in arguments.masked.values() for leaf in group):
+    if any(leaf.segment_ids is not None for group in arguments.masked.values() for leaf in group):
         bound = arguments.with_leaves(functools.partial(_with_shared_mask, {})).bound
     overridden = {k: _override(k, v, explicit.get(k)) for k, v in bound.arguments.items()}
     return Arguments(signature, _rebind(bound, overridden))
 
 
-def fill_by_name(signature: Signature, arguments: Arguments, options: dict[str, Any]) -> dict[str, Any]:
+def inject(signature: Signature, arguments: Arguments, options: dict[str, Any]) -> dict[str, Any]:
     """Values for the parameters `mask`, `<input>_mask`, `training`, `key` and `state` that a method has asked for."""
     masks = arguments.masks()
-    filled = {name: options.get(name) for name in signature.filled if name != "mask"}
-    if "mask" in signature.filled:
-        filled["mask"] = masks.get(arguments.first or "")
-    return filled | {name: masks.get(name[:-5]) for name in signature.masks}
+    injected = {name: options.get(name) for name in signature.injected if name != "mask"}
+    if "mask" in signature.injected:
+        injected["mask"] = masks.get(arguments.first or "")
+    return injected | {name: masks.get(name[:-5]) for name in signature.masks}
 
 
 def _rebind(bound: inspect.BoundArguments, arguments: dict[str, Any]) -> inspect.BoundArguments:
@@ -210,13 +198,13 @@ def _rebind(bound: inspect.BoundArguments, arguments: dict[str, Any]) -> inspect
 
 
 def _with_shared_mask(masks: dict[int, Any], leaf: Any) -> Any:
-    """A leaf of packed rows with one mask for all that have its segments, by which a layer knows the mask again.
+    """A leaf of packed rows with one mask for all that have its segment ids, by which a layer knows the mask again.
 
     Otherwise packed rows that come out of a transform compute their mask anew each time that they are asked for it.
     """
-    if not is_masked(leaf) or leaf.segments is None:
+    if not is_masked(leaf) or leaf.segment_ids is None:
         return leaf
-    return put(object.__new__(Masked), leaf.values, masks.setdefault(id(leaf.segments), leaf.mask), leaf.segments)
+    return put(object.__new__(Masked), leaf.values, masks.setdefault(id(leaf.segment_ids), leaf.mask), leaf.segment_ids)
 
 
 def _override(name: str, value: Any, masks: Any) -> Any:
@@ -242,10 +230,10 @@ def _override_leaf(name: str, leaf: Any, mask: Any) -> Any:
         raise TypeError(
             f"{path.current()}: the mask of `{name}` must be a bool array, None or jm.NO_MASK; received {mask!r}."
         )
-    if is_masked(leaf) and leaf.segments is not None and mask is leaf.mask:
+    if is_masked(leaf) and leaf.segment_ids is not None and mask is leaf.mask:
         return leaf
-    remedy = "Set the segments instead, `x.with_segments(ids)`; `mask=jm.NO_MASK` removes mask and segments."
-    refuse_segments(leaf, f"{path.current()}: another mask for `{name}`", remedy)
+    remedy = "Set the segment ids instead, `x.with_segment_ids(ids)`; `mask=jm.NO_MASK` removes mask and segment ids."
+    check_not_packed(leaf, f"{path.current()}: another mask for `{name}`", remedy)
     if not is_array(leaf):
         raise TypeError(
             f"{path.current()}: a mask belongs to an array; there is one for the {type(leaf).__name__} in `{name}`."

@@ -18,7 +18,7 @@ _registered: dict[str, Any] = {}
 _LAMBDA = (lambda: None).__name__
 
 
-def register(item: T, *, name: str | None = None) -> T:
+def register_serializable(item: T, *, name: str | None = None) -> T:
     """Lets `from_config` find a layer class or a function of one's own; a decorator.
 
     Args:
@@ -32,7 +32,7 @@ def register(item: T, *, name: str | None = None) -> T:
         ValueError: the name is taken by something else, or is that of every lambda.
 
     >>> import jmask as jm
-    >>> @jm.register
+    >>> @jm.register_serializable
     ... class Double(jm.Layer):
     ...     supports_masking = True
     ...     def call(self, params, inputs):
@@ -42,10 +42,12 @@ def register(item: T, *, name: str | None = None) -> T:
     """
     name = name or str(getattr(item, "__name__", item))
     if name == _LAMBDA:
-        raise ValueError("A lambda has no name of its own; pass one, `jm.register(function, name=...)`.")
+        raise ValueError("A lambda has no name of its own; pass one, `jm.register_serializable(function, name=...)`.")
     known = _registered.get(name, item)
     if known is not item and _origin(known) != _origin(item):
-        raise ValueError(f"The name {name!r} is registered for {known!r}; pass another, `register(item, name=...)`.")
+        raise ValueError(
+            f"The name {name!r} is registered for {known!r}; pass another, `register_serializable(item, name=...)`."
+        )
     _registered[name] = item
     return item
 
@@ -150,8 +152,8 @@ def _name_of(item: Any) -> str:
         if known is item:
             return name
     raise ValueError(
-        f"`to_config`: {item!r} is not registered, so nothing could bring it back. Decorate it with `@jm.register`, "
-        "or use an option by its name."
+        f"`to_config`: {item!r} is not registered, so nothing could bring it back. Decorate it with "
+        "`@jm.register_serializable`, or use an option by its name."
     )
 
 
@@ -181,7 +183,7 @@ def register_all(namespace: dict[str, Any]) -> None:
     """Registers the layers of a module's namespace."""
     for item in list(namespace.values()):
         if isinstance(item, type) and issubclass(item, Layer) and item is not Layer:
-            register(item)
+            register_serializable(item)
 
 
 Function = Callable[..., Any]

@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from .arguments import NO_MASK
+from ..core.explicit_mask import NO_MASK
 
 CONSTANTS = {"...": Ellipsis, "NO_MASK": NO_MASK}
 
@@ -53,7 +53,8 @@ class Reader:
         """A registered class or function."""
         if not isinstance(name, str) or name not in self.known:
             raise ValueError(
-                f"{name!r} is not registered. Decorate it with `@jm.register`, or pass `custom={{{name!r}: ...}}`."
+                f"{name!r} is not registered. Decorate it with `@jm.register_serializable`, or pass "
+                f"`custom={{{name!r}: ...}}`."
             )
         return self.known[name]
 

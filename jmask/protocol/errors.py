@@ -11,7 +11,7 @@ import numpy as np
 from ..core.errors import MaskDroppedError, muted
 from . import path
 from .arguments import Arguments, is_array, is_masked
-from .initialize import Slot, Slots, abstract, initialise
+from .initialize import LazyParams, ParamsRef, abstract, init_layer
 
 _SEEN = "_jmask_explained"
 _REMEDY = "Make the parameters by `params = model.init(key, x)`, with inputs like those of the call."
@@ -30,7 +30,7 @@ def explain(layer: Any, params: Any, arguments: Arguments, error: Exception) -> 
         A `ValueError` or `TypeError` with the path of the layer, what does not fit and a remedy, where lists of numbers
         stand for arrays, or the parameters are not those of the layer for such inputs; else the error itself.
     """
-    if isinstance(error, MaskDroppedError) or isinstance(params, (Slot, Slots)) or hasattr(error, _SEEN):
+    if isinstance(error, MaskDroppedError) or isinstance(params, (ParamsRef, LazyParams)) or hasattr(error, _SEEN):
         return error
     setattr(error, _SEEN, True)
     if str(error).startswith((f"{path.current()}:", f"{path.current()}/")):
@@ -89,7 +89,7 @@ def _wrong_params(layer: Any, params: Any, arguments: Arguments) -> list[str]:
     specs = abstract(arguments.bound.args)
     try:
         with muted():
-            made = jax.eval_shape(lambda key: initialise(layer, key, specs), jax.random.key(0))
+            made = jax.eval_shape(lambda key: init_layer(layer, key, specs), jax.random.key(0))
     except Exception:  # inputs that `init` does not take either
         return []
     expected, given = _shapes(made), _shapes(params)

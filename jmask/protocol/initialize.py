@@ -14,7 +14,7 @@ from . import path
 from .arguments import is_array
 
 
-def initialise(layer: Any, key: Any, inputs: tuple[Any, ...]) -> Any:
+def init_layer(layer: Any, key: Any, inputs: tuple[Any, ...]) -> Any:
     """`layer.init` with as many of the inputs of `call` as it takes."""
     parameters = inspect.signature(layer.init).parameters.values()
     if not any(p.kind is p.VAR_POSITIONAL for p in parameters):
@@ -26,7 +26,7 @@ _shapes_only: ContextVar[bool] = ContextVar("jmask_shapes_only", default=False)
 
 
 @jax.tree_util.register_static
-class Slot:
+class ParamsRef:
     """The place of one sub-layer's parameters while they are being made: `params["lstm"]` during `init`.
 
     A pytree without leaves, so that it passes through `jax.checkpoint`, `jax.vmap` and their kin as parameters do.
@@ -51,7 +51,7 @@ class Slot:
             token = _shapes_only.set(True)
             try:
                 with muted():
-                    self.shapes = jax.eval_shape(lambda key: initialise(layer, key, self.specs), _spec(self.key))
+                    self.shapes = jax.eval_shape(lambda key: init_layer(layer, key, self.specs), _spec(self.key))
             finally:
                 _shapes_only.reset(token)
         elif self.layer is not layer:
@@ -60,10 +60,10 @@ class Slot:
             )
         return self.params
 
-    def initialise(self, key: Any) -> Any:
+    def init(self, key: Any) -> Any:
         """The parameters themselves."""
         with muted():
-            return initialise(self.layer, fold_in_name(key, self.name), self.specs)
+            return init_layer(self.layer, fold_in_name(key, self.name), self.specs)
 
     def _refuse(self, *_: Any) -> Any:
         raise TypeError(self._refusal())
@@ -84,21 +84,21 @@ class Slot:
 
 
 @jax.tree_util.register_static
-class Slots:
+class LazyParams:
     """Stands for `params` in a call that finds out which parameters there are."""
 
     def __init__(self, key: Any) -> None:
         self.key = key
-        self.slots: dict[str, Slot] = {}
+        self.slots: dict[str, ParamsRef] = {}
 
-    def __getitem__(self, name: str) -> Slot:
+    def __getitem__(self, name: str) -> ParamsRef:
         slot = self.get(name)
         slot.required = True  # `call` will look for it, even if it is empty
         return slot
 
-    def get(self, name: str, _default: Any = None) -> Slot:
+    def get(self, name: str, _default: Any = None) -> ParamsRef:
         """As `slots[name]`, but a layer without parameters may be left out of `params`."""
-        return self.slots.setdefault(name, Slot(name, self.key))
+        return self.slots.setdefault(name, ParamsRef(name, self.key))
 
     def __contains__(self, name: str) -> bool:
         return True
@@ -119,7 +119,7 @@ def inputs_of_init(layer: Any, bound: inspect.BoundArguments) -> tuple[Any, ...]
     return tuple(given.get(parameter.name, parameter.default) for parameter in taken[: last + 1])
 
 
-def collect(call: Callable[..., Any], key: Any, inputs: tuple[Any, ...]) -> dict[str, Any]:
+def init_sublayers(call: Callable[..., Any], key: Any, inputs: tuple[Any, ...]) -> dict[str, Any]:
     """The parameters of all sub-layers that `call(params, *inputs)` reaches.
 
     Args:
@@ -133,10 +133,10 @@ def collect(call: Callable[..., Any], key: Any, inputs: tuple[Any, ...]) -> dict
     Raises:
         ValueError: `call` reads a name without applying a layer to it.
     """
-    found: dict[str, Slot] = {}
+    found: dict[str, ParamsRef] = {}
 
     def trace(key: Any, *inputs: Any) -> None:
-        slots = Slots(key)
+        slots = LazyParams(key)
         call(slots, *inputs, key=key)  # for layers that always draw; what they draw is thrown away
         found.update(slots.slots)
 
@@ -144,7 +144,7 @@ def collect(call: Callable[..., Any], key: Any, inputs: tuple[Any, ...]) -> dict
     made = {}
     for name, slot in found.items():
         if slot.layer is not None:
-            params = slot.params if _shapes_only.get() else slot.initialise(key)
+            params = slot.params if _shapes_only.get() else slot.init(key)
             if slot.required or jax.tree.leaves(params):
                 made[name] = params
         elif slot.required:

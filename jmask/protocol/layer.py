@@ -10,11 +10,11 @@ import jax
 from jax.core import Tracer
 
 from ..core.masked import mask_of
-from . import masks, path, state
-from .arguments import bind, fill_by_name, is_masked, is_none
+from . import layer_state, masks, path
+from .arguments import bind, inject, is_masked, is_none
 from .errors import explain, with_explained_lists
 from .fields import check_fields, checked_fields
-from .initialize import Slot, collect, inputs_of_init
+from .initialize import ParamsRef, init_sublayers, inputs_of_init
 from .output_masks import with_masks
 from .symbolic import symbolic_call
 
@@ -35,7 +35,7 @@ class Layer:
     - `init(self, key, *inputs)`: the parameters, a nested dict. Without it a layer has none of its own; a layer with
       layers in its fields, which calls them as `self.lstm.apply(params["lstm"], x)`, gets theirs under these names.
     - `init_state(self, *inputs)`: for a `call` with a `state`, the statistics at first (see `apply_with_state`). With
-      `fresh_state = True` every call of `apply_with_state` begins with these: what the layer returns is of this call
+      `resets_state = True` every call of `apply_with_state` begins with these: what the layer returns is of this call
       alone, such as a penalty to be added to the loss (`{"penalty": ...}`, see `jm.losses.penalties`). Outside
       training such a layer also runs without state.
     - what becomes of the mask: nothing (it is dropped, with a warning; only a mask of rows, `(batch,)`, which pooling
@@ -47,16 +47,16 @@ class Layer:
     It is a bool, or a method that makes one of the inputs, so far as they are known. Left at None, a layer uses the
     mask if its `call` sees it.
 
-    With `takes_masked = True` the inputs arrive as they are, `Masked` or arrays, and `call` answers itself for the
+    With `raw_inputs = True` the inputs arrive as they are, `Masked` or arrays, and `call` answers itself for the
     masks of its outputs by returning `Masked`. The same may be done leaf by leaf in any `call`. A layer made of layers
     wants this, unless it hands the mask on by hand (`self.lstm.apply(params["lstm"], x, mask=mask)`): its layers see no
     mask in a plain array.
 
-    Packed rows, in which several sequences share a row, are refused unless `supports_segments = True` says that the
-    layer keeps these sequences apart: because it treats every step alone, or with `takes_masked` by honouring
-    `inputs.segments`. Outputs that take the mask of an input take its segments with it. A `compute_mask` may take steps
-    away from packed rows, which keep their ids elsewhere; a layer that moves steps wants `takes_masked`, and a layer
-    that hands the mask on by hand loses the segments.
+    Packed rows, in which several sequences share a row, are refused unless `supports_packing = True` says that the
+    layer keeps these sequences apart: because it treats every step alone, or with `raw_inputs` by honouring
+    `inputs.segment_ids`. Outputs that take the mask of an input take its segment ids with it. A `compute_mask` may take
+    steps away from packed rows, which keep their ids elsewhere; a layer that moves steps wants `raw_inputs`, and a
+    layer that hands the mask on by hand loses the segment ids.
 
     Two calls share parameters if they are calls of the same object: identity decides, not equality.
 
@@ -65,10 +65,10 @@ class Layer:
     """
 
     supports_masking: ClassVar[bool | Literal["auto"]] = False
-    supports_segments: ClassVar[bool] = False
-    takes_masked: ClassVar[bool] = False
-    fresh_state: ClassVar[bool] = False
-    uses_mask: ClassVar[Any] = None
+    supports_packing: ClassVar[bool] = False
+    raw_inputs: ClassVar[bool] = False
+    resets_state: ClassVar[bool] = False
+    _uses_mask: ClassVar[Any] = None
     _checked_fields: ClassVar[tuple[tuple[str, Any], ...]] = ()
 
     name: str | None = dataclasses.field(default=None, kw_only=True)
@@ -81,9 +81,9 @@ class Layer:
                 f"`{cls.__name__}` defines `__init__`. A layer is a frozen dataclass: declare its hyperparameters as "
                 "fields (`units: int`), and make its parameters in `init(self, key, *inputs)`."
             )
-        if cls.takes_masked and cls.compute_mask is not Layer.compute_mask:
+        if cls.raw_inputs and cls.compute_mask is not Layer.compute_mask:
             raise TypeError(
-                f"`compute_mask` of `{cls.__name__}` would never be asked: with `takes_masked = True` its `call` "
+                f"`compute_mask` of `{cls.__name__}` would never be asked: with `raw_inputs = True` its `call` "
                 "answers for the masks itself, by returning `Masked`. Define one of the two."
             )
         if "previous_mask" in inspect.signature(cls.compute_mask).parameters:
@@ -119,7 +119,7 @@ class Layer:
         """
         if not sublayers(self):
             return {}
-        return collect(self.apply, key, inputs)
+        return init_sublayers(self.apply, key, inputs)
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """`call(self, params, inputs, ...)`: the outputs, from the values of the inputs; every layer writes its own."""
@@ -143,12 +143,12 @@ class Layer:
             **kwargs: the same by name.
 
         Returns:
-            One mask or None for each output; here: `mask` if the layer treats every step alone; with `takes_masked`,
+            One mask or None for each output; here: `mask` if the layer treats every step alone; with `raw_inputs`,
             the masks that `apply` gives its outputs; else None.
         """
         inputs = kwargs.get("inputs", args[0] if args else None)
         mask = kwargs.get("mask", args[1] if len(args) > 1 else None)
-        if self.takes_masked or self.supports_masking == "auto":
+        if self.raw_inputs or self.supports_masking == "auto":
             return _masks_of_outputs(self, inputs, mask)
         mask = mask_of(inputs) if mask is None else mask
         return mask if self.supports_masking else None
@@ -162,8 +162,8 @@ class Layer:
             params: what `init` made.
             *inputs: the inputs of `call`.
             mask: overrides the mask of the first input; `jm.NO_MASK` removes it.
-            training: filled into `call` if it asks.
-            key: a PRNG key, filled into `call` if it asks.
+            training: injected into `call` if it asks.
+            key: a PRNG key, injected into `call` if it asks.
             **named: inputs of `call` by name, and masks by name (`context_mask=`).
 
         Returns:
@@ -173,7 +173,7 @@ class Layer:
             TypeError: arguments that `call` does not have.
             ValueError: a mask that does not fit, or packed rows that the layer does not support.
         """
-        return run(self, self.name or self.default_name, params, inputs, named, mask, training, key)
+        return apply_named(self, self.name or self.default_name, params, inputs, named, mask, training, key)
 
     def init_state(self, *inputs: Any, **_: Any) -> Any:
         """Makes the state: running statistics, such as those of `jm.layers.BatchNormalization`, and penalties.
@@ -184,12 +184,12 @@ class Layer:
         Returns:
             Nested dicts of arrays, by the names of the layers; `{}` where no layer has any.
         """
-        return state.collect(self, run, inputs)
+        return layer_state.init_state(self, apply_named, inputs)
 
     def apply_with_state(
         self,
         params: Any,
-        statistics: Any,
+        state: Any,
         *inputs: Any,
         mask: Any = None,
         training: bool = False,
@@ -200,7 +200,7 @@ class Layer:
 
         Args:
             params: what `init` made.
-            statistics: what `init_state` made, or an earlier call has returned.
+            state: what `init_state` made, or an earlier call has returned.
             *inputs: the inputs of `call`.
             mask: as for `apply`.
             training: as for `apply`.
@@ -208,14 +208,15 @@ class Layer:
             **named: as for `apply`.
 
         Returns:
-            The outputs, and the state after the call: other statistics only in training; penalties are of this call.
+            The outputs, and the state after the call: running statistics change in training only; penalties are those
+            of this call.
 
         Raises:
-            ValueError: statistics that lack those of a layer; and as `apply` raises.
+            ValueError: a state that lacks that of a layer; and as `apply` raises.
         """
         name = self.name or self.default_name
-        with path.scope(name, self), state.running(statistics) as states:
-            outputs = run(self, name, params, inputs, named, mask, training, key)
+        with path.scope(name, self), layer_state.running(state) as states:
+            outputs = apply_named(self, name, params, inputs, named, mask, training, key)
         return outputs, states.known
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
@@ -243,7 +244,7 @@ class Layer:
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
 
-def run(
+def apply_named(
     layer: Layer,
     name: str,
     params: Any,
@@ -254,40 +255,40 @@ def run(
     key: Any = None,
 ) -> Any:
     """`layer.apply` under a name given by a model."""
-    with path.scope(name, layer), state.while_shapes_are_found(isinstance(params, Slot)):
+    with path.scope(name, layer), layer_state.shape_inference_scope(isinstance(params, ParamsRef)):
         if isinstance(training, Tracer):
             raise TypeError(
                 f"{path.current()}: `training` must be known while the program is traced; make it static, "
                 "`jax.jit(model.apply, static_argnames='training')`."
             )
         arguments = bind(type(layer).call, inputs, dict(named), mask)
-        if not layer.supports_segments:
+        if not layer.supports_packing:
             masks.refuse_packed(arguments, type(layer).__name__)
-        if isinstance(params, Slot):
+        if isinstance(params, ParamsRef):
             params = params.fill(layer, inputs_of_init(layer, arguments.bound))
-        passed = arguments if layer.takes_masked else arguments.guarded()
+        passed = arguments if layer.raw_inputs else arguments.zero_filled()
         options = {"training": training, "key": key}
-        has_state = "state" in arguments.signature.filled
+        has_state = "state" in arguments.signature.injected
         if has_state:
-            options["state"] = state.read(layer, arguments.bound.args, training=training)
-        filled = fill_by_name(arguments.signature, arguments, options)
+            options["state"] = layer_state.read(layer, arguments.bound.args, training=training)
+        injected = inject(arguments.signature, arguments, options)
         try:
-            outputs = layer.call(params, *passed.bound.args, **passed.bound.kwargs, **filled)
+            outputs = layer.call(params, *passed.bound.args, **passed.bound.kwargs, **injected)
         except Exception as error:
             explained = explain(layer, params, arguments, error)
             if explained is error:
                 raise
             raise explained from error
         if has_state:
-            outputs, statistics = outputs
-            state.write(statistics)
-        if layer.takes_masked:
+            outputs, new_state = outputs
+            layer_state.write(new_state)
+        if layer.raw_inputs:
             return outputs
         passes = layer.supports_masking
         if passes == "auto" or (not passes and masks.are_of_rows(arguments)):
             call = functools.partial(layer.call, params)
-            with state.looked_at():
-                passes = not layer.changes_mask and masks.are_kept(call, arguments, filled)
+            with layer_state.dry_run():
+                passes = not layer.changes_mask and masks.are_kept(call, arguments, injected)
         return with_masks(
             layer, arguments, passed, outputs, options, passes=passes, is_composite=bool(sublayers(layer))
         )
@@ -299,7 +300,7 @@ def _masks_of_outputs(layer: Layer, inputs: Any, mask: Any) -> Any:
 
     @jax.jit
     def masks_of(key: Any, inputs: Any, mask: Any) -> Any:
-        outputs = run(layer, name, Slot(name, key), (inputs,), {}, mask)
+        outputs = apply_named(layer, name, ParamsRef(name, key), (inputs,), {}, mask)
         return jax.tree.map(mask_of, outputs, is_leaf=is_masked)
 
     return masks_of(jax.random.key(0), inputs, mask)

@@ -9,7 +9,7 @@ import jax
 from ..core.arithmetic import intersect_masks, join
 from ..core.errors import report_dropped_mask
 from ..core.masked import Masked, check_mask, mask_of
-from ..core.segment_ids import refuse_segments
+from ..core.segment_ids import check_not_packed
 from ..transform.pointwise import keeps_mask
 from . import path
 from .arguments import Arguments, as_kind_of, is_array, is_masked, is_masked_or_none, is_none
@@ -45,13 +45,13 @@ def pass_masks(arguments: Arguments, outputs: Any) -> Any:
     return jax.tree.map(lambda _: merged, outputs, is_leaf=is_masked)
 
 
-def are_kept(call: Callable[..., Any], arguments: Arguments, filled: dict[str, Any]) -> bool:
+def are_kept(call: Callable[..., Any], arguments: Arguments, injected: dict[str, Any]) -> bool:
     """Whether it is proved that a layer treats every entry under the masks of its inputs alone.
 
     Args:
         call: the layer's `call`, with its parameters.
         arguments: the inputs of the call.
-        filled: what else is filled into the call.
+        injected: what else is injected into the call.
     """
     leaves, structure = jax.tree.flatten((arguments.bound.args, arguments.bound.kwargs), is_leaf=is_masked)
     places = [i for i, leaf in enumerate(leaves) if is_array(leaf)]
@@ -61,7 +61,7 @@ def are_kept(call: Callable[..., Any], arguments: Arguments, filled: dict[str, A
         for i, array in zip(places, arrays, strict=True):
             mixed[i] = array
         args, kwargs = structure.unflatten(mixed)
-        return call(*args, **kwargs, **filled)
+        return call(*args, **kwargs, **injected)
 
     return keeps_mask(function, [leaves[i] for i in places])
 
@@ -84,14 +84,14 @@ def attach(outputs: Any, masks: Any, arguments: Arguments) -> Any:
     Args:
         outputs: arrays and `Masked`, nested.
         masks: masks and Nones in the same structure, or None for no mask at all.
-        arguments: the inputs: a mask that is one of theirs keeps its segments, and another mask
-            has the segments that are common to them, so far as they are real.
+        arguments: the inputs: a mask that is one of theirs keeps its segment ids, and another mask
+            has the segment ids that are common to them, so far as they are real.
 
     Returns:
         The outputs, masked where there is a mask.
 
     Raises:
-        ValueError: masks in another structure, or of a shape that does not fit their output or its segments.
+        ValueError: masks in another structure, or of a shape that does not fit their output or its segment ids.
     """
     if masks is None:
         return outputs
@@ -109,11 +109,11 @@ def refuse_packed(arguments: Arguments, layer: str) -> None:
     """Refuses packed rows on behalf of a layer that does not say that it keeps their sequences apart."""
     remedy = (
         "Give each sequence a row of its own first, `jm.unpack_batch(x, num_sequences, length)`; a layer of your own "
-        "that treats every step alone, or honours the segments, says so by `supports_segments = True`."
+        "that treats every step alone, or honours the segment ids, says so by `supports_packing = True`."
     )
     for group in arguments.masked.values():
         for leaf in group:
-            refuse_segments(leaf, f"{path.current()}: `{layer}`", remedy)
+            check_not_packed(leaf, f"{path.current()}: `{layer}`", remedy)
 
 
 def report_loss(lost: list[str], reason: str, *, unit: str = "step", is_composite: bool = False) -> None:
@@ -127,7 +127,7 @@ def report_loss(lost: list[str], reason: str, *, unit: str = "step", is_composit
     """
     if lost:
         names = ", ".join(f"`{name}`" for name in lost)
-        remedy = "Set `takes_masked = True` to hand the masks on to its layers, " if is_composite else "Set "
+        remedy = "Set `raw_inputs = True` to hand the masks on to its layers, " if is_composite else "Set "
         report_dropped_mask(
             f"{path.current()}: the mask of {names} is dropped here, so what follows takes padding for data, because "
             f"{reason}. {remedy}`supports_masking = True` if the layer treats every {unit} alone, define "
@@ -151,21 +151,21 @@ def _attach(output: Any, mask: Any, arguments: Arguments) -> Any:
     except TypeError as error:
         raise TypeError(f"{path.current()}: `compute_mask` must return masks. {error}") from None
     inputs = [leaf for group in arguments.masked.values() for leaf in group]
-    inputs.sort(key=lambda leaf: leaf.segments is None)  # packed ones first
+    inputs.sort(key=lambda leaf: leaf.segment_ids is None)  # packed ones first
     same = next((leaf for leaf in inputs if leaf.mask is mask), None)
     if same is not None:
         return same.with_values(output)
-    mask, segments = functools.reduce(join, _marks_of_packed(inputs, mask), (mask, None))
-    return Masked(output, mask, segments)
+    mask, segment_ids = functools.reduce(join, _marks_of_packed(inputs, mask), (mask, None))
+    return Masked(output, mask, segment_ids)
 
 
 def _marks_of_packed(inputs: list[Masked], mask: Any) -> list[tuple[Any, Any]]:
-    packed = [leaf for leaf in inputs if leaf.segments is not None]
+    packed = [leaf for leaf in inputs if leaf.segment_ids is not None]
     for leaf in packed:
         if tuple(leaf.mask.shape) != tuple(mask.shape):
             raise ValueError(
                 f"{path.current()}: on packed rows `compute_mask` may take steps away, so the mask of an output has "
-                f"the shape of the segments, {tuple(leaf.mask.shape)}; received {tuple(mask.shape)}. A layer that "
-                "moves steps takes `Masked` itself (`takes_masked = True`) and returns one with segments."
+                f"the shape of the segment ids, {tuple(leaf.mask.shape)}; received {tuple(mask.shape)}. A layer that "
+                "moves steps takes `Masked` itself (`raw_inputs = True`) and returns one with segment ids."
             )
-    return [(leaf.mask, leaf.segments) for leaf in packed]
+    return [(leaf.mask, leaf.segment_ids) for leaf in packed]

@@ -60,9 +60,9 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
 }
 
 # With a finite derivative wherever the argument is finite. The cube in gelu by tanh is not, of 200 in float16.
-_TAME = tuple(function for name, function in ACTIVATIONS.items() if name != "exponential")
+_FINITE_GRADIENT = tuple(function for name, function in ACTIVATIONS.items() if name != "exponential")
 _KEEP_ZEROS = tuple(
-    f for f in _TAME if f not in (jax.nn.hard_sigmoid, jax.nn.log_sigmoid, jax.nn.sigmoid, jax.nn.softplus)
+    f for f in _FINITE_GRADIENT if f not in (jax.nn.hard_sigmoid, jax.nn.log_sigmoid, jax.nn.sigmoid, jax.nn.softplus)
 )
 
 
@@ -104,13 +104,13 @@ def activation(option: Activation) -> Callable[[Any], Any]:
     return _look_up("activation", ACTIVATIONS, "linear" if option is None else option)
 
 
-def is_tame(option: Activation) -> bool:
-    """Whether the function does no harm at padding that is finite, so that nothing must be put in its place."""
-    return any(activation(option) is function for function in _TAME)
+def has_finite_gradient(option: Activation) -> bool:
+    """Whether the derivative is finite at every finite argument, so that the function may see finite padding."""
+    return any(activation(option) is function for function in _FINITE_GRADIENT)
 
 
 def keeps_zeros(option: Activation) -> bool:
-    """Whether the function is tame and 0 at 0, so that zeros in the padding stay."""
+    """Whether the function has a finite derivative and is 0 at 0, so that zeros in the padding stay."""
     return any(activation(option) is function for function in _KEEP_ZEROS)
 
 

@@ -5,13 +5,13 @@ from typing import Any
 import jax
 
 from . import masks
-from .arguments import Arguments, fill_by_name, is_masked, signature_of
+from .arguments import Arguments, inject, is_masked, signature_of
 
 
 def with_masks(
     layer: Any,
     arguments: Arguments,
-    guarded: Arguments,
+    zero_filled: Arguments,
     outputs: Any,
     options: dict[str, Any],
     *,
@@ -23,7 +23,7 @@ def with_masks(
     Args:
         layer: the layer.
         arguments: the inputs of the call.
-        guarded: the same as arrays, with zeros at padding.
+        zero_filled: the same as arrays, with zeros at padding.
         outputs: what `call` has returned.
         options: what else `compute_mask` may ask for.
         passes: whether the masks of the inputs go on.
@@ -33,7 +33,7 @@ def with_masks(
         The outputs, masked where there is a mask; a mask that ends here without a word has been reported.
     """
     if layer.changes_mask:
-        out_masks, asked = _computed_masks(layer, arguments, guarded, options)
+        out_masks, asked = _computed_masks(layer, arguments, zero_filled, options)
         lost = [name for name in arguments.masked if name not in asked]
         masks.report_loss(lost, f"neither `call` nor `compute_mask` of `{type(layer).__name__}` asks for it")
         return masks.attach(outputs, out_masks, arguments)
@@ -52,25 +52,25 @@ def with_masks(
 
 
 def _computed_masks(
-    layer: Any, arguments: Arguments, guarded: Arguments, options: dict[str, Any]
+    layer: Any, arguments: Arguments, zero_filled: Arguments, options: dict[str, Any]
 ) -> tuple[Any, set[str]]:
     """What `compute_mask` returns, and the arguments whose masks it or `call` has asked for."""
     signature = signature_of(type(layer).compute_mask, type(layer).call)
-    bound = guarded.bound_to(signature)
-    filled = fill_by_name(signature, arguments, options)
+    bound = zero_filled.bound_to(signature)
+    injected = inject(signature, arguments, options)
     asked = {
         name
         for name in arguments.masked
         for s in (signature, arguments.signature)
         if s.asks_for_mask_of(name, first=name == arguments.first)
     }
-    return layer.compute_mask(*bound.args, **bound.kwargs, **filled), asked
+    return layer.compute_mask(*bound.args, **bound.kwargs, **injected), asked
 
 
 def uses_mask(layer: Any, *inputs: Any) -> bool:
     """Whether the layer's outputs at real steps depend on the mask, for the summary; inputs where they are known."""
-    found = layer.uses_mask
+    found = layer._uses_mask
     if found is not None:
         return bool(found(*inputs) if callable(found) else found)
     signature = signature_of(type(layer).call)
-    return layer.takes_masked or "mask" in signature.filled or bool(signature.masks)
+    return layer.raw_inputs or "mask" in signature.injected or bool(signature.masks)

@@ -119,8 +119,8 @@ def convolve(values: Any, kernel: Any, windows: Windows) -> Any:
 
 def _read(values: Any, windows: Windows) -> Any:
     """What each window reads, `(..., new_pixels, width * channels)`."""
-    border = windows.border(values.shape[-2])
-    values = jnp.pad(values, [*[(0, 0)] * (values.ndim - 2), border, (0, 0)])
+    pads = windows.pads(values.shape[-2])
+    values = jnp.pad(values, [*[(0, 0)] * (values.ndim - 2), pads, (0, 0)])
     last = values.shape[-2] - windows.span
     entries = range(0, windows.span, windows.dilation_rate)
     read = [lax.slice_in_dim(values, first, first + last + 1, windows.strides, axis=-2) for first in entries]

@@ -79,7 +79,7 @@ def scan_cell(
     draws: Any = None,
 ) -> tuple[Any, Any]:
     """`jm.rnn.scan`; of `draws`, a pytree of `(batch, ...)`, each row's own is the last argument of its steps."""
-    values, mask, segments = split(x)
+    values, mask, segment_ids = split(x)
     _check_constants(constants, values.shape[0])
     if initial_state is None:
         initial_state = cell.initial_state(jax.ShapeDtypeStruct(values.shape[2:], values.dtype))
@@ -106,7 +106,7 @@ def scan_cell(
     seen = jnp.ones_like(values[:, 0] if values.shape[1] != 0 else values.sum(axis=1))
     carry = (initial_state, seen)
     run = functools.partial(scan_rows, guarded_step, reverse=reverse, unroll=unroll)
-    outputs, (state, _) = run_kept(run, (values, mask), mask, segments, carry, of_rows)
+    outputs, (state, _) = run_kept(run, (values, mask), mask, segment_ids, carry, of_rows)
     return masked_as(x, outputs), state
 
 
@@ -123,12 +123,12 @@ def split(x: Any) -> tuple[Any, Any, Any]:
             "A recurrent layer runs over values (batch, time, ...) with a mask (batch, time); received values "
             f"{tuple(x.shape)}" + (f" with mask {tuple(x.mask.shape)}." if is_masked else ".") + remedy
         )
-    return values, x.mask if is_masked else None, segments_of(x)
+    return values, x.mask if is_masked else None, segment_ids_of(x)
 
 
-def segments_of(x: Any) -> Any:
+def segment_ids_of(x: Any) -> Any:
     """The ids of packed rows, or None."""
-    return x.segments if isinstance(x, Masked) else None
+    return x.segment_ids if isinstance(x, Masked) else None
 
 
 def _check_constants(constants: Any, rows: Any) -> None:
@@ -143,12 +143,12 @@ def _check_constants(constants: Any, rows: Any) -> None:
 
 def refuse_state_of_packed_rows(x: Any, initial_state: Any, constants: Any = None) -> None:
     """Refuses one state, or one set of constants, for a row of several sequences."""
-    if constants is not None and segments_of(x) is not None:
+    if constants is not None and segment_ids_of(x) is not None:
         raise ValueError(
             "`constants` are those of a row, but these rows are packed: each holds several sequences. Give each "
             "sequence a row of its own with `jm.unpack_batch`."
         )
-    if initial_state is not None and segments_of(x) is not None:
+    if initial_state is not None and segment_ids_of(x) is not None:
         raise ValueError(
             "`initial_state` is one state a row, but these rows are packed: each holds several sequences, and every "
             "sequence begins with the cell's own initial state. Leave `initial_state` out, or give each sequence a row "
@@ -185,7 +185,7 @@ def scan_rows(
     step: Callable[..., tuple[Any, Any]],
     inputs: Any,
     mask: Any,
-    segments: Any,
+    segment_ids: Any,
     initial_state: Any,
     of_rows: Any = None,
     *,
@@ -198,7 +198,7 @@ def scan_rows(
         step: `(of_row, state, inputs) -> (state, output)`.
         inputs: a pytree of `(batch, time, ...)`, with ordinary numbers at padded steps.
         mask: `(batch, time)`, or None.
-        segments: the ids `(batch, time)` of packed rows, or None.
+        segment_ids: the ids `(batch, time)` of packed rows, or None.
         initial_state: a pytree of `(batch, ...)`.
         of_rows: a pytree of `(batch, ...)`, what all steps of a row share, or None.
         reverse: from the last step to the first.
@@ -208,17 +208,17 @@ def scan_rows(
         The outputs, and the state after the last real step.
     """
 
-    def scan_row(inputs: Any, mask: Any, segments: Any, initial: Any, of_row: Any) -> tuple[Any, Any]:
+    def scan_row(inputs: Any, mask: Any, segment_ids: Any, initial: Any, of_row: Any) -> tuple[Any, Any]:
         row_step, carry = functools.partial(step, of_row), initial
-        if segments is not None:
-            row_step, inputs = _from_initial_state(row_step, initial), (inputs, segments)
-            carry = (initial, jnp.zeros_like(segments).sum(dtype=segments.dtype))  # the id of no sequence
+        if segment_ids is not None:
+            row_step, inputs = _from_initial_state(row_step, initial), (inputs, segment_ids)
+            carry = (initial, jnp.zeros_like(segment_ids).sum(dtype=segment_ids.dtype))  # the id of no sequence
         if mask is not None:
             row_step, inputs = _at_real_steps(row_step, lax.stop_gradient(carry)), (inputs, mask)
         carry, outputs = lax.scan(row_step, carry, inputs, reverse=reverse, unroll=unroll)
-        return outputs, carry if segments is None else carry[0]
+        return outputs, carry if segment_ids is None else carry[0]
 
-    return jax.vmap(scan_row)(inputs, mask, segments, initial_state, of_rows)
+    return jax.vmap(scan_row)(inputs, mask, segment_ids, initial_state, of_rows)
 
 
 def _at_real_steps(step: Callable, initial: Any) -> Callable:

@@ -226,7 +226,7 @@ def _recur(
     implementation: str,
     remat: bool | None,
 ) -> Any:
-    values, mask, segments = values_of(x), *split(x)[1:]
+    values, mask, segment_ids = values_of(x), *split(x)[1:]
     if values.ndim != 3:
         raise ValueError(f"`{_name(kind)}` takes values (batch, time, features); received {tuple(values.shape)}.")
     refuse_state_of_packed_rows(x, initial_state)
@@ -235,7 +235,9 @@ def _recur(
         initial_state = arrays_of_state(initial_state)
         initial_state = _checked_state(kind, initial_state, (values.shape[0], params.recurrent_kernel.shape[0]))
     check_implementation(implementation)
-    rows = fused.Rows(values, mask, segments, None if initial_state is None else tuple(jax.tree.leaves(initial_state)))
+    rows = fused.Rows(
+        values, mask, segment_ids, None if initial_state is None else tuple(jax.tree.leaves(initial_state))
+    )
     how = {"kind": kind, "reverse": reverse, "wants_state": return_state, "remat": remat}
     if _is_fused(rows, params, activations, implementation):
         outputs, state = _run_fused(rows, params, **how)
@@ -341,7 +343,7 @@ def _run_scan(
     else:
         state = jax.tree.structure(state).unflatten([part.astype(projected.dtype) for part in rows.initial])
     step = jax.checkpoint(step) if remat else step
-    outputs, state = scan_rows(step, projected, rows.mask, rows.segments, state, reverse=reverse)
+    outputs, state = scan_rows(step, projected, rows.mask, rows.segment_ids, state, reverse=reverse)
     return outputs, tuple(jax.tree.leaves(state)) if wants_state else None
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ..core.masked import Masked
-from ..protocol.initialize import initialise
+from ..protocol.initialize import init_layer
 from ..protocol.layer import Layer
 from .checks import CHECKS
 from .examples import Example
@@ -39,7 +39,7 @@ def check_layer(
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.testing.check_layer(jm.layers.Dense(3), jm.Input((None, 2)))
     >>> class Mean(jm.Layer):
-    ...     takes_masked = True
+    ...     raw_inputs = True
     ...     def call(self, params, x):
     ...         return x.fill(0).mean(axis=1)
     >>> jm.testing.check_layer(Mean(), jm.Input((None, 2)))
@@ -54,7 +54,7 @@ def check_layer(
         return layer.apply_with_state(params, _with_noise(layer.init_state(*inputs), key), *inputs)[0]
 
     example = Subject(name, function, {}, read, key).inputs(Example((2, 1), 3))
-    _check(name, function, _with_noise(initialise(layer, key, example), key), read, key, laws)
+    _check(name, function, _with_noise(init_layer(layer, key, example), key), read, key, laws)
 
 
 def check_function(

@@ -16,7 +16,7 @@ from .laws import LawBroken
 from .subject import Outcome, Subject, output_leaves
 
 
-def takes_masked(subject: Subject, example: Example) -> None:
+def raw_inputs(subject: Subject, example: Example) -> None:
     """Law 1: a `Masked` goes in; arrays, and `Masked` whose masks fit, come out."""
     try:
         leaves = output_leaves(subject.run(subject.inputs(example)))
@@ -145,7 +145,7 @@ WITH_EMPTY_ROW = [Example((0,), 1), Example((0, 1), 2), Example((3, 0, 1), 5)]
 # What is cheap, and what the others need, comes first. Of the examples the last one is tried, and the others in their
 # order if it fails.
 CHECKS: list[tuple[int, Callable[[Subject, Example], None], list[Example]]] = [
-    (1, takes_masked, RAGGED),
+    (1, raw_inputs, RAGGED),
     (7, is_pure, RAGGED),
     (6, compiles_once, RAGGED),
     (5, keeps_masks, RAGGED[:1]),

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core.masked import Masked
-from ..core.segment_ids import refuse_segments
+from ..core.segment_ids import check_not_packed
 from .sizes import holds, names_in_rule
 from .symbols import Symbols
 
@@ -175,7 +175,7 @@ def _array(leaf: Any, axis: int | None) -> Argument:
 
 
 def _masked(leaf: Masked, axis: int | None, name: str | None, where: str) -> Argument:
-    refuse_segments(leaf, "`jm.vmap`")
+    check_not_packed(leaf, "`jm.vmap`")
     if axis is not None:
         axis = axis % leaf.ndim
         if not axis < leaf.mask.ndim:

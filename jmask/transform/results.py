@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.arithmetic import expand
 from ..core.masked import Masked
-from ..core.step_order import StepOrder
+from ..core.step_order import StepPermutation
 from .padded import Padded, select
 from .sizes import names_in
 from .symbols import Symbols
@@ -77,7 +77,9 @@ def no_number(dtype: Any) -> Any:
     return jnp.zeros((), dtype)
 
 
-def assemble(form: Form, values: Any, mask: Any, orders: Mapping[str, StepOrder | None], are_all_run: bool) -> Any:
+def assemble(
+    form: Form, values: Any, mask: Any, orders: Mapping[str, StepPermutation | None], are_all_run: bool
+) -> Any:
     """One result of the batch, in the order that the steps of its length had.
 
     Args:
@@ -95,7 +97,7 @@ def assemble(form: Form, values: Any, mask: Any, orders: Mapping[str, StepOrder 
     time = order.mask.shape[-1]
     if time != values.shape[1]:  # the program needed more
         values, mask = values[:, :time], mask[:, :time]
-    order = StepOrder(order.moves, jnp.broadcast_to(order.mask, values.shape[:2]))
+    order = StepPermutation(order.moves, jnp.broadcast_to(order.mask, values.shape[:2]))
     values = order(values).values
     mask = order(mask).values if mask.ndim > 2 or not are_all_run else order.mask
     return Masked(values, mask)

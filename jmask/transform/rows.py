@@ -12,7 +12,7 @@ from jax import lax
 from ..core.arithmetic import expand, intersect_masks
 from ..core.display import is_concrete
 from ..core.masked import Masked
-from ..core.step_order import StepOrder, compact
+from ..core.step_order import StepPermutation, left_align
 from .padded import Padded, select
 from .sizes import Sizes
 
@@ -35,7 +35,7 @@ class Ragged:
     values: Any
     mask: Any
     length: Any
-    order: StepOrder | None
+    order: StepPermutation | None
     is_batched: bool
 
     @property
@@ -76,10 +76,10 @@ def read(x: Masked, axis: int | None, name: str | None) -> Ragged:
     inner = None
     if mask.ndim > batch + 1:
         inner, mask = mask, mask.any(tuple(range(batch + 1, mask.ndim)))
-    compacted, order = compact(Masked(values, mask))
+    aligned, order = left_align(Masked(values, mask))
     if inner is not None:
-        inner = compact(Masked(inner, mask))[0].values
-    values, length = compacted.values, mask.sum(-1, dtype=jnp.int32)
+        inner = left_align(Masked(inner, mask))[0].values
+    values, length = aligned.values, mask.sum(-1, dtype=jnp.int32)
     if not batch:  # no other row has anything to lend
         values = select(length > 0, values, 1)
     return Ragged(name, values, inner, length, order, bool(batch))

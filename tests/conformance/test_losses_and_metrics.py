@@ -11,9 +11,8 @@ import pytest
 
 import jmask as jm
 from jmask.testing import assert_close
-
-from .beside import muted, with_mask
-from .pairs import STEPS
+from tests.support.beside_keras.calls import muted, with_mask
+from tests.support.beside_keras.pair import STEPS
 
 CLASSES = 4
 
@@ -276,7 +275,7 @@ def test_perplexity_is_the_exponential_of_the_metric_of_the_cross_entropy(keras,
 
 
 def test_every_loss_and_metric_is_compared():
-    losses = {loss.name for loss in LOSSES} | {"ctc_loss", "mask_aware", "Mean", "penalties"}
+    losses = {loss.name for loss in LOSSES} | {"ctc_loss", "masked_loss", "Mean", "penalties"}
     losses |= {"crf_negative_log_likelihood"}  # which Keras does not have, nor the metrics of sequences
     metrics = {metric.name for metric in METRICS} | {"mean", "perplexity"}
     metrics |= {"edit_distance", "entity_f1", "exact_match", "word_error_rate"}

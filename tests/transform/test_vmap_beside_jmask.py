@@ -104,7 +104,7 @@ def in_front(leaf):
     """Real steps at the front; what there is once a row stays where it is."""
     if not isinstance(leaf, jm.Masked):
         return leaf
-    return (leaf if leaf.mask.ndim == 1 else jm.compact(leaf)[0]).fill(0)
+    return (leaf if leaf.mask.ndim == 1 else jm.left_align(leaf)[0]).fill(0)
 
 
 def is_masked(x):

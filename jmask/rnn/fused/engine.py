@@ -49,13 +49,13 @@ class Rows(NamedTuple):
     Attributes:
         inputs: `(rows, time, features)`, anything at padded steps.
         mask: bool `(rows, time)`, or None: all steps are real.
-        segments: ids `(rows, time)` of sequences that share a row, or None.
+        segment_ids: ids `(rows, time)` of sequences that share a row, or None.
         initial: the state before the first step, arrays `(rows, units)`, or None: zeros.
     """
 
     inputs: Any
     mask: Any
-    segments: Any
+    segment_ids: Any
     initial: State | None
 
 
@@ -218,7 +218,7 @@ def _run_terms(options: Options) -> Callable:
 def _forward(options: Options, rows: Rows, weights: Weights, *, saves: bool = False) -> tuple[Any, State | None, Any]:
     """Outputs, the final state or None, and `Residuals` or None."""
     units = weights.recurrent_kernel.shape[0]
-    plan = None if rows.mask is None else make_plan(rows.mask, rows.segments, options.reverse, units)
+    plan = None if rows.mask is None else make_plan(rows.mask, rows.segment_ids, options.reverse, units)
     view = _view(options, rows, plan, units)
     inputs = view.flat(rows.inputs)
 
@@ -264,7 +264,7 @@ def _backward(
 
 def _view(options: Options, rows: Rows, plan: Plan | None, units: int) -> View:
     count, time, _ = rows.inputs.shape
-    return View(count, time, plan, options.reverse, widths(count, units, rows.segments is not None))
+    return View(count, time, plan, options.reverse, widths(count, units, rows.segment_ids is not None))
 
 
 def _remat(options: Options, layout: Layout, weights: Weights) -> bool:

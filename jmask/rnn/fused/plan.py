@@ -71,12 +71,12 @@ def num_slots(rows: int, time: int) -> int:
     return rows * -(-time // steps) * steps
 
 
-def make_plan(mask: Any, segments: Any, reverse: bool, units: int = _LARGE) -> Plan:
+def make_plan(mask: Any, segment_ids: Any, reverse: bool, units: int = _LARGE) -> Plan:
     """Packs the real steps of a batch into lanes.
 
     Args:
         mask: bool `(rows, time)`.
-        segments: integers `(rows, time)`, ids of the sequences that share a row, or None: each row is one sequence.
+        segment_ids: integers `(rows, time)`, ids of the sequences that share a row, or None: each row is one sequence.
         reverse: whether the rows run from their last real step to the first.
         units: length of the state.
 
@@ -88,7 +88,7 @@ def make_plan(mask: Any, segments: Any, reverse: bool, units: int = _LARGE) -> P
     count = rank[:, -1] + 1
     rank = count[:, None] - 1 - rank if reverse else rank
     longest = count.max()
-    choices = widths(rows, units, segments is not None)
+    choices = widths(rows, units, segment_ids is not None)
     pack = first_fit if len(choices) > 1 else _row_by_row
     lane, start, used = lax.platform_dependent(count, cpu=pack, default=_row_by_row)
 
@@ -106,7 +106,7 @@ def make_plan(mask: Any, segments: Any, reverse: bool, units: int = _LARGE) -> P
     lane, start = jnp.where(own_lane, row, lane), jnp.where(own_lane, 0, start)
     slot = ((lane // width)[:, None] * stride + start[:, None] + rank) * width + (lane % width)[:, None]
     step = row[:, None] * time + jnp.arange(time, dtype=jnp.int32)[None]
-    begins = rank == 0 if segments is None else _begins(mask, segments, reverse)
+    begins = rank == 0 if segment_ids is None else _begins(mask, segment_ids, reverse)
     slots = rows + num_slots(rows, time)
     code = jnp.full(slots, IDLE, jnp.int32)
     code = code.at[jnp.where(mask, rows + slot, slots)].set(2 * step + begins, mode="drop", unique_indices=True)
@@ -150,15 +150,15 @@ def _row_by_row(count: Any) -> tuple[Any, Any, Any]:
     return lane.astype(jnp.int32), jnp.zeros_like(count), jnp.max(lane).astype(jnp.int32) + 1
 
 
-def _begins(mask: Any, segments: Any, reverse: bool) -> Any:
+def _begins(mask: Any, segment_ids: Any, reverse: bool) -> Any:
     """Whether a real step has another id than the real step before it, in the direction of the scan."""
     if reverse:
-        return jnp.flip(_begins(jnp.flip(mask, 1), jnp.flip(segments, 1), reverse=False), 1)
+        return jnp.flip(_begins(jnp.flip(mask, 1), jnp.flip(segment_ids, 1), reverse=False), 1)
     steps = jnp.arange(mask.shape[1], dtype=jnp.int32)
     seen = lax.cummax(jnp.where(mask, steps, -1), axis=1)
     before = jnp.concatenate([jnp.full_like(seen[:, :1], -1), seen[:, :-1]], axis=1)
-    id_before = jnp.take_along_axis(segments, jnp.maximum(before, 0), axis=1)
-    return mask & ((before < 0) | (id_before != segments))
+    id_before = jnp.take_along_axis(segment_ids, jnp.maximum(before, 0), axis=1)
+    return mask & ((before < 0) | (id_before != segment_ids))
 
 
 def _even(number: float) -> int:

@@ -12,11 +12,11 @@ from ..padded import Padded
 
 # The slopes of these are finite wherever their operands are, infinite or not a number: whatever the padding holds, a
 # cotangent of 0 stays 0.
-_TAME = """
+_FINITE_GRADIENT = """
     add add_any and ceil clamp conj convert_element_type copy eq floor ge gt imag is_finite le lt max min ne neg
     nextafter not or real reduce_precision round select_n sign stop_gradient sub xor
 """
-TAME = frozenset(_TAME.split())
+FINITE_GRADIENT = frozenset(_FINITE_GRADIENT.split())
 
 
 def evaluate(equation: Equation, *operands: Padded) -> list[Padded]:
@@ -25,16 +25,16 @@ def evaluate(equation: Equation, *operands: Padded) -> list[Padded]:
     Where it may have infinite slopes, its operands get safe padding first: a cotangent of 0 times an infinite slope
     would be NaN. Slopes of a product are its other factor.
     """
-    if not _is_tame(equation) and equation.has_inexact_results:
+    if not _has_finite_gradient(equation) and equation.has_inexact_results:
         operands = tuple(x.safe() for x in operands)
     arrays = equation.bind(*(x.array for x in operands))
     is_safe = all(x.is_safe for x in operands)
     return equation.results(arrays if equation.eqn.primitive.multiple_results else [arrays], is_safe=is_safe)
 
 
-def _is_tame(equation: Equation) -> bool:
+def _has_finite_gradient(equation: Equation) -> bool:
     is_scaled = equation.name == "mul" and any(isinstance(var, Literal) for var in equation.eqn.invars)
-    return is_scaled or equation.name in TAME
+    return is_scaled or equation.name in FINITE_GRADIENT
 
 
 def is_elementwise(equation: Equation) -> bool:
