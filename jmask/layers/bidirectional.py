@@ -9,7 +9,7 @@ from ..protocol import path
 from ..protocol.layer import Layer
 from ..protocol.row_masks import over_time
 from ..rnn.directions import merge
-from .recurrent import Recurrent, state_parts
+from .recurrent import BaseRecurrent, state_parts
 
 
 class Bidirectional(Layer):
@@ -34,15 +34,15 @@ class Bidirectional(Layer):
     raw_inputs = True
     supports_packing = True
 
-    layer: Recurrent
+    layer: BaseRecurrent
     _: dataclasses.KW_ONLY
     merge_mode: Literal["concat", "sum", "mul", "ave"] | None = "concat"
-    backward_layer: Recurrent | None = None
+    backward_layer: BaseRecurrent | None = None
 
     def __post_init__(self) -> None:
         """Checks the options while the user's line is still on the stack."""
         for layer in (self.layer, self.layer if self.backward_layer is None else self.backward_layer):
-            if not isinstance(layer, Recurrent) or layer.go_backwards:
+            if not isinstance(layer, BaseRecurrent) or layer.go_backwards:
                 raise ValueError(
                     "`Bidirectional` runs a recurrent layer (LSTM, GRU, RNN) in both directions itself; received "
                     f"{layer!r}. Leave out `go_backwards`."
@@ -66,8 +66,8 @@ class Bidirectional(Layer):
         results, states = [], []
         for i, (name, layer) in enumerate(zip(("forward", "backward"), self._directions(), strict=True)):
             with path.scope(name):
-                draws = layer.draws(keys[i], inputs) if training else None
-                outputs, state = layer.scan(params[name], inputs, given[i], reverse=i == 1, draws=draws)
+                factors = layer.sample_dropout(keys[i], inputs) if training else None
+                outputs, state = layer.scan(params[name], inputs, given[i], reverse=i == 1, factors=factors)
                 results.append(layer.select(outputs, reverse=i == 1))
                 states.append(state)
         forward, backward = results
@@ -81,5 +81,5 @@ class Bidirectional(Layer):
         parts, num_forward = state_parts(initial_state), self._directions()[0].num_states(inputs)
         return parts[:num_forward], parts[num_forward:]
 
-    def _directions(self) -> tuple[Recurrent, Recurrent]:
+    def _directions(self) -> tuple[BaseRecurrent, BaseRecurrent]:
         return self.layer, self.layer if self.backward_layer is None else self.backward_layer

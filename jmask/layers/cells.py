@@ -13,15 +13,15 @@ from ..rnn import GRUParams, LSTMParams, LSTMState, SimpleRNNParams
 from ..rnn.recurrences import GATES, prepare
 
 
-class Draw(NamedTuple):
+class DropoutFactors(NamedTuple):
     """What one sequence drops at all its steps: factors on the inputs and on the hidden state, None for nothing."""
 
     inputs: Any = None
     hidden: Any = None
 
 
-class Shapes(NamedTuple):
-    """What is in a cell: a part of the state, and the parameters."""
+class CellShapes(NamedTuple):
+    """Shapes of a part of a cell's state, and of its parameters."""
 
     state: tuple[int, ...]
     kernel: tuple[int, ...]
@@ -29,20 +29,19 @@ class Shapes(NamedTuple):
     bias: tuple[int, ...]
 
 
-class KernelCell(Layer):
-    """What cells share that have a kernel for the inputs, another for the state, and a bias; and layers made of them.
+class BaseCell(Layer):
+    """What the cells share: a kernel for the inputs, another one for the state, and a bias.
 
     Attributes:
         step_axes: the axes of one step of the inputs.
-        activation: of the candidate, `"tanh"` by default.
+        activation: of the candidate.
         use_bias: whether there is a bias.
         kernel_initializer: by name or as `(key, shape, dtype)`.
         recurrent_initializer: the same for the recurrent kernel.
         bias_initializer: the same for the bias.
-        dropout: probability of dropping a feature of the inputs in training, at all steps of a sequence or at none.
-        recurrent_dropout: the same for the hidden state, before its product with the recurrent kernel.
-        dtype: inputs and kernels are cast to it, and outputs have it; None: their common dtype. States and sums are
-            float32 at least.
+        dropout: probability of dropping an entry of the inputs in training.
+        recurrent_dropout: the same for the hidden state.
+        dtype: of the products and the outputs; None: the common dtype of inputs and kernels.
         param_dtype: dtype of the parameters.
 
     References:
@@ -63,17 +62,17 @@ class KernelCell(Layer):
     dtype: Dtype | None = None
     param_dtype: Dtype = "float32"
 
-    def shapes(self, inputs: Any) -> Shapes:
+    def shapes(self, inputs: Any) -> CellShapes:
         """The shapes for inputs of one step."""
-        raise TypeError(_is_shared(self))
+        raise TypeError(_is_abstract(self))
 
     def prepare(self, params: Any, inputs: Any) -> tuple[Any, Any]:
         """The inputs projected, and what remains of a step: `(scale, state, projected) -> (state, output)`."""
-        raise TypeError(_is_shared(self))
+        raise TypeError(_is_abstract(self))
 
     @property
     def activations(self) -> tuple[Any, ...]:
-        """The functions of a step."""
+        """The functions of a step: of the candidate, and of the gates where there are any."""
         return (activation(self.activation),)
 
     def kernels(self, params: Any) -> tuple[Any, Any]:
@@ -100,16 +99,16 @@ class KernelCell(Layer):
         """Zeros, in float32 at least."""
         return jnp.zeros(self.shapes(inputs).state, jnp.promote_types(self._product_dtype(inputs), jnp.float32))
 
-    def step(self, params: Any, state: Any, inputs: Any, draw: Draw | None = None) -> tuple[Any, Any]:
+    def step(self, params: Any, state: Any, inputs: Any, factors: DropoutFactors | None = None) -> tuple[Any, Any]:
         """The next state and the output, from inputs of one step."""
         self.check_step(inputs)
-        draw = Draw() if draw is None else draw
-        inputs = self.cast(inputs if draw.inputs is None else inputs * draw.inputs)
+        factors = DropoutFactors() if factors is None else factors
+        inputs = self.cast(inputs if factors.inputs is None else inputs * factors.inputs)
         projected, step = self.prepare(params, inputs)
-        return step(draw.hidden, state, projected)
+        return step(factors.hidden, state, projected)
 
     def check_step(self, inputs: Any) -> None:
-        """Refuses a step of another rank."""
+        """Raises if a step has another rank."""
         if len(inputs.shape) != len(self.step_axes):
             axes = ", ".join(self.step_axes)
             step = f"{axes}," if len(self.step_axes) == 1 else axes
@@ -118,14 +117,14 @@ class KernelCell(Layer):
                 f"received a step of shape {tuple(inputs.shape)}."
             )
 
-    def draw(self, key: Any, inputs: Any) -> Draw:
+    def sample_dropout(self, key: Any, inputs: Any) -> DropoutFactors:
         """What one sequence drops in training, for inputs of one step."""
         inputs_key, hidden_key = jax.random.split(key)
         dtype, shape = self._product_dtype(inputs), self.shapes(inputs).state
         inputs_dtype = inputs.dtype if jnp.issubdtype(inputs.dtype, jnp.inexact) else dtype
-        return Draw(
-            keep(inputs_key, self.dropout, inputs.shape, inputs_dtype),
-            keep(hidden_key, self.recurrent_dropout, shape, jnp.promote_types(dtype, jnp.float32)),
+        return DropoutFactors(
+            dropout_factor(inputs_key, self.dropout, inputs.shape, inputs_dtype),
+            dropout_factor(hidden_key, self.recurrent_dropout, shape, jnp.promote_types(dtype, jnp.float32)),
         )
 
     def _product_dtype(self, inputs: Any) -> Any:
@@ -133,39 +132,8 @@ class KernelCell(Layer):
         return jnp.dtype(self.dtype or jnp.result_type(*known))
 
 
-class LSTMGates(KernelCell):
-    """What the LSTMs share: four gates, and a state of two parts.
-
-    Attributes:
-        recurrent_activation: of the gates.
-        unit_forget_bias: whether the bias of the forget gate starts at 1.
-    """
-
-    _: dataclasses.KW_ONLY
-    recurrent_activation: Activation = "sigmoid"
-    unit_forget_bias: bool = True
-
-    @property
-    def activations(self) -> tuple[Any, ...]:
-        """Of the candidate and the cell, and of the gates."""
-        return activation(self.activation), activation(self.recurrent_activation)
-
-    def init(self, key: Any, inputs: Any) -> dict[str, Any]:
-        """As of every cell; the forget gate begins open."""
-        params = super().init(key, inputs)
-        if self.use_bias and self.unit_forget_bias:
-            size = params["bias"].size // 4
-            params["bias"] = params["bias"].at[size : 2 * size].set(1)
-        return params
-
-    def initial_state(self, inputs: Any) -> LSTMState:
-        """Zeros for the hidden state and for the cell, in float32 at least."""
-        zeros = super().initial_state(inputs)
-        return LSTMState(zeros, zeros)
-
-
-class RecurrentCell(KernelCell):
-    """What the cells of `jmask.rnn.recurrences` share, and the layers made of them.
+class BaseUnitsCell(BaseCell):
+    """What the cells share whose state is a vector of units: SimpleRNN, GRU and LSTM.
 
     Attributes:
         units: length of the state and of an output.
@@ -174,15 +142,15 @@ class RecurrentCell(KernelCell):
     units: Size
 
     @property
-    def kind(self) -> str:
-        """Which recurrence it is."""
-        raise TypeError(_is_shared(self))
+    def kind(self) -> Any:
+        """What the cell is called in `jmask.rnn`."""
+        raise TypeError(_is_abstract(self))
 
-    def shapes(self, inputs: Any) -> Shapes:
+    def shapes(self, inputs: Any) -> CellShapes:
         """The shapes for inputs `(features,)`."""
         width = GATES[self.kind] * self.units
         bias = (2, width) if self.kind == "gru" else (width,)
-        return Shapes((self.units,), (inputs.shape[-1], width), (self.units, width), bias)
+        return CellShapes((self.units,), (inputs.shape[-1], width), (self.units, width), bias)
 
     def weights(self, params: Any) -> Any:
         """The parameters as `jmask.rnn` takes them, in the dtype of the products."""
@@ -190,11 +158,11 @@ class RecurrentCell(KernelCell):
         return container(*self.kernels(params), params["bias"] if self.use_bias else None)
 
     def prepare(self, params: Any, inputs: Any) -> tuple[Any, Any]:
-        """By the kind."""
+        """A matrix product for the inputs, and a step of `jmask.rnn`."""
         return prepare(self.kind, self.weights(params), inputs, self.activations)
 
 
-class SimpleRNNCell(RecurrentCell):
+class SimpleRNNCell(BaseUnitsCell):
     """One step of a simple recurrent network, for `jm.layers.RNN` (see `jm.rnn.simple_rnn_step` for the equation).
 
     Attributes:
@@ -209,12 +177,12 @@ class SimpleRNNCell(RecurrentCell):
     """
 
     @property
-    def kind(self) -> str:
-        """The simple one."""
+    def kind(self) -> Any:
+        """`"simple_rnn"`."""
         return "simple_rnn"
 
 
-class GRUCell(RecurrentCell):
+class GRUCell(BaseUnitsCell):
     """One step of a gated recurrent unit, for `jm.layers.RNN` (see `jm.rnn.gru_step` for the equations).
 
     Attributes:
@@ -231,12 +199,19 @@ class GRUCell(RecurrentCell):
     """
 
     _: dataclasses.KW_ONLY
+    activation: Activation = "tanh"
     recurrent_activation: Activation = "sigmoid"
+    use_bias: bool = True
+    kernel_initializer: Initializer = "glorot_uniform"
+    recurrent_initializer: Initializer = "orthogonal"
+    bias_initializer: Initializer = "zeros"
+    dropout: Rate = 0.0
+    recurrent_dropout: Rate = 0.0
     reset_after: bool = True
 
     @property
-    def kind(self) -> str:
-        """Where the reset gate is."""
+    def kind(self) -> Any:
+        """`"gru"`, or `"gru_reset_before"`."""
         return "gru" if self.reset_after else "gru_reset_before"
 
     @property
@@ -245,7 +220,7 @@ class GRUCell(RecurrentCell):
         return activation(self.activation), activation(self.recurrent_activation)
 
 
-class LSTMCell(LSTMGates, RecurrentCell):
+class LSTMCell(BaseUnitsCell):
     """One step of an LSTM, for `jm.layers.RNN` (see `jm.rnn.lstm_step` for the equations).
 
     Attributes:
@@ -261,20 +236,52 @@ class LSTMCell(LSTMGates, RecurrentCell):
     (2, 4)
     """
 
+    _: dataclasses.KW_ONLY
+    activation: Activation = "tanh"
+    recurrent_activation: Activation = "sigmoid"
+    use_bias: bool = True
+    kernel_initializer: Initializer = "glorot_uniform"
+    recurrent_initializer: Initializer = "orthogonal"
+    bias_initializer: Initializer = "zeros"
+    unit_forget_bias: bool = True
+
     @property
-    def kind(self) -> str:
-        """The one with a memory cell."""
+    def kind(self) -> Any:
+        """`"lstm"`."""
         return "lstm"
 
+    @property
+    def activations(self) -> tuple[Any, ...]:
+        """Of the candidate and the cell, and of the gates."""
+        return activation(self.activation), activation(self.recurrent_activation)
 
-def _is_shared(cell: KernelCell) -> str:
-    return f"`{type(cell).__name__}` is what cells share; use one of them, such as `LSTMCell`."
+    def init(self, key: Any, inputs: Any) -> dict[str, Any]:
+        """`{"kernel": (features, 4 units), "recurrent_kernel": (units, 4 units), "bias": (4 units,)}`."""
+        params = super().init(key, inputs)
+        return with_open_forget_gate(params) if self.unit_forget_bias else params
+
+    def initial_state(self, inputs: Any) -> LSTMState:
+        """Zeros for the hidden state and for the cell, in float32 at least."""
+        zeros = super().initial_state(inputs)
+        return LSTMState(zeros, zeros)
 
 
-def keep(key: Any, rate: float, shape: tuple[int, ...], dtype: Any) -> Any:
+def with_open_forget_gate(params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of an LSTM with ones in the bias of its forget gate, if there is a bias."""
+    if "bias" not in params:
+        return params
+    size = params["bias"].size // 4
+    return params | {"bias": params["bias"].at[size : 2 * size].set(1)}
+
+
+def dropout_factor(key: Any, rate: float, shape: tuple[int, ...], dtype: Any) -> Any:
     """Factors that drop with probability `rate` and scale the rest up; None for a rate of 0."""
     if rate == 0:
         return None
     if rate == 1:
         return jnp.zeros(shape, dtype)
     return (jax.random.bernoulli(key, 1 - rate, shape) / (1 - rate)).astype(dtype)
+
+
+def _is_abstract(cell: BaseCell) -> str:
+    return f"`{type(cell).__name__}` is what cells share; use one of them, such as `LSTMCell`."

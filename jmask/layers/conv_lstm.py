@@ -6,13 +6,15 @@ from typing import Any, ClassVar, Literal
 import jax
 
 from ..ops.windows import Windows
-from ..protocol.fields import Size
+from ..protocol.fields import Dtype, Rate, Size
+from ..protocol.options import Activation, Initializer, activation
+from ..rnn import LSTMState
 from ..rnn.conv_lstm import convolve, line_windows, prepare
-from .cells import KernelCell, LSTMGates, Shapes
-from .rnn_layers import CellLayer
+from .cells import BaseCell, CellShapes, with_open_forget_gate
+from .rnn_layers import BaseCellLayer
 
 
-class ConvLSTM1DCell(LSTMGates):
+class ConvLSTM1DCell(BaseCell):
     """One step of a convolutional LSTM, for `jm.layers.RNN` (see `jm.rnn.conv_lstm_step` for the equations).
 
     Attributes:
@@ -35,18 +37,39 @@ class ConvLSTM1DCell(LSTMGates):
     strides: Size = 1
     padding: Literal["valid", "same"] = "valid"
     dilation_rate: Size = 1
+    activation: Activation = "tanh"
+    recurrent_activation: Activation = "sigmoid"
+    use_bias: bool = True
+    kernel_initializer: Initializer = "glorot_uniform"
+    recurrent_initializer: Initializer = "orthogonal"
+    bias_initializer: Initializer = "zeros"
+    unit_forget_bias: bool = True
 
     def __post_init__(self) -> None:
-        """Checks the options while the user's line is still on the stack."""
-        super().__post_init__()
+        """Validates the windows."""
         _ = self.windows
 
     @property
     def windows(self) -> Windows:
-        """Where the windows of the inputs stand."""
+        """The positions of the windows over the inputs."""
         return line_windows(self.kernel_size, self.strides, self.padding, self.dilation_rate)
 
-    def shapes(self, inputs: Any) -> Shapes:
+    @property
+    def activations(self) -> tuple[Any, ...]:
+        """Of the candidate and the cell, and of the gates."""
+        return activation(self.activation), activation(self.recurrent_activation)
+
+    def init(self, key: Any, inputs: Any) -> dict[str, Any]:
+        """`kernel` and `recurrent_kernel`, `(kernel_size, channels, 4 filters)` each, and `bias`, `(4 filters,)`."""
+        params = super().init(key, inputs)
+        return with_open_forget_gate(params) if self.unit_forget_bias else params
+
+    def initial_state(self, inputs: Any) -> LSTMState:
+        """Zeros for the hidden state and for the cell, in float32 at least."""
+        zeros = super().initial_state(inputs)
+        return LSTMState(zeros, zeros)
+
+    def shapes(self, inputs: Any) -> CellShapes:
         """The shapes for inputs `(pixels, channels)`."""
         self.check_step(inputs)
         width = 4 * self.filters
@@ -55,16 +78,16 @@ class ConvLSTM1DCell(LSTMGates):
         )
         spec = jax.ShapeDtypeStruct(kernel, inputs.dtype)
         pixels, _ = jax.eval_shape(lambda x, w: convolve(x, w, self.windows), inputs, spec).shape
-        return Shapes((pixels, self.filters), kernel, recurrent_kernel, (width,))
+        return CellShapes((pixels, self.filters), kernel, recurrent_kernel, (width,))
 
     def prepare(self, params: Any, inputs: Any) -> tuple[Any, Any]:
-        """By a convolution."""
+        """A convolution for the inputs, and a step of `jmask.rnn`."""
         return prepare(
             (*self.kernels(params), params["bias"] if self.use_bias else None), inputs, self.windows, self.activations
         )
 
 
-class ConvLSTM1D(CellLayer, ConvLSTM1DCell):
+class ConvLSTM1D(BaseCellLayer):
     """Convolutional LSTM over lines of pixels (see `jm.rnn.conv_lstm_step`; gates and parameters as in Keras).
 
     Inputs: values `(batch, time, pixels, channels)` with a mask `(batch, time)`: a step is real or padding as a whole.
@@ -105,4 +128,31 @@ class ConvLSTM1D(CellLayer, ConvLSTM1DCell):
     ((2, 3, 5, 4), [3, 1])
     """
 
-    cell_class: ClassVar[type[KernelCell]] = ConvLSTM1DCell
+    cell_class: ClassVar[type[BaseCell]] = ConvLSTM1DCell
+
+    filters: Size
+    kernel_size: Size
+    _: dataclasses.KW_ONLY
+    strides: Size = 1
+    padding: Literal["valid", "same"] = "valid"
+    dilation_rate: Size = 1
+    activation: Activation = "tanh"
+    recurrent_activation: Activation = "sigmoid"
+    use_bias: bool = True
+    kernel_initializer: Initializer = "glorot_uniform"
+    recurrent_initializer: Initializer = "orthogonal"
+    bias_initializer: Initializer = "zeros"
+    unit_forget_bias: bool = True
+    dropout: Rate = 0.0
+    recurrent_dropout: Rate = 0.0
+    return_sequences: bool = False
+    return_state: bool = False
+    go_backwards: bool = False
+    unroll: bool = False
+    zero_output_for_mask: bool = True
+    dtype: Dtype | None = None
+    param_dtype: Dtype = "float32"
+
+    def __post_init__(self) -> None:
+        """Validates the windows."""
+        line_windows(self.kernel_size, self.strides, self.padding, self.dilation_rate)

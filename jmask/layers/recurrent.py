@@ -20,7 +20,7 @@ from ..rnn.masked_scan import over_rows, refuse_state_of_packed_rows, scan_cell,
 from .stacked import StackedRNNCells, check_cell
 
 
-class Recurrent(Layer):
+class BaseRecurrent(Layer):
     """What recurrent layers share: the options about their outputs. A subclass has a cell, and may know a faster way.
 
     Inputs: values `(batch, time, features)` with a mask `(batch, time)`, and optionally `initial_state`, a list of
@@ -33,7 +33,7 @@ class Recurrent(Layer):
     after the last real step. What there is once a row has a mask `(batch,)` if the inputs have one: the rows with a
     real step. An empty row has outputs 0 and keeps its initial state. Packed rows have outputs of every step only.
 
-    In training, a cell with dropout draws once a row, by the key and the row alone: the same at all steps, and
+    In training, a cell with dropout draws once for each row, by the key and the row alone: the same at all steps, and
     whatever the padding. The sequences of a packed row share its draw.
 
     Attributes:
@@ -55,13 +55,13 @@ class Recurrent(Layer):
     zero_output_for_mask: bool = True
     unroll: bool = False
 
-    def make_cell(self) -> Any:
+    def get_cell(self) -> Any:
         """The cell whose steps the layer scans."""
-        raise TypeError(f"`{type(self).__name__}` has no `make_cell(self)`, which says what is scanned.")
+        raise TypeError(f"`{type(self).__name__}` has no `get_cell(self)`, which says what is scanned.")
 
     def init(self, key: Any, inputs: Any, initial_state: Any = None) -> Any:
         """The cell's parameters."""
-        return init_cell(self.make_cell(), key, inputs)
+        return init_cell(self.get_cell(), key, inputs)
 
     @over_time
     def call(self, params: Any, inputs: Any, initial_state: Any = None, training: bool = False, key: Any = None) -> Any:
@@ -71,38 +71,42 @@ class Recurrent(Layer):
     def run_over(self, inputs: Any, training: bool, key: Any, scan: Callable[..., Any]) -> Any:
         """The outputs, or these and the parts of the state, of what `scan` gives for every step."""
         self.refuse_pooling_of_packed_rows(inputs)
-        draws = self.draws(key, inputs) if training else None
-        outputs, state = scan(reverse=self.go_backwards, draws=draws)
+        factors = self.sample_dropout(key, inputs) if training else None
+        outputs, state = scan(reverse=self.go_backwards, factors=factors)
         outputs = self.select(outputs, reverse=self.go_backwards)
         if self.return_sequences and self.go_backwards:
             outputs = jax.tree.map(ops.flip, outputs, is_leaf=_is_masked)
         return self.results(inputs, outputs, state)
 
     def scan(
-        self, params: Any, inputs: Any, initial_state: Any = None, *, reverse: bool = False, draws: Any = None
+        self, params: Any, inputs: Any, initial_state: Any = None, *, reverse: bool = False, factors: Any = None
     ) -> tuple[Any, Any]:
         """Outputs of every step, where the step is, and the final state."""
-        return self.scan_cell(params, inputs, initial_state, reverse=reverse, draws=draws)
+        return self.scan_cell(params, inputs, initial_state, reverse=reverse, factors=factors)
 
     def scan_cell(
-        self, params: Any, inputs: Any, initial_state: Any, constants: Any = None, *, reverse: bool, draws: Any
+        self, params: Any, inputs: Any, initial_state: Any, constants: Any = None, *, reverse: bool, factors: Any
     ) -> tuple[Any, Any]:
         """`scan` by the general scan of the cell."""
-        cell = self.make_cell()
+        cell = self.get_cell()
         refuse_state_of_packed_rows(inputs, initial_state, constants)
         if initial_state is not None:
             initial_state = state_like(cell.initial_state(step_spec(inputs)), initial_state, inputs)
         unroll = max(inputs.shape[1], 1) if self.unroll and len(inputs.shape) > 1 else 1
-        return scan_cell(cell, params, inputs, initial_state, constants, reverse=reverse, unroll=unroll, draws=draws)
+        return scan_cell(
+            cell, params, inputs, initial_state, constants, reverse=reverse, unroll=unroll, factors=factors
+        )
 
     def num_states(self, inputs: Any) -> int:
         """How many parts the state has."""
-        return len(jax.tree.leaves(jax.eval_shape(lambda: self.make_cell().initial_state(step_spec(inputs)))))
+        return len(jax.tree.leaves(jax.eval_shape(lambda: self.get_cell().initial_state(step_spec(inputs)))))
 
-    def draws(self, key: Any, inputs: Any) -> Any:
+    def sample_dropout(self, key: Any, inputs: Any) -> Any:
         """What each row drops in training, `(batch, ...)`, or None if the cell drops nothing."""
-        cell, spec = self.make_cell(), step_spec(inputs)
-        if not hasattr(cell, "draw") or not jax.tree.leaves(jax.eval_shape(cell.draw, jax.random.key(0), spec)):
+        cell, spec = self.get_cell(), step_spec(inputs)
+        if not hasattr(cell, "sample_dropout") or not jax.tree.leaves(
+            jax.eval_shape(cell.sample_dropout, jax.random.key(0), spec)
+        ):
             return None
         if key is None:
             raise ValueError(
@@ -110,7 +114,7 @@ class Recurrent(Layer):
                 "`model.apply(params, x, training=True, key=key)`."
             )
         rows = jnp.arange(inputs.shape[0])
-        drawn = jax.vmap(lambda row: cell.draw(jax.random.fold_in(key, row), spec))(rows)
+        drawn = jax.vmap(lambda row: cell.sample_dropout(jax.random.fold_in(key, row), spec))(rows)
         values = inputs.fill(0) if isinstance(inputs, Masked) else inputs
         zeros = over_rows(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:], leaf.dtype), drawn), values)
         return jax.tree.map(jnp.add, zeros, drawn)  # sharded over the rows as the inputs are
@@ -140,7 +144,7 @@ class Recurrent(Layer):
             )
 
 
-class RNN(Recurrent):
+class RNN(BaseRecurrent):
     """A recurrent layer over a cell.
 
     The options are those of every recurrent layer: `return_sequences`, `return_state`, `go_backwards`,
@@ -171,7 +175,7 @@ class RNN(Recurrent):
             object.__setattr__(self, "cell", StackedRNNCells(self.cell))
         check_cell(self.cell, "RNN")
 
-    def make_cell(self) -> Any:
+    def get_cell(self) -> Any:
         """The one that was given."""
         return self.cell
 

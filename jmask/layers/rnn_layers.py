@@ -1,34 +1,44 @@
-"""SimpleRNN, GRU and LSTM: the cells of the same names over a sequence, by the functions of `jmask.rnn`."""
+"""SimpleRNN, GRU and LSTM: layers that have the cell of their name, by the functions of `jmask.rnn`."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 from .. import rnn
 from ..core.masked import Masked
-from .cells import GRUCell, KernelCell, LSTMCell, RecurrentCell, SimpleRNNCell
-from .recurrent import Recurrent, state_like, step_spec
+from ..protocol.fields import Dtype, Rate, Size
+from ..protocol.options import Activation, Initializer
+from .cells import BaseCell, BaseUnitsCell, GRUCell, LSTMCell, SimpleRNNCell
+from .recurrent import BaseRecurrent, state_like, step_spec
 
 
-class CellLayer(Recurrent, KernelCell):
-    """A layer with the hyperparameters of its cell."""
+class BaseCellLayer(BaseRecurrent):
+    """A layer that makes its cell of its own hyperparameters: those that have the names of the cell's."""
 
-    cell_class: ClassVar[type[KernelCell]]
+    cell_class: ClassVar[type[BaseCell]]
 
-    def make_cell(self) -> Any:
-        """A cell with the same hyperparameters."""
+    @functools.cached_property
+    def cell(self) -> Any:
+        """The cell that the layer scans over the sequences."""
         names = [field.name for field in dataclasses.fields(self.cell_class)]
         return self.cell_class(**{name: getattr(self, name) for name in names})
 
+    def get_cell(self) -> Any:
+        """The cell of these hyperparameters."""
+        return self.cell
+
     def init(self, key: Any, inputs: Any, initial_state: Any = None) -> Any:
         """The cell's parameters, for values of one batch and one time axis, and those of a step."""
-        if len(inputs.shape) != 2 + len(self.step_axes):
-            axes = ", ".join(("batch", "time", *self.step_axes))
+        step_axes = self.cell_class.step_axes
+        if len(inputs.shape) != 2 + len(step_axes):
+            axes = ", ".join(("batch", "time", *step_axes))
             raise ValueError(f"`{type(self).__name__}` takes values ({axes}); received {tuple(inputs.shape)}.")
         return super().init(key, inputs, initial_state)
 
 
-class BuiltIn(CellLayer, RecurrentCell):
-    """A layer over one of the three cells, scanned by a function of `jmask.rnn` where that can be.
+class BaseUnitsLayer(BaseCellLayer):
+    """A layer over a cell of units, run by a function of `jmask.rnn` where that can be.
 
     Attributes:
         implementation: which of the ways of `jm.rnn.lstm`, `"auto"`, `"xla"` or `"scan"`. With `unroll`, and in
@@ -40,23 +50,24 @@ class BuiltIn(CellLayer, RecurrentCell):
     implementation: Literal["auto", "xla", "scan"] = "auto"
     remat: bool | None = None
 
-    def run(self, params: Any, inputs: Any, **options: Any) -> tuple[Any, Any]:
-        """The function of `jmask.rnn` with these parameters and hyperparameters."""
-        raise TypeError(f"`{type(self).__name__}` has no `run(self, params, inputs, **options)`.")
+    def network(self, cell: Any) -> Callable[..., Any]:
+        """The function of `jmask.rnn` with the options of the cell."""
+        raise TypeError(f"`{type(self).__name__}` has no `network(self, cell)`.")
 
     def scan(
-        self, params: Any, inputs: Any, initial_state: Any = None, *, reverse: bool = False, draws: Any = None
+        self, params: Any, inputs: Any, initial_state: Any = None, *, reverse: bool = False, factors: Any = None
     ) -> tuple[Any, Any]:
         """By the function of `jmask.rnn`; by the general scan of the cell if an option needs it."""
-        if self.unroll or (draws is not None and draws.hidden is not None):
-            return super().scan(params, inputs, initial_state, reverse=reverse, draws=draws)
-        if draws is not None:
-            inputs = _times(inputs, draws.inputs[:, None])
+        if self.unroll or (factors is not None and factors.hidden is not None):
+            return super().scan(params, inputs, initial_state, reverse=reverse, factors=factors)
+        cell: BaseUnitsCell = self.cell
+        if factors is not None:
+            inputs = _times(inputs, factors.inputs[:, None])
         if initial_state is not None:
-            initial_state = state_like(self.initial_state(step_spec(inputs)), initial_state, inputs)
-        return self.run(
-            self.weights(params),
-            self.cast(inputs),
+            initial_state = state_like(cell.initial_state(step_spec(inputs)), initial_state, inputs)
+        return self.network(cell)(
+            cell.weights(params),
+            cell.cast(inputs),
             initial_state=initial_state,
             reverse=reverse,
             implementation=self.implementation,
@@ -64,7 +75,7 @@ class BuiltIn(CellLayer, RecurrentCell):
         )
 
 
-class SimpleRNN(BuiltIn, SimpleRNNCell):
+class SimpleRNN(BaseUnitsLayer):
     """A simple recurrent network (see `jm.rnn.simple_rnn_step` for the equation; parameters as in Keras).
 
     All options but those about gates are those of `jm.layers.LSTM`.
@@ -79,14 +90,33 @@ class SimpleRNN(BuiltIn, SimpleRNNCell):
     [3, 1]
     """
 
-    cell_class: ClassVar[type[KernelCell]] = SimpleRNNCell
+    cell_class: ClassVar[type[BaseCell]] = SimpleRNNCell
 
-    def run(self, params: Any, inputs: Any, **options: Any) -> tuple[Any, Any]:
+    units: Size
+    _: dataclasses.KW_ONLY
+    activation: Activation = "tanh"
+    use_bias: bool = True
+    kernel_initializer: Initializer = "glorot_uniform"
+    recurrent_initializer: Initializer = "orthogonal"
+    bias_initializer: Initializer = "zeros"
+    dropout: Rate = 0.0
+    recurrent_dropout: Rate = 0.0
+    return_sequences: bool = False
+    return_state: bool = False
+    go_backwards: bool = False
+    unroll: bool = False
+    zero_output_for_mask: bool = True
+    implementation: Literal["auto", "xla", "scan"] = "auto"
+    remat: bool | None = None
+    dtype: Dtype | None = None
+    param_dtype: Dtype = "float32"
+
+    def network(self, cell: Any) -> Callable[..., Any]:
         """`jm.rnn.simple_rnn`."""
-        return rnn.simple_rnn(params, inputs, activation=self.activations[0], **options)
+        return functools.partial(rnn.simple_rnn, activation=cell.activations[0])
 
 
-class GRU(BuiltIn, GRUCell):
+class GRU(BaseUnitsLayer):
     """Gated recurrent unit (see `jm.rnn.gru_step` for the equations; gates and parameters as in Keras).
 
     All other options are those of `jm.layers.LSTM`.
@@ -104,16 +134,37 @@ class GRU(BuiltIn, GRUCell):
     [3, 1]
     """
 
-    cell_class: ClassVar[type[KernelCell]] = GRUCell
+    cell_class: ClassVar[type[BaseCell]] = GRUCell
 
-    def run(self, params: Any, inputs: Any, **options: Any) -> tuple[Any, Any]:
+    units: Size
+    _: dataclasses.KW_ONLY
+    activation: Activation = "tanh"
+    recurrent_activation: Activation = "sigmoid"
+    use_bias: bool = True
+    kernel_initializer: Initializer = "glorot_uniform"
+    recurrent_initializer: Initializer = "orthogonal"
+    bias_initializer: Initializer = "zeros"
+    dropout: Rate = 0.0
+    recurrent_dropout: Rate = 0.0
+    return_sequences: bool = False
+    return_state: bool = False
+    go_backwards: bool = False
+    unroll: bool = False
+    reset_after: bool = True
+    zero_output_for_mask: bool = True
+    implementation: Literal["auto", "xla", "scan"] = "auto"
+    remat: bool | None = None
+    dtype: Dtype | None = None
+    param_dtype: Dtype = "float32"
+
+    def network(self, cell: Any) -> Callable[..., Any]:
         """`jm.rnn.gru`."""
-        activation, recurrent_activation = self.activations
-        options |= {"reset_after": self.reset_after}
-        return rnn.gru(params, inputs, activation=activation, recurrent_activation=recurrent_activation, **options)
+        activation, recurrent_activation = cell.activations
+        options = {"activation": activation, "recurrent_activation": recurrent_activation}
+        return functools.partial(rnn.gru, **options, reset_after=self.reset_after)
 
 
-class LSTM(BuiltIn, LSTMCell):
+class LSTM(BaseUnitsLayer):
     """Long short-term memory (see `jm.rnn.lstm_step` for the equations; gates and parameters as in Keras).
 
     With `return_state` the outputs are followed by the hidden and the cell state; `initial_state` is a list of these.
@@ -147,12 +198,33 @@ class LSTM(BuiltIn, LSTMCell):
     [3, 1]
     """
 
-    cell_class: ClassVar[type[KernelCell]] = LSTMCell
+    cell_class: ClassVar[type[BaseCell]] = LSTMCell
 
-    def run(self, params: Any, inputs: Any, **options: Any) -> tuple[Any, Any]:
+    units: Size
+    _: dataclasses.KW_ONLY
+    activation: Activation = "tanh"
+    recurrent_activation: Activation = "sigmoid"
+    use_bias: bool = True
+    kernel_initializer: Initializer = "glorot_uniform"
+    recurrent_initializer: Initializer = "orthogonal"
+    bias_initializer: Initializer = "zeros"
+    unit_forget_bias: bool = True
+    dropout: Rate = 0.0
+    recurrent_dropout: Rate = 0.0
+    return_sequences: bool = False
+    return_state: bool = False
+    go_backwards: bool = False
+    unroll: bool = False
+    zero_output_for_mask: bool = True
+    implementation: Literal["auto", "xla", "scan"] = "auto"
+    remat: bool | None = None
+    dtype: Dtype | None = None
+    param_dtype: Dtype = "float32"
+
+    def network(self, cell: Any) -> Callable[..., Any]:
         """`jm.rnn.lstm`."""
-        activation, recurrent_activation = self.activations
-        return rnn.lstm(params, inputs, activation=activation, recurrent_activation=recurrent_activation, **options)
+        activation, recurrent_activation = cell.activations
+        return functools.partial(rnn.lstm, activation=activation, recurrent_activation=recurrent_activation)
 
 
 def _times(inputs: Any, factor: Any) -> Any:

@@ -58,20 +58,20 @@ class StackedRNNCells(Layer):
         """Those of the cells."""
         return tuple(cell.initial_state(spec) for cell, spec in zip(self.cells, self._specs(inputs), strict=True))
 
-    def step(self, params: Any, state: Any, inputs: Any, draw: Any = None) -> tuple[Any, Any]:
+    def step(self, params: Any, state: Any, inputs: Any, factors: Any = None) -> tuple[Any, Any]:
         """One step of each cell in turn."""
         new_states = []
         for i, (name, cell) in enumerate(zip(self._names(), self.cells, strict=True)):
-            cell_draw = () if draw is None or draw[i] is None else (draw[i],)
-            new_state, inputs = cell.step(params[name], state[i], inputs, *cell_draw)
+            of_cell = () if factors is None or factors[i] is None else (factors[i],)
+            new_state, inputs = cell.step(params[name], state[i], inputs, *of_cell)
             new_states.append(new_state)
         return tuple(new_states), inputs
 
-    def draw(self, key: Any, inputs: Any) -> Any:
+    def sample_dropout(self, key: Any, inputs: Any) -> Any:
         """What the cells drop in training, for those that do."""
         keys, specs = jax.random.split(key, len(self.cells)), self._specs(inputs)
         return tuple(
-            cell.draw(k, spec) if hasattr(cell, "draw") else None
+            cell.sample_dropout(k, spec) if hasattr(cell, "sample_dropout") else None
             for cell, k, spec in zip(self.cells, keys, specs, strict=True)
         )
 
@@ -101,8 +101,7 @@ class StackedRNNCells(Layer):
 
 def check_cell(cell: Any, where: str) -> None:
     """Refuses what is no cell: layers over sequences, and what has no steps."""
-    is_cell = hasattr(cell, "step") and hasattr(cell, "initial_state") and not isinstance(cell, type)
-    if not is_cell or (isinstance(cell, Layer) and hasattr(cell, "make_cell")):
+    if not (hasattr(cell, "step") and hasattr(cell, "initial_state")) or isinstance(cell, type):
         raise ValueError(
             f"`{where}` takes cells, with `initial_state(inputs)` and `step(params, state, inputs)` for one step, such "
             f"as `jm.layers.LSTMCell`; received {cell!r}."

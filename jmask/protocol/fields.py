@@ -5,7 +5,9 @@ classes are checked, in subclasses of them too, and `name`; what a user's layer 
 """
 
 import dataclasses
+import functools
 import math
+import operator
 import types
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -70,6 +72,25 @@ class _WrongTypeError(TypeError):
 
 class _WrongValueError(ValueError):
     """The type is right, the value is not."""
+
+
+def fields_in_order(cls: type) -> list[dataclasses.Field]:
+    """The fields of a layer as its signature shows them: options of the class itself before inherited ones."""
+    owners: dict[str, tuple[int, int]] = {}
+    for depth, owner in reversed(list(enumerate(cls.__mro__))):
+        owners |= {name: (depth, i) for i, name in enumerate(vars(owner).get("__annotations__", {}))}
+    fields = dataclasses.fields(cls)
+    options = sorted((field for field in fields if field.kw_only), key=lambda field: owners[field.name])
+    return [*(field for field in fields if not field.kw_only), *options]
+
+
+def without_marks(annotation: Any) -> Any:
+    """An annotation as a reader needs it: `units: int`, without what is checked besides the type."""
+    if get_origin(annotation) is Annotated:
+        return get_args(annotation)[0]
+    if get_origin(annotation) in (Union, types.UnionType):
+        return functools.reduce(operator.or_, map(without_marks, get_args(annotation)))
+    return annotation
 
 
 def checked_fields(cls: type) -> tuple[tuple[str, Any], ...]:

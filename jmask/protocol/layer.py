@@ -13,10 +13,21 @@ from ..core.masked import mask_of
 from . import layer_state, masks, path
 from .arguments import bind, inject, is_masked, is_none
 from .errors import explain, with_explained_lists
-from .fields import check_fields, checked_fields
+from .fields import check_fields, checked_fields, fields_in_order, without_marks
 from .initialize import ParamsRef, init_sublayers, inputs_of_init
 from .output_masks import with_masks
 from .symbolic import symbolic_call
+
+
+class _Signature:
+    """The parameters of a layer's class in the order of `fields_in_order`; its own options come first, `name` last."""
+
+    def __get__(self, layer: Any, cls: type) -> inspect.Signature:
+        if layer is not None:
+            raise AttributeError("__signature__")
+        parameters = inspect.signature(cls.__init__).parameters
+        shown = (parameters[field.name] for field in fields_in_order(cls) if field.init)
+        return inspect.Signature([p.replace(annotation=without_marks(p.annotation)) for p in shown])
 
 
 @dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(dataclasses.field,))
@@ -70,6 +81,8 @@ class Layer:
     resets_state: ClassVar[bool] = False
     _uses_mask: ClassVar[Any] = None
     _checked_fields: ClassVar[tuple[tuple[str, Any], ...]] = ()
+
+    __signature__ = _Signature()
 
     name: str | None = dataclasses.field(default=None, kw_only=True)
 
@@ -239,8 +252,7 @@ class Layer:
         return to_config(self)
 
     def __repr__(self) -> str:
-        fields = sorted(dataclasses.fields(self), key=lambda field: bool(field.kw_only))
-        shown = (f.name for f in fields if f.repr and not _is_default(self, f))
+        shown = (f.name for f in fields_in_order(type(self)) if f.repr and not _is_default(self, f))
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
 

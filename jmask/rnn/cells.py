@@ -18,9 +18,9 @@ Step = Any
 class Cell(Protocol):
     """What `jm.rnn.scan` and `jm.layers.RNN` run over a sequence. Nothing in it knows of batches or masks.
 
-    For `jm.layers.RNN`, a cell with parameters has besides an `init(self, key, inputs)` that makes them, for inputs of
-    one step `(features,)`; and a cell that drops at random in training has a `draw(self, key, inputs)`, one draw for
-    all steps of a sequence, which `step` then takes as its last argument.
+    For `jm.layers.RNN`, a cell with parameters also has an `init(self, key, inputs)` that makes them, for inputs of one
+    step `(features,)`; and a cell that drops at random in training has a `sample_dropout(self, key, inputs)`, whose
+    result, one for all steps of a sequence, `step` then takes as its last argument.
     """
 
     def initial_state(self, inputs: Any) -> State:

@@ -76,9 +76,9 @@ def scan_cell(
     *,
     reverse: bool,
     unroll: int = 1,
-    draws: Any = None,
+    factors: Any = None,
 ) -> tuple[Any, Any]:
-    """`jm.rnn.scan`; of `draws`, a pytree of `(batch, ...)`, each row's own is the last argument of its steps."""
+    """`jm.rnn.scan`; of `factors`, a pytree of `(batch, ...)`, each row's own are the last argument of its steps."""
     values, mask, segment_ids = split(x)
     _check_constants(constants, values.shape[0])
     if initial_state is None:
@@ -87,9 +87,9 @@ def scan_cell(
     initial_state = arrays_of_state(initial_state)
 
     def step(of_row: tuple[Any, Any], state: Any, inputs: Any) -> tuple[Any, Any]:
-        draw, constants_of_row = of_row
+        factors_of_row, constants_of_row = of_row
         named = {} if constants is None else {"constants": constants_of_row}
-        return cell.step(params, state, inputs, *(() if draws is None else (draw,)), **named)
+        return cell.step(params, state, inputs, *(() if factors is None else (factors_of_row,)), **named)
 
     def guarded_step(of_row: Any, carry: Any, inputs: Any) -> tuple[Any, Any]:
         """At a padded step the cell sees the real step before it, or ones: so it stays in its domain."""
@@ -99,7 +99,7 @@ def scan_cell(
         state, output = step(of_row, state, real)
         return (state, lax.stop_gradient(real)), output
 
-    of_rows = (draws, constants)
+    of_rows = (factors, constants)
     if mask is None:
         run = functools.partial(scan_rows, step, reverse=reverse, unroll=unroll)
         return run_kept(run, values, None, None, initial_state, of_rows)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import jmask as jm
-from jmask.layers.recurrent import Recurrent
+from jmask.layers.recurrent import BaseRecurrent
 from jmask.testing import assert_close
 from tests.support import oracles
 
@@ -433,8 +433,8 @@ def test_bidirectional_is_for_recurrent_layers():
 
 
 def test_a_recurrent_layer_of_ones_own_says_what_it_scans(x):
-    class Empty(Recurrent):
+    class Empty(BaseRecurrent):
         pass
 
-    with pytest.raises(TypeError, match=r"`Empty` has no `make_cell\(self\)`, which says what is scanned"):
+    with pytest.raises(TypeError, match=r"`Empty` has no `get_cell\(self\)`, which says what is scanned"):
         Empty().apply({}, x)
