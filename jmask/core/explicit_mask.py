@@ -2,10 +2,7 @@
 
 from typing import Any
 
-import numpy as np
-
 from .checks import check_mask
-from .display import is_concrete
 from .masked import Masked, values_of
 from .segment_ids import check_not_packed
 
@@ -43,7 +40,7 @@ def override_mask(x: Any, mask: Any, caller: str, name: str) -> Any:
         return x
     if mask is NO_MASK:
         return values_of(x)
-    if getattr(x, "segment_ids", None) is not None and _is_same(mask, x.mask):
+    if getattr(x, "segment_ids", None) is not None and mask is x.mask:
         return x
     remedy = "Set the segment ids instead, `x.with_segment_ids(ids)`; `mask=jm.NO_MASK` removes mask and segment ids."
     check_not_packed(x, f"{caller}: another mask for {name}", remedy)
@@ -53,8 +50,3 @@ def override_mask(x: Any, mask: Any, caller: str, name: str) -> Any:
     except (TypeError, ValueError) as error:
         raise type(error)(f"{caller}: the mask of {name} does not fit it. {error}") from None
     return Masked(values, mask)
-
-
-def _is_same(mask: Any, other: Any) -> bool:
-    """Packed rows that a pytree was rebuilt into compute their mask, which is another object each time."""
-    return mask is other or (is_concrete(mask) and is_concrete(other) and np.array_equal(mask, other))

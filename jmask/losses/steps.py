@@ -164,8 +164,17 @@ def check_labels(name: str, logits: Any, labels: Any) -> None:
 
 def with_explicit_mask(name: str, x: Any, mask: Any) -> Any:
     """The predictions under an explicit mask: None leaves the one that they have, `jm.NO_MASK` removes it."""
-    mask = mask if mask is None or mask is NO_MASK else as_array(mask)
+    if mask is None or mask is NO_MASK:
+        return override_mask(x, mask, f"`{name}`", "its first argument")
+    mask = as_array(mask)
+    if isinstance(x, Masked) and _is_same(mask, x.mask):
+        return x
     return override_mask(x, mask, f"`{name}`", "its first argument")
+
+
+def _is_same(mask: Any, other: Any) -> bool:
+    """Packed rows that a pytree was rebuilt into compute their mask, which is another object each time."""
+    return mask is other or (is_concrete(mask) and is_concrete(other) and np.array_equal(mask, other))
 
 
 def _check_numbers(name: str, xs: Sequence[Any]) -> None:
