@@ -12,9 +12,10 @@ from ..protocol.fields import Dtype, Rate
 from ..protocol.layer import Layer
 from ..protocol.options import initializer
 from ..protocol.row_masks import with_steps
+from .base import BaseMaskedLayer
 
 
-class OneHead(Layer):
+class OneHead(BaseMaskedLayer):
     """What `Attention` and `AdditiveAttention` share.
 
     Inputs: `query` `(batch, queries, features)`, `value` `(batch, keys, value_features)` and `key_`
@@ -22,9 +23,6 @@ class OneHead(Layer):
     Outputs: `(batch, queries, value_features)` with the mask of the query; 0 where a query is padding, or attends to
     no real key.
     """
-
-    supports_packing = True
-    raw_inputs = True
 
     _: dataclasses.KW_ONLY
     use_scale: bool = False

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 
 from .. import ops
 from ..protocol.fields import Dtype, NotNegative, Rate
-from ..protocol.layer import Layer
 from ..protocol.options import Initializer, initializer
+from .base import BaseMaskedLayer
 
 
-class BatchNormalization(Layer):
+class BatchNormalization(BaseMaskedLayer):
     """Normalises each feature by its mean and variance over the real steps of the batch; at inference by running ones.
 
     The running statistics are no parameters: `state = layer.init_state(x)`, then
@@ -45,9 +45,6 @@ class BatchNormalization(Layer):
     >>> state["moving_mean"].tolist(), state["moving_variance"].tolist()
     ([1.0], [1.0])
     """
-
-    supports_packing = True
-    raw_inputs = True
 
     _: dataclasses.KW_ONLY
     axis: int = -1

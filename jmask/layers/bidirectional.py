@@ -6,13 +6,13 @@ from typing import Any, Literal
 import jax
 
 from ..protocol import path
-from ..protocol.layer import Layer
 from ..protocol.row_masks import over_time
 from ..rnn.directions import merge
+from .base import BaseMaskedLayer
 from .recurrent import BaseRecurrent, state_parts
 
 
-class Bidirectional(Layer):
+class Bidirectional(BaseMaskedLayer):
     """A recurrent layer in both directions, each over the real steps only (see `jm.rnn.bidirectional`).
 
     Inputs as of the layer; `initial_state` is the list of the forward state's parts and then the backward state's.
@@ -30,9 +30,6 @@ class Bidirectional(Layer):
     >>> layer.apply(layer.init(jax.random.key(0), x), x).shape
     (2, 8)
     """
-
-    raw_inputs = True
-    supports_packing = True
 
     layer: BaseRecurrent
     _: dataclasses.KW_ONLY

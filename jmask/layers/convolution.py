@@ -11,18 +11,15 @@ from ..ops.activations import apply
 from ..ops.windows import Padding, TransposedWindows, Windows, check_steps
 from ..protocol import options
 from ..protocol.fields import Count, Dtype, Size
-from ..protocol.layer import Layer
 from ..protocol.options import Activation, Initializer, initializer
 from ..protocol.row_masks import over_time, with_steps
+from .base import BaseMaskedLayer
 
 Shape = tuple[int, ...]
 
 
-class Convolution(Layer):
+class Convolution(BaseMaskedLayer):
     """What all convolutions over time have in common."""
-
-    supports_packing = True
-    raw_inputs = True
 
     _: dataclasses.KW_ONLY
     strides: Size = 1

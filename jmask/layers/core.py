@@ -17,6 +17,7 @@ from ..ops.linear import check_feature_axis
 from ..protocol.fields import Dtype, Number, Size
 from ..protocol.layer import Layer
 from ..protocol.options import Activation, Initializer, activation, has_finite_gradient, initializer, kernel_initializer
+from .base import BaseMaskedLayer
 
 
 class Embedding(Layer):
@@ -93,7 +94,7 @@ class Masking(Layer):
         return intersect_masks(mask, ~jnp.all(is_value, axis=-1))
 
 
-class Dense(Layer):
+class Dense(BaseMaskedLayer):
     """The affine map `activation(x @ kernel + bias)` of every step.
 
     Inputs: `(batch, time, features)` or any array with a feature axis at the end. Outputs: `(batch, time, units)`
@@ -114,9 +115,7 @@ class Dense(Layer):
     (2, 3, 4)
     """
 
-    supports_packing = True
-    raw_inputs = True
-    _uses_mask = False
+    supports_masking = True
 
     units: Size
     _: dataclasses.KW_ONLY
@@ -142,7 +141,7 @@ class Dense(Layer):
         return _activated(y, self.activation)
 
 
-class EinsumDense(Layer):
+class EinsumDense(BaseMaskedLayer):
     """An affine map of every step along the axes that an equation names: `activation(einsum(x, kernel) + bias)`.
 
     Inputs: `(batch, time, ...)`. Outputs: what the equation says, with the same mask, whose axes it must leave in place
@@ -166,9 +165,7 @@ class EinsumDense(Layer):
     (2, 3, 4, 7)
     """
 
-    supports_packing = True
-    raw_inputs = True
-    _uses_mask = False
+    supports_masking = True
 
     equation: str
     output_shape: Size | Sequence[Size | None]
@@ -208,7 +205,7 @@ class EinsumDense(Layer):
         return _activated(y, self.activation)
 
 
-class Identity(Layer):
+class Identity(BaseMaskedLayer):
     """Hands its inputs on as they are, masks included: an array, a `Masked`, or a nest of them.
 
     >>> import jax.numpy as jnp, jmask as jm
@@ -216,9 +213,7 @@ class Identity(Layer):
     [1.0, 1.0]
     """
 
-    supports_packing = True
-    raw_inputs = True
-    _uses_mask = False
+    supports_masking = True
 
     def call(self, params: Any, inputs: Any) -> Any:
         """The inputs."""

@@ -8,9 +8,10 @@ from .. import ops
 from ..ops.dot_product import check_axes
 from ..ops.merge import Merge
 from ..protocol.layer import Layer
+from .base import BaseMaskedLayer
 
 
-class Elementwise(Layer):
+class Elementwise(BaseMaskedLayer):
     """A list of inputs, `[(batch, time, ...), ...]`, merged into one step by step.
 
     An input of lower rank, `(batch, features)`, belongs to the sequence and takes part in each of its steps.
@@ -19,8 +20,6 @@ class Elementwise(Layer):
         merge: `"intersection"`: a step is real where it is in all inputs; `"union"`: where it is in any.
     """
 
-    supports_packing = True
-    raw_inputs = True
     function: ClassVar[Callable[..., Any]]
 
     _: dataclasses.KW_ONLY
@@ -147,7 +146,7 @@ class Dot(Layer):
         return ops.dot(inputs, self.axes, normalize=self.normalize)
 
 
-class Concatenate(Layer):
+class Concatenate(BaseMaskedLayer):
     """Concatenation of a list of inputs and of their masks (see `jm.ops.concatenate`).
 
     Attributes:
@@ -158,8 +157,6 @@ class Concatenate(Layer):
     [[1.0, 1.0, 0.0]]
     """
 
-    supports_packing = True
-    raw_inputs = True
     _uses_mask = False
 
     axis: int = -1

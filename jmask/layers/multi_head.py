@@ -10,16 +10,13 @@ import jax.numpy as jnp
 from .. import ops
 from ..core.masked import Masked
 from ..protocol.fields import Dtype, Rate, Size
-from ..protocol.layer import Layer
 from ..protocol.options import Initializer, initializer
 from .attention import call_options, read_inputs
+from .base import BaseMaskedLayer
 
 
-class Heads(Layer):
+class Heads(BaseMaskedLayer):
     """What `MultiHeadAttention` and `GroupQueryAttention` share: projections, attention, and a projection back."""
-
-    supports_packing = True
-    raw_inputs = True
 
     _: dataclasses.KW_ONLY
     dropout: Rate = 0.0

@@ -8,13 +8,11 @@ from ..ops.pool import PoolPadding, check_pool
 from ..protocol.fields import Size
 from ..protocol.layer import Layer
 from ..protocol.row_masks import over_time
+from .base import BaseMaskedLayer
 
 
-class Pooling(Layer):
+class Pooling(BaseMaskedLayer):
     """What poolings of windows have in common."""
-
-    supports_packing = True
-    raw_inputs = True
 
     pool_size: Size = 2
     _: dataclasses.KW_ONLY

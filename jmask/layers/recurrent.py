@@ -14,13 +14,13 @@ from .. import ops
 from ..core.arithmetic import expand
 from ..core.masked import Masked, values_of
 from ..protocol import path
-from ..protocol.layer import Layer
 from ..protocol.row_masks import once_a_row, over_time
 from ..rnn.masked_scan import over_rows, refuse_state_of_packed_rows, scan_cell, segment_ids_of
+from .base import BaseMaskedLayer
 from .stacked import StackedRNNCells, check_cell
 
 
-class BaseRecurrent(Layer):
+class BaseRecurrent(BaseMaskedLayer):
     """What recurrent layers share: the options about their outputs. A subclass has a cell, and may know a faster way.
 
     Inputs: values `(batch, time, features)` with a mask `(batch, time)`, and optionally `initial_state`, a list of
@@ -44,9 +44,6 @@ class BaseRecurrent(Layer):
             real output in the direction of the scan (zeros before the first), which is the default of Keras.
         unroll: whether the loop is written out step by step in the program; it changes no result.
     """
-
-    raw_inputs = True
-    supports_packing = True
 
     _: dataclasses.KW_ONLY
     return_sequences: bool = False

@@ -9,9 +9,10 @@ from ..ops.reshaping import check_dims, check_target_shape
 from ..protocol.fields import Count, Size
 from ..protocol.layer import Layer
 from ..protocol.row_masks import over_time
+from .base import BaseMaskedLayer
 
 
-class Flatten(Layer):
+class Flatten(BaseMaskedLayer):
     """All axes behind the batch as one; a mask over time is refused (see `jm.ops.flatten`).
 
     >>> import jax.numpy as jnp, jmask as jm
@@ -19,8 +20,6 @@ class Flatten(Layer):
     (2, 12)
     """
 
-    supports_packing = True
-    raw_inputs = True
     _uses_mask = False
 
     def call(self, params: Any, inputs: Any) -> Any:
@@ -28,7 +27,7 @@ class Flatten(Layer):
         return ops.flatten(inputs)
 
 
-class Reshape(Layer):
+class Reshape(BaseMaskedLayer):
     """Another shape behind the batch axis, in which time stays in front (see `jm.ops.reshape`).
 
     Attributes:
@@ -40,8 +39,6 @@ class Reshape(Layer):
     (2, 5, 2, 3)
     """
 
-    supports_packing = True
-    raw_inputs = True
     _uses_mask = False
 
     target_shape: Sequence[int]
@@ -55,7 +52,7 @@ class Reshape(Layer):
         return ops.reshape(inputs, self.target_shape)
 
 
-class Permute(Layer):
+class Permute(BaseMaskedLayer):
     """The axes behind the batch in another order, masked axes in front (see `jm.ops.permute`).
 
     Attributes:
@@ -66,8 +63,6 @@ class Permute(Layer):
     (2, 3, 5, 4)
     """
 
-    supports_packing = True
-    raw_inputs = True
     _uses_mask = False
 
     dims: Sequence[int]
@@ -152,7 +147,7 @@ class ZeroPadding1D(Layer):
         return ops.zero_pad(inputs, self.padding)
 
 
-class UpSampling1D(Layer):
+class UpSampling1D(BaseMaskedLayer):
     """Every step of a sequence `size` times (see `jm.ops.up_sample`).
 
     Attributes:
@@ -163,8 +158,6 @@ class UpSampling1D(Layer):
     [[3, 3, 4, 4]]
     """
 
-    supports_packing = True
-    raw_inputs = True
     _uses_mask = False
 
     size: Size = 2

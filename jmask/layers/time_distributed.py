@@ -14,9 +14,10 @@ from ..protocol.layer import Layer
 from ..protocol.layer_state import padded_batch_scope
 from ..protocol.output_masks import uses_mask
 from ..protocol.row_masks import with_steps
+from .base import BaseMaskedLayer
 
 
-class TimeDistributed(Layer):
+class TimeDistributed(BaseMaskedLayer):
     """Applies a layer to every step of each sequence, with the same parameters.
 
     Inputs: `(batch, time, ...)`, or nests of them with the same batch and time. The layer sees a batch of all steps,
@@ -44,9 +45,6 @@ class TimeDistributed(Layer):
     >>> sentences.shape, sentences.mask.tolist()
     ((1, 2, 4), [[True, False]])
     """
-
-    raw_inputs = True
-    supports_packing = True
 
     layer: Layer
 

@@ -73,4 +73,6 @@ def uses_mask(layer: Any, *inputs: Any) -> bool:
     if found is not None:
         return bool(found(*inputs) if callable(found) else found)
     signature = signature_of(type(layer).call)
-    return layer.raw_inputs or "mask" in signature.injected or bool(signature.masks)
+    if "mask" in signature.injected or signature.masks:
+        return True
+    return layer.raw_inputs and layer.supports_masking is not True
