@@ -1,6 +1,5 @@
 """What every test gets: eight CPU devices, checked signatures, and random numbers seeded by the test's name."""
 
-import inspect
 import itertools
 import os
 import zlib
@@ -23,22 +22,11 @@ import jax
 import jaxtyping
 import numpy as np
 import pytest
-from beartype import beartype
 from hypothesis import settings
 
+from tests.support.signatures import check_signature
 
-def check_signature(function: Callable) -> Callable:
-    """Checks the arguments and the result of a call together, after the call.
-
-    Out of each signature jaxtyping makes two functions to check: one that takes the arguments, called before, and one
-    that takes the result as well, as `ret0`, called after. Only the second is checked: so a wrong argument meets the
-    error message of jmask, which tests want to see, and not that of beartype. What jmask takes although its annotation
-    says no is still found, and reported as an error "whilst checking the return value" that lists the arguments.
-    """
-    return beartype(function) if "ret0" in inspect.signature(function).parameters else function
-
-
-jaxtyping.install_import_hook("jmask", "conftest.check_signature")
+jaxtyping.install_import_hook("jmask", f"{check_signature.__module__}.{check_signature.__name__}")
 
 # The same examples in each run, and no time limit for one: the first may have to compile.
 settings.register_profile("jmask", deadline=None, derandomize=True, database=None)

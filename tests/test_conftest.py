@@ -5,10 +5,10 @@ import zlib
 import jax
 import jax.numpy as jnp
 import pytest
-from conftest import check_signature
 from jaxtyping import Array, Float, TypeCheckError, jaxtyped
 
 import jmask as jm
+from tests.support.signatures import check_signature
 
 
 @jaxtyped(typechecker=check_signature)

@@ -4,15 +4,15 @@ import importlib
 import inspect
 import pkgutil
 
-import public_names
 import pytest
 
 import jmask as jm
+from tests.support import public_names
 
 
 def test_names_and_signatures_are_those_that_are_written_down():
     frozen = public_names.FROZEN.read_text().splitlines()
-    assert list(public_names.lines()) == frozen, "if this is on purpose: `python tests/public_names.py`"
+    assert list(public_names.lines()) == frozen, "if this is on purpose: `python -m tests.support.public_names`"
 
 
 @pytest.mark.parametrize("room", public_names.ROOMS)

@@ -13,8 +13,7 @@ import pytest
 
 import jmask as jm
 from jmask.testing import assert_close
-
-from .beside import mask_of, masks_dropped, muted, weights_of, with_mask
+from tests.support.beside_keras.calls import mask_of, masks_dropped, muted, weights_of, with_mask
 
 L = jm.layers
 MASK = np.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1], [1, 0, 0, 0, 0]], bool)

@@ -10,8 +10,7 @@ import pytest
 
 import jmask as jm
 from jmask.testing import assert_close
-
-from .carried import check
+from tests.support.beside_keras.carried import check
 
 pytestmark = pytest.mark.usefixtures("fresh")
 BATCH, TIME, FEATURES = 3, 6, 4

@@ -11,9 +11,8 @@ import pytest
 
 import jmask as jm
 from jmask.testing import assert_close
-
-from .carried import check
-from .random_models import draw_weights
+from tests.support.beside_keras.carried import check
+from tests.support.beside_keras.random_models import draw_weights
 
 pytestmark = pytest.mark.usefixtures("fresh")
 BATCH, TIME, FEATURES = 3, 6, 4

@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 
 from jmask.testing import assert_close
-
-from .beside import is_none
-from .pairs import BATCH
-from .table import PAIRS
-from .twins import Twins
+from tests.support.beside_keras.calls import is_none
+from tests.support.beside_keras.pair import BATCH
+from tests.support.beside_keras.pairs import PAIRS
+from tests.support.beside_keras.twins import Twins
 
 
 @pytest.fixture(params=PAIRS, ids=str)

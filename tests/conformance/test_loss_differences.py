@@ -7,8 +7,7 @@ import pytest
 
 import jmask as jm
 from jmask.testing import assert_close
-
-from .beside import muted, with_mask
+from tests.support.beside_keras.calls import muted, with_mask
 
 MASK = np.array([[1, 1, 0, 0], [1, 1, 1, 0], [0, 0, 0, 0]], bool)  # the last row is empty
 

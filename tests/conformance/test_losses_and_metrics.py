@@ -11,9 +11,8 @@ import pytest
 
 import jmask as jm
 from jmask.testing import assert_close
-
-from .beside import muted, with_mask
-from .pairs import STEPS
+from tests.support.beside_keras.calls import muted, with_mask
+from tests.support.beside_keras.pair import STEPS
 
 CLASSES = 4
 

@@ -7,10 +7,9 @@ import pytest
 
 import jmask as jm
 from jmask.testing import assert_close
-
-from .beside import call_keras, draw_params, mask_of, masks_dropped, weights_of, with_mask
-from .pairs import BATCH, KEYS, STEPS, keys, steps
-from .table import PAIRS
+from tests.support.beside_keras.calls import call_keras, draw_params, mask_of, masks_dropped, weights_of, with_mask
+from tests.support.beside_keras.pair import BATCH, KEYS, STEPS, keys, steps
+from tests.support.beside_keras.pairs import PAIRS
 
 L = jm.layers
 

@@ -12,8 +12,7 @@ import pytest
 
 import jmask as jm
 from jmask.testing import assert_close
-
-from .random_models import VOCABULARY, Builder, draw_weights
+from tests.support.beside_keras.random_models import VOCABULARY, Builder, draw_weights
 
 pytestmark = pytest.mark.usefixtures("fresh")
 NUM_MODELS = 12  # of which some hundred more were tried

@@ -5,9 +5,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-from table import CONTROL, CUMULATIVE, ELEMENTWISE, INDEXING, MOVING, REDUCTIONS, WINDOWS, params
 
 import jmask as jm
+from tests.support.one_sequence.functions import (
+    CONTROL,
+    CUMULATIVE,
+    ELEMENTWISE,
+    INDEXING,
+    MOVING,
+    REDUCTIONS,
+    WINDOWS,
+    params,
+)
 
 VECTORS = jm.Input((None, 3))
 

@@ -2,18 +2,18 @@
 
 import pathlib
 
-import further_libraries as libraries
-import further_models as models
-import further_numerics as numerics
 import jax
 import jax.numpy as jnp
 import pytest
-from beside import check
-from refused import REFUSED
-from table import params, scalar
 
 import jmask as jm
 from jmask.testing import assert_close
+from tests.support.one_sequence import further_libraries as libraries
+from tests.support.one_sequence import further_models as models
+from tests.support.one_sequence import further_numerics as numerics
+from tests.support.one_sequence.functions import params, scalar
+from tests.support.one_sequence.refused import REFUSED
+from tests.support.one_sequence.row_by_row import check
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "vmap.md"
 EXACT = {

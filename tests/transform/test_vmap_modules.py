@@ -5,9 +5,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
-from beside import check
 from flax import nnx
-from table import Case
+
+from tests.support.one_sequence.functions import Case
+from tests.support.one_sequence.row_by_row import check
 
 FEATURES = 4
 

@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from beside import check
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
-from table import Case, attention, conv, params, pool, rnn
+
+from tests.support.one_sequence.functions import Case, attention, conv, params, pool, rnn
+from tests.support.one_sequence.row_by_row import check
 
 pytestmark = pytest.mark.slow
 

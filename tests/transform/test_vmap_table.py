@@ -1,8 +1,9 @@
 """Every function of the table on padded batches, against the loop over the sequences alone."""
 
 import pytest
-from beside import check
-from table import TABLE, params
+
+from tests.support.one_sequence.functions import TABLE, params
+from tests.support.one_sequence.row_by_row import check
 
 
 @pytest.mark.parametrize("name", TABLE)

@@ -1,0 +1,1 @@
+"""The tests mirror `jmask/`; what they share is in `tests.support`."""

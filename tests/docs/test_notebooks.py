@@ -1,0 +1,19 @@
+"""Every notebook runs from its first cell to its last."""
+
+import os
+from pathlib import Path
+
+import nbclient
+import nbformat
+import pytest
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebook_runs(path, monkeypatch, tmp_path):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")  # an install cell must find that everything is there already
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    notebook = nbformat.read(path, as_version=4)
+    client = nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(NOTEBOOKS)}})
+    client.execute(env=dict(os.environ))

@@ -1,0 +1,45 @@
+"""The pages in `docs/` keep their word: their examples run, and their links lead somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+COMPILES_MUCH = {"decoding.md", "labels.md", "time_and_frequency.md"}
+PROGRAMS = [pytest.param(p, marks=pytest.mark.slow if p.name in COMPILES_MUCH else (), id=p.name) for p in PAGES]
+LINKS = [
+    pytest.param(page, target, id=f"{page.name}-{target}")
+    for page in PAGES
+    for target in sorted(set(re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text(encoding="utf-8"))))
+]
+
+
+def test_there_are_pages():
+    assert PAGES
+
+
+@pytest.mark.parametrize("page", PROGRAMS)
+def test_examples_run_in_order_as_one_program(page):
+    text = page.read_text(encoding="utf-8")
+    namespace = {"__name__": page.stem}
+    for block in BLOCK.finditer(text):
+        lines_before = text.count("\n", 0, block.start(1))  # so that a traceback shows the line of the page
+        exec(compile("\n" * lines_before + block.group(1), str(page), "exec"), namespace)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_mathematics_is_balanced(page):
+    text = page.read_text(encoding="utf-8")
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    assert all(paragraph.count("$") % 2 == 0 for paragraph in prose.split("\n\n"))
+    for formula in re.findall(r"^```math\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+        assert formula.count("{") == formula.count("}")
+        assert re.findall(r"\\begin{(\w+)}", formula) == re.findall(r"\\end{(\w+)}", formula)
+
+
+@pytest.mark.parametrize(("page", "target"), LINKS)
+def test_links_lead_to_files(page, target):
+    assert (page.parent / target).exists()

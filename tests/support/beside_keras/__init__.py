@@ -1,0 +1,1 @@
+"""Layers and models of jmask beside the same ones of Keras."""

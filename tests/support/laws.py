@@ -1,0 +1,274 @@
+"""The laws, each a function that asserts it of a trial of a case."""
+
+import functools
+import pickle
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jmask as jm
+from jmask.testing import assert_close
+from tests.support.batches import (
+    FLOAT_GARBAGE,
+    LENGTHS,
+    LONGER,
+    OTHER_LENGTHS,
+    TIME,
+    draw_rows,
+    holes,
+    left,
+    right,
+)
+from tests.support.counting import num_compiles
+from tests.support.program import (
+    QUICKLY,
+    Outcome,
+    Trial,
+    assert_rows_equal,
+    leaves_of,
+    rows_of,
+    rows_of_leaf,
+    with_kinds,
+)
+
+NO_LENGTHS = (0,) * len(LENGTHS)
+
+
+def exact(trial: Trial) -> None:
+    """Values are the oracle's, whatever the other rows are."""
+    assert_rows_equal(trial.base.rows, trial.expected)
+
+
+def exact_gradients(trial: Trial) -> None:
+    """Gradients of the parameters, and of each input, are the differences of the oracle in a random direction."""
+    rng = trial.rng
+    none = jax.tree.map(np.zeros_like, (trial.params, trial.rows))
+    direction = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), trial.params)
+    slope = sum(map(np.vdot, jax.tree.leaves(trial.base.param_gradients), jax.tree.leaves(direction)))
+    assert_close(np.asarray(slope, float), trial.difference(direction, none[1]), precision="difference")
+
+    gradients = iter(trial.base.input_gradient_rows)
+    for i, rows in enumerate(trial.rows):
+        if rows[0].dtype != float:
+            continue
+        direction = [rng.normal(size=row.shape) * (row != 0) for row in rows]  # a step of zeros may be a marker
+        there = [d[~np.isnan(row)] for d, row in zip(direction, rows, strict=True)]
+        slope = sum(np.vdot(gradient, d) for gradient, d in zip(next(gradients), there, strict=True))
+        directions = [*none[1][:i], direction, *none[1][i + 1 :]]
+        assert_close(slope, trial.difference(none[0], directions), precision="difference")
+
+
+def no_gradient_at_padding(trial: Trial) -> None:
+    """It is exactly 0 there, and finite elsewhere."""
+    for layout in (right, left, holes):
+        _assert_no_gradient_at_padding(trial.outcome(layout(LENGTHS, TIME)))
+
+
+def invisible_padding(trial: Trial) -> None:
+    """Whatever padding holds, not a bit of a value or gradient changes."""
+    for garbage in range(1, len(FLOAT_GARBAGE)):
+        outcome = trial.outcome(right(LENGTHS, TIME), garbage=garbage)
+        for what in ("rows", "param_gradients", "input_gradient_rows"):
+            for found, expected in zip(
+                *(jax.tree.leaves(getattr(o, what)) for o in (outcome, trial.base)), strict=True
+            ):
+                assert np.array_equal(found, expected), f"of {what}, {expected} becomes {found}"
+
+
+def real_rows(trial: Trial) -> None:
+    """What is pooled has a mask of rows: those with a real step in every input, as far as the inputs overlap."""
+    for layout in (right, left, holes):
+        outcome = trial.outcome(layout(LENGTHS, TIME))
+        masks = [np.asarray(x.mask).any(axis=1) for x in outcome.inputs if isinstance(x, jm.Masked)]
+        real = functools.reduce(np.logical_and, masks, np.ones(len(LENGTHS), bool))
+        for kind, leaf in with_kinds(trial.case, outcome.outputs):
+            if kind == "pooled":
+                rows = np.asarray(leaf.mask).reshape(len(real), -1)
+                assert (rows == real[:, None]).all(), f"of rows {real} these are real: {leaf.mask}"
+
+
+def zero_padding(trial: Trial) -> None:
+    """Outputs that are documented to be 0 at padded steps are."""
+    if trial.case.zero_padding:
+        for kind, leaf in with_kinds(trial.case, trial.outcome(holes(LENGTHS, TIME)).outputs):
+            if kind == "sequence":
+                padding = np.asarray(leaf.values)[~np.asarray(leaf.mask)]
+                assert (padding == 0).all(), f"the outputs at padding are {padding}"
+
+
+def left_padding(trial: Trial) -> None:
+    """Padding may stand on the left."""
+    _assert_same(trial, trial.outcome(left(LENGTHS, TIME)))
+
+
+def holes_in_the_middle(trial: Trial) -> None:
+    """Padding may stand anywhere."""
+    _assert_same(trial, trial.outcome(holes(LENGTHS, TIME)))
+
+
+def empty_batch(trial: Trial) -> None:
+    """All rows may be empty: each has the documented value."""
+    rows = trial.draw(NO_LENGTHS)
+    outcome = trial.outcome(right(NO_LENGTHS, TIME), rows)
+    assert_rows_equal(outcome.rows, trial.reference(trial.params, rows))
+    _assert_no_gradient_at_padding(outcome)
+
+
+def more_padding(trial: Trial) -> None:
+    """The number of padded steps does not show."""
+    outcome = trial.outcome(right(LENGTHS, LONGER))
+    _assert_same(trial, outcome)
+    _assert_no_gradient_at_padding(outcome)
+
+
+def one_compile(trial: Trial) -> None:
+    """Other lengths need no other program, wherever the padding stands."""
+    rows = trial.draw(OTHER_LENGTHS)
+    expected = trial.reference(trial.params, rows)
+    trial.outcome(right(LENGTHS, TIME))
+    traces = trial.num_traces
+    for layout in (right, left):
+        assert_rows_equal(trial.outcome(layout(OTHER_LENGTHS, TIME), rows).rows, expected)
+        assert trial.num_traces == traces, "it is traced again"
+
+
+def eager(trial: Trial) -> None:
+    """Without jit."""
+    assert_rows_equal(rows_of(trial.case, _run(trial, trial.batch(holes(LENGTHS, TIME)))), trial.expected)
+
+
+def eager_compiles(trial: Trial) -> None:
+    """Without jit, a third call compiles nothing."""
+    inputs = jax.tree.map(jnp.asarray, trial.batch(holes(LENGTHS, TIME)))
+    params = jax.tree.map(jnp.asarray, trial.params)
+    for _ in range(2):
+        trial.case.run(params, *inputs)
+    with num_compiles() as compiled:
+        trial.case.run(params, *inputs)
+    assert compiled.count == 0, f"a third call compiles {compiled.count} programs"
+
+
+def pickled(trial: Trial) -> None:
+    """Outputs survive `pickle`."""
+    outputs = _run(trial, trial.batch(left(LENGTHS, TIME)))
+    assert_rows_equal(rows_of(trial.case, pickle.loads(pickle.dumps(outputs))), trial.expected)
+
+
+def vmapped(trial: Trial) -> None:
+    """Over a leading axis: what each batch gives."""
+    rows = trial.draw(OTHER_LENGTHS)
+    batches = trial.batch(holes(LENGTHS, TIME)), trial.batch(right(OTHER_LENGTHS, TIME), rows)
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *batches)
+    mapped = jax.vmap(trial.case.run, in_axes=(None, *[0] * len(stacked)))
+    outputs = jax.jit(mapped, compiler_options=QUICKLY)(trial.params, *stacked)
+    for i, expected in enumerate((trial.expected, trial.reference(trial.params, rows))):
+        assert_rows_equal(rows_of(trial.case, jax.tree.map(lambda leaf, i=i: leaf[i], outputs)), expected)
+
+
+def arrays(trial: Trial) -> None:
+    """Arrays are sequences without padding."""
+    rows = draw_rows(trial.rng, trial.case.inputs, [TIME] * len(LENGTHS), overlapping=False)
+    leaves = zip(trial.case.kinds, leaves_of(_run(trial, map(np.stack, rows))), strict=True)
+    actual = [rows_of_leaf(kind, leaf) for kind, leaf in leaves]
+    assert_rows_equal(actual, trial.reference(trial.params, rows))
+
+
+def ranks(trial: Trial) -> None:
+    """Masks of rank 3, for two documents of three sentences, and of rank 1, for each sentence alone.
+
+    Where a mask of rank 1 is one of rows, a sentence alone is a batch of one.
+    """
+    if not trial.case.any_rank:
+        return
+    lengths = (*LENGTHS, 2)
+    rows = trial.draw(lengths)
+    inputs = trial.batch(right(lengths, TIME), rows)
+    expected = trial.reference(trial.params, rows)
+    outputs = leaves_of(_run(trial, jax.tree.map(lambda leaf: leaf.reshape(2, 3, *leaf.shape[1:]), inputs)))
+    documents = [jax.tree.map(lambda leaf: np.asarray(leaf).reshape(6, *leaf.shape[2:]), leaf) for leaf in outputs]
+    for i in range(len(lengths)):
+        one = slice(i, i + 1) if trial.case.has_rows_alone else i
+        sentence = leaves_of(_run(trial, jax.tree.map(lambda leaf, one=one: leaf[one], inputs)))
+        for leaf, document, found in zip(expected, documents, sentence, strict=True):
+            if document.mask.ndim > 1 or document.mask[i]:  # a sentence without words is not real
+                assert_rows_equal([[_real(document[i])]], [[leaf[i]]])
+            assert_rows_equal([[_real(found)]], [[leaf[i]]])
+
+
+def float32(trial: Trial) -> None:
+    """Within its tolerance, in and out."""
+    _assert_dtype(trial, "float32")
+
+
+def bfloat16(trial: Trial) -> None:
+    """Within its tolerance, in and out."""
+    _assert_dtype(trial, "bfloat16")
+
+
+Law = Callable[[Trial], None]
+MASK_LAWS: Mapping[str, Law] = {
+    "exact": exact,
+    "gradients": exact_gradients,
+    "padding gradient": no_gradient_at_padding,
+    "invisible padding": invisible_padding,
+    "real rows": real_rows,
+    "zero padding": zero_padding,
+    "left padding": left_padding,
+    "holes": holes_in_the_middle,
+    "empty batch": empty_batch,
+    "more padding": more_padding,
+    "one compile": one_compile,
+}
+EAGER_LAWS: Mapping[str, Law] = {"eager": eager, "eager compiles": eager_compiles}
+TRANSFORM_LAWS: Mapping[str, Law] = {
+    "pickle": pickled,
+    "vmap": vmapped,
+    "arrays": arrays,
+    "ranks": ranks,
+}
+DTYPE_LAWS: Mapping[str, Law] = {"float32": float32, "bfloat16": bfloat16}
+
+
+def _run(trial: Trial, inputs: Any) -> Any:
+    return trial.case.run(jax.tree.map(jnp.asarray, trial.params), *inputs)
+
+
+def _real(leaf: Any) -> np.ndarray:
+    """The real steps of one sequence; a result without steps as it is."""
+    if not isinstance(leaf, jm.Masked) or leaf.mask.ndim == 0:
+        return np.asarray(leaf.values if isinstance(leaf, jm.Masked) else leaf)
+    return np.asarray(leaf.values)[np.asarray(leaf.mask)]
+
+
+def _assert_dtype(trial: Trial, dtype: str) -> None:
+    params, rows = (_cast(tree, dtype) for tree in (trial.params, trial.rows))
+    outputs = trial.outputs(params, *trial.batch(right(LENGTHS, TIME), rows))
+    found = {str(leaf.dtype) for leaf in leaves_of(outputs) if jnp.issubdtype(leaf.dtype, jnp.floating)}
+    assert found <= {dtype}, f"the outputs are {found}"
+    expected = trial.reference(_cast(params, "float64"), _cast(rows, "float64"))
+    assert_rows_equal(rows_of(trial.case, outputs), expected, precision=dtype)
+
+
+def _cast(tree: Any, dtype: str) -> Any:
+    """Floats in another dtype; integers as they are."""
+    return jax.tree.map(lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree)
+
+
+def _assert_same(trial: Trial, outcome: Outcome) -> None:
+    """The values that are expected, and the gradients of right padding."""
+    assert_rows_equal(outcome.rows, trial.expected)
+    jax.tree.map(assert_close, outcome.param_gradients, trial.base.param_gradients)
+    assert_rows_equal(outcome.input_gradient_rows, trial.base.input_gradient_rows)
+
+
+def _assert_no_gradient_at_padding(outcome: Outcome) -> None:
+    for leaf in jax.tree.leaves(outcome.param_gradients):
+        assert np.isfinite(leaf).all(), f"a gradient of parameters is {leaf}"
+    for x, gradient in outcome.float_gradients:
+        values = np.asarray(gradient.values if isinstance(x, jm.Masked) else gradient)
+        assert np.isfinite(values).all(), f"a gradient of inputs is {values}"
+        if isinstance(x, jm.Masked):
+            assert not values[~np.asarray(x.mask)].any(), f"the gradient at padding is {values[~np.asarray(x.mask)]}"
