@@ -149,7 +149,7 @@ class PReLU(BaseMaskedLayer):
     param_dtype: Dtype = "float32"
 
     def __post_init__(self) -> None:
-        """Checks the axes while the user's line is still on the stack."""
+        """Validates the axes."""
         if any(axis < 1 for axis in self._shared):
             raise ValueError(
                 "`shared_axes` of `PReLU` count the axes of the inputs from 1, the first behind the batch; received "

@@ -15,7 +15,7 @@ from ..protocol.row_masks import with_steps
 from .base import BaseMaskedLayer
 
 
-class OneHead(BaseMaskedLayer):
+class BaseAttention(BaseMaskedLayer):
     """What `Attention` and `AdditiveAttention` share.
 
     Inputs: `query` `(batch, queries, features)`, `value` `(batch, keys, value_features)` and `key_`
@@ -25,7 +25,6 @@ class OneHead(BaseMaskedLayer):
     """
 
     _: dataclasses.KW_ONLY
-    use_scale: bool = False
     dropout: Rate = 0.0
     use_causal_mask: bool = False
     return_attention_scores: bool = False
@@ -57,7 +56,7 @@ class OneHead(BaseMaskedLayer):
         return y[0][..., 0, :], y[1][..., 0, :, :]
 
 
-class Attention(OneHead):
+class Attention(BaseAttention):
     """Luong's attention: the score of a query and a key is their dot product (see `jm.ops.attention`).
 
     Inputs: `query` `(batch, queries, features)`, `value` `(batch, keys, value_features)` and `key_`
@@ -83,6 +82,7 @@ class Attention(OneHead):
     """
 
     _: dataclasses.KW_ONLY
+    use_scale: bool = False
     score_mode: Literal["dot", "concat"] = "dot"
 
     def init(self, key: Any, *inputs: Any) -> dict[str, Any]:
@@ -99,7 +99,7 @@ class Attention(OneHead):
         return ops.additive_attention(query, key=key, value=value, weight=weight, scale=scale, **options)
 
 
-class AdditiveAttention(OneHead):
+class AdditiveAttention(BaseAttention):
     """Bahdanau's attention: the score is `sum(scale * tanh(query + key))` (see `jm.ops.additive_attention`).
 
     Inputs and outputs are those of `Attention`.

@@ -37,7 +37,7 @@ class Bidirectional(BaseMaskedLayer):
     backward_layer: BaseRecurrent | None = None
 
     def __post_init__(self) -> None:
-        """Checks the options while the user's line is still on the stack."""
+        """Validates the options."""
         for layer in (self.layer, self.layer if self.backward_layer is None else self.backward_layer):
             if not isinstance(layer, BaseRecurrent) or layer.go_backwards:
                 raise ValueError(

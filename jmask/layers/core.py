@@ -177,7 +177,7 @@ class EinsumDense(BaseMaskedLayer):
     param_dtype: Dtype = "float32"
 
     def __post_init__(self) -> None:
-        """Checks the letters while the user's line is still on the stack."""
+        """Validates the letters."""
         _, _, outputs, _ = parse(self.equation)
         if not set(self.bias_axes or "") <= set(outputs):
             raise ValueError(

@@ -11,7 +11,7 @@ from ..protocol.layer import Layer
 from .base import BaseMaskedLayer
 
 
-class Elementwise(BaseMaskedLayer):
+class BaseMerge(BaseMaskedLayer):
     """A list of inputs, `[(batch, time, ...), ...]`, merged into one step by step.
 
     An input of lower rank, `(batch, features)`, belongs to the sequence and takes part in each of its steps.
@@ -35,7 +35,7 @@ class Elementwise(BaseMaskedLayer):
         return type(self).function(inputs, merge=self.merge)
 
 
-class Add(Elementwise):
+class Add(BaseMerge):
     """The sum of a list of inputs, step by step (see `jm.ops.add`).
 
     Attributes:
@@ -49,7 +49,7 @@ class Add(Elementwise):
     function = staticmethod(ops.add)
 
 
-class Subtract(Elementwise):
+class Subtract(BaseMerge):
     """The first of two inputs minus the second, step by step (see `jm.ops.subtract`).
 
     Attributes:
@@ -63,7 +63,7 @@ class Subtract(Elementwise):
     function = staticmethod(ops.subtract)
 
 
-class Multiply(Elementwise):
+class Multiply(BaseMerge):
     """The product of a list of inputs, step by step (see `jm.ops.multiply`).
 
     Attributes:
@@ -77,7 +77,7 @@ class Multiply(Elementwise):
     function = staticmethod(ops.multiply)
 
 
-class Average(Elementwise):
+class Average(BaseMerge):
     """The mean of a list of inputs, step by step (see `jm.ops.average`).
 
     Attributes:
@@ -91,7 +91,7 @@ class Average(Elementwise):
     function = staticmethod(ops.average)
 
 
-class Maximum(Elementwise):
+class Maximum(BaseMerge):
     """The largest of a list of inputs, entry by entry (see `jm.ops.maximum`).
 
     Attributes:
@@ -105,7 +105,7 @@ class Maximum(Elementwise):
     function = staticmethod(ops.maximum)
 
 
-class Minimum(Elementwise):
+class Minimum(BaseMerge):
     """The smallest of a list of inputs, entry by entry (see `jm.ops.minimum`).
 
     Attributes:
@@ -138,7 +138,7 @@ class Dot(Layer):
     normalize: bool = False
 
     def __post_init__(self) -> None:
-        """Checks the axes while the user's line is still on the stack."""
+        """Validates the axes."""
         check_axes(self.axes)
 
     def call(self, params: Any, inputs: Any) -> Any:

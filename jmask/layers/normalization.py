@@ -130,7 +130,7 @@ class GroupNormalization(Layer):
     param_dtype: Dtype = "float32"
 
     def __post_init__(self) -> None:
-        """Checks the number while the user's line is still on the stack."""
+        """Validates the number."""
         if self.groups != -1 and self.groups < 1:
             raise ValueError(f"`groups` of `GroupNormalization` is 1 or more, or -1; received {self.groups}.")
 

@@ -11,7 +11,7 @@ from ..protocol.row_masks import over_time
 from .base import BaseMaskedLayer
 
 
-class Pooling(BaseMaskedLayer):
+class BasePooling(BaseMaskedLayer):
     """What poolings of windows have in common."""
 
     pool_size: Size = 2
@@ -20,11 +20,11 @@ class Pooling(BaseMaskedLayer):
     padding: PoolPadding = "valid"
 
     def __post_init__(self) -> None:
-        """Checks the options while the user's line is still on the stack."""
+        """Validates the options."""
         check_pool(self.pool_size, self.strides, self.padding)
 
 
-class MaxPooling1D(Pooling):
+class MaxPooling1D(BasePooling):
     """The largest value of each feature in every window (see `jm.ops.max_pool`).
 
     Inputs: `(batch, time, features)`. Outputs: `(batch, places, features)`, each row as many places as its sequence
@@ -48,7 +48,7 @@ class MaxPooling1D(Pooling):
         return ops.max_pool(inputs, self.pool_size, strides=self.strides, padding=self.padding)
 
 
-class AveragePooling1D(Pooling):
+class AveragePooling1D(BasePooling):
     """The mean of the real steps in every window (see `jm.ops.average_pool`).
 
     Inputs: `(batch, time, features)`. Outputs: `(batch, places, features)`, as from `MaxPooling1D`: an empty row, or

@@ -167,7 +167,7 @@ class RNN(BaseRecurrent):
     cell: Any
 
     def __post_init__(self) -> None:
-        """Checks the cell while the user's line is still on the stack."""
+        """Validates the cell."""
         if isinstance(self.cell, (list, tuple)):
             object.__setattr__(self, "cell", StackedRNNCells(self.cell))
         check_cell(self.cell, "RNN")

@@ -44,7 +44,7 @@ class Reshape(BaseMaskedLayer):
     target_shape: Sequence[int]
 
     def __post_init__(self) -> None:
-        """Checks the shape while the user's line is still on the stack."""
+        """Validates the shape."""
         check_target_shape(self.target_shape)
 
     def call(self, params: Any, inputs: Any) -> Any:
@@ -68,7 +68,7 @@ class Permute(BaseMaskedLayer):
     dims: Sequence[int]
 
     def __post_init__(self) -> None:
-        """Checks the permutation while the user's line is still on the stack."""
+        """Validates the permutation."""
         check_dims(self.dims)
 
     def call(self, params: Any, inputs: Any) -> Any:
@@ -113,7 +113,7 @@ class Cropping1D(Layer):
     cropping: Count | Sequence[Count] = (1, 1)
 
     def __post_init__(self) -> None:
-        """Checks the numbers while the user's line is still on the stack."""
+        """Validates the numbers."""
         pair_of("cropping", self.cropping)
 
     @over_time
@@ -138,7 +138,7 @@ class ZeroPadding1D(Layer):
     padding: Count | Sequence[Count] = 1
 
     def __post_init__(self) -> None:
-        """Checks the numbers while the user's line is still on the stack."""
+        """Validates the numbers."""
         pair_of("padding", self.padding)
 
     @over_time

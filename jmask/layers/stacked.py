@@ -32,7 +32,7 @@ class StackedRNNCells(Layer):
     cells: Any
 
     def __post_init__(self) -> None:
-        """Checks the cells while the user's line is still on the stack."""
+        """Validates the cells."""
         if not isinstance(self.cells, (list, tuple)) or not self.cells:
             raise ValueError(
                 "`StackedRNNCells` takes a list of cells, the first for the inputs; received "

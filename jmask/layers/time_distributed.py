@@ -49,7 +49,7 @@ class TimeDistributed(BaseMaskedLayer):
     layer: Layer
 
     def __post_init__(self) -> None:
-        """Checks the layer while the user's line is still on the stack."""
+        """Validates the layer."""
         if not isinstance(self.layer, Layer):
             raise TypeError(f"`TimeDistributed` applies a layer at every step; received {self.layer!r}.")
 

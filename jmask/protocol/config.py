@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
@@ -10,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from .config_reader import CONSTANTS, Reader
-from .layer import Layer
 
 T = TypeVar("T")
 
@@ -177,13 +175,3 @@ def _is_dtype(value: Any) -> bool:
 def _equals(value: Any, default: Any) -> bool:
     simple = (bool, int, float, str)
     return value is default or (type(value) is type(default) and isinstance(value, simple) and value == default)
-
-
-def register_all(namespace: dict[str, Any]) -> None:
-    """Registers the layers of a module's namespace."""
-    for item in list(namespace.values()):
-        if isinstance(item, type) and issubclass(item, Layer) and item is not Layer:
-            register_serializable(item)
-
-
-Function = Callable[..., Any]

@@ -22,6 +22,7 @@ def init_layer(layer: Any, key: Any, inputs: tuple[Any, ...]) -> Any:
     return layer.init(key, *inputs)
 
 
+# A ContextVar, because it goes through the `init` of the user's own layers, which has no argument for it.
 _shapes_only: ContextVar[bool] = ContextVar("jmask_shapes_only", default=False)
 
 

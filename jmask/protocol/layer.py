@@ -7,15 +7,15 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Literal, dataclass_transform
 
 import jax
-from jax.core import Tracer
 
 from ..core.masked import mask_of
-from . import layer_state, masks, path
-from .arguments import bind, inject, is_masked, is_none
-from .errors import explain, with_explained_lists
+from . import layer_state, path
+from .arguments import is_none
+from .call import apply_named, init_state, masks_of_outputs
+from .config import to_config
+from .errors import with_explained_lists
 from .fields import check_fields, checked_fields, fields_in_order, without_marks
-from .initialize import ParamsRef, init_sublayers, inputs_of_init
-from .output_masks import with_masks
+from .initialize import init_sublayers
 
 
 class _Signature:
@@ -111,7 +111,7 @@ class Layer:
         cls._checked_fields = checked_fields(cls)
 
     def __post_init__(self) -> None:
-        """Checks the hyperparameters while the user's line is still on the stack."""
+        """Validates the hyperparameters."""
         check_fields(self, type(self)._checked_fields)
         if self.name is not None and (not self.name or "/" in self.name):
             raise ValueError(
@@ -143,6 +143,11 @@ class Layer:
         return path.snake_case(type(self).__name__)
 
     @property
+    def _is_composite(self) -> bool:
+        """Whether there are layers in its fields."""
+        return bool(sublayers(self))
+
+    @property
     def changes_mask(self) -> bool:
         """Whether `compute_mask` says what becomes of the mask."""
         return type(self).compute_mask is not Layer.compute_mask
@@ -161,7 +166,7 @@ class Layer:
         inputs = kwargs.get("inputs", args[0] if args else None)
         mask = kwargs.get("mask", args[1] if len(args) > 1 else None)
         if self.raw_inputs or self.supports_masking == "auto":
-            return _masks_of_outputs(self, inputs, mask)
+            return masks_of_outputs(self, inputs, mask)
         mask = mask_of(inputs) if mask is None else mask
         return mask if self.supports_masking else None
 
@@ -196,7 +201,7 @@ class Layer:
         Returns:
             Nested dicts of arrays, by the names of the layers; `{}` where no layer has any.
         """
-        return layer_state.init_state(self, apply_named, inputs)
+        return init_state(self, inputs)
 
     def apply_with_state(
         self,
@@ -245,75 +250,11 @@ class Layer:
 
     def to_config(self) -> dict[str, Any]:
         """The layer as JSON-able data; `jm.from_config` brings it back."""
-        from .config import to_config
-
         return to_config(self)
 
     def __repr__(self) -> str:
         shown = (f.name for f in fields_in_order(type(self)) if f.repr and not _is_default(self, f))
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
-
-
-def apply_named(
-    layer: Layer,
-    name: str,
-    params: Any,
-    inputs: tuple[Any, ...],
-    named: dict[str, Any],
-    mask: Any = None,
-    training: bool = False,
-    key: Any = None,
-) -> Any:
-    """`layer.apply` under a name given by a model."""
-    with path.scope(name, layer), layer_state.shape_inference_scope(isinstance(params, ParamsRef)):
-        if isinstance(training, Tracer):
-            raise TypeError(
-                f"{path.current()}: `training` must be known while the program is traced; make it static, "
-                "`jax.jit(model.apply, static_argnames='training')`."
-            )
-        arguments = bind(type(layer).call, inputs, dict(named), mask)
-        if not layer.supports_packing:
-            masks.refuse_packed(arguments, type(layer).__name__)
-        if isinstance(params, ParamsRef):
-            params = params.fill(layer, inputs_of_init(layer, arguments.bound))
-        passed = arguments if layer.raw_inputs else arguments.zero_filled()
-        options = {"training": training, "key": key}
-        has_state = "state" in arguments.signature.injected
-        if has_state:
-            options["state"] = layer_state.read(layer, arguments.bound.args, training=training)
-        injected = inject(arguments.signature, arguments, options)
-        try:
-            outputs = layer.call(params, *passed.bound.args, **passed.bound.kwargs, **injected)
-        except Exception as error:
-            explained = explain(layer, params, arguments, error)
-            if explained is error:
-                raise
-            raise explained from error
-        if has_state:
-            outputs, new_state = outputs
-            layer_state.write(new_state)
-        if layer.raw_inputs:
-            return outputs
-        passes = layer.supports_masking
-        if passes == "auto" or (not passes and masks.are_of_rows(arguments)):
-            call = functools.partial(layer.call, params)
-            with layer_state.dry_run():
-                passes = not layer.changes_mask and masks.are_kept(call, arguments, injected)
-        return with_masks(
-            layer, arguments, passed, outputs, options, passes=passes, is_composite=bool(sublayers(layer))
-        )
-
-
-def _masks_of_outputs(layer: Layer, inputs: Any, mask: Any) -> Any:
-    """The masks that `apply` would give the outputs; nothing else of the program survives its compilation."""
-    name = layer.name or layer.default_name
-
-    @jax.jit
-    def masks_of(key: Any, inputs: Any, mask: Any) -> Any:
-        outputs = apply_named(layer, name, ParamsRef(name, key), (inputs,), {}, mask)
-        return jax.tree.map(mask_of, outputs, is_leaf=is_masked)
-
-    return masks_of(jax.random.key(0), inputs, mask)
 
 
 def sublayers(layer: Layer) -> list[Layer]:

@@ -9,10 +9,9 @@ from typing import Any
 import jax
 from jax.extend import core
 
-from ..core.errors import muted
 from . import path
 from .arguments import is_masked
-from .initialize import ParamsRef, abstract, eval_shape
+from .initialize import abstract
 
 
 @dataclasses.dataclass
@@ -81,6 +80,7 @@ class States:
             self.known = _replace(self.known, path.names()[self.root :], statistics)
 
 
+# ContextVars, because the state and the ranks go through the `call` of the user's own layers, which does not take them.
 _states: ContextVar[States | None] = ContextVar("jmask_states", default=None)
 _ranks: ContextVar[tuple[int, ...]] = ContextVar("jmask_ranks_of_masks_of_steps", default=())
 
@@ -156,27 +156,10 @@ def write(statistics: Any) -> None:
         states.write(statistics)
 
 
-def init_state(layer: Any, apply: Any, inputs: tuple[Any, ...]) -> Any:
-    """The initial statistics of all layers that a call reaches, without computing anything else.
-
-    Args:
-        layer: the layer that is called.
-        apply: `jmask.protocol.layer.apply_named`.
-        inputs: arrays, `Masked` or `jax.ShapeDtypeStruct`, nested.
-
-    Returns:
-        Nested dicts by name, `{}` if no layer has any.
-    """
-    name, found = layer.name or layer.default_name, {}
-
-    def trace(key: Any, *inputs: Any) -> None:
-        with muted(), path.scope(name, layer), running({}, makes=True) as states:
-            apply(layer, name, ParamsRef(name, key), inputs, {}, None, False, key)
-        found.update(states.made)
-
-    eval_shape(trace, jax.random.key(0), *inputs)
+def initial(made: dict[tuple[str, ...], tuple[Any, tuple[Any, ...]]]) -> Any:
+    """The initial state of layers by their paths, as nested dicts; see `States.made`."""
     known: Any = {}
-    for place, (owner, specs) in found.items():
+    for place, (owner, specs) in made.items():
         known = _replace(known, place, owner.init_state(*specs))
     return known
 
