@@ -152,7 +152,7 @@ class PReLU(BaseMaskedLayer):
         """Validates the axes."""
         if any(axis < 1 for axis in self._shared):
             raise ValueError(
-                "`shared_axes` of `PReLU` count the axes of the inputs from 1, the first behind the batch; received "
+                "`shared_axes` of `PReLU` count the axes of the inputs from 1, the first after the batch; received "
                 f"{self.shared_axes!r}."
             )
 

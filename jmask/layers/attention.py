@@ -153,7 +153,7 @@ def read_inputs(layer: Layer, query: Any, value: Any, key: Any) -> tuple[Any, An
 
 
 def call_options(layer: Any, training: bool, key: Any) -> dict[str, Any]:
-    """The options of `jm.ops.attention` that all attention layers have; refuses a key that is none."""
+    """The options of `jm.ops.attention` that all attention layers have; raises if the PRNG key is not one."""
     if isinstance(key, Masked) or (key is not None and jnp.issubdtype(key.dtype, jnp.inexact)):
         raise TypeError(
             f"{path.current()}: `key=` is the PRNG key, for dropout. The keys of attention are the third input, "

@@ -71,7 +71,7 @@ class BatchNormalization(BaseMaskedLayer):
 
     def init_state(self, inputs: Any) -> dict[str, Any]:
         """`{"moving_mean": (features,), "moving_variance": (features,)}`."""
-        key = jax.random.key(0)  # nobody draws statistics at random
+        key = jax.random.key(0)  # initializers take one, but these are not random
         return {
             "moving_mean": self._vector(self.moving_mean_initializer, key, inputs),
             "moving_variance": self._vector(self.moving_variance_initializer, key, inputs),

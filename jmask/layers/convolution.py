@@ -293,6 +293,6 @@ def activated(y: Any, activation: Activation) -> Any:
 
 
 def num_features(inputs: Any, name: str) -> int:
-    """The number of features of inputs `(batch, time, features)`; refuses others."""
+    """The number of features of inputs `(batch, time, features)`; raises for other ranks."""
     check_steps(with_steps(inputs), name)
     return inputs.shape[-1]

@@ -1,4 +1,4 @@
-"""Layers that treat every step alone: maps of features, functions of one's own, and the two that make masks."""
+"""Layers that treat every step alone: maps of features, a user's functions, and the two that make masks."""
 
 import dataclasses
 import inspect
@@ -24,7 +24,7 @@ class Embedding(Layer):
     """A vector for each id.
 
     Inputs: integer ids of any shape, `(batch, time)`. Outputs: `(batch, time, output_dim)`, with the mask of the
-    ids; with `mask_zero`, ids 0 are masked besides. An id outside `[0, input_dim)` gives NaN (see `jm.ops.embed`). An
+    ids; with `mask_zero`, ids 0 are masked as well. An id outside `[0, input_dim)` gives NaN (see `jm.ops.embed`). An
     empty row passes no gradient.
 
     Attributes:
@@ -149,7 +149,7 @@ class EinsumDense(BaseMaskedLayer):
 
     Attributes:
         equation: `"abc,cd->abd"`, inputs and kernel to outputs; `...` may begin or end both inputs and outputs.
-        output_shape: the sizes of the outputs behind the first axis, without those of `...`; None for a size that the
+        output_shape: the sizes of the outputs after the first axis, without those of `...`; None for a size that the
             inputs have. With `...` in front there is no first axis to leave out.
         activation: an elementwise function, by name or itself.
         bias_axes: the letters of the outputs along which there is a bias; None for no bias.

@@ -125,8 +125,8 @@ class MultiHeadAttention(BaseMultiHead):
     gives the bias of the output.
 
     For decoding: `y, cache = layer.apply(params, x, x, cache=cache)`, at first with a cache from
-    `layer.init_cache(batch_size, length)`: `x` attends to the steps in the cache as well, and is written behind them.
-    `query_offset`, `query_positions` and `key_positions` say where steps stand (see `jm.ops.attention`).
+    `layer.init_cache(batch_size, length)`: `x` attends to the steps in the cache as well, and is written after them.
+    `query_offset`, `query_positions` and `key_positions` give the positions of steps (see `jm.ops.attention`).
 
     Attributes:
         num_heads: number of heads.

@@ -137,7 +137,7 @@ class GroupNormalization(Layer):
     def init(self, key: Any, inputs: Any) -> dict[str, Any]:
         """`{"gamma": (features,), "beta": (features,)}`."""
         check_feature_axis(inputs, "GroupNormalization")
-        group_size(inputs.shape[-1], self.groups)  # refuses what cannot be grouped before there are parameters
+        group_size(inputs.shape[-1], self.groups)  # raises before there are parameters
         return _scale_and_offset(self, inputs.shape[-1])
 
     def call(self, params: Any, inputs: Any) -> Any:

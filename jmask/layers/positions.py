@@ -77,7 +77,7 @@ class SinePositionEncoding(BaseMaskedLayer):
 class RotaryEmbedding(BaseMaskedLayer):
     """Rotates pairs of features by angles that grow with the position of each real step (see `jm.ops.rotary`).
 
-    Of queries and keys that are rotated alike, dot products depend on the difference of their positions alone.
+    Dot products of queries and keys that are both rotated depend only on the difference of their positions.
 
     Inputs: `(batch, time, features)`, or `(batch, time, heads, features)`, an even number of features; `offset`, how
     many real steps of each sequence came before, an integer or `(batch,)`; or `positions` `(batch, time)`. Outputs: the

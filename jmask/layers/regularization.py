@@ -93,7 +93,7 @@ class GaussianNoise(BaseMaskedLayer):
 
 
 class AlphaDropout(BaseMaskedLayer):
-    """Dropout that keeps mean and variance behind SELU, in training; else the identity (see `jm.ops.alpha_dropout`).
+    """Dropout that keeps mean and variance after SELU in training, else the identity (see `jm.ops.alpha_dropout`).
 
     Attributes:
         rate: probability in `[0, 1)` of setting an entry to the value far below 0 of SELU.
@@ -113,7 +113,7 @@ class AlphaDropout(BaseMaskedLayer):
 
 
 def _needed(key: Any, what: str = "dropout") -> Any:
-    """The key, which a layer that draws cannot do without."""
+    """The key; raises if it is missing."""
     if key is None:
         raise ValueError(
             f"{path.current()}: {what} in training draws at random; pass a key: "

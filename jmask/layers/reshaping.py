@@ -13,7 +13,7 @@ from .base import BaseMaskedLayer
 
 
 class Flatten(BaseMaskedLayer):
-    """All axes behind the batch as one; a mask over time is refused (see `jm.ops.flatten`).
+    """All axes after the batch as one; raises for a mask over time (see `jm.ops.flatten`).
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.layers.Flatten()(jnp.ones((2, 3, 4))).shape
@@ -28,10 +28,10 @@ class Flatten(BaseMaskedLayer):
 
 
 class Reshape(BaseMaskedLayer):
-    """Another shape behind the batch axis, in which time stays in front (see `jm.ops.reshape`).
+    """Another shape after the batch axis, in which time stays in front (see `jm.ops.reshape`).
 
     Attributes:
-        target_shape: the sizes behind the batch axis, one of which may be -1. `(-1, 2, 3)` splits the features of
+        target_shape: the sizes after the batch axis, one of which may be -1. `(-1, 2, 3)` splits the features of
             each step of a sequence; `(-1, k)` makes steps of k features, of parts of steps or of several in a row.
 
     >>> import jax.numpy as jnp, jmask as jm
@@ -53,7 +53,7 @@ class Reshape(BaseMaskedLayer):
 
 
 class Permute(BaseMaskedLayer):
-    """The axes behind the batch in another order, masked axes in front (see `jm.ops.permute`).
+    """The axes after the batch in another order, masked axes in front (see `jm.ops.permute`).
 
     Attributes:
         dims: for each axis of the result which one of the inputs it is, counted from 1; the batch stays in front.
@@ -151,7 +151,7 @@ class UpSampling1D(BaseMaskedLayer):
     """Every step of a sequence `size` times (see `jm.ops.up_sample`).
 
     Attributes:
-        size: how often.
+        size: how many times.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.layers.UpSampling1D(2)(jnp.array([[3, 4]])).tolist()

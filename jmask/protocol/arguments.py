@@ -38,7 +38,7 @@ def is_masked_or_none(leaf: Any) -> bool:
 
 
 def as_kind_of(other: Any, tree: Any) -> Any:
-    """`tree` as the kind of sequence that `other` is: lists, tuples and named tuples stand for each other."""
+    """`tree` as the kind of sequence that `other` is: lists, tuples and named tuples are interchangeable."""
     sequences = isinstance(other, (list, tuple)) and isinstance(tree, (list, tuple)) and len(other) == len(tree)
     if not sequences or type(other) is type(tree):
         return tree
@@ -66,7 +66,7 @@ class Signature:
 
 @functools.cache
 def signature_of(function: Callable, call: Callable | None = None) -> Signature:
-    """Parts the parameters of a method of a layer by their names, without `self` and `params`.
+    """Splits the parameters of a layer's method by name, without `self` and `params`.
 
     Args:
         function: the unbound method, `call` or `compute_mask`.
@@ -143,7 +143,7 @@ class Arguments:
 
 
 def bind(function: Callable, args: tuple[Any, ...], kwargs: dict[str, Any], mask: Any) -> Arguments:
-    """Binds a call to the signature of `function`, and puts explicit masks in the place of attached ones.
+    """Binds a call to the signature of `function`; explicit masks replace attached ones.
 
     Args:
         function: the unbound `call` of a layer.
@@ -208,7 +208,7 @@ def _rebind(bound: inspect.BoundArguments, arguments: dict[str, Any]) -> inspect
 def _with_shared_mask(masks: dict[int, Any], leaf: Any) -> Any:
     """A leaf of packed rows with one mask for all that have its segment ids, by which a layer knows the mask again.
 
-    Otherwise packed rows that come out of a transform compute their mask anew each time that they are asked for it.
+    Otherwise packed rows that come out of a transform would compute their mask again at every access.
     """
     if not is_masked(leaf) or leaf.segment_ids is None:
         return leaf

@@ -1,4 +1,4 @@
-"""The `Layer` protocol: hyperparameters in a frozen dataclass, a pure call, and a word on what becomes of the mask."""
+"""The `Layer` protocol: hyperparameters in a frozen dataclass, a pure call, and what becomes of the mask."""
 
 import dataclasses
 import functools
@@ -19,7 +19,7 @@ from .initialize import init_sublayers
 
 
 class _Signature:
-    """The parameters of a layer's class in the order of `fields_in_order`; its own options come first, `name` last."""
+    """The signature that `help` shows of a layer: its own options before inherited ones, `name` at the end."""
 
     def __get__(self, layer: Any, cls: type) -> inspect.Signature:
         if layer is not None:
@@ -34,44 +34,52 @@ class _Signature:
 class Layer:
     """A layer: a frozen dataclass whose fields are hyperparameters, and pure functions of `(params, inputs)`.
 
-    A subclass is made a frozen dataclass by itself; it declares fields and writes
+    A subclass becomes a frozen dataclass by itself. It declares its fields and writes:
 
     - `call(self, params, inputs, ...)`: the values of the outputs. It receives plain arrays with zeros at padded
-      positions. A parameter named `mask` receives the mask of the first input (None if it has none; for a list or
-      dict of inputs a list or dict), `context_mask` that of the input `context`, `training` a bool, `key` a PRNG key,
-      `state` the layer's running statistics; then `call` returns a pair, its outputs and the new statistics.
-      Where parameters meet a function that is infinite at 0, fill in something else:
-      `params["w"] * jnp.log(jnp.where(mask[..., None], inputs, 1))`.
-    - `init(self, key, *inputs)`: the parameters, a nested dict. Without it a layer has none of its own; a layer with
-      layers in its fields, which calls them as `self.lstm.apply(params["lstm"], x)`, gets theirs under these names.
-    - `init_state(self, *inputs)`: for a `call` with a `state`, the statistics at first (see `apply_with_state`). With
-      `resets_state = True` every call of `apply_with_state` begins with these: what the layer returns is of this call
-      alone, such as a penalty to be added to the loss (`{"penalty": ...}`, see `jm.losses.penalties`). Outside
-      training such a layer also runs without state.
-    - what becomes of the mask: nothing (it is dropped, with a warning; only a mask of rows, `(batch,)`, which pooling
-      leaves, goes on where it is proved that `call` treats every row alone), `supports_masking = True` (every step is
-      treated alone, so outputs have the masks of the inputs), `supports_masking = "auto"` (the same where that can be
-      proved of `call`, see `jm.explain`, and nothing else), or `compute_mask`.
+      positions, and asks for what else it needs by name: `mask` is the mask of the first input (None if it has none;
+      for a list or dict of inputs a list or dict), `context_mask` that of the input `context`, `training` a bool, `key`
+      a PRNG key, `state` the layer's running statistics, with which `call` returns a pair: outputs and new state. Where
+      parameters meet a function that is infinite at 0, put something else into the padding: `params["w"] *
+      jnp.log(jnp.where(mask[..., None], inputs, 1))`.
+    - `init(self, key, *inputs)`: the parameters, a nested dict; a layer without parameters does not need it, nor does
+      one that has layers in its fields and calls them as `self.lstm.apply(params["lstm"], x)`.
+    - `init_state(self, *inputs)`: the initial state, for a `call` that takes `state` (see `apply_with_state`). With
+      `resets_state = True` every call of `apply_with_state` begins with it, for what belongs to a single call, such as
+      a penalty (`{"penalty": ...}`, see `jm.losses.penalties`); outside training such a layer also runs without state.
+    - what becomes of the mask. By default it is dropped, with a warning (a mask of rows, `(batch,)`, which pooling
+      leaves, is kept where it is proved that `call` treats every row alone). `supports_masking = True`: every step is
+      treated alone, so outputs have the masks of the inputs. `supports_masking = "auto"`: the same where that can be
+      proved (see `jm.explain`). `compute_mask`: the layer computes the masks of its outputs.
 
-    `uses_mask` tells a model's summary whether the outputs at real steps depend on the mask; it affects nothing else.
-    It is a bool, or a method that makes one of the inputs, so far as they are known. Left at None, a layer uses the
-    mask if its `call` sees it.
-
-    With `raw_inputs = True` the inputs arrive as they are, `Masked` or arrays, and `call` answers itself for the
-    masks of its outputs by returning `Masked`. The same may be done leaf by leaf in any `call`. A layer made of layers
-    wants this, unless it hands the mask on by hand (`self.lstm.apply(params["lstm"], x, mask=mask)`): its layers see no
-    mask in a plain array.
+    With `raw_inputs = True` the inputs arrive as they are, `Masked` or arrays, and `call` returns `Masked` itself; a
+    layer made of layers wants this, since its layers see no mask in a plain array. (The other way is to pass the mask
+    on by hand, `self.lstm.apply(params["lstm"], x, mask=mask)`.) Any `call` may return `Masked` for some of its
+    outputs.
 
     Packed rows, in which several sequences share a row, are refused unless `supports_packing = True` says that the
-    layer keeps these sequences apart: because it treats every step alone, or with `raw_inputs` by honouring
-    `inputs.segment_ids`. Outputs that take the mask of an input take its segment ids with it. A `compute_mask` may take
-    steps away from packed rows, which keep their ids elsewhere; a layer that moves steps wants `raw_inputs`, and a
-    layer that hands the mask on by hand loses the segment ids.
+    layer keeps the sequences apart: because it treats every step alone, or because it takes raw inputs and respects
+    `inputs.segment_ids`. Outputs that have the mask of an input have its segment ids as well. A `compute_mask` may
+    remove steps from packed rows; a layer that moves steps needs `raw_inputs`, and one that passes masks on by hand
+    loses the segment ids.
 
     Two calls share parameters if they are calls of the same object: identity decides, not equality.
 
     Attributes:
-        name: how the layer is called in `params` and in messages; by default its class in snake case.
+        name: what the layer is called in `params` and in messages; by default its class in snake case.
+
+    >>> import jax, jax.numpy as jnp, jmask as jm
+    >>> class Scale(jm.Layer):
+    ...     supports_masking = True
+    ...     start: float = 1.0
+    ...     def init(self, key, inputs):
+    ...         return {"scale": jnp.full(inputs.shape[-1], self.start)}
+    ...     def call(self, params, inputs):
+    ...         return params["scale"] * inputs
+    >>> layer, x = Scale(2.0), jm.from_lengths(jnp.ones((2, 3, 1)), [3, 1])
+    >>> y = layer.apply(layer.init(jax.random.key(0), x), x)
+    >>> y.fill(0)[..., 0].tolist()
+    [[2.0, 2.0, 2.0], [2.0, 0.0, 0.0]]
     """
 
     supports_masking: ClassVar[bool | Literal["auto"]] = False
@@ -124,7 +132,7 @@ class Layer:
 
         Args:
             key: a PRNG key.
-            *inputs: arrays, `Masked` or `jax.ShapeDtypeStruct` in the places of the inputs of `call`.
+            *inputs: the inputs of `call`, as arrays, `Masked` or `jax.ShapeDtypeStruct`.
 
         Returns:
             A nested dict of arrays; here: the parameters of the sub-layers that `call` reaches, `{}` if none.
@@ -139,7 +147,7 @@ class Layer:
 
     @property
     def default_name(self) -> str:
-        """The name of a layer that has been given none: its class in snake case."""
+        """The name of a layer that was given none: its class in snake case."""
         return path.snake_case(type(self).__name__)
 
     @property
@@ -196,7 +204,7 @@ class Layer:
         """Makes the state: running statistics, such as those of `jm.layers.BatchNormalization`, and penalties.
 
         Args:
-            *inputs: arrays, `Masked` or `jax.ShapeDtypeStruct` in the places of the inputs of `call`.
+            *inputs: the inputs of `call`, as arrays, `Masked` or `jax.ShapeDtypeStruct`.
 
         Returns:
             Nested dicts of arrays, by the names of the layers; `{}` where no layer has any.
@@ -249,7 +257,7 @@ class Layer:
         return self.apply({}, *inputs, **named)
 
     def to_config(self) -> dict[str, Any]:
-        """The layer as JSON-able data; `jm.from_config` brings it back."""
+        """The layer as JSON-able data, `jm.to_config(layer)`; `jm.from_config` brings it back."""
         return to_config(self)
 
     def __repr__(self) -> str:
@@ -264,7 +272,7 @@ def sublayers(layer: Layer) -> list[Layer]:
 
 
 def _after_the_fields(post_init: Callable[[Any], None]) -> Callable[[Any], None]:
-    """A layer's own `__post_init__`, which may take for granted that the fields are what their annotations say."""
+    """A layer's own `__post_init__`, run after the fields have been checked against their annotations."""
 
     @functools.wraps(post_init)
     def checked(self: Any) -> None:

@@ -98,7 +98,7 @@ def running(known: Any, *, makes: bool = False) -> Iterator[States]:
 
 @contextlib.contextmanager
 def shape_inference_scope(is_slot: bool) -> Iterator[None]:
-    """Inside, while parameters are but shapes, statistics are the initial ones."""
+    """Inside, statistics are the initial ones, if only the shapes of parameters are being found."""
     states = _states.get()
     if not is_slot or (states is not None and states.makes):
         yield
@@ -109,7 +109,7 @@ def shape_inference_scope(is_slot: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def dry_run() -> Iterator[None]:
-    """Inside, a call is only looked at: what it writes is forgotten."""
+    """Discards state written inside this context, for a call that is only examined."""
     states = _states.get()
     token = _states.set(states and dataclasses.replace(states, trace=None))
     try:
@@ -120,7 +120,7 @@ def dry_run() -> Iterator[None]:
 
 @contextlib.contextmanager
 def padded_batch_scope(ranks: list[int]) -> Iterator[None]:
-    """Inside, rows are steps, some of them padding by masks of these ranks. What is left of rank 3 tells which."""
+    """Inside, the rows of a batch are steps; masks of these ranks say which are padding, one of rank 3 also inside."""
     token = _ranks.set((*_ranks.get(), *ranks))
     try:
         yield
@@ -129,7 +129,7 @@ def padded_batch_scope(ranks: list[int]) -> Iterator[None]:
 
 
 def read(layer: Any, inputs: tuple[Any, ...], *, training: bool) -> Any:
-    """The statistics of the layer that is being called; outside training, fresh ones may be for nobody."""
+    """The statistics of the layer that is being called; outside training, initial ones if it needs no state."""
     states, ranks = _states.get(), _ranks.get()
     is_told = 2 not in ranks and any(map(is_masked, jax.tree.leaves(inputs, is_leaf=is_masked)))
     counts = states is not None and not states.makes and (training or layer.resets_state)
@@ -150,7 +150,7 @@ def read(layer: Any, inputs: tuple[Any, ...], *, training: bool) -> Any:
 
 
 def write(statistics: Any) -> None:
-    """Its new statistics."""
+    """Stores the new statistics of the layer that is being called."""
     states = _states.get()
     if states is not None:
         states.write(statistics)
