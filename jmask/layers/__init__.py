@@ -74,5 +74,6 @@ from .time_distributed import TimeDistributed as TimeDistributed
 for _layer in list(globals().values()):
     if isinstance(_layer, type) and issubclass(_layer, Layer) and _layer is not Layer:
         _register_serializable(_layer)
+del _layer
 
 __dir__ = _listing(globals())
