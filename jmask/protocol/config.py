@@ -50,6 +50,13 @@ def register_serializable(item: T, *, name: str | None = None) -> T:
     return item
 
 
+def register_subclasses(base: type, namespace: dict[str, Any]) -> None:
+    """Registers the subclasses of a class in a module's namespace."""
+    for item in list(namespace.values()):
+        if isinstance(item, type) and issubclass(item, base) and item is not base:
+            register_serializable(item)
+
+
 def to_config(layer: Any) -> dict[str, Any]:
     """A layer or model as nested dicts and lists of numbers, strings and None, which JSON can hold.
 
