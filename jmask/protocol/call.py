@@ -7,9 +7,9 @@ import jax
 from jax.core import Tracer
 
 from ..core.errors import muted
-from ..core.masked import mask_of
+from ..core.masked import is_masked, mask_of
 from . import layer_state, masks, path
-from .arguments import Arguments, bind, inject, is_masked
+from .arguments import Arguments, bind, inject
 from .errors import explain
 from .initialize import ParamsRef, eval_shape, inputs_of_init
 from .output_masks import with_masks

@@ -9,8 +9,8 @@ from typing import Any
 import jax
 from jax.extend import core
 
+from ..core.masked import is_masked
 from . import path
-from .arguments import is_masked
 from .initialize import abstract
 
 
