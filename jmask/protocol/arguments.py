@@ -8,10 +8,9 @@ from typing import Any
 
 import jax
 
-from ..core.explicit_mask import NO_MASK
-from ..core.masked import Masked, check_mask, fill, mask_of, values_of
+from ..core.explicit_mask import NO_MASK, override_mask
+from ..core.masked import Masked, fill, is_masked, mask_of, values_of
 from ..core.pytree import put
-from ..core.segment_ids import check_not_packed
 from . import path
 
 INJECTED = ("mask", "training", "key", "state")
@@ -20,11 +19,6 @@ INJECTED = ("mask", "training", "key", "state")
 def is_array(leaf: Any) -> bool:
     """Whether a leaf is an array, a tracer or an abstract array."""
     return hasattr(leaf, "shape") and hasattr(leaf, "dtype")
-
-
-def is_masked(leaf: Any) -> bool:
-    """Whether a leaf is a `Masked`, for use as `is_leaf`."""
-    return isinstance(leaf, Masked)
 
 
 def is_none(leaf: Any) -> bool:
@@ -38,7 +32,7 @@ def is_masked_or_none(leaf: Any) -> bool:
 
 
 def as_kind_of(other: Any, tree: Any) -> Any:
-    """`tree` as the kind of sequence that `other` is: lists, tuples and named tuples stand for each other."""
+    """`tree` as the kind of sequence that `other` is: lists, tuples and named tuples are interchangeable."""
     sequences = isinstance(other, (list, tuple)) and isinstance(tree, (list, tuple)) and len(other) == len(tree)
     if not sequences or type(other) is type(tree):
         return tree
@@ -53,7 +47,7 @@ class Signature:
     masks: tuple[str, ...]
     injected: tuple[str, ...]
 
-    @property
+    @functools.cached_property
     def mask_names(self) -> dict[str, str]:
         """Keyword -> the input whose mask it is: `context_mask` for `context`, `key_mask` for `key_`."""
         of_inputs = {f"{name.rstrip('_')}_mask": name for name in self.inputs.parameters}
@@ -66,7 +60,7 @@ class Signature:
 
 @functools.cache
 def signature_of(function: Callable, call: Callable | None = None) -> Signature:
-    """Parts the parameters of a method of a layer by their names, without `self` and `params`.
+    """Splits the parameters of a layer's method by name, without `self` and `params`.
 
     Args:
         function: the unbound method, `call` or `compute_mask`.
@@ -100,18 +94,21 @@ class Arguments:
     @functools.cached_property
     def masked(self) -> dict[str, list[Masked]]:
         """The `Masked` leaves of every argument that has some."""
-        leaves = {name: jax.tree.leaves(value, is_leaf=is_masked) for name, value in self.bound.arguments.items()}
+        leaves = {
+            name: [value] if is_masked(value) else jax.tree.leaves(value, is_leaf=is_masked)
+            for name, value in self.bound.arguments.items()
+        }
         found = {name: [leaf for leaf in group if is_masked(leaf)] for name, group in leaves.items()}
         return {name: group for name, group in found.items() if group}
 
     def with_leaves(self, function: Callable[[Any], Any]) -> "Arguments":
         """The same call with `function` applied to every leaf."""
-        arguments = {k: jax.tree.map(function, v, is_leaf=is_masked) for k, v in self.bound.arguments.items()}
+        arguments = {k: _map_leaves(function, v) for k, v in self.bound.arguments.items()}
         return Arguments(self.signature, _rebind(self.bound, arguments))
 
     def masks(self) -> dict[str, Any]:
         """The masks of every argument, None where a leaf has none, in the argument's structure."""
-        return {name: jax.tree.map(mask_of, value, is_leaf=is_masked) for name, value in self.bound.arguments.items()}
+        return {name: _map_leaves(mask_of, value) for name, value in self.bound.arguments.items()}
 
     def bound_to(self, signature: Signature) -> inspect.BoundArguments:
         """The same inputs, bound to the signature of another method: by name, and what is left over in its order."""
@@ -140,7 +137,7 @@ class Arguments:
 
 
 def bind(function: Callable, args: tuple[Any, ...], kwargs: dict[str, Any], mask: Any) -> Arguments:
-    """Binds a call to the signature of `function`, and puts explicit masks in the place of attached ones.
+    """Binds a call to the signature of `function`; explicit masks replace attached ones.
 
     Args:
         function: the unbound `call` of a layer.
@@ -186,21 +183,26 @@ def bind(function: Callable, args: tuple[Any, ...], kwargs: dict[str, Any], mask
 
 def inject(signature: Signature, arguments: Arguments, options: dict[str, Any]) -> dict[str, Any]:
     """Values for the parameters `mask`, `<input>_mask`, `training`, `key` and `state` that a method has asked for."""
-    masks = arguments.masks()
+    masks = arguments.masks() if signature.masks or "mask" in signature.injected else {}
     injected = {name: options.get(name) for name in signature.injected if name != "mask"}
     if "mask" in signature.injected:
         injected["mask"] = masks.get(arguments.first or "")
     return injected | {name: masks.get(name[:-5]) for name in signature.masks}
 
 
+def _map_leaves(function: Callable[[Any], Any], value: Any) -> Any:
+    """`function` of every leaf of an argument, which is mostly one itself."""
+    return function(value) if is_masked(value) else jax.tree.map(function, value, is_leaf=is_masked)
+
+
 def _rebind(bound: inspect.BoundArguments, arguments: dict[str, Any]) -> inspect.BoundArguments:
-    return inspect.BoundArguments(bound.signature, arguments)  # type: ignore[arg-type]
+    return inspect.BoundArguments(bound.signature, arguments)
 
 
 def _with_shared_mask(masks: dict[int, Any], leaf: Any) -> Any:
     """A leaf of packed rows with one mask for all that have its segment ids, by which a layer knows the mask again.
 
-    Otherwise packed rows that come out of a transform compute their mask anew each time that they are asked for it.
+    Otherwise packed rows that come out of a transform would compute their mask again at every access.
     """
     if not is_masked(leaf) or leaf.segment_ids is None:
         return leaf
@@ -222,24 +224,12 @@ def _override(name: str, value: Any, masks: Any) -> Any:
 
 
 def _override_leaf(name: str, leaf: Any, mask: Any) -> Any:
-    if mask is None:
-        return leaf
-    if mask is NO_MASK:
-        return values_of(leaf)
-    if not is_array(mask):
+    if mask is not None and mask is not NO_MASK and not is_array(mask):
         raise TypeError(
             f"{path.current()}: the mask of `{name}` must be a bool array, None or jm.NO_MASK; received {mask!r}."
         )
-    if is_masked(leaf) and leaf.segment_ids is not None and mask is leaf.mask:
-        return leaf
-    remedy = "Set the segment ids instead, `x.with_segment_ids(ids)`; `mask=jm.NO_MASK` removes mask and segment ids."
-    check_not_packed(leaf, f"{path.current()}: another mask for `{name}`", remedy)
-    if not is_array(leaf):
+    if is_array(mask) and not is_array(leaf):
         raise TypeError(
             f"{path.current()}: a mask belongs to an array; there is one for the {type(leaf).__name__} in `{name}`."
         )
-    try:
-        check_mask(values_of(leaf), mask)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{path.current()}: the mask of `{name}` does not fit it. {error}") from None
-    return Masked(values_of(leaf), mask)
+    return override_mask(leaf, mask, path.current(), f"`{name}`")

@@ -8,11 +8,11 @@ import jax
 
 from ..core.arithmetic import intersect_masks, join
 from ..core.errors import report_dropped_mask
-from ..core.masked import Masked, check_mask, mask_of
+from ..core.masked import Masked, check_mask, is_masked, mask_of
 from ..core.segment_ids import check_not_packed
 from ..transform.pointwise import keeps_mask
 from . import path
-from .arguments import Arguments, as_kind_of, is_array, is_masked, is_masked_or_none, is_none
+from .arguments import Arguments, as_kind_of, is_array, is_masked_or_none, is_none
 
 
 def pass_masks(arguments: Arguments, outputs: Any) -> Any:
@@ -106,7 +106,7 @@ def attach(outputs: Any, masks: Any, arguments: Arguments) -> Any:
 
 
 def refuse_packed(arguments: Arguments, layer: str) -> None:
-    """Refuses packed rows on behalf of a layer that does not say that it keeps their sequences apart."""
+    """Raises for packed rows, on behalf of a layer that does not say that it keeps their sequences apart."""
     remedy = (
         "Give each sequence a row of its own first, `jm.unpack_batch(x, num_sequences, length)`; a layer of your own "
         "that treats every step alone, or honours the segment ids, says so by `supports_packing = True`."

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import lax
 
-from ...core.segment_ids import starts
+from ...core.segment_ids import sequence_starts
 
 IDLE = -1  # the entry of a slot in which nothing runs
 _STEP_OVERHEAD = 4  # the fixed cost of a step, in lanes: measured on CPUs, where choices depend on it
@@ -109,7 +109,7 @@ def make_plan(mask: Any, segment_ids: Any, reverse: bool, units: int = _LARGE) -
     lane, start = jnp.where(own_lane, row, lane), jnp.where(own_lane, 0, start)
     slot = ((lane // width)[:, None] * stride + start[:, None] + rank) * width + (lane % width)[:, None]
     step = row[:, None] * time + jnp.arange(time, dtype=jnp.int32)[None]
-    begins = rank == 0 if segment_ids is None else _starts(mask, segment_ids, reverse)
+    begins = rank == 0 if segment_ids is None else sequence_starts(mask, segment_ids, reverse=reverse)
     slots = rows + num_slots(rows, time)
     slot_step, target = jnp.full(slots, IDLE, jnp.int32), jnp.where(mask, rows + slot, slots)
     slot_step = slot_step.at[target].set(2 * step + begins, mode="drop", unique_indices=True)
@@ -151,13 +151,6 @@ def _row_by_row(count: Any) -> tuple[Any, Any, Any]:
     """Every row in its own lane: on an accelerator lanes are free, and steps are not."""
     lane = jnp.cumsum(jnp.ones_like(count)) - 1
     return lane.astype(jnp.int32), jnp.zeros_like(count), jnp.max(lane).astype(jnp.int32) + 1
-
-
-def _starts(mask: Any, segment_ids: Any, reverse: bool) -> Any:
-    """Where a sequence starts, in the direction of the scan."""
-    if reverse:
-        return jnp.flip(starts(jnp.flip(mask, 1), jnp.flip(segment_ids, 1)), 1)
-    return starts(mask, segment_ids)
 
 
 def _even(number: float) -> int:
