@@ -167,7 +167,7 @@ def _binary(function: Callable, *, guarded: bool, swap: bool = False) -> Callabl
     """The operator's method. `guarded` keeps derivatives finite at padding, where the function has unbounded ones."""
     name = function.__name__
 
-    def method(self: X, other: Any) -> X:
+    def method(self: X, other: Any) -> Any:
         host = is_host_only(self.values)
         if not isinstance(other, (Arithmetic, np.ndarray, jax.Array, *_SCALARS)):
             if hasattr(other, "__jax_array__"):  # a symbolic dimension, a variable of flax
@@ -207,16 +207,19 @@ def _unary(function: Callable) -> Callable[[X], X]:
     return method
 
 
-def _matmul(self: X, other: Any) -> X:
-    """Values times a matrix over their last axis, which must be a feature axis."""
-    if not isinstance(other, (np.ndarray, jax.Array)):
-        return NotImplemented
-    if self.mask.ndim >= self.ndim or other.ndim > 2:
-        raise ValueError(
-            "`@` contracts the last axis of a `Masked` with a vector or a matrix, and that axis must lie behind the "
-            f"mask; received values {self.shape}, mask {self.mask.shape} and {other.shape}."
-        )
-    return self.with_values(self.fill(0) @ other)
+def _matrix_product() -> Callable[[X, Any], X]:
+    def method(self: X, other: Any) -> Any:
+        """Values times a matrix over their last axis, which must be a feature axis."""
+        if not isinstance(other, (np.ndarray, jax.Array)):
+            return NotImplemented
+        if self.mask.ndim >= self.ndim or other.ndim > 2:
+            raise ValueError(
+                "`@` contracts the last axis of a `Masked` with a vector or a matrix, and that axis must lie behind "
+                f"the mask; received values {self.shape}, mask {self.mask.shape} and {other.shape}."
+            )
+        return self.with_values(self.fill(0) @ other)
+
+    return method
 
 
 def _reduction(name: str) -> Callable[Concatenate[X, ...], X]:
@@ -283,7 +286,7 @@ class Arithmetic:
     else:
         __eq__ = _binary(operator.eq, guarded=False)
         __ne__ = _binary(operator.ne, guarded=False)
-    __matmul__ = _matmul
+    __matmul__ = _matrix_product()
 
     __neg__ = _unary(operator.neg)
     __pos__ = _unary(operator.pos)
