@@ -13,8 +13,6 @@ from jax import lax
 from tests.support.one_sequence.functions import Case, attention, conv, params, pool, rnn
 from tests.support.one_sequence.row_by_row import check
 
-pytestmark = pytest.mark.slow
-
 # From (time, 3) to (time, 3), or to another time; smooth, or with kinks where random numbers never are.
 STEPS = {
     "dense": lambda w, x: jnp.tanh(x @ w["u"]),
@@ -54,6 +52,7 @@ def float64():
     jax.config.update("jax_enable_x64", False)
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(st.lists(st.sampled_from(sorted(STEPS)), min_size=2, max_size=4))
 def test_it_is_the_loop_over_sequences_alone(names):
