@@ -105,7 +105,6 @@ def test_a_model_costs_what_it_costs_by_hand(make, by_hand, transform):
     assert 0 < num_bytes <= num_bytes_by_hand
 
 
-@pytest.mark.slow
 def test_one_operation_or_one_pass_more_would_be_seen():
     model, x = residual()
     params = model.init(jax.random.key(0))

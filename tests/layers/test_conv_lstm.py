@@ -338,5 +338,5 @@ def test_what_cells_share_is_no_cell(x, getkey):
         lambda shared: shared.init(getkey(), x),
         lambda shared: shared.step({}, None, jnp.ones(3)),
     ):
-        with pytest.raises(TypeError, match=r"`KernelCell` is what cells share; use one of them, such as `LSTMCell`"):
-            run(L.cells.KernelCell())
+        with pytest.raises(TypeError, match=r"`BaseCell` is what cells share; use one of them, such as `LSTMCell`"):
+            run(L.cells.BaseCell())

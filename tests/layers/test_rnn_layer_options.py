@@ -186,6 +186,7 @@ def test_integers_are_promoted(getkey, rng):
 # Configs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "layer",
     [
@@ -222,8 +223,8 @@ def test_what_is_refused(x, getkey):
         L.GRU(UNITS, name="encoder").apply(params, jnp.ones((2, 4, 5)))
     with pytest.raises(ValueError, match=r"`gru` without `reset_after` .* a bias of shape \(6,\); received \(2, 6\)"):
         L.GRU(UNITS, reset_after=False).apply(params, x)
-    with pytest.raises(TypeError, match=r"`RecurrentCell` is what cells share; use one of them, such as `LSTMCell`"):
-        L.cells.RecurrentCell(UNITS).init(getkey(), jnp.ones(3))
+    with pytest.raises(TypeError, match=r"`BaseUnitsCell` is what cells share; use one of them, such as `LSTMCell`"):
+        L.cells.BaseUnitsCell(UNITS).init(getkey(), jnp.ones(3))
 
 
 @pytest.mark.slow

@@ -45,6 +45,7 @@ def value(result):
     return result.value if hasattr(result, "value") else result
 
 
+@pytest.mark.slow
 @EVERY
 def test_labels_that_are_no_class_are_refused_and_left_out(name):
     function, predictions, labels, options = OF_LABELS[name]

@@ -236,6 +236,6 @@ def test_an_initial_state_is_refused(name, params, x):
         "its own with `jm.unpack_batch`."
     )
     layer = {"simple_rnn": L.SimpleRNN, "gru": L.GRU, "lstm": L.LSTM}[name](UNITS, return_sequences=True)
-    for kind in (layer, L.RNN(layer.make_cell(), return_sequences=True)):
+    for kind in (layer, L.RNN(layer.cell, return_sequences=True)):
         with pytest.raises(ValueError, match="`initial_state` is one state a row"):
             kind.apply(params, x, jax.tree.leaves(given))

@@ -29,9 +29,8 @@ def draw_sequences(rng, count=41, longest=13):
     return [rng.normal(size=(n, FEATURES)) for n in rng.permutation(lengths)]
 
 
-@pytest.mark.slow
-@EACH
-@pytest.mark.parametrize(("reverse", "num_rows"), [(False, None), (True, 17)])
+@pytest.mark.parametrize(("reverse", "num_rows"), [(False, None), pytest.param(True, 17, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", [NAMES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[1:])])
 def test_each_sequence_of_a_pack_is_alone(name, reverse, num_rows, rng, x64):
     """With rows that are nearly full, and with many empty rows besides, which makes fewer lanes of them."""
     params, sequences = draw_params(rng, name), draw_sequences(rng)

@@ -82,7 +82,6 @@ def test_fifty_random_lengths_compile_once(rng):
     assert choices == {0, 1, 2}
 
 
-@pytest.mark.slow
 def test_an_eager_call_compiles_once(rng, caplog):
     params, x, *_ = draw(rng, "gru", draw_mask(rng, 9, 5))
     run("gru", params, x)

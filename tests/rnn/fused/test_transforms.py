@@ -160,7 +160,7 @@ def test_vmap_shares_the_lanes_of_many_rows(rng, x64):
     assert counted.num_traces == 1
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [NAMES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[1:])])
 def test_forward_mode_is_refused_but_for_the_scan(name, rng, x64):
     params, *arrays = first(draw(rng, name, "checkpoint"))
     xla, scan = (value_of(loss_of(name, way, reverse=False)) for way in ("xla", "scan"))
