@@ -47,10 +47,10 @@ def num_compiles() -> Iterator[Compiles]:
 
 @functools.cache  # JAX keeps its listeners, so one is registered, and only where somebody counts
 def _listen() -> None:
-    jax.monitoring.register_event_duration_secs_listener(_on_event)
+    jax.monitoring.register_event_duration_secs_listener(lambda event, *_, **__: _on_event(event))
 
 
-def _on_event(name: str, _: float, **__: Any) -> None:
-    if name.endswith("backend_compile_duration"):
+def _on_event(event: str) -> None:
+    if event.endswith("backend_compile_duration"):
         for compiles in _open:
             compiles.count += 1
