@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core.errors import MaskDroppedWarning, strict
-from ..core.masked import Masked, fill
+from ..core.masked import Masked, fill, is_masked
 from .examples import Example
 
 
@@ -92,7 +92,7 @@ class Subject:
         inputs = self.inputs(example, **options)
         with _rules():
             (param_gradients, input_gradients), outputs = self._compiled(self.params, inputs)
-        leaves = functools.partial(jax.tree.leaves, is_leaf=_is_masked)
+        leaves = functools.partial(jax.tree.leaves, is_leaf=is_masked)
         return Outcome(leaves(inputs), output_leaves(outputs), param_gradients, leaves(input_gradients))
 
     def mapped(self, *examples: Example) -> list[list[Any]]:
@@ -141,7 +141,7 @@ def with_gradients(
 
 def output_leaves(outputs: Any) -> list[Any]:
     """Arrays and `Masked`."""
-    return jax.tree.leaves(outputs, is_leaf=_is_masked)
+    return jax.tree.leaves(outputs, is_leaf=is_masked)
 
 
 def weighted_sum(leaves: Sequence[Any]) -> Any:
@@ -162,7 +162,3 @@ def weighted_sum(leaves: Sequence[Any]) -> Any:
 def weights(i: int, shape: tuple[int, ...]) -> np.ndarray:
     """The weights of one row of output `i`; those of a shorter row are the beginning of those of a longer one."""
     return np.random.default_rng(i).normal(size=shape)
-
-
-def _is_masked(leaf: Any) -> bool:
-    return isinstance(leaf, Masked)
