@@ -1,6 +1,8 @@
 """`jm.testing` finds planted faults, names the law that they break, and shows the smallest example."""
 
 import inspect
+import runpy
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -152,17 +154,20 @@ LAYERS = {
 }
 
 
-@pytest.mark.slow
+IN_DOCS = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "make_layers.py"))["TABLE"]
+CHECKED = {type(layer).__name__: (layer, *inputs) for rows in IN_DOCS.values() for layer, *inputs in rows} | LAYERS
+
+
 def test_every_layer_is_checked():
-    """Cells, which see one step, are checked in an `RNN`."""
+    """With the inputs that the documentation shows, or others; cells, which see one step, are checked in an `RNN`."""
     public = {name for name, member in vars(jm.layers).items() if inspect.isclass(member) and member is not jm.Layer}
-    assert LAYERS.keys() == public
+    assert CHECKED.keys() == public
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", CHECKED)
 def test_layers_keep_the_laws(name, getkey):
-    layer, *specs = LAYERS[name]
+    layer, *specs = CHECKED[name]
     check_layer(layer, *specs, key=getkey(), maximum=7)
 
 
