@@ -1,6 +1,7 @@
 """Pure functions on `Masked` and arrays: padding never enters a result."""
 
 from ..core.public_names import listing as _listing
+from ..core.signatures import shorten_signatures as _shorten_signatures
 from .activations import elu as elu
 from .activations import prelu as prelu
 from .activations import relu as relu
@@ -86,4 +87,5 @@ from .time_axis import reverse as reverse
 from .time_axis import roll as roll
 from .time_axis import shift as shift
 
+_shorten_signatures(globals())
 __dir__ = _listing(globals())

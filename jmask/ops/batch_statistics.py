@@ -7,6 +7,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from ..core.masked import Masked
+from .kinds import same_kind
 from .linear import AnyArray, check_float
 from .normalization import finish, where_real, widened
 
@@ -56,6 +57,7 @@ def batch_moments(
     return mean, jnp.where(count > 0, variance, 1), count.max(initial=0)
 
 
+@same_kind
 def batch_norm(
     x: Masked | Float[AnyArray, "..."],
     mean: Float[AnyArray, " features"],

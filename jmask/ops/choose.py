@@ -1,15 +1,25 @@
 """One of two inputs, entry by entry."""
 
 import functools
-from typing import Any
+from typing import Any, overload
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, ArrayLike
 
 from ..core.arithmetic import is_host_only, join
 from ..core.masked import Masked, mask_of, segment_ids_of, values_of
+from .kinds import AnyInput
 
 
+@overload
+def where(condition: Masked, x: AnyInput, y: AnyInput) -> Masked: ...
+@overload
+def where(condition: ArrayLike, x: Masked, y: AnyInput) -> Masked: ...
+@overload
+def where(condition: ArrayLike, x: ArrayLike, y: Masked) -> Masked: ...
+@overload
+def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike) -> Array: ...
 def where(condition: Any, x: Any, y: Any) -> Any:
     """`x` where the condition holds, and `y` where it does not, entry by entry.
 

@@ -12,10 +12,12 @@ from jaxtyping import Array, Float, Num
 from ..core.arithmetic import in_front
 from ..core.masked import Masked
 from ..data.padding import checked_size
+from .kinds import same_kind
 from .linear import AnyArray
 from .windows import Padding, Pads, TransposedWindows, Windows, check_steps, slide
 
 
+@same_kind
 def conv(
     x: Masked | Num[AnyArray, "... features"],
     kernel: Float[AnyArray, "width channels filters"],
@@ -64,6 +66,7 @@ def conv(
     return slide(x, Windows(kernel.shape[0], strides, padding, dilation_rate), convolve, "conv")
 
 
+@same_kind
 def conv_transpose(
     x: Masked | Num[AnyArray, "... features"],
     kernel: Float[AnyArray, "width filters features"],
@@ -119,6 +122,7 @@ def conv_transpose(
     return slide(x, windows, convolve, "conv_transpose")
 
 
+@same_kind
 def depthwise_conv(
     x: Masked | Num[AnyArray, "... features"],
     kernel: Float[AnyArray, "width features multiplier"],
@@ -163,6 +167,7 @@ def depthwise_conv(
     return slide(x, windows, convolve, "depthwise_conv")
 
 
+@same_kind
 def separable_conv(
     x: Masked | Num[AnyArray, "... features"],
     depthwise_kernel: Float[AnyArray, "width features multiplier"],

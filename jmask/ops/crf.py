@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from ..core.masked import Masked, mask_of, segment_ids_of, values_of
 from ..core.segment_ids import starts
+from .kinds import same_kind
 from .linear import AnyArray, check_float
 from .log_space import log_sum_exp
 
@@ -18,6 +19,7 @@ Transitions = Float[AnyArray, "tags tags"]
 Ends = Float[AnyArray, " tags"] | None
 
 
+@same_kind
 def crf_decode(
     logits: Logits, transitions: Transitions, start_transitions: Ends = None, end_transitions: Ends = None
 ) -> Masked | Int[Array, "*batch time"]:
@@ -55,6 +57,7 @@ def crf_decode(
     return logits.with_values(tags) if isinstance(logits, Masked) else tags
 
 
+@same_kind
 def crf_marginals(
     logits: Logits, transitions: Transitions, start_transitions: Ends = None, end_transitions: Ends = None
 ) -> Masked | Float[Array, "*batch time tags"]:

@@ -12,12 +12,14 @@ from jaxtyping import Array, ArrayLike
 from ..core.arithmetic import expand
 from ..core.masked import Masked, fill, segment_ids_of, values_of
 from ..core.segment_ids import ids_of, starts
+from .kinds import same_kind
 from .linear import check_float
 from .reduce import highest, lowest
 from .scans import scan as scan_arrays
 from .time_axis import check_time, time_axis
 
 
+@same_kind
 def cumsum(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
     """At each real step the sum of it and of all real steps before it.
 
@@ -41,6 +43,7 @@ def cumsum(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
     return _accumulate(x, lax.cumsum, jnp.add, 0, reverse, "cumsum", widen=True)
 
 
+@same_kind
 def cumprod(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
     """At each real step the product of it and of all real steps before it; else as `jm.ops.cumsum`.
 
@@ -51,6 +54,7 @@ def cumprod(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
     return _accumulate(x, lax.cumprod, jnp.multiply, 1, reverse, "cumprod", widen=True)
 
 
+@same_kind
 def cummax(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
     """At each real step the largest of it and of all real steps before it, in the dtype of `x`.
 
@@ -63,6 +67,7 @@ def cummax(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
     return _accumulate(x, lax.cummax, jnp.maximum, lowest, reverse, "cummax")
 
 
+@same_kind
 def cummin(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
     """At each real step the smallest of it and of all real steps before it, in the dtype of `x`.
 
@@ -75,6 +80,7 @@ def cummin(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
     return _accumulate(x, lax.cummin, jnp.minimum, highest, reverse, "cummin")
 
 
+@same_kind
 def cumlogsumexp(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
     """At each real step the logarithm of the sum of the exponentials of it and of all real steps before it.
 

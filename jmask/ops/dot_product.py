@@ -5,17 +5,20 @@ from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array
 
 from ..core.arithmetic import expand, intersect_masks, rebuild
 from ..core.masked import Masked, fill, mask_of, values_of
 from ..core.segment_ids import check_not_packed
+from .kinds import AnyInput, merged
 from .linear import check_float
 from .merge import check_pair
 
 _SMALLEST_SQUARE = 1e-12  # of a norm; a vector of zeros stays one
 
 
-def dot(xs: Sequence[Any], axes: int | Sequence[int] = -1, *, normalize: bool = False) -> Any:
+@merged
+def dot(xs: Sequence[AnyInput], axes: int | Sequence[int] = -1, *, normalize: bool = False) -> Masked | Array:
     """The dot product of two inputs along one axis of each, row by row.
 
     Along features it compares steps: of values `(batch, t, features)` and `(batch, s, features)` it is

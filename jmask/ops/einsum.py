@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Num
 
 from ..core.arithmetic import in_front
 from ..core.masked import Masked, fill
+from .kinds import same_kind
 from .linear import AnyArray, check_no_steps
 
 _FORMS = {
@@ -20,6 +21,7 @@ _FORMS = {
 }
 
 
+@same_kind
 def einsum_dense(
     x: Masked | Num[AnyArray, "..."],
     kernel: Float[AnyArray, "..."],

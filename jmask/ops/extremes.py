@@ -11,10 +11,12 @@ from ..core.arithmetic import guard
 from ..core.masked import Masked
 from ..core.segment_ids import UNPACK, check_not_packed
 from ..core.step_order import left_align
+from .kinds import array_for_array
 from .reduce import highest, lowest, with_remaining_mask
 from .sorting import is_time, one_axis
 
 
+@array_for_array
 def argmax(x: Masked | ArrayLike, axis: SupportsIndex | None = None, *, keepdims: bool = False) -> Masked | Array:
     """The index of the largest value along one axis; along time it counts the real steps of each sequence from 0.
 
@@ -38,6 +40,7 @@ def argmax(x: Masked | ArrayLike, axis: SupportsIndex | None = None, *, keepdims
     return _extreme(x, axis, keepdims, jnp.argmax, lowest, "argmax")
 
 
+@array_for_array
 def argmin(x: Masked | ArrayLike, axis: SupportsIndex | None = None, *, keepdims: bool = False) -> Masked | Array:
     """The index of the smallest value along one axis; arguments, masks and an empty row as in `jm.ops.argmax`.
 

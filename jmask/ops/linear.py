@@ -10,10 +10,12 @@ from jaxtyping import Array, Float, Integer, Num
 
 from ..core.arithmetic import expand, in_front
 from ..core.masked import Masked, fill
+from .kinds import same_kind
 
 AnyArray = Array | np.ndarray
 
 
+@same_kind
 def dense(
     x: Masked | Num[AnyArray, "... features"],
     kernel: Float[AnyArray, "features units"],
@@ -47,6 +49,7 @@ def dense(
     return x.with_values(y) if isinstance(x, Masked) else y
 
 
+@same_kind
 def embed(
     ids: Masked | Integer[AnyArray, "..."], table: Float[AnyArray, "vocabulary features"]
 ) -> Masked | Float[Array, "... features"]:
@@ -73,6 +76,7 @@ def embed(
     return ids.with_values(rows) if isinstance(ids, Masked) else rows
 
 
+@same_kind
 def one_hot(
     x: Masked | Integer[AnyArray, "..."], num_classes: int, *, dtype: Any = float
 ) -> Masked | Num[Array, "... classes"]:

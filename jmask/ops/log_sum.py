@@ -7,10 +7,12 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from ..core.masked import Masked, fill, values_of
+from .kinds import Axis, reduction
 from .linear import AnyArray, check_float
-from .reduce import Axis, max, refuse_crossing, sum
+from .reduce import max, refuse_crossing, sum
 
 
+@reduction
 def logsumexp(
     x: Masked | Float[AnyArray, "..."], axis: Axis = None, *, keepdims: bool = False
 ) -> Masked | Float[Array, "..."]:

@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from ..core.arithmetic import expand, intersect
 from ..core.masked import Masked, fill, mask_of, segment_ids_of, values_of
 from ..core.segment_ids import check_not_packed
 from .alignment import align
+from .kinds import AnyInput, merged
 from .reduce import highest, lowest
 
 Merge = Literal["intersection", "union"]
@@ -21,7 +23,8 @@ def check_merge(merge: str) -> None:
         raise ValueError(f"`merge` must be 'intersection' or 'union'; received {merge!r}.")
 
 
-def add(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
+@merged
+def add(xs: Sequence[AnyInput], *, merge: Merge = "intersection") -> Masked | Array:
     """The sum of several inputs, step by step.
 
     Args:
@@ -48,7 +51,8 @@ def add(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
     return _fold(xs, "add", jnp.add, lambda dtype: 0, merge)
 
 
-def subtract(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
+@merged
+def subtract(xs: Sequence[AnyInput], *, merge: Merge = "intersection") -> Masked | Array:
     """The first of two inputs minus the second, step by step; arguments and masks as in `jm.ops.add`.
 
     In a union an input counts as 0 at its padded steps.
@@ -64,7 +68,8 @@ def subtract(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
     return _fold(xs, "subtract", jnp.subtract, lambda dtype: 0, merge)
 
 
-def multiply(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
+@merged
+def multiply(xs: Sequence[AnyInput], *, merge: Merge = "intersection") -> Masked | Array:
     """The product of several inputs, step by step; arguments and masks as in `jm.ops.add`.
 
     In a union an input counts as 1 at its padded steps.
@@ -76,7 +81,8 @@ def multiply(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
     return _fold(xs, "multiply", jnp.multiply, lambda dtype: 1, merge)
 
 
-def maximum(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
+@merged
+def maximum(xs: Sequence[AnyInput], *, merge: Merge = "intersection") -> Masked | Array:
     """The largest of several inputs, entry by entry; arguments and masks as in `jm.ops.add`.
 
     In a union an input has no part in its padded steps.
@@ -88,7 +94,8 @@ def maximum(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
     return _fold(xs, "maximum", jnp.maximum, lowest, merge)
 
 
-def minimum(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
+@merged
+def minimum(xs: Sequence[AnyInput], *, merge: Merge = "intersection") -> Masked | Array:
     """The smallest of several inputs, entry by entry; arguments and masks as in `jm.ops.add`.
 
     In a union an input has no part in its padded steps.
@@ -100,7 +107,8 @@ def minimum(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
     return _fold(xs, "minimum", jnp.minimum, highest, merge)
 
 
-def average(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
+@merged
+def average(xs: Sequence[AnyInput], *, merge: Merge = "intersection") -> Masked | Array:
     """The mean of several inputs, step by step; arguments and masks as in `jm.ops.add`.
 
     In a union the sum at a step is divided by the number of inputs that have the step. Sums are taken in float32 at

@@ -1,14 +1,27 @@
 """Variance and standard deviation over the real steps."""
 
-from typing import Any
+from typing import Any, overload
 
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 
 from ..core.masked import Masked, fill, values_of
-from .reduce import Axis, mean, refuse_crossing, sum
+from .kinds import AnyInput, Axis
+from .reduce import mean, refuse_crossing, sum
 
 
+@overload
+def var(
+    x: AnyInput, axis: None = None, *, keepdims: bool = False, ddof: int = 0, weights: AnyInput | None = None
+) -> Array: ...
+@overload
+def var(
+    x: ArrayLike, axis: Axis = None, *, keepdims: bool = False, ddof: int = 0, weights: ArrayLike | None = None
+) -> Array: ...
+@overload
+def var(
+    x: AnyInput, axis: Axis = None, *, keepdims: bool = False, ddof: int = 0, weights: AnyInput | None = None
+) -> Masked | Array: ...
 def var(
     x: Masked | ArrayLike,
     axis: Axis = None,
@@ -47,6 +60,18 @@ def var(
     return variance.astype(jnp.finfo(dtype).dtype)
 
 
+@overload
+def std(
+    x: AnyInput, axis: None = None, *, keepdims: bool = False, ddof: int = 0, weights: AnyInput | None = None
+) -> Array: ...
+@overload
+def std(
+    x: ArrayLike, axis: Axis = None, *, keepdims: bool = False, ddof: int = 0, weights: ArrayLike | None = None
+) -> Array: ...
+@overload
+def std(
+    x: AnyInput, axis: Axis = None, *, keepdims: bool = False, ddof: int = 0, weights: AnyInput | None = None
+) -> Masked | Array: ...
 def std(
     x: Masked | ArrayLike,
     axis: Axis = None,

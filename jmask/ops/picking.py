@@ -8,11 +8,13 @@ from jaxtyping import Array, ArrayLike, Integer
 from ..core.arithmetic import expand, in_front
 from ..core.masked import Masked, as_masked, values_of
 from ..core.segment_ids import UNPACK, check_not_packed
+from .kinds import array_for_array
 from .linear import AnyArray
 from .reduce import with_remaining_mask
 from .time_axis import check_time, time_axis
 
 
+@array_for_array
 def take(
     x: Masked | ArrayLike, n: SupportsIndex | Integer[AnyArray, "..."] | Masked, *, fill_value: Any = 0
 ) -> Masked | Array:
@@ -43,6 +45,7 @@ def take(
     return _take(x, n, fill_value, "take")
 
 
+@array_for_array
 def first(x: Masked | ArrayLike, *, fill_value: Any = 0) -> Masked | Array:
     """The first real step of each sequence: `jm.ops.take(x, 0)`.
 
@@ -55,6 +58,7 @@ def first(x: Masked | ArrayLike, *, fill_value: Any = 0) -> Masked | Array:
     return _take(x, 0, fill_value, "first")
 
 
+@array_for_array
 def last(x: Masked | ArrayLike, *, fill_value: Any = 0) -> Masked | Array:
     """The last real step of each sequence: `jm.ops.take(x, -1)`.
 

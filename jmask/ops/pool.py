@@ -11,12 +11,14 @@ from ..core.masked import Masked
 from ..core.segment_ids import UNPACK, check_not_packed
 from ..data.padding import checked_option, checked_size
 from . import reduce
+from .kinds import array_for_array, same_kind
 from .linear import AnyArray
 from .windows import Pads, Windows, check_padding, check_steps, slide
 
 PoolPadding = Literal["valid", "same"]
 
 
+@same_kind
 def max_pool(
     x: Masked | Num[AnyArray, "... features"],
     pool_size: int = 2,
@@ -57,6 +59,7 @@ def max_pool(
     return slide(x, windows, largest, "max_pool", least)
 
 
+@same_kind
 def average_pool(
     x: Masked | Num[AnyArray, "... features"],
     pool_size: int = 2,
@@ -99,6 +102,7 @@ def average_pool(
     return slide(x, windows, mean, "average_pool")
 
 
+@array_for_array
 def global_max_pool(x: Masked | Num[AnyArray, "..."], *, keepdims: bool = False) -> Masked | Num[Array, "..."]:
     """Largest value of the real steps of each sequence: `jm.ops.max` over the last masked axis.
 

@@ -9,10 +9,12 @@ from jaxtyping import Array, Float, Int
 from ..core.arithmetic import expand
 from ..core.masked import Masked, values_of
 from ..data.sources import refuse_marks
+from .kinds import same_kind
 from .linear import AnyArray, check_feature_axis, check_float, embed
 from .step_positions import Offset, Places, places
 
 
+@same_kind
 def positions(x: Masked | AnyArray, *, offset: Offset = None) -> Masked | Int[Array, "..."]:
     """The index of each real step within its sequence.
 
@@ -40,6 +42,7 @@ def positions(x: Masked | AnyArray, *, offset: Offset = None) -> Masked | Int[Ar
     return x.with_values(index) if isinstance(x, Masked) else index
 
 
+@same_kind
 def position_embedding(
     x: Masked | AnyArray,
     table: Float[AnyArray, "positions features"],
@@ -83,6 +86,7 @@ def position_embedding(
     return _like(x, embed(_index(x, x.ndim - 1, "position_embedding", offset, positions), table))
 
 
+@same_kind
 def sine_position_encoding(
     x: Masked | Float[AnyArray, "..."],
     *,
@@ -127,6 +131,7 @@ def sine_position_encoding(
     return _like(x, _at_places(x, encode, "sine_position_encoding", offset, positions))
 
 
+@same_kind
 def rotary(
     x: Masked | Float[AnyArray, "..."],
     *,

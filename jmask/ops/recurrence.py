@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
@@ -55,6 +55,33 @@ def associative_scan(fn: Callable[..., Any], elems: Any, reverse: bool = False, 
     return structure.unflatten(found)
 
 
+@overload
+def linear_recurrence(
+    decay: Masked,
+    inputs: Masked | ArrayLike,
+    *,
+    initial_state: ArrayLike | None = None,
+    reverse: bool = False,
+    axis: int | None = None,
+) -> Masked: ...
+@overload
+def linear_recurrence(
+    decay: ArrayLike,
+    inputs: Masked,
+    *,
+    initial_state: ArrayLike | None = None,
+    reverse: bool = False,
+    axis: int | None = None,
+) -> Masked: ...
+@overload
+def linear_recurrence(
+    decay: ArrayLike,
+    inputs: ArrayLike,
+    *,
+    initial_state: ArrayLike | None = None,
+    reverse: bool = False,
+    axis: int | None = None,
+) -> Array: ...
 def linear_recurrence(
     decay: Masked | ArrayLike,
     inputs: Masked | ArrayLike,

@@ -3,7 +3,7 @@
 import builtins
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, SupportsIndex
+from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +12,10 @@ from jaxtyping import Array, ArrayLike
 from ..core.arithmetic import expand
 from ..core.masked import Masked, values_of
 from ..core.segment_ids import UNPACK, check_not_packed
+from .kinds import AnyInput, Axis, array_for_array, reduction
 
-Axis = SupportsIndex | Sequence[SupportsIndex] | None
 
-
+@reduction
 def sum(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
     """Sum over the real steps.
 
@@ -41,6 +41,14 @@ def sum(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
     return _reduce(x, axis, keepdims, lambda v, where, axes: jnp.sum(v, axes, keepdims=True), "sum", neutral=0)
 
 
+@overload
+def mean(x: AnyInput, axis: None = None, *, keepdims: bool = False, weights: AnyInput | None = None) -> Array: ...
+@overload
+def mean(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False, weights: ArrayLike | None = None) -> Array: ...
+@overload
+def mean(
+    x: AnyInput, axis: Axis = None, *, keepdims: bool = False, weights: AnyInput | None = None
+) -> Masked | Array: ...
 def mean(
     x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False, weights: Masked | ArrayLike | None = None
 ) -> Masked | Array:
@@ -67,6 +75,7 @@ def mean(
     return _reduce(x, axis, keepdims, mean_of, "mean", neutral=0)
 
 
+@reduction
 def max(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
     """Largest value of the real steps; arguments and masks as in `jm.ops.sum`.
 
@@ -79,6 +88,7 @@ def max(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
     return _reduce(x, axis, keepdims, _unless_empty(jnp.max), "max", neutral=lowest)
 
 
+@reduction
 def min(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
     """Smallest value of the real steps; arguments and masks as in `jm.ops.sum`.
 
@@ -91,6 +101,7 @@ def min(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
     return _reduce(x, axis, keepdims, _unless_empty(jnp.min), "min", neutral=highest)
 
 
+@reduction
 def any(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
     """Whether a real step is true; arguments and masks as in `jm.ops.sum`. An empty row gives False.
 
@@ -101,6 +112,7 @@ def any(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
     return _reduce(x, axis, keepdims, lambda v, where, axes: jnp.any(v, axes, keepdims=True), "any", neutral=0)
 
 
+@reduction
 def all(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
     """Whether all real steps are true; arguments and masks as in `jm.ops.sum`. An empty row gives True.
 
@@ -111,6 +123,7 @@ def all(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
     return _reduce(x, axis, keepdims, lambda v, where, axes: jnp.all(v, axes, keepdims=True), "all", neutral=1)
 
 
+@reduction
 def prod(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
     """Product of the real steps; arguments and masks as in `jm.ops.sum`. An empty row gives 1 and no gradient.
 
@@ -143,6 +156,7 @@ def _weighted_mean(x: Any, weights: Any, axis: Axis, keepdims: bool) -> Any:
     return total.with_values(result) if isinstance(total, Masked) else result
 
 
+@array_for_array
 def mean_pool(x: Masked | ArrayLike, *, keepdims: bool = False) -> Masked | Array:
     """Mean over the real steps of each sequence: `jm.ops.mean` over the last masked axis.
 

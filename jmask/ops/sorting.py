@@ -1,7 +1,7 @@
 """The order of the real steps of each sequence by value: sorted, as indices, and the largest of them."""
 
 import operator
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, overload
 
 import jax.numpy as jnp
 from jax import lax
@@ -11,10 +11,12 @@ from ..core.arithmetic import expand, guard, in_front
 from ..core.masked import Masked
 from ..core.segment_ids import UNPACK, check_not_packed, ids_of, starts
 from ..core.step_order import left_align
+from .kinds import same_kind
 from .reduce import lowest
 from .time_axis import reverse
 
 
+@same_kind
 def sort(
     x: Masked | ArrayLike, axis: SupportsIndex = -1, *, stable: bool = True, descending: bool = False
 ) -> Masked | Array:
@@ -44,6 +46,7 @@ def sort(
     return _sorted(x, stable, descending)[0]
 
 
+@same_kind
 def argsort(
     x: Masked | ArrayLike, axis: SupportsIndex = -1, *, stable: bool = True, descending: bool = False
 ) -> Masked | Array:
@@ -62,6 +65,10 @@ def argsort(
     return _sorted(x, stable, descending)[1]
 
 
+@overload
+def top_k(x: Masked, k: SupportsIndex, *, axis: SupportsIndex = -1) -> tuple[Masked, Masked]: ...
+@overload
+def top_k(x: ArrayLike, k: SupportsIndex, *, axis: SupportsIndex = -1) -> tuple[Array, Array]: ...
 def top_k(x: Masked | ArrayLike, k: SupportsIndex, *, axis: SupportsIndex = -1) -> tuple[Any, Any]:
     """The `k` largest along one axis, from the largest on, and their indices.
 

@@ -1,7 +1,7 @@
 """The time axis: what moves steps, padding and all, or within the real steps of each sequence."""
 
 import operator
-from typing import Any
+from typing import Any, overload
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,9 +11,11 @@ from jaxtyping import Array, ArrayLike
 from ..core.masked import Masked, as_masked, values_of
 from ..core.segment_ids import ids_of, starts
 from ..core.step_order import real_steps_first, take_steps
+from .kinds import same_kind
 
 
-def flip(x: Any) -> Any:
+@same_kind
+def flip(x: Masked | ArrayLike) -> Masked | Array:
     """Reverses the time axis, padding and all: right padding becomes left padding.
 
     Of packed rows the segment ids are reversed with the steps: each sequence is reversed, and the last one of a row
@@ -43,6 +45,7 @@ def flip(x: Any) -> Any:
     return Masked(jnp.flip(x.values, axis), jnp.flip(x.mask, axis))
 
 
+@same_kind
 def reverse(x: Masked | ArrayLike) -> Masked | Array:
     """Reverses the real steps of each sequence among the places that they have; padding stays where it is.
 
@@ -65,6 +68,7 @@ def reverse(x: Masked | ArrayLike) -> Masked | Array:
     return _take_ranked(x, first + last - rank)
 
 
+@same_kind
 def roll(x: Masked | ArrayLike, n: int) -> Masked | Array:
     """Moves the real steps of each sequence `n` places on; those that leave at its end come in at its beginning.
 
@@ -91,6 +95,12 @@ def roll(x: Masked | ArrayLike, n: int) -> Masked | Array:
     return _take_ranked(x, first + (rank - first - n) % length)
 
 
+@overload
+def shift(x: Masked, n: int = 1, *, fill_value: Any = None) -> Masked: ...
+@overload
+def shift(x: ArrayLike, n: int = 1, *, fill_value: None = None) -> Masked: ...
+@overload
+def shift(x: ArrayLike, n: int = 1, *, fill_value: ArrayLike) -> Array: ...
 def shift(x: Masked | ArrayLike, n: int = 1, *, fill_value: Any = None) -> Masked | Array:
     """Moves the real steps of each sequence `n` places on; those that leave are lost, and padding comes in.
 
