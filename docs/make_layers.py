@@ -146,14 +146,14 @@ def lines() -> Iterator[str]:
         for layer, *inputs in rows:
             outputs = layer(*inputs)
             (call,) = jm.Model(inputs, outputs).calls
-            cells = [_call(layer), _shapes(inputs), _shapes(outputs), mask(call.way), _what_it_is(layer)]
+            cells = [_call(layer), _shapes(inputs), _shapes(outputs), mask(call.mask_flow), _what_it_is(layer)]
             yield f"| {' | '.join(cells)} |"
         yield ""
 
 
-def mask(way: tuple[str, ...]) -> str:
+def mask(flow: tuple[str, ...]) -> str:
     """What a call does with the mask, in words."""
-    return ", ".join(WORDS[word] for word in way)
+    return ", ".join(WORDS[word] for word in flow)
 
 
 def _call(layer: jm.Layer) -> str:

@@ -29,11 +29,9 @@ from .data.packing import unpack as unpack
 from .data.packing import unpack_batch as unpack_batch
 from .data.padding import pad_sequences as pad_sequences
 from .data.padding import unpad as unpad
-from .drawing import Drawing as Drawing
 from .drawing import draw as draw
 from .graph import Input as Input
 from .graph import Model as Model
-from .graph import Node as Node
 from .graph import Sequential as Sequential
 from .graph import summarize as summarize
 from .graph import trace as trace

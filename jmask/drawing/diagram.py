@@ -20,7 +20,7 @@ class Box:
         name: the name of the layer, the input or the output.
         kind: the layer's class; of an input its dtype.
         shapes: shapes of the outputs.
-        way: what happens to the mask.
+        mask_flow: what happens to the mask.
         is_shared: whether an earlier box is a call of the same layer.
         inside: the diagram of a nested model, if it is to be drawn.
     """
@@ -29,7 +29,7 @@ class Box:
     name: str
     kind: str = ""
     shapes: tuple[str, ...] = ()
-    way: tuple[str, ...] = ()
+    mask_flow: tuple[str, ...] = ()
     is_shared: bool = False
     inside: "Diagram | None" = None
 
@@ -64,7 +64,7 @@ class Diagram:
     @property
     def words(self) -> list[str]:
         """The words of all boxes for the mask's way, those of nested models included."""
-        words = [word for box in self.boxes for word in box.way]
+        words = [word for box in self.boxes for word in box.mask_flow]
         return words + [word for box in self.boxes if box.inside for word in box.inside.words]
 
 
@@ -95,8 +95,8 @@ def diagram(model: Any, *, expand_nested: bool = False) -> Diagram:
 
 
 def _input_box(node: Node, name: str) -> Box:
-    way = () if node.edge is None else ("given",)
-    return Box("input", name, str(node.dtype), (shape_text(node.shape),), way)
+    flow = () if node.edge is None else ("given",)
+    return Box("input", name, str(node.dtype), (shape_text(node.shape),), flow)
 
 
 def _call_box(model: Any, call: Call, is_shared: bool, expand_nested: bool) -> Box:
@@ -107,7 +107,7 @@ def _call_box(model: Any, call: Call, is_shared: bool, expand_nested: bool) -> B
         model.names[id(call.layer)],
         type(call.layer).__name__,
         shapes,
-        call.way,
+        call.mask_flow,
         is_shared,
         None if inner is None else diagram(inner, expand_nested=True),
     )
@@ -120,9 +120,16 @@ def _links(call: Call, made: dict[int, tuple[int, int]], target: int) -> list[Li
     unread = overridden(call.layer, call.inputs, call.named)
     links = []
     for node in nodes_in((call.inputs, values)):
-        end = "dropped" if "dropped" in call.way else "ended" if "ended" in call.way or node in unread else "enters"
+        end = _end_of_mask(call, node, unread)
         links.append(Link(*made[id(node)], target, mask=None if node.edge is None else end))
     return links + [Link(*made[id(node)], target, has_value=False, mask="enters") for node in nodes_in(masks)]
+
+
+def _end_of_mask(call: Call, node: Node, unread: set[Node]) -> str:
+    """How the mask of a node arrives at a call, see `Link`."""
+    if "dropped" in call.mask_flow:
+        return "dropped"
+    return "ended" if "ended" in call.mask_flow or node in unread else "enters"
 
 
 def _output_names(outputs: Any) -> list[str]:

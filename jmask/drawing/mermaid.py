@@ -37,8 +37,8 @@ def _flowchart(diagram: Diagram, prefix: str) -> tuple[list[str], list[str], lis
         else:
             opening, closing = ("(", ")") if box.role == "call" else ("([", "])")
             lines.append(f'{key}{opening}"{_label(box)}"{closing}')
-        if box.way:
-            styles.append(f"style {key} stroke:{COLOURS[box.way[-1]]},stroke-width:2px")
+        if box.mask_flow:
+            styles.append(f"style {key} stroke:{COLOURS[box.mask_flow[-1]]},stroke-width:2px")
     for link in diagram.links:
         for arrow, colour in _arrows(link):
             lines.append(f"{prefix}{link.source} {arrow} {prefix}{link.target}")
@@ -56,8 +56,8 @@ def _arrows(link: Link) -> list[tuple[str, str]]:
 
 def _label(box: Box) -> str:
     kind = [f"{box.kind} · shared" if box.is_shared else box.kind] if box.kind else []
-    way = [f"mask {', '.join(box.way)}"] if box.way else []
-    return "<br/>".join(map(_escape, [box.name, *kind, *box.shapes, *way]))
+    flow = [f"mask {', '.join(box.mask_flow)}"] if box.mask_flow else []
+    return "<br/>".join(map(_escape, [box.name, *kind, *box.shapes, *flow]))
 
 
 def _escape(text: str) -> str:

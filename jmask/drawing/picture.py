@@ -5,7 +5,6 @@ import functools
 import pathlib
 from typing import Any
 
-from ..graph.nesting import graph_of
 from .diagram import Diagram, diagram
 from .mermaid import mermaid
 from .svg import svg
@@ -91,4 +90,4 @@ def draw(model: Any, *inputs: Any, expand_nested: bool = False) -> Drawing:
       style n1 stroke:#168a41,stroke-width:2px
       linkStyle 2 stroke:#0e9384,stroke-width:2px
     """
-    return Drawing(diagram(graph_of(model, *inputs), expand_nested=expand_nested))
+    return Drawing(diagram(model.graph(*inputs), expand_nested=expand_nested))

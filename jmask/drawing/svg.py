@@ -5,7 +5,7 @@ import html
 import itertools
 import math
 
-from ..graph.mask_flow import COLOURS, WAYS
+from ..graph.mask_flow import COLOURS, MASK_FLOW
 from .diagram import Box, Diagram, Link
 from .layout import arrange
 from .routes import Point, Route
@@ -61,7 +61,7 @@ def _picture(diagram: Diagram) -> _Part:
     layout = arrange([(card.width, card.height) for card in cards], links)
     lines, signs = [], []
     for link, route in zip(diagram.links, layout.routes, strict=True):
-        line, sign = _link(link, route, {"made", "given"} & {*diagram.boxes[link.source].way})
+        line, sign = _link(link, route, {"made", "given"} & {*diagram.boxes[link.source].mask_flow})
         lines.append(line)
         signs.append(sign)
     boxes = [_at(x, y, card.body) for (x, y), card in zip(layout.boxes, cards, strict=True)]
@@ -77,7 +77,7 @@ def _card(box: Box) -> _Part:
             _rect("io", width, 26.0, 13.0) + _text(width / 2, 17.0, name, "kind", anchor="middle"), width, 26.0
         )
     head = text_width(name, 13.0, is_bold=True)
-    pills = [_pill(word) for word in box.way]
+    pills = [_pill(word) for word in box.mask_flow]
     pills_width = sum(pill.width + 5 for pill in pills)
     shape_widths = [text_width(shape, 11.5, is_mono=True) for shape in box.shapes]
     first_line = head + 8 + text_width(kind, 12.0)
@@ -86,7 +86,8 @@ def _card(box: Box) -> _Part:
     width = max(first_line, second_line, inner.width, *shape_widths, 90.0) + 2 * _INSET
     text_height = _INSET + _LINE * (1 + len(box.shapes)) + 6
     height = text_height + (inner.height + _INSET if box.inside else 0)
-    tooltip = "\n".join([f"{box.name} ({box.kind})", *box.shapes, *(f"mask {word}: {WAYS[word]}" for word in box.way)])
+    flow = [f"mask {word}: {MASK_FLOW[word]}" for word in box.mask_flow]
+    tooltip = "\n".join([f"{box.name} ({box.kind})", *box.shapes, *flow])
     parts = [f"<title>{_escape(tooltip)}</title>"]
     style = "inside" if box.inside else "io" if box.role == "input" else "card"
     parts.append(_rect(style, width, height, 18.0 if box.role == "input" else 8.0))
@@ -169,10 +170,10 @@ def _legend(diagram: Diagram, width: float) -> _Part:
     items = [_sample('<path class="value" d="M0 0H26"/>', 26.0, "values")]
     if ends - {None}:
         items.append(_sample('<path class="mask" d="M1 0H26"/>', 26.0, "mask"))
-    for word in WAYS:
+    for word in MASK_FLOW:
         if word in diagram.words:
             pill = _pill(word)
-            items.append(_sample(_at(0.0, -8.5, pill.body), pill.width, f"the mask {WAYS[word]}"))
+            items.append(_sample(_at(0.0, -8.5, pill.body), pill.width, f"the mask {MASK_FLOW[word]}"))
     body, x, y = "", 0.0, 0.0
     for item in items:
         if x and x + item.width > width:

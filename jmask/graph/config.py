@@ -7,8 +7,7 @@ import jax
 
 from ..protocol.config import register_serializable
 from ..protocol.layer import Layer
-from .dimensions import symbol
-from .node import Call, MaskEdge, Node, nodes_in
+from .node import Call, Node, nodes_in
 
 
 @register_serializable
@@ -18,42 +17,6 @@ class NodeReference:
 
     call: int
     index: int
-
-
-@dataclasses.dataclass(frozen=True)
-class InputConfig:
-    """An input in a config: its sizes as ints and expressions, from the batch axis on."""
-
-    shape: list[Any]
-    dtype: str
-    mask_ndim: int
-    name: str | None
-
-    def node(self) -> Node:
-        """A new input."""
-        shape = tuple(symbol(size) if isinstance(size, str) else size for size in self.shape)
-        edge = MaskEdge(jax.ShapeDtypeStruct(shape[: self.mask_ndim], bool)) if self.mask_ndim else None
-        return Node(jax.ShapeDtypeStruct(shape, jax.numpy.dtype(self.dtype)), edge, name=self.name)
-
-    @classmethod
-    def decode_config(cls, reader: Any, data: Any) -> Node:
-        """The input from `from_config`."""
-        return cls(**reader.decode_fields(data)).node()
-
-
-register_serializable(InputConfig, name="Input")
-
-
-def describe_input(node: Node) -> InputConfig:
-    """The config of an input.
-
-    Raises:
-        ValueError: the node is the output of a call.
-    """
-    if node.call is not None:
-        raise ValueError(f"{node!r} is the output of a layer and cannot be saved or copied alone; save the model.")
-    shape = [size if isinstance(size, int) else str(size) for size in node.shape]
-    return InputConfig(shape, str(node.dtype), 0 if node.edge is None else len(node.edge.spec.shape), node.name)
 
 
 def describe(model: Any) -> dict[str, Any]:
@@ -74,10 +37,8 @@ def describe(model: Any) -> dict[str, Any]:
     }
 
 
-def build(description: dict[str, Any]) -> Any:
-    """The model that `describe` described, built by calling its layers on new nodes."""
-    from .model import Model
-
+def build(cls: Any, description: dict[str, Any]) -> Any:
+    """The model of class `cls` that `describe` described, built by calling its layers on new nodes."""
     check_description(description)
     nodes = {(-1, i): node for i, node in enumerate(description["sources"])}
 
@@ -95,7 +56,7 @@ def build(description: dict[str, Any]) -> Any:
     for i, call in enumerate(description["calls"]):
         made = call["layer"](*resolve(call["inputs"]), **resolve(call["named"]))
         nodes |= {(i, j): node for j, node in enumerate(nodes_in(made))}
-    return Model(resolve(description["inputs"]), resolve(description["outputs"]), name=description["name"])
+    return cls(resolve(description["inputs"]), resolve(description["outputs"]), name=description["name"])
 
 
 def check_description(description: dict[str, Any]) -> None:
@@ -113,16 +74,6 @@ def check_description(description: dict[str, Any]) -> None:
         is_call = isinstance(call, dict) and set(call) == {"layer", "inputs", "named"}
         if not is_call or not isinstance(call["layer"], Layer) or not isinstance(call["named"], dict):
             raise ValueError("the calls of a model are a list of dicts of a layer, its inputs, and inputs by name")
-
-
-def encode_model(model: Any, writer: Any) -> dict[str, Any]:
-    """The config of a model."""
-    return {"class": "Model", "config": {name: writer.encode(value) for name, value in describe(model).items()}}
-
-
-def decode_model(reader: Any, data: dict[str, Any]) -> Any:
-    """The model of a config."""
-    return build(reader.decode_fields(data))
 
 
 def _as_input(node: Node) -> Node:

@@ -13,10 +13,12 @@ from ..protocol.arguments import is_masked, is_none, signature_of
 from ..protocol.initialize import ParamsRef
 from ..protocol.layer import Layer, apply_named
 from ..protocol.output_masks import uses_mask
+from ..protocol.symbolic import on_symbols
 from .dimensions import is_symbolic, probe
 from .node import Call, MaskEdge, Node, nodes_in
 
 
+@on_symbols(Node)
 def call_layer(layer: Layer, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
     """Adds a call of a layer to the graph, and returns its outputs as nodes.
 
@@ -40,8 +42,8 @@ def call_layer(layer: Layer, inputs: tuple[Any, ...], named: dict[str, Any]) -> 
         called = ", ".join(map(repr, nodes_in((inputs, named))))
         error.add_note(f"While calling {layer!r} on {called}.")
         raise
-    way = ("dropped",) if drops else _way(layer, trace)
-    call = Call(layer, inputs, named, way, trace.params, trace.statistics)
+    mask_flow = ("dropped",) if drops else _mask_flow(layer, trace)
+    call = Call(layer, inputs, named, mask_flow, trace.params, trace.statistics)
     nodes = [
         Node(spec, edge, call, index=index) for index, (spec, edge) in enumerate(zip(specs, trace.edges, strict=True))
     ]
@@ -136,8 +138,8 @@ class _Trace:
         return len(known) + len(new) - 1
 
 
-def _way(layer: Layer, trace: _Trace) -> tuple[str, ...]:
-    """The words for the mask's way through one call."""
+def _mask_flow(layer: Layer, trace: _Trace) -> tuple[str, ...]:
+    """The words for what happens to the mask at one call."""
     unread = overridden(layer, *trace.tree)
     incoming = {id(node.edge) for node in trace.nodes if node.edge is not None and node not in unread}
     incoming |= {id(edge) for edge in trace.explicit_edges}

@@ -1,6 +1,6 @@
 """What can happen to a mask at a layer: the words, their meaning, and their colours in tables and pictures."""
 
-WAYS = {
+MASK_FLOW = {
     "given": "comes with the input",
     "made": "starts here",
     "used": "changes what is computed",

@@ -10,15 +10,19 @@ from ..protocol.config import register_serializable
 from ..protocol.initialize import init_sublayers
 from ..protocol.layer import Layer, apply_named
 from ..protocol.output_masks import uses_mask
+from .config import build, describe
 from .dimensions import at_some_size
+from .graph_layer import GraphLayer
 from .inference import split_options
+from .inputs import input_like, inputs_like
 from .matching import match, names_of, restructure
 from .names import assign_names
-from .node import Call, Node, input_like, inputs_like, nodes_in
+from .node import Call, Node, nodes_in
+from .summary import summarize
 
 
 @register_serializable
-class Model(Layer):
+class Model(GraphLayer):
     """All calls of layers that lead from some nodes of a graph to others.
 
     A model is a layer: it can be called on nodes inside another model, and it can begin and end at any node.
@@ -40,9 +44,6 @@ class Model(Layer):
     >>> model.apply(params, jnp.array([[7, 3, 0], [2, 0, 0]])).shape
     (2, 4)
     """
-
-    raw_inputs = True
-    supports_packing = True  # each layer answers for itself
 
     inputs: Any
     outputs: Any
@@ -101,7 +102,7 @@ class Model(Layer):
 
     @property
     def named_layers(self) -> dict[str, Layer]:
-        """The same, under the name that it has in a `Sequential` too."""
+        """The same as `layers`, under the name that `Sequential` has for it as well."""
         return self.layers
 
     @property
@@ -157,12 +158,17 @@ class Model(Layer):
             values |= zip(map(id, nodes), structure.flatten_up_to(outputs), strict=True)
         return jax.tree.map(value, self.outputs)
 
-    def replay(self, *inputs: Any) -> "Model":
-        """The same model built on other inputs: nodes, or examples that nodes are made from.
+    def graph(self, *inputs: Any) -> "Model":
+        """The same model on other inputs.
+
+        Args:
+            *inputs: nodes, or examples that nodes are made from; without any, the model itself is returned.
 
         Returns:
             A model of the same layers, whose nodes have the shapes and masks that follow from these inputs.
         """
+        if not inputs:
+            return self
         given, names = restructure(self.inputs, inputs), self.input_names
         nodes = {key: input_like(x, name) for (key, name), x in zip(names.items(), given, strict=True)}
         new_inputs = jax.tree.map(lambda node: nodes[id(node)], self.inputs)
@@ -179,28 +185,21 @@ class Model(Layer):
             *inputs: examples, to see the shapes and masks that follow from these.
             expand_nested: lists the calls inside nested models as well.
         """
-        from .summary import summarize
-
         summarize(self, *inputs, expand_nested=expand_nested).show()
 
     def encode_config(self, writer: Any) -> dict[str, Any]:
         """The graph for `to_config`."""
-        from .config import encode_model
-
-        return encode_model(self, writer)
+        config = {name: writer.encode(value) for name, value in describe(self).items()}
+        return {"class": "Model", "config": config}
 
     @classmethod
     def decode_config(cls, reader: Any, data: Any) -> "Model":
         """The graph from `from_config`."""
-        from .config import decode_model
-
-        return decode_model(reader, data)
+        return build(cls, reader.decode_fields(data))
 
     def __reduce__(self) -> Any:
-        """Copies and pickles are built anew: layers keep their identity, nodes do not outlive their graph."""
-        from .config import build, describe
-
-        return build, (describe(self),)
+        """Copies and pickles are new graphs: layers keep their identity, nodes do not outlive their graph."""
+        return build, (type(self), describe(self))
 
     def __repr__(self) -> str:
         return f"Model({self.name or 'model'}: {', '.join(self.layers)})"

@@ -2,18 +2,15 @@
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from ..core.masked import Masked
-from ..protocol.arguments import is_array
+from ..protocol.config import register_serializable
 from ..protocol.layer import Layer
-from .dimensions import is_name, is_symbolic, shape_text, symbol
-from .operators import NodeOperators
+from .dimensions import shape_text, symbol
+from .operators import NodeOperators, Operator
 
 _serial = itertools.count()
 
@@ -38,7 +35,7 @@ class Call:
         inputs: its positional inputs, nests of nodes and static values.
         named: its inputs by name, `mask` among them.
         outputs: a nest of nodes; filled when the nodes have been made.
-        way: what happened to the mask, of `made`, `passed`, `used`, `merged`, `changed`, `ended`, `dropped`.
+        mask_flow: what happened to the mask, of `made`, `passed`, `used`, `merged`, `changed`, `ended`, `dropped`.
         params: shapes of the layer's parameters.
         statistics: shapes of its running statistics.
         serial: calls in the order of their making.
@@ -47,7 +44,7 @@ class Call:
     layer: Layer
     inputs: tuple[Any, ...]
     named: dict[str, Any]
-    way: tuple[str, ...]
+    mask_flow: tuple[str, ...]
     params: Any
     statistics: Any
     outputs: list[Any] = dataclasses.field(default_factory=list)
@@ -98,8 +95,6 @@ class Node(NodeOperators):
     @property
     def mask(self) -> "Node | None":
         """The mask as a node, or None."""
-        from .operators import Operator
-
         return None if self.edge is None else Operator("mask")(self)
 
     @property
@@ -114,12 +109,6 @@ class Node(NodeOperators):
             return self.name or "input"
         return self.call.layer.name or self.call.layer.default_name
 
-    def __jmask_call__(self, layer: Layer, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        """Called by `layer(node)`: a call in the graph."""
-        from .inference import call_layer
-
-        return call_layer(layer, inputs, named)
-
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise TypeError(
             f"{self!r} has no numbers yet, so `jax.numpy` cannot compute with it. Wrap the function in a layer, "
@@ -128,14 +117,10 @@ class Node(NodeOperators):
 
     def encode_config(self, writer: Any) -> dict[str, Any]:
         """The input for `to_config`."""
-        from .config import describe_input
-
         return writer.fields(describe_input(self))
 
     def __reduce__(self) -> Any:
         """Copies and pickles of an input are other inputs."""
-        from .config import InputConfig, describe_input
-
         return InputConfig.node, (describe_input(self),)
 
     def __bool__(self) -> bool:
@@ -152,97 +137,42 @@ class Node(NodeOperators):
         return f"Node({self.label}: {self.dtype} {shape_text(self.shape)}{mask})"
 
 
-def Input(
-    shape: Sequence[Any],
-    dtype: Any = "float32",
-    *,
-    batch_size: int | None = None,
-    masked: bool = False,
-    name: str | None = None,
-) -> Node:
-    """An input of a model.
-
-    Args:
-        shape: the sizes behind the batch axis. None is an unknown size, called `time` (`time_1` and so on if there are
-            several); a string names an unknown size, and inputs must agree in sizes of one name.
-        dtype: dtype of the values.
-        batch_size: the size of the batch axis if it is fixed.
-        masked: whether a mask is expected with the values, over the batch axis, the axis after it, and the unknown
-            axes after that. A model takes `Masked` and arrays either way; this tells `summary` and `draw` about the
-            mask.
-        name: the input's name in messages and pictures.
-
-    Returns:
-        A node.
-
-    Raises:
-        TypeError: a size that is not an int, a string or None; a shape that is not a tuple.
-        ValueError: a string that is not a word.
-
-    >>> import jmask as jm
-    >>> jm.Input((None, 8))
-    Node(input: float32 (batch, time, 8))
-    """
-    if not isinstance(shape, (tuple, list)):
-        raise TypeError(f"`shape` of an `Input` is a tuple such as `(None, 8)`; received {shape!r}.")
-    unknown = itertools.count()
-    sizes: list[Any] = [symbol("batch") if batch_size is None else batch_size]
-    for size in shape:
-        if size is None:
-            i = next(unknown)
-            size = symbol(f"time_{i}" if i else "time")
-        elif isinstance(size, str):
-            if not is_name(size):
-                raise ValueError(f"`shape` of an `Input`: {size!r} is not a name for a size; use a word, `'words'`.")
-            size = symbol(size)
-        elif isinstance(size, (int, np.integer)):
-            size = int(size)
-        elif not is_symbolic(size):
-            raise TypeError(f"`shape` of an `Input` takes ints, names and None; received {size!r} in {shape!r}.")
-        sizes.append(size)
-    edge = None
-    if masked:
-        rank = next((i for i, size in enumerate(sizes) if i > 1 and not is_symbolic(size)), len(sizes))
-        edge = MaskEdge(jax.ShapeDtypeStruct(tuple(sizes[:rank]), jnp.bool_))
-    return Node(jax.ShapeDtypeStruct(tuple(sizes), jnp.dtype(dtype)), edge, name=name)
-
-
-def input_like(x: Any, name: str | None = None) -> Node:
-    """An input in the shape of an example.
-
-    The axes under the mask of a `Masked` are unknown; of an array the first two (the first alone, `batch`, of floats
-    of rank 2, whose second axis is taken for features).
-
-    Args:
-        x: an array, a `Masked`, `jax.ShapeDtypeStruct`, or a node, which comes back as it is.
-        name: the input's name.
-
-    Returns:
-        A node.
-
-    Raises:
-        TypeError: an example that is no array.
-    """
-    if isinstance(x, Node):
-        return x
-    is_masked = isinstance(x, Masked)
-    if not is_masked and not is_array(x):
-        raise TypeError(f"An example of an input is an array or a `Masked`; received {x!r}.")
-    is_features = x.ndim == 2 and jnp.issubdtype(x.dtype, jnp.inexact)
-    unknown = x.mask.ndim if is_masked else 1 if is_features else 2
-    shape = [None if axis < unknown else size for axis, size in enumerate(x.shape)][1:]
-    node = Input(tuple(shape), x.dtype, masked=is_masked, name=name)
-    if node.edge is not None and tuple(node.edge.spec.shape) != tuple(node.shape[: x.mask.ndim]):
-        edge = MaskEdge(jax.ShapeDtypeStruct(node.shape[: x.mask.ndim], jnp.bool_))
-        node = dataclasses.replace(node, edge=edge)
-    return node
-
-
-def inputs_like(tree: Any) -> Any:
-    """Inputs in the shape of a nest of examples."""
-    return jax.tree.map(input_like, tree, is_leaf=lambda leaf: isinstance(leaf, Masked))
-
-
 def nodes_in(tree: Any) -> list[Node]:
     """The nodes in a nest, in order."""
     return [leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, Node)]
+
+
+@dataclasses.dataclass(frozen=True)
+class InputConfig:
+    """An input in a config: its sizes as ints and expressions, from the batch axis on."""
+
+    shape: list[Any]
+    dtype: str
+    mask_ndim: int
+    name: str | None
+
+    def node(self) -> Node:
+        """A new input."""
+        shape = tuple(symbol(size) if isinstance(size, str) else size for size in self.shape)
+        edge = MaskEdge(jax.ShapeDtypeStruct(shape[: self.mask_ndim], bool)) if self.mask_ndim else None
+        return Node(jax.ShapeDtypeStruct(shape, jax.numpy.dtype(self.dtype)), edge, name=self.name)
+
+    @classmethod
+    def decode_config(cls, reader: Any, data: Any) -> Node:
+        """The input from `from_config`."""
+        return cls(**reader.decode_fields(data)).node()
+
+
+register_serializable(InputConfig, name="Input")
+
+
+def describe_input(node: Node) -> InputConfig:
+    """The config of an input.
+
+    Raises:
+        ValueError: the node is the output of a call.
+    """
+    if node.call is not None:
+        raise ValueError(f"{node!r} is the output of a layer and cannot be saved or copied alone; save the model.")
+    shape = [size if isinstance(size, int) else str(size) for size in node.shape]
+    return InputConfig(shape, str(node.dtype), 0 if node.edge is None else len(node.edge.spec.shape), node.name)

@@ -10,14 +10,16 @@ from ..protocol.config import register_serializable
 from ..protocol.initialize import init_sublayers
 from ..protocol.layer import Layer, apply_named
 from ..protocol.output_masks import uses_mask
+from .graph_layer import GraphLayer
+from .inputs import inputs_like
 from .matching import match
 from .model import Model
 from .names import assign_names
-from .node import Node, inputs_like
+from .node import Node
 
 
 @register_serializable
-class Sequential(Layer):
+class Sequential(GraphLayer):
     """Layers one after the other, each called on the output of the one before.
 
     Attributes:
@@ -34,9 +36,6 @@ class Sequential(Layer):
     >>> model.apply(model.init(jax.random.key(0), x), x).shape
     (2, 4)
     """
-
-    raw_inputs = True
-    supports_packing = True  # each layer answers for itself
 
     layers: Sequence[Any]
 

@@ -1,20 +1,15 @@
 """A model as a table: its calls in order, their shapes and parameters, and the mask's way."""
 
 import dataclasses
-import io
 import math
 from typing import Any
 
 import jax
-from rich.console import Console
-from rich.table import Table
 
 from .dimensions import shape_text
-from .nesting import graph_of, inside
+from .html_table import html_table
+from .nesting import inside
 from .node import Call, nodes_in
-from .table import html, rich_table
-
-_WIDEST = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +22,7 @@ class Row:
         shapes: shapes of the outputs.
         num_params: number of parameters; 0 for a layer that an earlier row counts.
         sources: names of the layers and inputs that the call reads.
-        way: what happens to the mask, e.g. `("used", "passed")`.
+        mask_flow: what happens to the mask, e.g. `("used", "passed")`.
         depth: how many models the call is nested in.
         num_statistics: number of running statistics, which are no parameters; 0 as for `num_params`.
     """
@@ -37,7 +32,7 @@ class Row:
     shapes: tuple[str, ...]
     num_params: Any
     sources: tuple[str, ...]
-    way: tuple[str, ...]
+    mask_flow: tuple[str, ...]
     depth: int = 0
     num_statistics: Any = 0
 
@@ -64,25 +59,20 @@ class Summary:
         """Number of running statistics of the model."""
         return sum(row.num_statistics for row in self.rows if row.depth == 0)
 
-    def table(self) -> Table:
+    def table(self) -> Any:
         """A table for `rich`, which fits it to the terminal."""
-        return rich_table(self)
+        return _terminal_table().rich_table(self)
 
     def show(self) -> None:
         """Prints the table: to a terminal in colours and in its width, elsewhere as wide as it is."""
-        console = Console(force_jupyter=False)
-        if console.is_terminal:
-            fits = console.measure(self.table(), options=console.options.update(width=_WIDEST)).maximum <= console.width
-            console.print(rich_table(self, has_sources=fits))
-        else:
-            text = _plain(rich_table(self, is_ascii=console.options.ascii_only))
-            console.print(text, soft_wrap=True, markup=False, highlight=False, emoji=False)
+        _terminal_table().show(self)
 
     def __str__(self) -> str:
-        return _plain(self.table())
+        tables = _terminal_table()
+        return tables.plain(tables.rich_table(self))
 
     def _repr_html_(self) -> str:
-        return html(self)
+        return html_table(self)
 
 
 def summarize(model: Any, *inputs: Any, expand_nested: bool = False) -> Summary:
@@ -100,14 +90,14 @@ def summarize(model: Any, *inputs: Any, expand_nested: bool = False) -> Summary:
     >>> import jmask as jm
     >>> x = jm.Input((None,), "int32")
     >>> rows = jm.summarize(jm.Model(x, jm.layers.Embedding(9, 4, mask_zero=True)(x))).rows
-    >>> [(row.name, row.way) for row in rows]
+    >>> [(row.name, row.mask_flow) for row in rows]
     [('input', ()), ('embedding', ('made',))]
     """
-    model = graph_of(model, *inputs)
+    model = model.graph(*inputs)
     rows = []
     for node in nodes_in(model.inputs):
-        way = () if node.edge is None else ("given",)
-        rows.append(Row(model.input_names[id(node)], "Input", (shape_text(node.shape),), 0, (), way))
+        flow = () if node.edge is None else ("given",)
+        rows.append(Row(model.input_names[id(node)], "Input", (shape_text(node.shape),), 0, (), flow))
     rows += _rows(model, dict(model.input_names), "", expand_nested)
     return Summary(model.name or "model", tuple(rows))
 
@@ -144,7 +134,7 @@ def _rows(model: Any, names: dict[int, str], prefix: str, expand_nested: bool, i
 def _row(call: Call, name: str, numbers: tuple[Any, Any], sources: list[str], depth: int) -> Row:
     shapes = tuple(shape_text(node.shape) for node in nodes_in(call.outputs))
     kind, (num_params, num_statistics) = type(call.layer).__name__, numbers
-    return Row(name, kind, shapes, num_params, tuple(dict.fromkeys(sources)), call.way, depth, num_statistics)
+    return Row(name, kind, shapes, num_params, tuple(dict.fromkeys(sources)), call.mask_flow, depth, num_statistics)
 
 
 def _size(tree: Any) -> Any:
@@ -152,9 +142,8 @@ def _size(tree: Any) -> Any:
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
-def _plain(table: Table) -> str:
-    """The table as text, as wide as it needs."""
-    stream = io.StringIO()
-    console = Console(file=stream, width=_WIDEST, color_system=None, force_jupyter=False)
-    console.print(table)
-    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
+def _terminal_table() -> Any:
+    """The module that draws tables for terminals."""
+    from . import terminal_table  # `rich` takes longer to load than all of jmask
+
+    return terminal_table

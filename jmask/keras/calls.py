@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from .converted import Place, keras
+from .converted import Context, keras
 
 OPTIONS = ("use_causal_mask", "return_attention_scores")  # fields of a layer in jmask, since they change the program
 NAMES = {"key": "key_"}  # `key` is a PRNG key
@@ -74,7 +74,7 @@ def is_layer(operation: Any) -> bool:
 
 
 @dataclasses.dataclass
-class Call:
+class KerasCall:
     """One call of a layer.
 
     Attributes:
@@ -93,12 +93,12 @@ class Call:
         return [leaf for leaf in leaves((self.inputs, self.named)) if is_tensor(leaf)]
 
 
-def read_call(node: Any, place: Place) -> Call:
+def read_call(node: Any, context: Context) -> KerasCall:
     """What a call of a layer says.
 
     Args:
         node: the node of Keras' graph.
-        place: where the layer stands.
+        context: where the layer is in the model.
 
     Returns:
         Its inputs and options, without the masks that Keras has filled in: jmask finds its own.
@@ -109,7 +109,7 @@ def read_call(node: Any, place: Place) -> Call:
     signature = inspect.signature(node.operation.call)
     arguments = dict(signature.bind(*node.arguments.args, **node.arguments.kwargs).arguments)
     first = next(iter(signature.parameters))
-    call = Call(arguments.pop(first), {}, {})
+    call = KerasCall(arguments.pop(first), {}, {})
     values = {first: call.inputs} | arguments
     for name, value in arguments.items():
         if value is None or (name in ("training", *OPTIONS) and not value):
@@ -123,11 +123,11 @@ def read_call(node: Any, place: Place) -> Call:
         elif any(map(is_tensor, leaves(value))) or name == "training":
             call.named[NAMES.get(name, name)] = value
         else:
-            place.refuse(f"the argument `{name}={value!r}` of its call")
+            context.refuse(f"the argument `{name}={value!r}` of its call")
     return call
 
 
-def read_operation(node: Any, place: Place) -> tuple[Any, list[Any]]:
+def read_operation(node: Any, context: Context) -> tuple[Any, list[Any]]:
     """What an operation of `keras.ops` or an operator says.
 
     Returns:
@@ -136,15 +136,15 @@ def read_operation(node: Any, place: Place) -> tuple[Any, list[Any]]:
     kind = type(node.operation).__name__
     arguments = [*node.arguments.args, *node.arguments.kwargs.values()]
     if any(hasattr(argument, "assign") for argument in arguments):
-        place.refuse("a variable that is no weight of a layer", "Make it a weight of a layer, or a constant.")
+        context.refuse("a variable that is no weight of a layer", "Make it a weight of a layer, or a constant.")
     if kind.startswith("Logical") and not all(map(_is_bool, arguments)):
-        place.refuse(f"`{kind}` of numbers, which are bits in jmask", "Compare them with 0 first: `x != 0`.")
+        context.refuse(f"`{kind}` of numbers, which are bits in jmask", "Compare them with 0 first: `x != 0`.")
     if type(node.operation).__module__.startswith("keras.") and not any(argument is None for argument in arguments):
         if kind in OPERATORS:
             return getattr(operator, OPERATORS[kind]), arguments
         if kind in FUNCTIONS and len(arguments) == 1:
             return FUNCTIONS[kind], arguments
-    place.refuse(
+    context.refuse(
         f"jmask has no layer for the operation `{kind}`",
         "Put it into a `Lambda`, or into a layer that is given to `custom`.",
     )

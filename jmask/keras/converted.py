@@ -1,4 +1,4 @@
-"""What a layer of Keras becomes, and how it is said that one cannot be carried."""
+"""What a layer of Keras becomes, and the error if it cannot be converted."""
 
 import dataclasses
 import importlib
@@ -12,7 +12,7 @@ from ..protocol.layer import Layer
 Custom = Mapping[type, Callable[[Any], tuple[Layer, Any]]]
 
 
-class Carried(NamedTuple):
+class Converted(NamedTuple):
     """A layer or model of jmask, and what Keras has learned.
 
     Attributes:
@@ -27,25 +27,31 @@ class Carried(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
-    """Where a layer stands in a model of Keras.
+class Context:
+    """Where a layer is in a model of Keras, and what converting it needs to know of the rest.
 
     Attributes:
         path: the names on the way to it.
-        custom: by class, what becomes of layers that jmask does not know.
-        owners: by the id of each weight that was read, the path to its layer.
+        custom: by class, converters for layers that jmask does not have.
+        convert: converts a layer or model, `convert_model`.
+        owners: the path to its layer for each weight that has been read, by the id of the weight.
     """
 
     path: str
     custom: Custom
+    convert: Callable[[Any, "Context"], Converted]
     owners: dict[int, str] = dataclasses.field(default_factory=dict)
 
-    def below(self, name: str) -> "Place":
-        """The place of a layer inside this one."""
-        return Place(f"{self.path}/{name}", self.custom, self.owners)
+    def below(self, name: str) -> "Context":
+        """The context of a layer inside this one."""
+        return dataclasses.replace(self, path=f"{self.path}/{name}")
 
-    def claim(self, keras_layer: Any) -> None:
-        """Refuses a layer whose weights another one has too: in jmask they would be two, and drift apart."""
+    def convert_inner(self, keras_layer: Any) -> Converted:
+        """Converts a layer or model inside this one."""
+        return self.convert(keras_layer, self.below(keras_layer.name))
+
+    def claim_weights(self, keras_layer: Any) -> None:
+        """Raises if another layer has the same weights: in jmask they would be two copies, which drift apart."""
         for variable in keras_layer.weights:
             owner = self.owners.setdefault(id(variable), self.path)
             if owner != self.path:
@@ -55,26 +61,26 @@ class Place:
                 )
 
     def refuse(self, what: str, remedy: str = "") -> NoReturn:
-        """Says that the layer cannot be carried.
+        """Raises: the layer cannot be converted.
 
         Args:
-            what: what jmask does not have, or why it refuses.
+            what: what jmask does not have, or another reason.
             remedy: what to do about it.
         """
-        raise ValueError(f"{self.path}: cannot be carried from Keras: {what.rstrip('.')}.{remedy and f' {remedy}'}")
+        raise ValueError(f"{self.path}: cannot be converted from Keras: {what.rstrip('.')}.{remedy and f' {remedy}'}")
 
 
 def keras() -> Any:
-    """The module, imported when there is something to be carried: jmask does without it."""
+    """The module, imported when there is something to convert: jmask runs without it."""
     return importlib.import_module("keras")
 
 
-def read(variable: Any) -> Any:
+def read_variable(variable: Any) -> Any:
     """The value of a variable, whatever the backend of Keras."""
     return jnp.asarray(keras().ops.convert_to_numpy(variable.value))
 
 
-def weights_of(keras_layer: Any, place: Place) -> dict[str, Any]:
+def weights_of(keras_layer: Any, context: Context) -> dict[str, Any]:
     """The values of a layer's weights by their names."""
-    place.claim(keras_layer)
-    return {variable.name: read(variable) for variable in keras_layer.weights}
+    context.claim_weights(keras_layer)
+    return {variable.name: read_variable(variable) for variable in keras_layer.weights}

@@ -5,72 +5,73 @@ from typing import Any
 
 import jax
 
+from ..graph.inputs import Input
 from ..graph.model import Model
-from ..graph.node import Input, Node
+from ..graph.node import Node
 from ..graph.sequential import Sequential
 from ..layers.activations import Activation
-from .calls import Call, is_layer, leaves, map_tensors, read_call, read_operation
-from .converted import Carried, Place, keras
-from .layers import carry_layer
+from .calls import KerasCall, is_layer, leaves, map_tensors, read_call, read_operation
+from .converted import Context, Converted, keras
+from .layers import convert_layer
 
 
-def carry(keras_layer: Any, place: Place, **call_options: Any) -> Carried:
-    """A layer or model of Keras; see `carry_layer`."""
-    if type(keras_layer) in place.custom or not isinstance(keras_layer, keras().Model):
-        return carry_layer(keras_layer, place, **call_options)
+def convert_model(keras_layer: Any, context: Context, **call_options: Any) -> Converted:
+    """Converts a model of Keras, or a layer as `convert_layer` does."""
+    if type(keras_layer) in context.custom or not isinstance(keras_layer, keras().Model):
+        return convert_layer(keras_layer, context, **call_options)
     if not type(keras_layer).call.__module__.startswith("keras."):
-        place.refuse(
+        context.refuse(
             f"`{type(keras_layer).__name__}` is a subclass of `keras.Model`, whose `call` is Python",
             "Only Sequential and Functional models say what they do.",
         )
     is_sequential = isinstance(keras_layer, keras().Sequential)
-    return _sequential(keras_layer, place) if is_sequential else _Graph(keras_layer, place).carried()
+    return _sequential(keras_layer, context) if is_sequential else _Graph(keras_layer, context).converted()
 
 
-def _sequential(model: Any, place: Place) -> Carried:
+def _sequential(model: Any, context: Context) -> Converted:
     """One layer after the other; a layer that stands twice is one."""
     if not model.built:
-        place.refuse("it has not been built, and has no weights yet", "Call the model once, or `build` it.")
+        context.refuse("it has not been built, and has no weights yet", "Call the model once, or `build` it.")
     if not hasattr(model, "inputs"):
-        place.refuse("Keras does not know its inputs", "Make it a Functional model.")
-    carried = {id(layer): carry(layer, place.below(layer.name)) for layer in model.layers}
+        context.refuse("Keras does not know its inputs", "Make it a Functional model.")
+    converted = {id(layer): convert_model(layer, context.below(layer.name)) for layer in model.layers}
     dtype = "int32" if _takes_ids(model) else None
-    (inputs,) = (_input(tensor, place, name=tensor.name, dtype=dtype) for tensor in model.inputs)
+    (inputs,) = (_input(tensor, context, name=tensor.name, dtype=dtype) for tensor in model.inputs)
     x = inputs
     for layer in model.layers:
-        x = _call(place.below(layer.name), carried[id(layer)].model, x)
-    stack = [inputs, *(carried[id(layer)].model for layer in model.layers)]
-    return Carried(Sequential(stack, name=model.name), *_by_name(carried.values()))
+        x = _call(context.below(layer.name), converted[id(layer)].model, x)
+    stack = [inputs, *(converted[id(layer)].model for layer in model.layers)]
+    return Converted(Sequential(stack, name=model.name), *_by_name(converted.values()))
 
 
-def _call(place: Place, function: Callable[..., Any], *inputs: Any, **named: Any) -> Any:
+def _call(context: Context, function: Callable[..., Any], *inputs: Any, **named: Any) -> Any:
     """Calls a layer on nodes; what it does not take is refused with its path."""
     try:
         return function(*inputs, **named)
     except (TypeError, ValueError) as error:
-        place.refuse(str(error))
+        context.refuse(str(error))
 
 
-def _by_name(carried: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def _by_name(converted: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Parameters and statistics of layers by their names, where there are any."""
-    params = {c.model.name: c.params for c in carried if jax.tree.leaves(c.params)}
-    state = {c.model.name: c.state for c in carried if jax.tree.leaves(c.state)}
+    params = {c.model.name: c.params for c in converted if jax.tree.leaves(c.params)}
+    state = {c.model.name: c.state for c in converted if jax.tree.leaves(c.state)}
     return params, state
 
 
 class _Graph:
-    """The graph of a Functional model: first its layers are carried, then they are called as in Keras."""
+    """The graph of a Functional model: first its layers are converted, then they are called as in Keras."""
 
-    def __init__(self, model: Any, place: Place) -> None:
-        self.model, self.place = model, place
+    def __init__(self, model: Any, context: Context) -> None:
+        self.model, self.context = model, context
         self.inputs = leaves(model._inputs_struct)
         self.nodes = list(self._needed_nodes())
         self.calls = {id(node): self._read(node) for node in self.nodes}
-        self.layers = self._carry_layers()
+        self.layers = self._convert_layers()
 
-    def carried(self) -> Carried:
+    def converted(self) -> Converted:
         """The model of jmask."""
-        return Carried(self._model(), *_by_name(self.layers.values()))
+        return Converted(self._model(), *_by_name(self.layers.values()))
 
     def _needed_nodes(self) -> Iterator[Any]:
         """The nodes that lead to the outputs, in an order in which they can run; not those of masks alone."""
@@ -86,29 +87,29 @@ class _Graph:
         for _, nodes in sorted(self.model._nodes_by_depth.items(), reverse=True):
             yield from (node for node in nodes if id(node) in needed)
 
-    def _place(self, operation: Any) -> Place:
-        return self.place.below(operation.name)
+    def _context(self, operation: Any) -> Context:
+        return self.context.below(operation.name)
 
-    def _read(self, node: Any) -> Call:
+    def _read(self, node: Any) -> KerasCall:
         if is_layer(node.operation):
-            return read_call(node, self._place(node.operation))
-        _, arguments = read_operation(node, self._place(node.operation))
-        return Call(arguments, {}, {})
+            return read_call(node, self._context(node.operation))
+        _, arguments = read_operation(node, self._context(node.operation))
+        return KerasCall(arguments, {}, {})
 
-    def _carry_layers(self) -> dict[int, Carried]:
+    def _convert_layers(self) -> dict[int, Converted]:
         """Each layer once, with the options that its calls agree in."""
-        found: dict[int, Carried] = {}
+        found: dict[int, Converted] = {}
         for node in self.nodes:
             layer = node.operation
             if id(layer) in found or not is_layer(layer):
                 continue
             options = [self.calls[id(n)].options for n in self.nodes if n.operation is layer]
             if any(option != options[0] for option in options):
-                self._place(layer).refuse(
+                self._context(layer).refuse(
                     f"it is called with {options}; in jmask these are options of the layer",
                     "Use one layer for each.",
                 )
-            found[id(layer)] = carry(layer, self._place(layer), **options[0])
+            found[id(layer)] = convert_model(layer, self._context(layer), **options[0])
         return found
 
     def _model(self) -> Model:
@@ -126,7 +127,7 @@ class _Graph:
             suffix = "" if shared_sizes or i == 0 else f"_of_{tensor._keras_history.operation.name}"
             dtype = "int32" if _feeds_ids(tensor, self.nodes) else None
             name = tensor._keras_history.operation.name
-            values[id(tensor)] = _input(tensor, self.place, name=name, suffix=suffix, dtype=dtype)
+            values[id(tensor)] = _input(tensor, self.context, name=name, suffix=suffix, dtype=dtype)
 
         def given(tree: Any) -> Any:
             return map_tensors(lambda tensor: values[id(tensor)], tree)
@@ -141,19 +142,19 @@ class _Graph:
 
     def _call(self, node: Any, given: Callable[[Any], Any]) -> Any:
         """The nodes of jmask that a call makes."""
-        call, place = self.calls[id(node)], self._place(node.operation)
+        call, context = self.calls[id(node)], self._context(node.operation)
         if id(node.operation) in self.layers:
             layer, named = self.layers[id(node.operation)].model, {k: given(tree) for k, tree in call.named.items()}
-            return _call(place, layer, given(call.inputs), **named)
-        function, arguments = read_operation(node, place)
+            return _call(context, layer, given(call.inputs), **named)
+        function, arguments = read_operation(node, context)
         function = Activation(function) if isinstance(function, str) else function
-        return _call(place, function, *map(given, arguments))
+        return _call(context, function, *map(given, arguments))
 
 
-def _input(tensor: Any, place: Place, *, name: str, suffix: str = "", dtype: Any = None) -> Node:
+def _input(tensor: Any, context: Context, *, name: str, suffix: str = "", dtype: Any = None) -> Node:
     """An input in the shape of a tensor of Keras; unknown sizes get names."""
     if tensor.dtype in ("float16", "bfloat16"):
-        place.below(name).refuse(f"an input in {tensor.dtype}, which each layer of Keras casts", "Make it float32.")
+        context.below(name).refuse(f"an input in {tensor.dtype}, which each layer of Keras casts", "Make it float32.")
     batch_size, *shape = tensor.shape
     unknown = 0
     for axis, size in enumerate(shape):

@@ -5,16 +5,16 @@ from typing import Any
 
 import jax
 
-from .converted import Carried, Custom, Place, keras
-from .graph import carry
+from .converted import Context, Converted, Custom, keras
+from .graph import convert_model
 
 
-def from_keras(model: Any, *, custom: Custom | None = None) -> Carried:
+def from_keras(model: Any, *, custom: Custom | None = None) -> Converted:
     """A built Keras model as a jmask model, with its weights.
 
     Takes Sequential and Functional models of the layers of `jm.layers`, nested and shared ones included, and the
     operators between them. Options, names and weights stay; masks follow jmask's rules from then on, so that sequences
-    are exact where Keras loses or misuses a mask. What cannot be carried is refused: penalties and constraints, mixed
+    are exact where Keras loses or misuses a mask. What cannot be converted is refused: penalties and constraints, mixed
     precision, state between batches, weights that two models or wrappers share, functions of one's own as activations,
     other layers.
 
@@ -38,16 +38,16 @@ def from_keras(model: Any, *, custom: Custom | None = None) -> Carried:
     Raises:
         ImportError: a path, and no Keras that could read it.
         TypeError: something that is no layer of Keras.
-        ValueError: what cannot be carried, with the path to the layer; and a model that has not been built.
+        ValueError: what cannot be converted, with the path to the layer; and a model that has not been built.
     """
     if isinstance(model, (str, os.PathLike)):
         model = _load(model)
     if not (hasattr(model, "get_config") and hasattr(model, "weights")):
         raise TypeError(f"`from_keras` takes a model or layer of Keras, or the path of a file; received {model!r}.")
-    place = Place(model.name, custom or {})
-    carried = carry(model, place)
-    _check_params(carried, place)
-    return carried
+    context = Context(model.name, custom or {}, convert_model)
+    converted = convert_model(model, context)
+    _check_params(converted, context)
+    return converted
 
 
 def _load(file: Any) -> Any:
@@ -61,11 +61,11 @@ def _load(file: Any) -> Any:
     return module.saving.load_model(file, compile=False)
 
 
-def _check_params(carried: Carried, place: Place) -> None:
-    """Holds what was carried against what `init` would make: the same names and shapes."""
-    if not hasattr(carried.model, "named_layers"):
+def _check_params(converted: Converted, context: Context) -> None:
+    """Holds what was converted against what `init` would make: the same names and shapes."""
+    if not hasattr(converted.model, "named_layers"):
         return  # a single layer makes its parameters from inputs, which nobody has here
-    expected = jax.eval_shape(carried.model.init, jax.random.key(0))
-    shapes, wanted = (jax.tree.map(lambda leaf: tuple(leaf.shape), tree) for tree in (carried.params, expected))
+    expected = jax.eval_shape(converted.model.init, jax.random.key(0))
+    shapes, wanted = (jax.tree.map(lambda leaf: tuple(leaf.shape), tree) for tree in (converted.params, expected))
     if shapes != wanted:
-        place.refuse(f"its weights have the shapes {shapes}, and jmask's parameters {wanted}")
+        context.refuse(f"its weights have the shapes {shapes}, and jmask's parameters {wanted}")

@@ -10,7 +10,7 @@ import jax
 from ..protocol.config import register_serializable
 from ..protocol.layer import Layer
 from ..protocol.options import ACTIVATIONS
-from .converted import Place, keras
+from .converted import Context, keras
 
 L = TypeVar("L", bound=Layer)
 
@@ -42,13 +42,13 @@ PENALTIES = "Set it to None on the layer, and add the penalty to the loss."
 CONSTRAINTS = "Set it to None on the layer, and project the parameters after each step, as `optax.projections` does."
 
 
-def with_options(cls: type[L], keras_layer: Any, place: Place, *, without: str | None = None, **given: Any) -> L:
+def with_options(cls: type[L], keras_layer: Any, context: Context, *, without: str | None = None, **given: Any) -> L:
     """A layer of jmask with the options of a layer of Keras.
 
     Args:
         cls: the class of jmask; its fields are named as in Keras.
         keras_layer: the layer of Keras.
-        place: where it stands.
+        context: where it stands.
         without: an option that the caller has read.
         **given: fields that are known otherwise.
 
@@ -58,38 +58,38 @@ def with_options(cls: type[L], keras_layer: Any, place: Place, *, without: str |
     Raises:
         ValueError: an option that is neither a field nor off.
     """
-    check_dtype(keras_layer, place)
+    check_dtype(keras_layer, context)
     names = {field.name for field in dataclasses.fields(cls)}
     fields: dict[str, Any] = {"name": keras_layer.name}
     if "param_dtype" in names:
         fields["param_dtype"] = keras_layer.variable_dtype
-    for name, value in _config(keras_layer, place).items():
+    for name, value in _config(keras_layer, context).items():
         if name in given or name in IRRELEVANT or name == without:
             continue
         if name in names:
-            fields[name] = convert(name, value, keras_layer, place, over_features=not hasattr(cls, "step"))
+            fields[name] = convert_option(name, value, keras_layer, context, over_features=not hasattr(cls, "step"))
         elif not is_off(name, value):
-            refuse_option(place, name, value)
+            refuse_option(context, name, value)
     try:
         return cls(**(fields | given))
     except (TypeError, ValueError) as error:
-        place.refuse(str(error))
+        context.refuse(str(error))
 
 
-def _config(keras_layer: Any, place: Place) -> dict[str, Any]:
+def _config(keras_layer: Any, context: Context) -> dict[str, Any]:
     try:
         with warnings.catch_warnings(action="ignore"):  # of lambdas, which could not be loaded from a file
             return keras_layer.get_config()
     except (NotImplementedError, OSError, TypeError, ValueError) as error:
-        place.refuse(f"Keras cannot say which options it has: {error}")
+        context.refuse(f"Keras cannot say which options it has: {error}")
 
 
-def convert(name: str, value: Any, keras_layer: Any, place: Place, *, over_features: bool) -> Any:
+def convert_option(name: str, value: Any, keras_layer: Any, context: Context, *, over_features: bool) -> Any:
     """One option in the words of jmask."""
     if name.endswith("initializer"):
-        return initializer(value)
+        return initializer_of(value)
     if name.endswith("activation"):
-        return activation(value, getattr(keras_layer, name), place, name, over_features=over_features)
+        return activation_of(value, getattr(keras_layer, name), context, name, over_features=over_features)
     if name in LISTS_OF_ONE and isinstance(value, (list, tuple)):
         return value[0]
     return tuple(value) if isinstance(value, list) else value
@@ -100,39 +100,39 @@ def is_off(name: str, value: Any) -> bool:
     if name == "data_format":
         return value in (None, "channels_last")
     if name.endswith("initializer"):
-        return initializer(value) == ("ones" if name == "gamma_initializer" else "zeros")
+        return initializer_of(value) == ("ones" if name == "gamma_initializer" else "zeros")
     return value is None or value is False or value in ({}, ())
 
 
-def refuse_option(place: Place, name: str, value: Any) -> NoReturn:
+def refuse_option(context: Context, name: str, value: Any) -> NoReturn:
     """Says what becomes of penalties and constraints, which belong to the training here; and refuses the rest."""
     remedy = PENALTIES if name.endswith("regularizer") else CONSTRAINTS if name.endswith("constraint") else ""
     shown = value["class_name"] if isinstance(value, dict) and "class_name" in value else value
-    place.refuse(f"`{name}={shown!r}`, which is no option of jmask's layer", remedy)
+    context.refuse(f"`{name}={shown!r}`, which is no option of jmask's layer", remedy)
 
 
-def check_dtype(keras_layer: Any, place: Place) -> None:
+def check_dtype(keras_layer: Any, context: Context) -> None:
     """Refuses mixed precision, in which a layer casts its inputs."""
     policy = keras_layer.dtype_policy.name
     if policy not in ("float32", "float64"):
-        place.refuse(
+        context.refuse(
             f"the dtype policy {policy!r}",
             "Load it in float32, and cast parameters and inputs afterwards: a layer of jmask computes in their dtype.",
         )
 
 
-def activation(value: Any, function: Any, place: Place, name: str, *, over_features: bool) -> Any:
+def activation_of(value: Any, function: Any, context: Context, name: str, *, over_features: bool) -> Any:
     """An activation of Keras by its name; softmax as a function over the features."""
     if not (isinstance(value, str) and keras().activations.get(value) is function):  # others may have the same name
-        place.refuse(f"`{name}` is no function of `keras.activations`", "Make it a layer of its own, a `Lambda`.")
+        context.refuse(f"`{name}` is no function of `keras.activations`", "Make it a layer of its own, a `Lambda`.")
     if value in ACTIVATIONS:
         return None if value == "linear" else value
     if over_features and value in OVER_FEATURES:
         return OVER_FEATURES[value]
-    place.refuse(f"`{name}={value!r}`, of which jmask has no elementwise function", "Make it a layer of its own.")
+    context.refuse(f"`{name}={value!r}`, of which jmask has no elementwise function", "Make it a layer of its own.")
 
 
-def initializer(value: Any) -> Any:
+def initializer_of(value: Any) -> Any:
     """An initialiser by name; as a function if it has options; as one that refuses to run if jmask has none."""
     kind = value["class_name"]
     config = {key: entry for key, entry in value["config"].items() if entry is not None and key != "seed"}
@@ -157,6 +157,6 @@ def _initializer_with(kind: str, config: dict[str, Any]) -> Any:
 
 def _no_initializer(kind: str, *_: Any) -> NoReturn:
     raise ValueError(
-        f"jmask has no initialiser {kind!r}, which this layer had in Keras. Its parameters were carried; to make new "
+        f"jmask has no initialiser {kind!r}, which this layer had in Keras. Its parameters were converted; to make new "
         "ones, give the layer another initialiser."
     )

@@ -12,11 +12,11 @@ from jax import lax
 
 from .. import ops
 from ..core.arithmetic import expand
-from ..core.masked import Masked, values_of
+from ..core.masked import Masked, segment_ids_of, values_of
 from ..protocol import path
 from ..protocol.layer import Layer
 from ..protocol.row_masks import once_a_row, over_time
-from ..rnn.masked_scan import over_rows, refuse_state_of_packed_rows, scan_cell, segment_ids_of
+from ..rnn.masked_scan import over_rows, refuse_state_of_packed_rows, scan_cell
 from .stacked import StackedRNNCells, check_cell
 
 

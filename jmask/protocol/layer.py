@@ -16,6 +16,7 @@ from .errors import explain, with_explained_lists
 from .fields import check_fields, checked_fields, fields_in_order, without_marks
 from .initialize import ParamsRef, init_sublayers, inputs_of_init
 from .output_masks import with_masks
+from .symbolic import symbolic_call
 
 
 class _Signature:
@@ -234,8 +235,9 @@ class Layer:
     def __call__(self, *inputs: Any, **named: Any) -> Any:
         """On symbolic nodes: adds the layer to a graph. On arrays, for a layer without parameters: applies it."""
         for leaf in jax.tree.leaves((inputs, named), is_leaf=is_none):
-            if hasattr(leaf, "__jmask_call__"):
-                return leaf.__jmask_call__(self, inputs, named)
+            call = symbolic_call(leaf)
+            if call is not None:
+                return call(self, inputs, named)
         if type(self).init is not Layer.init or sublayers(self):
             raise TypeError(
                 f"`{type(self).__name__}` has parameters: make them with `params = layer.init(key, x)` and call "

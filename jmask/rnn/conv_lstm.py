@@ -66,7 +66,7 @@ def line_windows(kernel_size: int, strides: int, padding: Padding, dilation_rate
     return Windows(checked_size("kernel_size", kernel_size, 1), strides, padding, dilation_rate)
 
 
-def prepare(
+def split_conv_lstm_step(
     weights: tuple[Any, Any, Any], inputs: Any, windows: Windows, activations: tuple[Callable, ...]
 ) -> tuple[Any, Callable]:
     """The inputs `(pixels, channels)` projected, and what remains of a step.

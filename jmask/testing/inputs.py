@@ -10,7 +10,8 @@ import numpy as np
 
 from ..core.masked import Masked, fill, values_of
 from ..graph.dimensions import is_symbolic
-from ..graph.node import Node, input_like
+from ..graph.inputs import input_like
+from ..graph.node import Node
 from .examples import draw, garbage, place
 
 

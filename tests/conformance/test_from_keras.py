@@ -212,7 +212,7 @@ def test_custom_layers(keras: Any, layers: Any, x: Any, rng: Any) -> None:
             return inputs * params["factor"]
 
     model = keras.Sequential([keras.Input((None, FEATURES)), Scale(name="scale"), layers.Dense(2)], name="mine")
-    with pytest.raises(ValueError, match=r"^mine/scale: cannot be carried from Keras: jmask has no layer `Scale`"):
+    with pytest.raises(ValueError, match=r"^mine/scale: cannot be converted from Keras: jmask has no layer `Scale`"):
         jm.from_keras(model)
     rule = {Scale: lambda layer: (OurScale(name=layer.name), {"factor": jnp.asarray(layer.factor)})}
     check(model, x, rng=rng, custom=rule)

@@ -44,7 +44,7 @@ def test_masks_that_keras_fills_in_are_found_by_jmask(
     model.save(tmp_path / "model.keras")
     for source in (model, keras.saving.load_model(tmp_path / "model.keras")):
         ours = check(source, ids.at[:, 4:].set(0), rng=rng)
-        assert [call.way for call in ours.calls] == [("made",), ("passed",), ("used", "pooled")]
+        assert [call.mask_flow for call in ours.calls] == [("made",), ("passed",), ("used", "pooled")]
         assert "mask" not in ours.calls[-1].named
 
 

@@ -155,8 +155,8 @@ def test_models_that_say_nothing_of_themselves_are_refused(keras: Any, layers: A
 def test_what_jmask_refuses_is_refused_with_the_path(keras: Any, layers: Any) -> None:
     inputs = keras.Input((None, FEATURES))
     model = keras.Model(inputs, layers.Flatten()(layers.Masking()(inputs)), name="m")
-    with pytest.raises(ValueError, match=r"^m/flatten: cannot be carried from Keras: `flatten` would join"):
+    with pytest.raises(ValueError, match=r"^m/flatten: cannot be converted from Keras: `flatten` would join"):
         jm.from_keras(model)
     model = keras.Sequential([inputs, layers.Masking(), layers.Flatten()], name="m")
-    with pytest.raises(ValueError, match=r"^m/flatten_1: cannot be carried from Keras: `flatten` would join"):
+    with pytest.raises(ValueError, match=r"^m/flatten_1: cannot be converted from Keras: `flatten` would join"):
         jm.from_keras(model)

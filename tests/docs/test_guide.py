@@ -217,7 +217,7 @@ def test_functional_block_is_the_same_model(padded_inputs, getkey):
 @pytest.mark.parametrize("build", [sequential_model, functional_model])
 def test_the_embedding_makes_the_mask_and_the_lstm_uses_it(build, padded_inputs):
     rows = jm.summarize(build(), padded_inputs.values).rows
-    assert [(row.name, row.way) for row in rows] == [
+    assert [(row.name, row.mask_flow) for row in rows] == [
         ("input", ()),
         ("embedding", ("made",)),
         ("lstm", ("used", "pooled")),  # which rows are real goes on, so that a batch may be filled up with empty ones
@@ -489,7 +489,7 @@ def test_a_graph_warns_when_it_is_built_and_shows_where():
     with pytest.warns(jm.MaskDroppedWarning, match=r"^plain_activation: "):
         x = PlainActivation()(x)
     assert x.mask is None
-    assert [row.way for row in jm.summarize(jm.Model(inputs, x)).rows] == [(), ("made",), ("dropped",)]
+    assert [row.mask_flow for row in jm.summarize(jm.Model(inputs, x)).rows] == [(), ("made",), ("dropped",)]
 
 
 def test_a_mask_can_be_ended_on_purpose(masked_embedding):
@@ -582,7 +582,7 @@ def test_layers_make_pass_use_change_and_merge_masks():
     x = jm.layers.Concatenate(axis=1)([second_half, first_half])
     model = jm.Model(inputs, jm.layers.LSTM(4)(x))
 
-    assert [(row.name, row.way) for row in jm.summarize(model).rows] == [
+    assert [(row.name, row.mask_flow) for row in jm.summarize(model).rows] == [
         ("input", ()),
         ("custom_embedding", ("made",)),
         ("my_activation", ("passed",)),

@@ -37,7 +37,7 @@ def x_and_y():
 
 def way(*outputs):
     """The way of the mask at the call that made a node."""
-    return nodes_in(outputs)[0].call.way
+    return nodes_in(outputs)[0].call.mask_flow
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,11 @@ def test_one_graph_says_one_thing_however_often_it_is_summarised():
         inner = jm.Sequential([Mystery()], name="inner")
         model = jm.Model(x, inner(x))
     jm.summarize(model, expand_nested=True)  # a second warning would be an error here
-    assert [row.way for row in jm.summarize(model, expand_nested=True).rows] == [("given",), ("dropped",), ("dropped",)]
+    assert [row.mask_flow for row in jm.summarize(model, expand_nested=True).rows] == [
+        ("given",),
+        ("dropped",),
+        ("dropped",),
+    ]
 
 
 def test_a_made_mask_is_the_one_of_the_ids():

@@ -117,7 +117,7 @@ def test_running_statistics_have_a_column_of_their_own():
 def test_masks_are_used_along_masked_axes(layer, shape, uses):
     x = jm.Input(shape, masked=True)
     (_, row) = jm.summarize(jm.Model(x, layer(x))).rows
-    assert row.way == (("used", "passed") if uses else ("passed",))
+    assert row.mask_flow == (("used", "passed") if uses else ("passed",))
 
 
 def test_markup_and_html_in_names_are_text():
@@ -152,7 +152,7 @@ def test_the_total_is_the_number_of_parameters(name):
 def test_calls_inside_nested_models_are_listed_with_their_paths():
     model = solved("nested").example.model
     summary = jm.summarize(model, expand_nested=True)
-    assert [(row.depth, row.name, row.num_params, row.sources, row.way) for row in summary.rows] == [
+    assert [(row.depth, row.name, row.num_params, row.sources, row.mask_flow) for row in summary.rows] == [
         (0, "outside", 0, (), ("given",)),
         (0, "inner", 6, ("outside",), ("passed",)),
         (1, "inner/dense", 6, ("outside",), ("passed",)),
@@ -190,15 +190,25 @@ def test_the_masks_inside_are_those_of_the_call():
     u, v = jm.Input((None, FEATURES), masked=True), jm.Input((None, FEATURES))
     model = jm.Model([u, v], [inner(u), inner(v), inner(u, mask=jm.NO_MASK), inner(v, mask=u.mask)])
     rows = jm.summarize(model, expand_nested=True).rows
-    assert [row.way for row in rows if row.name == "inner/lstm"] == [("used", "pooled"), (), (), ("used", "pooled")]
-    assert [row.way for row in rows if row.name == "inner"] == [("used", "pooled"), (), ("ended",), ("used", "pooled")]
+    assert [row.mask_flow for row in rows if row.name == "inner/lstm"] == [
+        ("used", "pooled"),
+        (),
+        (),
+        ("used", "pooled"),
+    ]
+    assert [row.mask_flow for row in rows if row.name == "inner"] == [
+        ("used", "pooled"),
+        (),
+        ("ended",),
+        ("used", "pooled"),
+    ]
 
 
 def test_an_example_shows_what_follows_from_it():
     model = jm.Model(x := jm.Input((None, FEATURES)), L.Dense(3)(x))
-    assert [row.way for row in jm.summarize(model).rows] == [(), ()]
+    assert [row.mask_flow for row in jm.summarize(model).rows] == [(), ()]
     example = jm.from_lengths(jnp.ones((2, 5, FEATURES)), [1, 2])
-    assert [row.way for row in jm.summarize(model, example).rows] == [("given",), ("passed",)]
+    assert [row.mask_flow for row in jm.summarize(model, example).rows] == [("given",), ("passed",)]
 
 
 def test_several_outputs_and_many_sources():
@@ -215,5 +225,5 @@ def test_a_dropped_mask_stands_out():
         warnings.simplefilter("ignore", jm.MaskDroppedWarning)
         model = jm.Model(x := jm.Input((None, 2), masked=True), Mystery()(x))
     summary = jm.summarize(model)
-    assert summary.rows[-1].way == ("dropped",)
+    assert summary.rows[-1].mask_flow == ("dropped",)
     assert "#dc4040" in summary._repr_html_()
