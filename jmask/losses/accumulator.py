@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import operator
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     Leaf = Array
 else:
     Leaf = Any
+
+S = TypeVar("S", bound="Sums")
 
 
 class Sums:
@@ -60,7 +62,7 @@ class Sums:
     def _value(self) -> Array:
         raise NotImplementedError
 
-    def __add__(self, other: Self | float) -> Self:
+    def __add__(self: S, other: S | float) -> S:
         if _is_zero(other):
             return self
         if type(other) is not type(self):
@@ -76,10 +78,10 @@ class Sums:
 
     __array_ufunc__ = None  # so that NumPy's zeros leave the addition to us
 
-    def __radd__(self, other: Self | float) -> Self:
+    def __radd__(self: S, other: S | float) -> S:
         return self + other
 
-    def psum(self, axis_name: Any) -> Self:
+    def psum(self: S, axis_name: Any) -> S:
         """The sums over all devices, inside `jax.shard_map` or `jax.vmap` with this axis.
 
         Args:
