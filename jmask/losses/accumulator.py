@@ -62,7 +62,7 @@ class Sums:
     def _value(self) -> Array:
         raise NotImplementedError
 
-    def __add__(self: S, other: S | float) -> S:
+    def __add__(self: S, other: S | int | float | np.number) -> S:
         if _is_zero(other):
             return self
         if type(other) is not type(self):
@@ -78,7 +78,7 @@ class Sums:
 
     __array_ufunc__ = None  # so that NumPy's zeros leave the addition to us
 
-    def __radd__(self: S, other: S | float) -> S:
+    def __radd__(self: S, other: S | int | float | np.number) -> S:
         return self + other
 
     def psum(self: S, axis_name: Any) -> S:

@@ -58,6 +58,7 @@ from .picking import take as take
 from .pool import average_pool as average_pool
 from .pool import global_max_pool as global_max_pool
 from .pool import max_pool as max_pool
+from .pool import mean_pool as mean_pool
 from .position_encoding import position_embedding as position_embedding
 from .position_encoding import positions as positions
 from .position_encoding import rotary as rotary
@@ -68,7 +69,6 @@ from .reduce import all as all
 from .reduce import any as any
 from .reduce import max as max
 from .reduce import mean as mean
-from .reduce import mean_pool as mean_pool
 from .reduce import min as min
 from .reduce import prod as prod
 from .reduce import sum as sum

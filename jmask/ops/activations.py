@@ -118,7 +118,7 @@ def softmax(x: Masked | Float[AnyArray, "..."], axis: int = -1) -> Masked | Floa
     """Softmax along one axis; along a masked axis it runs over the real steps of each sequence.
 
     A step that is -inf counts as a step of weight 0. Nothing is added to the values: a real value of any size keeps
-    its weight, where a large negative number in the place of padding would not.
+    its weight, which it would not if padding were a large negative number.
 
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array.

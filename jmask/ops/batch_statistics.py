@@ -100,7 +100,7 @@ def batch_norm(
 
 
 def _along(vector: Array, axis: int, ndim: int) -> Array:
-    """One number for each feature, in the place of their axis."""
+    """A per-feature vector, reshaped to broadcast along the feature axis."""
     return jnp.expand_dims(vector, [a for a in range(ndim) if a != axis])
 
 

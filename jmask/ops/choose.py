@@ -25,8 +25,9 @@ def where(condition: Any, x: Any, y: Any) -> Any:
 
     Args:
         condition: bool, a `Masked`, an array or a scalar whose shape broadcasts against the others'.
-        x: values `(batch, time, ...)` with a mask `(batch, time)`, an array or a scalar.
-        y: the same.
+        x: values `(batch, time, ...)` with a mask `(batch, time)`, an array or a scalar: taken where the condition
+            holds.
+        y: a `Masked`, an array or a scalar: taken elsewhere.
 
     Returns:
         A `Masked` if any of the three is one: a step is real where it is in all of them, as in `x + y`. An empty row
@@ -56,7 +57,7 @@ def where(condition: Any, x: Any, y: Any) -> Any:
 
 
 def _check_ranks(found: list[Masked], values: list[Any]) -> None:
-    """Refuses shapes that would broadcast time against another axis."""
+    """Raises if shapes would broadcast time against another axis."""
     ndim, mask_ndim = found[0].ndim, found[0].mask.ndim
     if any((x.ndim, x.mask.ndim) != (ndim, mask_ndim) for x in found) or any(np.ndim(v) > ndim for v in values):
         raise ValueError(

@@ -46,7 +46,7 @@ def gaussian_dropout(x: Masked | Float[AnyArray, "..."], rate: float, key: Any) 
 
 @same_kind
 def gaussian_noise(x: Masked | Float[AnyArray, "..."], stddev: float, key: Any) -> Masked | Float[Array, "..."]:
-    """Adds to each entry a normal number of mean 0. Draws follow the real steps as in `jm.ops.dropout`.
+    """Adds Gaussian noise of mean 0 to each entry. The noise follows the real steps, so padding does not change it.
 
     Args:
         x: values `(batch, time, ...)` with a mask, or an array.

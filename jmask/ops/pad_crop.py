@@ -82,7 +82,7 @@ def zero_pad(x: Masked | AnyArray, padding: int | Sequence[int] = 1) -> Masked |
 
 
 def pair_of(name: str, number: Any) -> tuple[int, int]:
-    """Two numbers of steps; one stands for both."""
+    """Two numbers of steps; one number means both."""
     pair = (number, number) if type(number) is int else number
     fits = isinstance(pair, (list, tuple)) and len(pair) == 2 and all(type(n) is int and n >= 0 for n in pair)
     if not fits:

@@ -63,6 +63,6 @@ def _time_major(sample: Sampler, key: Any, shape: tuple[int, ...], axis: int, ti
 
 
 def check_rate(rate: float, *, below_one: bool = False) -> None:
-    """Refuses what is no probability."""
+    """Raises unless the rate is a probability."""
     if not 0 <= rate <= 1 or (below_one and rate == 1):
         raise ValueError(f"`rate` is a probability in {'[0, 1)' if below_one else '[0, 1]'}; received {rate}.")

@@ -110,7 +110,7 @@ def linear_recurrence(
         passes no gradient.
 
     Raises:
-        ValueError: as `jm.ops.associative_scan`.
+        ValueError: sizes along `axis` differ, a `Masked` is scanned along another axis than time, or ranks do not fit.
 
     References:
         Martin and Cundy, "Parallelizing linear recurrent neural nets over sequence length", 2018.

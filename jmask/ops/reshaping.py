@@ -207,7 +207,7 @@ def time_axis(x: Any, name: str) -> int:
 
 
 def check_target_shape(target_shape: Any) -> None:
-    """Refuses what is no shape with at most one unknown size."""
+    """Raises unless it is a shape with at most one unknown size."""
     sizes = tuple(target_shape) if isinstance(target_shape, (list, tuple)) else ()
     fits = all(type(size) is int and size >= -1 for size in sizes) and sizes.count(-1) < 2
     if not isinstance(target_shape, (list, tuple)) or not fits:
@@ -218,13 +218,13 @@ def check_target_shape(target_shape: Any) -> None:
 
 
 def check_dims(dims: Any) -> None:
-    """Refuses what is no permutation of the axes behind the batch."""
+    """Raises unless it is a permutation of the axes after the batch."""
     if not isinstance(dims, (list, tuple)) or sorted(dims) != list(range(1, len(dims) + 1)):
         raise ValueError(f"`dims` must be a permutation of the axes behind the batch, 1, 2, ...; received {dims!r}.")
 
 
 def check_repetitions(name: str, number: Any) -> None:
-    """Refuses what is no positive integer."""
+    """Raises unless the number is a positive integer."""
     if type(number) is not int or number < 1:
         raise ValueError(f"`{name}` must be a positive integer; received {number!r}.")
 
