@@ -2,12 +2,13 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax.numpy as jnp
 from jaxtyping import Array
 
 from ..core.arithmetic import expand, intersect
+from ..core.checks import check_one_of
 from ..core.masked import Masked, fill, mask_of, segment_ids_of, values_of
 from ..core.segment_ids import check_not_packed
 from .alignment import align
@@ -15,12 +16,6 @@ from .kinds import AnyInput, merged
 from .reduce import highest, lowest
 
 Merge = Literal["intersection", "union"]
-
-
-def check_merge(merge: str) -> None:
-    """Raises unless `merge` is one of the two words."""
-    if merge not in ("intersection", "union"):
-        raise ValueError(f"`merge` must be 'intersection' or 'union'; received {merge!r}.")
 
 
 @merged
@@ -187,7 +182,7 @@ def average(xs: Sequence[AnyInput], *, merge: Merge = "intersection") -> Masked 
     Masked(float32[1, 3], lengths=[2])
     [[3 4 ·]]
     """
-    check_merge(merge)
+    check_one_of("merge", merge, get_args(Merge))
     aligned = align(xs, "average")
     dtype = jnp.result_type(*map(values_of, xs))
     wide = jnp.promote_types(dtype, jnp.float32)
@@ -205,7 +200,7 @@ def check_pair(xs: Any, name: str) -> None:
 
 def _fold(xs: Sequence[Any], name: str, combine: Callable, identity: Callable[[Any], Any], merge: Merge) -> Any:
     """Combines the inputs from left to right; in a union the padding is the identity of the operation."""
-    check_merge(merge)
+    check_one_of("merge", merge, get_args(Merge))
     aligned = align(xs, name)
     if len(xs) == 1:
         return xs[0]

@@ -7,13 +7,14 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, ArrayLike, Num
 
+from ..core.checks import check_one_of
 from ..core.masked import Masked
 from ..core.segment_ids import UNPACK, check_not_packed
 from ..data.padding import checked_option, checked_size
 from . import reduce
 from .kinds import array_for_array, same_kind
 from .linear import AnyArray
-from .windows import Pads, Windows, check_padding, check_steps, slide
+from .windows import Pads, Windows, check_steps, slide
 
 PoolPadding = Literal["valid", "same"]
 
@@ -159,7 +160,7 @@ def check_pool(pool_size: Any, strides: Any, padding: Any) -> None:
     """Raises if the options describe no windows."""
     checked_size("pool_size", pool_size, 1)
     checked_option("strides", strides, 1)
-    check_padding(padding, "valid", "same")
+    check_one_of("padding", padding, ("valid", "same"))
 
 
 def _reduce_window(values: Array, init: Any, function: Any, pads: Pads, windows: Windows) -> Array:

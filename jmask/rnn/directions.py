@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 
-from ..core.masked import Masked
+from ..core.checks import check_one_of
+from ..core.masked import Masked, is_masked
 
 Merge = Literal["concat", "sum", "mul", "ave"]
 State = TypeVar("State")
@@ -143,7 +144,7 @@ def bidirectional(
     >>> outputs.shape, backward.hidden.shape
     ((4, 5, 4), (4, 2))
     """
-    check_merge_mode(merge_mode)
+    check_one_of("merge_mode", merge_mode, (*MERGES, None))
     states = (None, None) if initial_state is None else initial_state
     for name, pair in (("params", params), ("initial_state", states)):
         if not isinstance(pair, (tuple, list)) or len(pair) != 2 or hasattr(pair, "_fields"):
@@ -167,10 +168,4 @@ def merge(forward: Any, backward: Any, mode: str | None) -> Any:
     def merged(x: Any, y: Any) -> Any:
         return x.with_values(MERGES[mode](x.values, y.values)) if isinstance(x, Masked) else MERGES[mode](x, y)
 
-    return jax.tree.map(merged, forward, backward, is_leaf=lambda leaf: isinstance(leaf, Masked))
-
-
-def check_merge_mode(mode: str | None) -> None:
-    """Raises for an unknown merge mode."""
-    if mode is not None and mode not in MERGES:
-        raise ValueError(f"`merge_mode` must be 'concat', 'sum', 'mul', 'ave' or None; received {mode!r}.")
+    return jax.tree.map(merged, forward, backward, is_leaf=is_masked)

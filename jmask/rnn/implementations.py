@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 
 from ..core.arithmetic import expand
-from ..core.masked import values_of
+from ..core.checks import check_one_of
+from ..core.masked import like, values_of
 from . import fused
 from .cells import GRUParams, LSTMParams, LSTMState, SimpleRNNParams
 from .kinds import check_weights, checked_state, function_name, split_step
-from .masked_scan import arrays_of_state, checked_batch, masked_as, over_rows, refuse_state_of_packed_rows, scan_rows
+from .masked_scan import arrays_of_state, checked_batch, over_rows, refuse_state_of_packed_rows, scan_rows
 
 Implementation = Literal["auto", "xla", "scan"]
 IMPLEMENTATIONS: tuple[Implementation, ...] = ("auto", "xla", "scan")
@@ -63,7 +64,7 @@ def run_network(
     if initial_state is not None:
         initial_state = arrays_of_state(initial_state)
         initial_state = checked_state(kind, initial_state, (values.shape[0], params.recurrent_kernel.shape[0]))
-    _check_implementation(implementation)
+    check_one_of("implementation", implementation, IMPLEMENTATIONS)
     rows = fused.Rows(
         values, mask, segment_ids, None if initial_state is None else tuple(jax.tree.leaves(initial_state))
     )
@@ -72,17 +73,10 @@ def run_network(
         outputs, state = _run_fused(rows, params, **options)
     else:
         outputs, state = _run_scan(rows, params, activations=activations, **options)
-    outputs = masked_as(x, outputs)
+    outputs = jax.tree.map(functools.partial(like, x), outputs)
     if not return_state:
         return outputs
     return outputs, LSTMState(*state) if kind == "lstm" else state[0]
-
-
-def _check_implementation(implementation: str) -> None:
-    """Raises for an unknown implementation."""
-    if implementation not in IMPLEMENTATIONS:
-        known = ", ".join(map(repr, IMPLEMENTATIONS))
-        raise ValueError(f"`implementation` is one of {known} in this version; received {implementation!r}.")
 
 
 def _is_fused(rows: fused.Rows, params: Any, activations: tuple[Callable, ...], implementation: str) -> bool:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike
 
-from ..core.masked import Masked, segment_ids_of
+from ..core.masked import Masked, fill, is_masked, like, mask_of, segment_ids_of
 from ..core.programs import run_kept
 from .cells import Cell
 
@@ -131,23 +131,22 @@ def scan_cell(
     carry = (initial_state, seen)
     run = functools.partial(scan_rows, guarded_step, reverse=reverse, unroll=unroll)
     outputs, (state, _) = run_kept(run, (values, mask), mask, segment_ids, carry, of_rows)
-    return masked_as(x, outputs), state
+    return jax.tree.map(functools.partial(like, x), outputs), state
 
 
 def checked_batch(x: Any) -> tuple[Any, Any, Any]:
     """The zero-filled values, mask and segment ids of a batch of sequences; None where it has none."""
-    is_masked = isinstance(x, Masked)
-    values = x.fill(0) if is_masked else x
-    if values.ndim < 2 or (is_masked and x.mask.ndim != 2):
+    values, mask = fill(x), mask_of(x)
+    if values.ndim < 2 or (mask is not None and mask.ndim != 2):
         remedy = ""
-        if is_masked and x.mask.ndim > 2:
+        if mask is not None and mask.ndim > 2:
             remedy = " A step is real or padding as a whole: where steps are sequences, use `jm.layers.TimeDistributed`"
             remedy += "; where a part of a step is padding, `jm.masked(x.fill(0), x.mask.any(-1))`."
         raise ValueError(
             "A recurrent layer runs over values (batch, time, ...) with a mask (batch, time); received values "
-            f"{tuple(x.shape)}" + (f" with mask {tuple(x.mask.shape)}." if is_masked else ".") + remedy
+            f"{tuple(x.shape)}" + (f" with mask {tuple(mask.shape)}." if mask is not None else ".") + remedy
         )
-    return values, x.mask if is_masked else None, segment_ids_of(x)
+    return values, mask, segment_ids_of(x)
 
 
 def _check_constants(constants: Any, rows: Any) -> None:
@@ -181,7 +180,7 @@ def arrays_of_state(state: Any) -> Any:
     def array_of(leaf: Any) -> Any:
         return leaf.fill(0) if isinstance(leaf, Masked) else leaf
 
-    return jax.tree.map(array_of, state, is_leaf=lambda leaf: isinstance(leaf, Masked))
+    return jax.tree.map(array_of, state, is_leaf=is_masked)
 
 
 def over_rows(state: Any, values: Any) -> Any:
@@ -193,11 +192,6 @@ def over_rows(state: Any, values: Any) -> Any:
         return leaf[None] + zero.reshape(-1, *(1,) * leaf.ndim).astype(leaf.dtype)
 
     return jax.tree.map(repeat, state)
-
-
-def masked_as(x: Any, outputs: Any) -> Any:
-    """The outputs of every step under the mask of `x`, if it has one."""
-    return jax.tree.map(x.with_values, outputs) if isinstance(x, Masked) else outputs
 
 
 def scan_rows(
