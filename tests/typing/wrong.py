@@ -1,6 +1,5 @@
 """What a user's editor must mark: pyright reports each line here, and any `ignore` that is not needed."""
 
-import jax
 import jax.numpy as jnp
 
 import jmask as jm
@@ -18,27 +17,26 @@ jm.rnn.scan(object(), {}, x)  # pyright: ignore[reportCallIssue, reportArgumentT
 jm.rnn.bidirectional(jm.rnn.lstm, (lstm_params, lstm_params), x, merge_mode="max")  # pyright: ignore[reportCallIssue, reportArgumentType]
 hidden = jm.rnn.lstm(lstm_params, x, return_state=False).hidden  # pyright: ignore[reportAttributeAccessIssue]
 
+# Ops
 
-# Masked and data
+array, targets = jnp.ones((4, 5, 3)), jnp.ones((4, 5, 3))
 
+jm.ops.dense(x, array, bais=None)  # pyright: ignore[reportCallIssue]
+jm.ops.dense("text", array)  # pyright: ignore[reportCallIssue, reportArgumentType]
+mask = jm.ops.dense(array, array).mask  # pyright: ignore[reportAttributeAccessIssue]
+jm.ops.conv(x, array, padding="full")  # pyright: ignore[reportCallIssue, reportArgumentType]
+jm.ops.mean(x, axes=1)  # pyright: ignore[reportCallIssue]
+lengths = jm.ops.mean(x).lengths  # pyright: ignore[reportAttributeAccessIssue]
+jm.ops.add([x, x], merge="or")  # pyright: ignore[reportCallIssue, reportArgumentType]
+jm.ops.cumsum(x, revers=True)  # pyright: ignore[reportCallIssue]
 
-def masked(x: jm.Masked, array: jax.Array) -> None:
-    x.segments  # pyright: ignore[reportAttributeAccessIssue]
-    x.values.fil  # pyright: ignore[reportAttributeAccessIssue]
-    x.filled(0)  # pyright: ignore[reportAttributeAccessIssue]
-    jm.Masked(array, segments=array)  # pyright: ignore[reportCallIssue]
-    x.segment_ids.max()  # pyright: ignore[reportOptionalMemberAccess]
-    total: jax.Array = x + 1  # pyright: ignore[reportAssignmentType]
-    is_equal: bool = x == x  # pyright: ignore[reportAssignmentType]
-    last: jax.Array = x[:, -1]  # pyright: ignore[reportAssignmentType]
-    maximum: float = x.max(-1)  # pyright: ignore[reportAssignmentType]
-    del total, is_equal, last, maximum
+# Losses and metrics
 
-
-def data(x: jm.Masked) -> None:
-    jm.pad_sequences([[1], [2, 3]], padding="left")  # pyright: ignore[reportArgumentType]
-    jm.pad_sequences([[1], [2, 3]], max_len=3)  # pyright: ignore[reportCallIssue]
-    jm.from_lengths(x.values, [1, 2], padding_side="post")  # pyright: ignore[reportArgumentType]
-    jm.pack([[1], [2, 3]], row_length=2.5)  # pyright: ignore[reportArgumentType]
-    jm.unpack_batch(x, 3)  # pyright: ignore[reportCallIssue]
-    jm.left_align(x).values  # pyright: ignore[reportAttributeAccessIssue]
+jm.losses.huber_loss(x, targets, dleta=2.0)  # pyright: ignore[reportCallIssue]
+jm.losses.squared_error(x, targets, delta=2.0)  # pyright: ignore[reportCallIssue]
+jm.losses.squared_error(x, targets, reduction="mean")  # pyright: ignore[reportCallIssue, reportArgumentType]
+jm.losses.squared_error(x, targets, reduction="sum", divide=False)  # pyright: ignore[reportCallIssue, reportArgumentType]
+count = jm.losses.squared_error(x, targets).count  # pyright: ignore[reportAttributeAccessIssue]
+jm.losses.ctc_loss(x, targets, reduction="steps")  # pyright: ignore[reportCallIssue, reportArgumentType]
+jm.metrics.f1_score(x, targets, average="mean")  # pyright: ignore[reportArgumentType]
+total = jm.metrics.accuracy(x, targets) + jm.metrics.auc(x, targets)  # pyright: ignore[reportOperatorIssue]
