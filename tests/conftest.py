@@ -5,6 +5,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
+from typing import Any
 
 # jax reads all of this when it is imported, so it comes before the imports below.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -19,6 +20,7 @@ if "xla_backend" not in os.environ["XLA_FLAGS"]:
         os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 
 import jax
+import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
@@ -44,6 +46,16 @@ def getkey(request: pytest.FixtureRequest) -> Callable[[], jax.Array]:
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """A NumPy generator, the same in each run of the test."""
     return np.random.default_rng(_seed(request))
+
+
+@pytest.fixture
+def x(rng: np.random.Generator) -> Any:
+    """Sequences of 4, 0 and 5 steps of four features, with NaN in the padding."""
+    import jmask as jm  # here, for the process that only hands out tests needs none
+
+    values = rng.normal(size=(3, 5, 4)).astype("float32")
+    values[0, 4:], values[1] = np.nan, np.nan
+    return jm.from_lengths(jnp.asarray(values), [4, 0, 5])
 
 
 @pytest.fixture
