@@ -75,7 +75,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselects what `--part` leaves out: another run, with other packages, has it."""
+    """Deselects what `--part` leaves out; a run with other packages has it."""
     if not config.getoption("part"):
         return
     part, parts = map(int, config.getoption("part").split("/"))
