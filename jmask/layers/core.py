@@ -30,8 +30,8 @@ class Embedding(Layer):
     Attributes:
         input_dim: size of the vocabulary.
         output_dim: length of a vector.
-        mask_zero: whether id 0 is padding.
         embeddings_initializer: by name or as `(key, shape, dtype)`.
+        mask_zero: whether id 0 is padding.
         param_dtype: dtype of the table.
 
     >>> import jax, jax.numpy as jnp, jmask as jm
@@ -44,8 +44,8 @@ class Embedding(Layer):
     input_dim: Size
     output_dim: Size
     _: dataclasses.KW_ONLY
-    mask_zero: bool = False
     embeddings_initializer: Initializer = "uniform"
+    mask_zero: bool = False
     param_dtype: Dtype = "float32"
 
     def init(self, key: Any, *inputs: Any) -> dict[str, Any]:
