@@ -187,7 +187,7 @@ def _mention_frozen(keras_layer: Any, context: Context) -> None:
 
 
 _CONVERTERS: dict[str, Callable[..., Converted]] = {
-    **dict.fromkeys(dir(layers), _same),  # of one name, options and weights in both, but for these:
+    **dict.fromkeys({*dir(layers)} - {"Layer"}, _same),  # of one name, options and weights in both, but for these:
     **dict.fromkeys(OVER_LAST_AXIS, _over_last_axis),
     **dict.fromkeys(RECURRENT, _recurrent),
     **dict.fromkeys(HEADS, _heads),
