@@ -12,53 +12,6 @@ from .. import layers
 from .converted import Context, Converted, keras, read_variable, weights_of
 from .options import with_options
 
-# Of one name and one set of options in both libraries, with their weights under the same names.
-SAME = [
-    "ActivityRegularization",
-    "Add",
-    "AdditiveAttention",
-    "AlphaDropout",
-    "Attention",
-    "Average",
-    "AveragePooling1D",
-    "Concatenate",
-    "Conv1D",
-    "Conv1DTranspose",
-    "Cropping1D",
-    "Dense",
-    "DepthwiseConv1D",
-    "Dot",
-    "Dropout",
-    "ELU",
-    "EinsumDense",
-    "Embedding",
-    "Flatten",
-    "GaussianDropout",
-    "GaussianNoise",
-    "GlobalAveragePooling1D",
-    "GlobalMaxPooling1D",
-    "Identity",
-    "LeakyReLU",
-    "Masking",
-    "MaxPooling1D",
-    "Maximum",
-    "Minimum",
-    "Multiply",
-    "PReLU",
-    "Permute",
-    "ReLU",
-    "RepeatVector",
-    "Reshape",
-    "SeparableConv1D",
-    "SpatialDropout1D",
-    "Subtract",
-    "UnitNormalization",
-    "UpSampling1D",
-    "ZeroPadding1D",
-    "GRUCell",
-    "LSTMCell",
-    "SimpleRNNCell",
-]
 RECURRENT = ("SimpleRNN", "GRU", "LSTM", "ConvLSTM1D")
 HEADS = {"MultiHeadAttention": "MultiHeadAttention", "GroupedQueryAttention": "GroupQueryAttention"}
 OVER_LAST_AXIS = ("LayerNormalization", "RMSNormalization", "GroupNormalization")
@@ -234,7 +187,7 @@ def _mention_frozen(keras_layer: Any, context: Context) -> None:
 
 
 _CONVERTERS: dict[str, Callable[..., Converted]] = {
-    **dict.fromkeys(SAME, _same),
+    **dict.fromkeys({*dir(layers)} - {"Layer"}, _same),  # of one name, options and weights in both, but for these:
     **dict.fromkeys(OVER_LAST_AXIS, _over_last_axis),
     **dict.fromkeys(RECURRENT, _recurrent),
     **dict.fromkeys(HEADS, _heads),
