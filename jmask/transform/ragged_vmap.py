@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .arguments import prefix, read_arguments, widen
-from .compiled import run
-from .plan import make_plan
+from .compiled import run_compiled
+from .plan import plan_batch
 from .results import move_axis
 from .rows import refuse_unequal
 from .symbols import check_constraints, make_symbols
@@ -97,8 +97,8 @@ def _call(fn: Any, in_axes: Any, out_axes: Any, lengths: Any, constraints: Any, 
         [(a.name, a.axis, leaf.mask) for leaf, a in zip(leaves, arguments.each, strict=True) if a.name is not None]
     )
     symbols = make_symbols(list(arguments.times), rules, most)
-    plan = make_plan(fn, arguments, symbols)
-    outputs = run(plan, leaves)
+    plan = plan_batch(fn, arguments, symbols)
+    outputs = run_compiled(plan, leaves)
     structure = plan.main.program.structure
     places = prefix(out_axes, structure.unflatten(outputs), "out_axes")
     return structure.unflatten(map(move_axis, outputs, places))
