@@ -3,14 +3,16 @@
 from typing import Any
 
 import jax.numpy as jnp
-import optax
 from jaxtyping import Bool, Float, Integer, Num
 
+from ..core.lazy import LazyModule
 from ..ops.linear import AnyArray
 from .options import check_number
 from .ranges import classes, probabilities, signs
 from .steps import check_alike
 from .wrapping import masked_loss, of_labels
+
+optax: Any = LazyModule("optax")
 
 Logits = Float[AnyArray, "... classes"]
 PerStep = Float[AnyArray, "..."]

@@ -1,9 +1,8 @@
 """Which targets there are: what each loss of labels says of its own, and of those of optax."""
 
+import sys
 from collections.abc import Callable
 from typing import Any
-
-import optax
 
 from .labels import Range
 from .steps import check_alike, check_labels
@@ -43,4 +42,5 @@ _OF_OPTAX: tuple[tuple[str, Range], ...] = (
 def range_of(function: Callable[..., Any]) -> Range | None:
     """The targets of a loss of optax; None for any other function, which may take any."""
     function = getattr(function, "func", function)  # of a partial object
-    return next((found for name, found in _OF_OPTAX if function is getattr(optax.losses, name, None)), None)
+    losses = sys.modules.get("optax.losses")  # without it no function is one of optax
+    return next((found for name, found in _OF_OPTAX if losses and function is getattr(losses, name, None)), None)

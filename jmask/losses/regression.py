@@ -1,14 +1,17 @@
 """Losses of numbers: each entry of a prediction against the entry of the target."""
 
+from typing import Any
+
 import jax.numpy as jnp
-import optax
 from jaxtyping import Float, Num
 
+from ..core.lazy import LazyModule
 from ..ops.linear import AnyArray
 from .options import check_number
 from .steps import check_alike
 from .wrapping import masked_loss
 
+optax: Any = LazyModule("optax")
 TINY = 1e-300  # what is not below it is above 0
 
 Numbers = Float[AnyArray, "..."]
