@@ -2,7 +2,7 @@
 
 python benchmarks/layers.py                   prints the tables; takes some minutes
 python benchmarks/layers.py --write           writes them to benchmarks/results/layers.md as well
-python benchmarks/layers.py --works tagger --fills 0.35 --rounds 3 --seconds 0.05     a short run
+python benchmarks/layers.py --workloads tagger --fills 0.35 --rounds 3 --seconds 0.05     a short run
 
 All models have the same weights. Before any is timed, its logits at real steps and its losses over three training steps
 are compared with those of jmask; the run fails if they differ.
@@ -22,9 +22,9 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import jax
 import numpy as np
 import optax
-from models import entrants
-from models.task import WORKS, Entrant, Task, make_task
-from timing import Rival, Timing, compiled, publish, race
+from models import rivals_at
+from models.task import WORKLOADS, Rival, Task, make_task
+from timing import Timed, Timing, compiled, publish, race
 
 RESULTS = Path(__file__).parent / "results" / "layers.md"
 MODES = ("forward", "training")
@@ -60,10 +60,10 @@ program in all three, so that its ratios tell how far others are to be trusted."
 def main(arguments: Sequence[str]) -> None:
     options = _options(arguments)
     cases = {}
-    for name in options.works:
+    for name in options.workloads:
         for fill in options.fills:
             for mode in options.modes:
-                case = cases[WORKS[name].title, fill, mode] = _measure(make_task(name, fill), mode, options)
+                case = cases[WORKLOADS[name].title, fill, mode] = _measure(make_task(name, fill), mode, options)
                 times = ", ".join(f"{timing.name} {timing.run * 1e3:.2f} ms" for timing in case)
                 print(f"{name}, {fill:.0%}, {mode}: {times}", file=sys.stderr, flush=True)
     report = "\n\n".join([_heading(arguments), *_tables(cases)]) + "\n"
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--works", nargs="+", choices=WORKS, default=list(WORKS))
+    parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     parser.add_argument("--fills", nargs="+", type=float, default=list(FILLS), help="parts of the batch that are real")
     parser.add_argument("--rounds", type=int, default=21)
@@ -84,35 +84,35 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _measure(task: Task, mode: str, options: argparse.Namespace) -> list[Timing]:
     """Compares what the models compute, then races them."""
-    found = list(entrants(task))
-    functions = {entrant.name: _function(entrant, mode) for entrant in found}
-    rivals = compiled(functions, repeats=options.repeats)
-    answers = [_answer(*pair, mode) for pair in zip(found, rivals, strict=True)]
-    for entrant, answer in zip(found, answers, strict=True):
+    rivals = list(rivals_at(task))
+    functions = {rival.name: _function(rival, mode) for rival in rivals}
+    timed = compiled(functions, repeats=options.repeats)
+    answers = [_answer(*pair, mode) for pair in zip(rivals, timed, strict=True)]
+    for rival, answer in zip(rivals, answers, strict=True):
         error = np.abs(answer - answers[0]).max() / np.abs(answers[0]).max()
         if not error <= TOLERANCE:
-            raise AssertionError(f"{entrant.name}, {task.name}, {mode}: differs from jmask by {error:.1e}.")
-    return race(rivals, rounds=options.rounds, seconds_a_turn=options.seconds)
+            raise AssertionError(f"{rival.name}, {task.name}, {mode}: differs from jmask by {error:.1e}.")
+    return race(timed, rounds=options.rounds, seconds_a_turn=options.seconds)
 
 
-def _function(entrant: Entrant, mode: str) -> tuple[Any, ...]:
+def _function(rival: Rival, mode: str) -> tuple[Any, ...]:
     """What is timed, and its arguments."""
     if mode == "forward":
-        return entrant.logits, entrant.params, entrant.batch
+        return rival.logits, rival.params, rival.batch
 
     def step(params: Any, state: Any, batch: Any) -> Any:
-        loss, gradients = jax.value_and_grad(entrant.loss)(params, batch)
+        loss, gradients = jax.value_and_grad(rival.loss)(params, batch)
         updates, state = OPTIMISER.update(gradients, state, params)
         return optax.apply_updates(params, updates), state, loss
 
-    return step, entrant.params, OPTIMISER.init(entrant.params), entrant.batch
+    return step, rival.params, OPTIMISER.init(rival.params), rival.batch
 
 
-def _answer(entrant: Entrant, rival: Rival, mode: str) -> np.ndarray:
+def _answer(rival: Rival, timed: Timed, mode: str) -> np.ndarray:
     """The logits, or the losses of three training steps."""
     if mode == "forward":
-        return entrant.read(np.asarray(rival.run()))
-    program, (params, state, batch) = rival.run.func, rival.run.args  # pyright: ignore[reportFunctionMemberAccess]
+        return rival.read(np.asarray(timed.run()))
+    program, (params, state, batch) = timed.run.func, timed.run.args  # pyright: ignore[reportFunctionMemberAccess]
     losses = []
     for _ in range(3):
         params, state, loss = program(params, state, batch)

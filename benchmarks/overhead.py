@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
-from timing import Rival, compiled, publish, race, table
+from timing import Timed, compiled, publish, race, table
 
 import jmask as jm
 
@@ -85,9 +85,9 @@ def padding() -> str:
     for title, make, read in PADDING_CASES:
         sequences, options = make(np.random.default_rng(0))
         rivals = [
-            Rival("Keras", _keras_padding(sequences, options)),
-            Rival("jmask", lambda s=sequences, o=options: jm.pad_sequences(s, o.get("maxlen"), truncating="post")),
-            Rival("reading alone", lambda s=sequences, r=read: r(s)),
+            Timed("Keras", _keras_padding(sequences, options)),
+            Timed("jmask", lambda s=sequences, o=options: jm.pad_sequences(s, o.get("maxlen"), truncating="post")),
+            Timed("reading alone", lambda s=sequences, r=read: r(s)),
         ]
         parts += [f"### {title}", table(race(rivals, clock=time.process_time))]
     return "\n\n".join(parts)
@@ -152,7 +152,7 @@ def columns() -> str:
         flat, offsets = rng.integers(0, 30_000, lengths.sum()), np.append(0, np.cumsum(lengths))
         rows = [flat[begin:end].tolist() for begin, end in itertools.pairwise(offsets)]
         expected = jm.pad_sequences(rows)
-        lists: list[Rival] = [Rival("lists", lambda rows=rows: jm.pad_sequences(rows))]
+        lists: list[Timed] = [Timed("lists", lambda rows=rows: jm.pad_sequences(rows))]
         others = []
         for name, (make, as_lists) in COLUMNS.items():
             try:
@@ -164,8 +164,8 @@ def columns() -> str:
             np.testing.assert_array_equal(padded.mask, expected.mask)
             if not others:
                 make_lists = lambda c=column, f=as_lists: jm.pad_sequences(f(c))  # noqa: E731
-                lists.insert(0, Rival(f"{name}, by way of lists", make_lists))
-            others.append(Rival(name, lambda c=column: jm.pad_sequences(c)))
+                lists.insert(0, Timed(f"{name}, by way of lists", make_lists))
+            others.append(Timed(name, lambda c=column: jm.pad_sequences(c)))
         title = f"### {NUM_ROWS:,} sequences of {median} steps (median), {len(flat):,} in all"
         parts += [title, table(race([*lists, *others], rounds=5, clock=time.process_time))]
     return "\n\n".join(parts)

@@ -23,10 +23,10 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")  # where all rivals run
 import jax
 import jax.numpy as jnp
 import rnn_memory
-from rivals import contestants, missing
+from rivals import missing, rivals_at
 from rivals.task import GATES, WORKLOADS, CellKind, Mode, Task, disagreement, make_task
 from rnn_report import Case, case_table, fill_table, summary, title
-from timing import Rival, race
+from timing import Timed, race
 
 RESULTS = Path(__file__).parent / "results"
 MODES = ("inference", "training")
@@ -87,7 +87,7 @@ def _cases(options: argparse.Namespace) -> Iterator[Case]:
 def _case(task: Task, fill: float, options: argparse.Namespace) -> Case:
     """Compares what the rivals compute, then races them, a matrix product among them."""
     names = ["jmask", *options.rivals] if options.rivals else []
-    rivals = list(contestants(task, names))
+    rivals = list(rivals_at(task, names))
     expected = rivals[0].read(rivals[0].run())
     worst = max(disagreement(expected, rival) for rival in rivals)
     *timings, product = race([*rivals, _matrix_product()], rounds=options.rounds, seconds_a_turn=options.seconds)
@@ -96,9 +96,9 @@ def _case(task: Task, fill: float, options: argparse.Namespace) -> Case:
     return Case(task, fill, rate, {t.name: t for t in timings}, memory, worst, os.getloadavg()[0])
 
 
-def _matrix_product() -> Rival:
+def _matrix_product() -> Timed:
     matrix = jnp.ones((MATRIX_SIZE, MATRIX_SIZE))
-    return Rival("matrix product", functools.partial(jax.jit(jnp.dot), matrix, matrix))
+    return Timed("matrix product", functools.partial(jax.jit(jnp.dot), matrix, matrix))
 
 
 def _fill_tables(cases: Sequence[Case]) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
-from rivals import contestants
+from rivals import rivals_at
 from rivals.task import WORKLOADS, CellKind, make_task
 
 NUM_STEPS = 3
@@ -40,15 +40,15 @@ def resident(name: str, workload: str, cell: CellKind, fill: float) -> Resident:
 
 def measure(name: str, workload: str, cell: CellKind, fill: float) -> Resident:
     task = make_task(WORKLOADS[workload], cell, "training", fill)
-    (contestant,) = (c for c in contestants(task, [name]) if c.name == name)
-    jax.block_until_ready(contestant.run())
+    (rival,) = (c for c in rivals_at(task, [name]) if c.name == name)
+    jax.block_until_ready(rival.run())
     process = _status("VmHWM")
     gc.collect()
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     before = _status("VmRSS")
     for _ in range(NUM_STEPS):
-        jax.block_until_ready(contestant.run())
+        jax.block_until_ready(rival.run())
     return Resident(_status("VmHWM") - before, max(process, _status("VmHWM")))
 
 

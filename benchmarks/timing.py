@@ -12,7 +12,7 @@ import jax
 
 
 @dataclasses.dataclass(frozen=True)
-class Rival:
+class Timed:
     """One way to do the work.
 
     Attributes:
@@ -38,7 +38,7 @@ class Timing:
     compile: float | None
 
 
-def compiled(functions: Mapping[str, tuple[Any, ...]], *, repeats: int = 7) -> list[Rival]:
+def compiled(functions: Mapping[str, tuple[Any, ...]], *, repeats: int = 7) -> list[Timed]:
     """Rivals that are compiled beforehand, given as `{name: (function, *args)}`.
 
     They are traced and compiled `repeats` times in turns, from empty caches; the medians count.
@@ -56,12 +56,12 @@ def compiled(functions: Mapping[str, tuple[Any, ...]], *, repeats: int = 7) -> l
             seconds[name].append((traced - start, time.perf_counter() - traced))
     medians = {name: list(map(statistics.median, zip(*times, strict=True))) for name, times in seconds.items()}
     return [
-        Rival(name, functools.partial(programs[name], *args), *medians[name]) for name, (_, *args) in functions.items()
+        Timed(name, functools.partial(programs[name], *args), *medians[name]) for name, (_, *args) in functions.items()
     ]
 
 
 def race(
-    rivals: Sequence[Rival],
+    rivals: Sequence[Timed],
     *,
     rounds: int = 11,
     clock: Callable[[], float] = time.perf_counter,

@@ -189,10 +189,10 @@ def measure(name: str, mode: str, options: argparse.Namespace) -> dict[str, Timi
     """Compares what the rivals compute, then races them."""
     arguments = make_arguments(name)
     functions = {who: (function, *arguments) for who, function in rivals(name, mode).items()}
-    contestants = compiled(functions, repeats=options.repeats)
-    expected, found = contestants[0].run(), contestants[1].run()
+    timed = compiled(functions, repeats=options.repeats)
+    expected, found = timed[0].run(), timed[1].run()
     jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-3, atol=1e-4), expected, found)
-    timings = race(contestants, rounds=options.rounds, seconds_a_turn=options.seconds)
+    timings = race(timed, rounds=options.rounds, seconds_a_turn=options.seconds)
     return {timing.name: timing for timing in timings}
 
 

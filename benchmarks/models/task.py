@@ -7,11 +7,11 @@ from typing import Any, Literal
 import numpy as np
 from rivals.task import lognormal_lengths
 
-WorkName = Literal["encoder", "convolutions", "tagger"]
+WorkloadName = Literal["encoder", "convolutions", "tagger"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Work:
+class Workload:
     """Sizes of a batch and of a model.
 
     Attributes:
@@ -29,37 +29,37 @@ class Work:
     per_step: bool = True
 
 
-WORKS: dict[WorkName, Work] = {
-    "encoder": Work("Transformer encoder block", 32, 128, 128),
-    "convolutions": Work("Conv1D stack", 32, 256, 64, features=40, per_step=False),
-    "tagger": Work("BiLSTM tagger", 32, 128, 64),
+WORKLOADS: dict[WorkloadName, Workload] = {
+    "encoder": Workload("Transformer encoder block", 32, 128, 128),
+    "convolutions": Workload("Conv1D stack", 32, 256, 64, features=40, per_step=False),
+    "tagger": Workload("BiLSTM tagger", 32, 128, 64),
 }
 VOCABULARY, CLASSES, HEADS = 2000, 16, 4
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A batch of one work, padded on the right; everything in NumPy.
+    """A batch of one workload, padded on the right; everything in NumPy.
 
     Attributes:
-        name: of the work.
+        name: of the workload.
         lengths: `(batch,)`, in no order; the longest is the time.
         inputs: ids `(batch, time)`, from 1, or floats `(batch, time, features)`; 0 in the padding.
         targets: classes, `(batch, time)` or `(batch,)`.
     """
 
-    name: WorkName
+    name: WorkloadName
     lengths: np.ndarray
     inputs: np.ndarray
     targets: np.ndarray
 
     @property
-    def work(self) -> Work:
-        return WORKS[self.name]
+    def workload(self) -> Workload:
+        return WORKLOADS[self.name]
 
     @property
     def mask(self) -> np.ndarray:
-        return np.arange(self.work.time) < self.lengths[:, None]
+        return np.arange(self.workload.time) < self.lengths[:, None]
 
     @property
     def is_full(self) -> bool:
@@ -68,11 +68,11 @@ class Task:
 
     def only_real(self, outputs: np.ndarray) -> np.ndarray:
         """The logits, zeros in the padding."""
-        return np.where(self.mask[..., None], outputs, 0) if self.work.per_step else outputs
+        return np.where(self.mask[..., None], outputs, 0) if self.workload.per_step else outputs
 
 
 @dataclasses.dataclass(frozen=True)
-class Entrant:
+class Rival:
     """A model at one task.
 
     Attributes:
@@ -92,15 +92,15 @@ class Entrant:
     read: Callable[[np.ndarray], np.ndarray]
 
 
-def make_task(name: WorkName, fill: float) -> Task:
+def make_task(name: WorkloadName, fill: float) -> Task:
     """The same draw of lengths, whatever the fill."""
-    work, rng = WORKS[name], np.random.default_rng(0)
-    lengths = lognormal_lengths(rng, work.batch, work.time, fill)
-    mask = np.arange(work.time) < lengths[:, None]
-    if work.features is None:
+    workload, rng = WORKLOADS[name], np.random.default_rng(0)
+    lengths = lognormal_lengths(rng, workload.batch, workload.time, fill)
+    mask = np.arange(workload.time) < lengths[:, None]
+    if workload.features is None:
         inputs = np.where(mask, rng.integers(1, VOCABULARY, mask.shape), 0).astype(np.int32)
     else:
-        drawn = rng.normal(size=(*mask.shape, work.features))
+        drawn = rng.normal(size=(*mask.shape, workload.features))
         inputs = np.where(mask[..., None], drawn, 0).astype(np.float32)
-    targets = rng.integers(0, CLASSES, mask.shape if work.per_step else work.batch).astype(np.int32)
+    targets = rng.integers(0, CLASSES, mask.shape if workload.per_step else workload.batch).astype(np.int32)
     return Task(name, lengths, inputs, targets)

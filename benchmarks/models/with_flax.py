@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from .task import CLASSES, HEADS, VOCABULARY, Entrant, Task, Work
+from .task import CLASSES, HEADS, VOCABULARY, Rival, Task, Workload
 from .with_jmask import make_params
 
 EPSILON = 1e-3  # of layer normalisation, as in jmask and Keras
@@ -18,10 +18,10 @@ EPSILON = 1e-3  # of layer normalisation, as in jmask and Keras
 class Encoder(nnx.Module):
     """Keys of padded steps are masked; what padding gives is left alone."""
 
-    def __init__(self, work: Work, rngs: nnx.Rngs) -> None:
-        width = work.width
+    def __init__(self, workload: Workload, rngs: nnx.Rngs) -> None:
+        width = workload.width
         self.embedding = nnx.Embed(VOCABULARY, width, rngs=rngs)
-        self.position_embedding = nnx.Embed(work.time, width, rngs=rngs)
+        self.position_embedding = nnx.Embed(workload.time, width, rngs=rngs)
         self.first_norm, self.second_norm, self.last_norm = (
             nnx.LayerNorm(width, epsilon=EPSILON, rngs=rngs) for _ in range(3)
         )
@@ -41,9 +41,9 @@ class Encoder(nnx.Module):
 class Convolutions(nnx.Module):
     """Zeros are put where a convolution or the mean reads, and the mask is shortened."""
 
-    def __init__(self, work: Work, rngs: nnx.Rngs) -> None:
-        width = work.width
-        self.first = nnx.Conv(work.features, width, (5,), rngs=rngs)
+    def __init__(self, workload: Workload, rngs: nnx.Rngs) -> None:
+        width = workload.width
+        self.first = nnx.Conv(workload.features, width, (5,), rngs=rngs)
         self.second = nnx.Conv(width, width, (4,), strides=2, rngs=rngs)
         self.third = nnx.Conv(width, 2 * width, (3,), rngs=rngs)
         self.fourth = nnx.Conv(2 * width, 2 * width, (3,), rngs=rngs)
@@ -61,8 +61,8 @@ class Convolutions(nnx.Module):
 class Tagger(nnx.Module):
     """`nnx.RNN` takes lengths; what it gives in the padding is left alone."""
 
-    def __init__(self, work: Work, rngs: nnx.Rngs) -> None:
-        width = work.width
+    def __init__(self, workload: Workload, rngs: nnx.Rngs) -> None:
+        width = workload.width
         self.embedding = nnx.Embed(VOCABULARY, width, rngs=rngs)
         self.forward, self.backward = (
             nnx.RNN(nnx.OptimizedLSTMCell(width, width, rngs=rngs), reverse=reverse, keep_order=True, rngs=False)
@@ -82,8 +82,8 @@ class Tagger(nnx.Module):
 MODELS = {"encoder": Encoder, "convolutions": Convolutions, "tagger": Tagger}
 
 
-def entrants(task: Task) -> Iterator[Entrant]:
-    graph, _ = nnx.split(MODELS[task.name](task.work, nnx.Rngs(0)))
+def rivals_at(task: Task) -> Iterator[Rival]:
+    graph, _ = nnx.split(MODELS[task.name](task.workload, nnx.Rngs(0)))
     inputs, targets = jnp.asarray(task.inputs), jnp.asarray(task.targets)
     mask = None if task.is_full else jnp.asarray(task.mask)
 
@@ -94,12 +94,12 @@ def entrants(task: Task) -> Iterator[Entrant]:
     def loss(params: Any, batch: Any) -> Any:
         _, targets, mask = batch
         losses = optax.softmax_cross_entropy_with_integer_labels(logits(params, batch), targets)
-        if mask is None or not task.work.per_step:
+        if mask is None or not task.workload.per_step:
             return losses.mean()
         return jnp.sum(jnp.where(mask, losses, 0)) / mask.sum()
 
     params = _renamed(make_params(task.name))
-    yield Entrant("Flax nnx", params, (inputs, targets, mask), logits, loss, task.only_real)
+    yield Rival("Flax nnx", params, (inputs, targets, mask), logits, loss, task.only_real)
 
 
 NAMES = {

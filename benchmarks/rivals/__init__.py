@@ -5,7 +5,7 @@ import importlib.util
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from .task import Contestant, Task
+from .task import Rival, Task
 
 
 class Library(NamedTuple):
@@ -27,7 +27,7 @@ LIBRARIES = {
 }
 
 
-def contestants(task: Task, names: Sequence[str] = ()) -> Iterator[Contestant]:
+def rivals_at(task: Task, names: Sequence[str] = ()) -> Iterator[Rival]:
     """The rivals at a task, jmask first. A library that is not installed has none.
 
     With `names`, only the rivals whose names begin with one of them, and only their libraries are imported.
@@ -35,9 +35,9 @@ def contestants(task: Task, names: Sequence[str] = ()) -> Iterator[Contestant]:
     for label, library in LIBRARIES.items():
         wanted = not names or any(name.startswith(label) for name in names)
         if wanted and label not in missing():
-            for contestant in importlib.import_module(library.module, __name__).contestants(task):
-                if not names or contestant.name.startswith(tuple(names)):
-                    yield contestant
+            for rival in importlib.import_module(library.module, __name__).rivals_at(task):
+                if not names or rival.name.startswith(tuple(names)):
+                    yield rival
 
 
 def missing() -> dict[str, str]:

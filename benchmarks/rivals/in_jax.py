@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .task import Contestant, Task, Weights
+from .task import Rival, Task, Weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ def zero_padding(outputs: Any, marks: Any) -> Any:
     return outputs if marks is None else jnp.where(marks[..., None], outputs, 0)
 
 
-def contestant(rival: JaxRival, task: Task, batch: Batch | None = None) -> Contestant:
+def compiled_rival(rival: JaxRival, task: Task, batch: Batch | None = None) -> Rival:
     batch = plain_batch(task) if batch is None else batch
     params, to_weights = jax.vjp(rival.convert, Weights(*map(jnp.asarray, task.weights)))
     if task.mode == "inference":
@@ -79,7 +79,7 @@ def contestant(rival: JaxRival, task: Task, batch: Batch | None = None) -> Conte
         return {"inputs": batch.restore(np.asarray(inputs))} | {k: np.asarray(v) for k, v in arrays.items()}
 
     compiled = _compiled((rival.name, task.cell, task.mode, task.unroll), program, args)
-    return Contestant(
+    return Rival(
         rival.name,
         functools.partial(compiled.program, *args),
         compiled.trace,

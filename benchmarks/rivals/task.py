@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from timing import Rival
+from timing import Timed
 
 CellKind = Literal["lstm", "gru"]
 Mode = Literal["inference", "training"]
@@ -128,7 +128,7 @@ def _weights(rng: np.random.Generator, cell: CellKind, features: int, units: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Contestant(Rival):
+class Rival(Timed):
     """A rival at one task.
 
     Attributes:
@@ -141,19 +141,19 @@ class Contestant(Rival):
     memory: int | None = None
 
 
-def disagreement(expected: Mapping[str, np.ndarray], contestant: Contestant) -> float:
+def disagreement(expected: Mapping[str, np.ndarray], rival: Rival) -> float:
     """Runs a rival once, and gives its largest difference from `expected` as a part of the largest value.
 
     Raises:
         AssertionError: it does not compute the same thing, so its time says nothing.
     """
-    got = contestant.read(contestant.run())
+    got = rival.read(rival.run())
     worst = 0.0
     for name, array in got.items():
         scale = float(np.abs(expected[name]).max())
         error = float(np.abs(array - expected[name]).max()) / scale
         if not error <= TOLERANCE:
             difference = f"`{name}` differs from jmask's by {error:.1e} of its largest value"
-            raise AssertionError(f"{contestant.name}: {difference}; what it takes says nothing.")
+            raise AssertionError(f"{rival.name}: {difference}; what it takes says nothing.")
         worst = max(worst, error)
     return worst

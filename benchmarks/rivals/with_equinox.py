@@ -7,11 +7,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .in_jax import JaxRival, contestant, zero_padding
-from .task import Contestant, Task, Weights
+from .in_jax import JaxRival, compiled_rival, zero_padding
+from .task import Rival, Task, Weights
 
 
-def contestants(task: Task) -> Iterator[Contestant]:
+def rivals_at(task: Task) -> Iterator[Rival]:
     if task.cell != "lstm":
         return
     features, units = task.workload.features, task.workload.units
@@ -30,4 +30,4 @@ def contestants(task: Task) -> Iterator[Contestant]:
         hidden = jax.lax.scan(step, (zeros, zeros), x.swapaxes(0, 1), unroll=task.unroll)[1]
         return zero_padding(hidden.swapaxes(0, 1), marks)
 
-    yield contestant(JaxRival("Equinox", convert, outputs), task)
+    yield compiled_rival(JaxRival("Equinox", convert, outputs), task)

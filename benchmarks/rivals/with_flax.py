@@ -6,13 +6,13 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen, nnx
 
-from .in_jax import JaxRival, contestant, zero_padding
-from .task import Contestant, Task, Weights
+from .in_jax import JaxRival, compiled_rival, zero_padding
+from .task import Rival, Task, Weights
 
 
-def contestants(task: Task) -> Iterator[Contestant]:
-    yield contestant(_linen(task), task)
-    yield contestant(_nnx(task), task)
+def rivals_at(task: Task) -> Iterator[Rival]:
+    yield compiled_rival(_linen(task), task)
+    yield compiled_rival(_nnx(task), task)
 
 
 def _linen(task: Task) -> JaxRival:

@@ -9,11 +9,11 @@ from typing import Any
 import haiku as hk
 import jax.numpy as jnp
 
-from .in_jax import JaxRival, contestant, zero_padding
-from .task import Contestant, Task, Weights
+from .in_jax import JaxRival, compiled_rival, zero_padding
+from .task import Rival, Task, Weights
 
 
-def contestants(task: Task) -> Iterator[Contestant]:
+def rivals_at(task: Task) -> Iterator[Rival]:
     if task.cell != "lstm":
         return
     units = task.workload.units
@@ -28,7 +28,7 @@ def contestants(task: Task) -> Iterator[Contestant]:
     def outputs(params: Any, x: Any, marks: Any) -> Any:
         return zero_padding(layer.apply(params, x), marks)
 
-    yield contestant(JaxRival("Haiku", _convert, outputs), task)
+    yield compiled_rival(JaxRival("Haiku", _convert, outputs), task)
 
 
 def _convert(weights: Weights) -> dict[str, Any]:

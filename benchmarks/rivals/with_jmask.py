@@ -8,11 +8,11 @@ import numpy as np
 
 import jmask as jm
 
-from .in_jax import Batch, JaxRival, contestant, plain_batch
-from .task import Contestant, Task, Weights
+from .in_jax import Batch, JaxRival, compiled_rival, plain_batch
+from .task import Rival, Task, Weights
 
 
-def contestants(task: Task) -> Iterator[Contestant]:
+def rivals_at(task: Task) -> Iterator[Rival]:
     run, params = (jm.rnn.lstm, jm.rnn.LSTMParams) if task.cell == "lstm" else (jm.rnn.gru, jm.rnn.GRUParams)
 
     def convert(weights: Weights) -> Any:
@@ -27,11 +27,11 @@ def contestants(task: Task) -> Iterator[Contestant]:
     def plain(params: Any, x: Any, marks: Any) -> Any:
         return run(params, x, return_state=False)
 
-    yield contestant(JaxRival("jmask", convert, masked), task, plain_batch(task, with_mask=True))
+    yield compiled_rival(JaxRival("jmask", convert, masked), task, plain_batch(task, with_mask=True))
     if hasattr(jm, "pack"):
-        yield contestant(JaxRival("jmask packed", convert, packed), task, _packed_batch(task))
+        yield compiled_rival(JaxRival("jmask packed", convert, packed), task, _packed_batch(task))
     if task.is_full:
-        yield contestant(JaxRival("jmask, no mask", convert, plain), task)
+        yield compiled_rival(JaxRival("jmask, no mask", convert, plain), task)
 
 
 def _packed_batch(task: Task) -> Batch:

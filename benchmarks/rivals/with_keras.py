@@ -9,11 +9,11 @@ from typing import Any
 
 import keras
 
-from .in_jax import JaxRival, contestant
-from .task import Contestant, Task
+from .in_jax import JaxRival, compiled_rival
+from .task import Rival, Task
 
 
-def contestants(task: Task) -> Iterator[Contestant]:
+def rivals_at(task: Task) -> Iterator[Rival]:
     make = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}[task.cell]
     layer = make(task.workload.units, return_sequences=True, zero_output_for_mask=True)
     layer.build(task.x.shape)
@@ -22,4 +22,4 @@ def contestants(task: Task) -> Iterator[Contestant]:
     def outputs(params: Any, x: Any, marks: Any) -> Any:
         return layer.stateless_call(params, other_variables, x, mask=marks)[0]
 
-    yield contestant(JaxRival("Keras", list, outputs), task)
+    yield compiled_rival(JaxRival("Keras", list, outputs), task)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from .task import Contestant, Task
+from .task import Rival, Task
 
 NUM_BUCKETS = 4
 
@@ -30,7 +30,7 @@ class Batch:
         return -(-len(self.lengths) // NUM_BUCKETS)
 
 
-def contestants(task: Task) -> Iterator[Contestant]:
+def rivals_at(task: Task) -> Iterator[Rival]:
     if task.cell != "lstm":
         return
     torch.set_num_threads(os.cpu_count() or 1)
@@ -42,7 +42,7 @@ def contestants(task: Task) -> Iterator[Contestant]:
         ("buckets", _bucket_outputs, _bucket_errors),
     ):
         run = _inference(lstm, batch, outputs) if task.mode == "inference" else _training(lstm, batch, errors, task)
-        yield Contestant(f"PyTorch {name}", run, read=_read)
+        yield Rival(f"PyTorch {name}", run, read=_read)
 
 
 def _lstm(task: Task) -> torch.nn.LSTM:

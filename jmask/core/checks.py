@@ -1,5 +1,6 @@
-"""What the constructors of `Masked` ask of their input: masks and ids that fit the values."""
+"""What functions ask of their arguments: masks and ids that fit the values, words, probabilities."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -105,3 +106,44 @@ def _is_prefix(mask: Any, values: Any) -> bool:
 
 def _shape(x: Any) -> str:
     return "(" + ", ".join(map(str, x.shape)) + ("," if x.ndim == 1 else "") + ")"
+
+
+def check_one_of(name: str, value: Any, words: Sequence[str | None], *, caller: str | None = None) -> None:
+    """Raises unless an option is one of these words.
+
+    Args:
+        name: name of the option, for the error.
+        value: what was given.
+        words: what may be given.
+        caller: name of the function, for the error, where the option alone does not tell it.
+
+    Raises:
+        ValueError: it is none of them.
+
+    >>> check_one_of("padding", "full", ("valid", "same"))
+    Traceback (most recent call last):
+    ValueError: `padding` must be 'valid' or 'same'; received 'full'.
+    """
+    if not (value is None or isinstance(value, str)) or value not in words:  # of an array, `in` would be an array
+        context = f"`{caller}`: " if caller else ""
+        raise ValueError(f"{context}`{name}` must be {_or(words)}; received {value!r}.")
+
+
+def _or(words: Sequence[str | None]) -> str:
+    *others, last = map(repr, words)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def check_probability(name: str, rate: float, *, below_one: bool = False) -> None:
+    """Raises unless a number is a probability.
+
+    Args:
+        name: name of the option, for the error.
+        rate: what was given.
+        below_one: whether 1 is refused.
+
+    Raises:
+        ValueError: it is not in `[0, 1]`, or with `below_one` not in `[0, 1)`.
+    """
+    if not 0 <= rate <= 1 or (below_one and rate == 1):
+        raise ValueError(f"`{name}` is a probability in {'[0, 1)' if below_one else '[0, 1]'}; received {rate}.")

@@ -1,7 +1,7 @@
 """`Masked`: sequences of different lengths as one pytree, values and mask together."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 import jax.numpy as jnp
 import numpy as np
@@ -328,6 +328,11 @@ def as_masked(x: Any, mask: Any = None) -> Masked:
     return Masked(values, jnp.ones(leading, bool))
 
 
+def is_masked(x: Any) -> TypeGuard[Masked]:
+    """Whether `x` is a `Masked`; also for use as `is_leaf`."""
+    return isinstance(x, Masked)
+
+
 def values_of(x: Any) -> Any:
     """The values of a `Masked`, or the array itself."""
     if isinstance(x, Masked):
@@ -349,3 +354,8 @@ def segment_ids_of(x: Any) -> Any:
 def fill(x: Any, value: Any = 0) -> Any:
     """`x.fill(value)` of a `Masked`; an array, which has no padding, comes back as it is."""
     return x.fill(value) if isinstance(x, Masked) else values_of(x)
+
+
+def like(x: Any, values: Any) -> Any:
+    """Other values for the same steps: under the mask of `x` if it is a `Masked`, else as they are."""
+    return x.with_values(values) if isinstance(x, Masked) else values

@@ -1,6 +1,6 @@
 """How many steps each row of a padded batch has, at all levels of nested sequences."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -8,6 +8,7 @@ from ..data.sources import Flat, Lists
 from ..data.sources.nested import ranges
 
 End = Literal["post", "pre"]
+ENDS = get_args(End)
 
 
 def arrange_rows(

@@ -70,9 +70,20 @@ def ids_of(x: Any) -> Any:
     return ids
 
 
-def starts(mask: Any, ids: Any) -> Any:
-    """Where a sequence begins: the real steps whose last real step before them has another id, or that have none."""
+def sequence_starts(mask: Any, ids: Any, *, reverse: bool = False) -> Any:
+    """Where a sequence begins: the real steps that no real step precedes, or one with another id.
+
+    Args:
+        mask: bool `(..., time)`.
+        ids: integers of the same shape.
+        reverse: whether time runs backwards: then these are the last steps.
+
+    Returns:
+        Bool of the mask's shape.
+    """
     axis = mask.ndim - 1
+    if reverse:
+        return jnp.flip(sequence_starts(jnp.flip(mask, axis), jnp.flip(ids, axis)), axis)
     steps = jnp.arange(mask.shape[-1], dtype=jnp.int32)
     seen = lax.cummax(jnp.where(mask, steps, -1), axis)
     before = jnp.pad(seen, [(0, 0)] * axis + [(1, 0)], constant_values=-1)[..., :-1]
@@ -87,5 +98,5 @@ def positions(x: Any) -> Any:
         raise ValueError("`positions` needs a mask with a time axis; this mask has rank 0 (one step).")
     index = jnp.cumsum(mask, axis=-1, dtype=jnp.int32) - 1
     if ids is not None:
-        index -= lax.cummax(jnp.where(starts(mask, ids), index, 0), mask.ndim - 1)
+        index -= lax.cummax(jnp.where(sequence_starts(mask, ids), index, 0), mask.ndim - 1)
     return jnp.where(mask, index, 0)

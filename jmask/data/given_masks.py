@@ -8,7 +8,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import ArrayLike
 
-from ..core.checks import as_array
+from ..core.checks import as_array, check_one_of
 from ..core.display import is_concrete
 from ..core.masked import Masked, as_masked, masked
 from ..core.segment_ids import check_not_packed
@@ -35,8 +35,7 @@ def from_lengths(values: Any, lengths: Any, *, padding_side: Literal["right", "l
     >>> jm.from_lengths(jnp.ones((2, 3)), [1, 3]).mask.tolist()
     [[True, False, False], [True, True, True]]
     """
-    if padding_side not in ("right", "left"):
-        raise ValueError(f"`padding_side` must be 'right' or 'left'; received {padding_side!r}.")
+    check_one_of("padding_side", padding_side, ("right", "left"))
     values, lengths = as_array(values), as_array(lengths)
     if not jnp.issubdtype(lengths.dtype, jnp.integer):
         raise TypeError(f"`lengths` must be integers; received dtype {lengths.dtype}.")

@@ -10,9 +10,10 @@ from jax.core import Tracer
 from jax.typing import DTypeLike
 from jaxtyping import ArrayLike
 
+from ..core.checks import check_one_of
 from ..core.conversion import OBJECT, convert, default_dtype, requested_dtype
 from ..core.masked import Masked, as_masked, values_of
-from ..core.row_lengths import End, arrange_rows, mask_of_lengths
+from ..core.row_lengths import ENDS, End, arrange_rows, mask_of_lengths
 from ..core.segment_ids import check_not_packed
 from .loading import split
 from .ragged import Ragged, read_nested
@@ -76,9 +77,9 @@ def pad_sequences(
     >>> jm.pad_sequences([[[3, 4], [5]], [[6, 7, 8]]], ragged_rank=2).mask.shape
     (2, 2, 3)
     """
-    _check_end("padding", padding)
+    check_one_of("padding", padding, ENDS)
     if truncating is not None:
-        _check_end("truncating", truncating)
+        check_one_of("truncating", truncating, ENDS)
     levels = read_nested(sequences, checked_option("ragged_rank", ragged_rank, minimum=1))
     maxlens = _per_axis("maxlen", maxlen, levels.depth, minimum=0)
     multiples = _per_axis("pad_to_multiple_of", pad_to_multiple_of, levels.depth, minimum=1)
@@ -190,11 +191,6 @@ def _default_text(flat: np.ndarray) -> Any:
         if kinds and all(issubclass(kind, type(text)) for kind in kinds):
             return text
     return 0
-
-
-def _check_end(name: str, end: Any) -> None:
-    if end not in ("post", "pre"):
-        raise ValueError(f"`{name}` must be 'post' or 'pre'; received {end!r}.")
 
 
 def checked_size(name: str, size: Any, minimum: int, kind: str = "an integer") -> int:

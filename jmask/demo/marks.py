@@ -1,4 +1,4 @@
-"""Tagged sentences as text with marks, so that tags can be read without colours too."""
+"""Tagged sentences as text with marks, so that tags can be read without colors too."""
 
 from collections.abc import Sequence
 from itertools import groupby

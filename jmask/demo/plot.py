@@ -87,7 +87,7 @@ def _draw_f1(axes: Any, epochs: Sequence[Epoch], baseline: float) -> None:
 
 
 def _draw_padding(axes: Any, predictions: Sequence[Sequence[int]], vocabulary: Vocabulary) -> None:
-    """One row for a sentence: padding hatched, every tag in a colour of its own."""
+    """One row for a sentence: padding hatched, every tag in a color of its own."""
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap
     from matplotlib.patches import Patch
@@ -96,10 +96,10 @@ def _draw_padding(axes: Any, predictions: Sequence[Sequence[int]], vocabulary: V
     for row, tags in enumerate(predictions):
         picture[row, : len(tags)] = tags
     others = colormaps["tab20"](np.arange(len(vocabulary.tags) - 1) % 20)
-    colours = np.concatenate([[(0.80, 0.87, 0.95, 1.0)], others])
+    colors = np.concatenate([[(0.80, 0.87, 0.95, 1.0)], others])
     axes.patch.set(facecolor="white", hatch="///", edgecolor="lightgray")
-    axes.imshow(picture, cmap=ListedColormap(colours), vmin=-0.5, vmax=len(colours) - 0.5, aspect="auto")
-    handles = [Patch(color=colour, label=tag) for colour, tag in zip(colours[:20], vocabulary.tags, strict=False)]
+    axes.imshow(picture, cmap=ListedColormap(colors), vmin=-0.5, vmax=len(colors) - 0.5, aspect="auto")
+    handles = [Patch(color=color, label=tag) for color, tag in zip(colors[:20], vocabulary.tags, strict=False)]
     handles.append(Patch(facecolor="white", edgecolor="lightgray", hatch="///", label="padding"))
     axes.legend(handles=handles, loc="upper right", fontsize="small")
     axes.set(

@@ -53,15 +53,15 @@ def mean_loss(logits: jm.Masked, tags: jm.Masked) -> Any:
     return jm.ops.mean(logits.with_values(losses))
 
 
-def make_step(model: jm.Sequential, optimiser: optax.GradientTransformation) -> Callable[..., Any]:
+def make_step(model: jm.Sequential, optimizer: optax.GradientTransformation) -> Callable[..., Any]:
     """One training step, jitted.
 
     Args:
         model: the model.
-        optimiser: an optax optimiser.
+        optimizer: an optax optimizer.
 
     Returns:
-        A function of `(params, optimiser_state, batch, key)` that returns new parameters and optimiser state, the loss,
+        A function of `(params, optimizer_state, batch, key)` that returns new parameters and optimizer state, the loss,
         and the tags predicted on the way, `(batch, time)`.
     """
 
@@ -72,7 +72,7 @@ def make_step(model: jm.Sequential, optimiser: optax.GradientTransformation) -> 
             return mean_loss(logits, batch.tags), logits.values.argmax(axis=-1)
 
         (loss, predicted), gradients = jax.value_and_grad(loss_and_tags, has_aux=True)(params)
-        updates, state = optimiser.update(gradients, state, params)
+        updates, state = optimizer.update(gradients, state, params)
         return optax.apply_updates(params, updates), state, loss, predicted
 
     return step

@@ -26,32 +26,19 @@ class Sentence(NamedTuple):
     tags: tuple[str, ...]
 
 
-def tokenise(text: str) -> list[str]:
-    """Splits a text into words and runs of one punctuation mark.
-
-    Args:
-        text: any text.
-
-    Returns:
-        The tokens, in order.
-
-    >>> tokenise("obj.__len__() is **not** magic...")
-    ['obj', '.', '__len__', '(', ')', 'is', '**', 'not', '**', 'magic', '...']
-    """
-    return [match.group() for match in _TOKEN.finditer(text)]
-
-
 def split_gaps(text: str) -> tuple[list[str], list[str]]:
-    """Tokenises, and keeps what stands between the tokens.
+    """Splits a text into words and runs of one punctuation mark, and keeps what is between them.
 
     Args:
         text: any text.
 
     Returns:
-        The tokens, and as many gaps: what stands before each token.
+        The tokens, and as many gaps: the text before each token.
 
     >>> split_gaps("is  so()")
     (['is', 'so', '(', ')'], ['', '  ', '', ''])
+    >>> split_gaps("obj.__len__() is **not** magic...")[0]
+    ['obj', '.', '__len__', '(', ')', 'is', '**', 'not', '**', 'magic', '...']
     """
     matches = list(_TOKEN.finditer(text))
     ends = [0, *(match.end() for match in matches)]

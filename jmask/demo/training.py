@@ -66,8 +66,8 @@ def train(
     """
     init_key, key = jax.random.split(jax.random.key(seed))
     params = model.init(init_key, pad(data.train[:1]).words)
-    optimiser = optax.adam(LEARNING_RATE)
-    state, step = optimiser.init(params), make_step(model, optimiser)
+    optimizer = optax.adam(LEARNING_RATE)
+    state, step = optimizer.init(params), make_step(model, optimizer)
     order, num_tags = random.Random(seed), len(data.vocabulary.tags)
     history: list[Epoch] = []
     for number in range(1, epochs + 1):

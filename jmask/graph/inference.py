@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from ..core.errors import MaskDroppedError, observe_drops
-from ..core.masked import Masked
+from ..core.masked import Masked, is_masked
 from ..protocol import layer_state
-from ..protocol.arguments import is_masked, is_none, signature_of
+from ..protocol.arguments import is_none, signature_of
 from ..protocol.initialize import ParamsRef
 from ..protocol.layer import Layer, apply_named
 from ..protocol.output_masks import uses_mask

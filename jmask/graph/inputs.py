@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core.masked import Masked
+from ..core.masked import Masked, is_masked
 from ..protocol.arguments import is_array
 from ..transform.sizes import is_symbolic
 from .dimensions import is_name, symbol
@@ -89,13 +89,13 @@ def input_like(x: Any, name: str | None = None) -> Node:
     """
     if isinstance(x, Node):
         return x
-    is_masked = isinstance(x, Masked)
-    if not is_masked and not is_array(x):
+    has_mask = isinstance(x, Masked)
+    if not has_mask and not is_array(x):
         raise TypeError(f"An example of an input is an array or a `Masked`; received {x!r}.")
     is_features = x.ndim == 2 and jnp.issubdtype(x.dtype, jnp.inexact)
-    unknown = x.mask.ndim if is_masked else 1 if is_features else 2
+    unknown = x.mask.ndim if has_mask else 1 if is_features else 2
     shape = [None if axis < unknown else size for axis, size in enumerate(x.shape)][1:]
-    node = Input(tuple(shape), x.dtype, masked=is_masked, name=name)
+    node = Input(tuple(shape), x.dtype, masked=has_mask, name=name)
     if node.edge is not None and tuple(node.edge.spec.shape) != tuple(node.shape[: x.mask.ndim]):
         edge = MaskEdge(jax.ShapeDtypeStruct(node.shape[: x.mask.ndim], jnp.bool_))
         node = dataclasses.replace(node, edge=edge)
@@ -104,4 +104,4 @@ def input_like(x: Any, name: str | None = None) -> Node:
 
 def inputs_like(tree: Any) -> Any:
     """Inputs in the shape of a nest of examples."""
-    return jax.tree.map(input_like, tree, is_leaf=lambda leaf: isinstance(leaf, Masked))
+    return jax.tree.map(input_like, tree, is_leaf=is_masked)

@@ -5,9 +5,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..core.masked import Masked, values_of
+from ..core.masked import Masked, is_masked, values_of
 from ..protocol import path
-from ..protocol.arguments import is_array, is_masked
+from ..protocol.arguments import is_array
 from ..transform.sizes import is_symbolic
 from .dimensions import is_named, shape_text
 from .node import Node, nodes_in

@@ -10,7 +10,7 @@ from ..protocol.fields import Dtype, Rate, Size
 from ..protocol.layer import Layer
 from ..protocol.options import Activation, Initializer, activation, initializer
 from ..rnn import GRUParams, LSTMParams, LSTMState, SimpleRNNParams
-from ..rnn.recurrences import GATES, prepare
+from ..rnn.kinds import GATES, split_step
 
 
 class DropoutFactors(NamedTuple):
@@ -159,7 +159,7 @@ class BaseUnitsCell(BaseCell):
 
     def prepare(self, params: Any, inputs: Any) -> tuple[Any, Any]:
         """A matrix product for the inputs, and a step of `jmask.rnn`."""
-        return prepare(self.kind, self.weights(params), inputs, self.activations)
+        return split_step(self.kind, self.weights(params), inputs, self.activations)
 
 
 class SimpleRNNCell(BaseUnitsCell):

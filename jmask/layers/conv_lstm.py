@@ -9,7 +9,7 @@ from ..ops.windows import Windows
 from ..protocol.fields import Dtype, Rate, Size
 from ..protocol.options import Activation, Initializer, activation
 from ..rnn import LSTMState
-from ..rnn.conv_lstm import convolve, line_windows, prepare
+from ..rnn.conv_lstm import convolve, line_windows, split_conv_lstm_step
 from .cells import BaseCell, CellShapes, with_open_forget_gate
 from .rnn_layers import BaseCellLayer
 
@@ -82,7 +82,7 @@ class ConvLSTM1DCell(BaseCell):
 
     def prepare(self, params: Any, inputs: Any) -> tuple[Any, Any]:
         """A convolution for the inputs, and a step of `jmask.rnn`."""
-        return prepare(
+        return split_conv_lstm_step(
             (*self.kernels(params), params["bias"] if self.use_bias else None), inputs, self.windows, self.activations
         )
 

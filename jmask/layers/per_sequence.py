@@ -7,10 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..core.masked import values_of
+from ..core.masked import is_masked, values_of
 from ..modules import explained, module_of, runner_of
 from ..protocol import path
-from ..protocol.arguments import is_masked
 from ..protocol.layer import Layer
 from ..protocol.row_masks import with_rows
 from ..transform import vmap

@@ -12,11 +12,11 @@ from jax import lax
 
 from .. import ops
 from ..core.arithmetic import expand
-from ..core.masked import Masked, values_of
+from ..core.masked import Masked, is_masked, segment_ids_of, values_of
 from ..protocol import path
 from ..protocol.layer import Layer
 from ..protocol.row_masks import once_a_row, over_time
-from ..rnn.masked_scan import over_rows, refuse_state_of_packed_rows, scan_cell, segment_ids_of
+from ..rnn.masked_scan import over_rows, refuse_state_of_packed_rows, scan_cell
 from .stacked import StackedRNNCells, check_cell
 
 
@@ -75,7 +75,7 @@ class BaseRecurrent(Layer):
         outputs, state = scan(reverse=self.go_backwards, factors=factors)
         outputs = self.select(outputs, reverse=self.go_backwards)
         if self.return_sequences and self.go_backwards:
-            outputs = jax.tree.map(ops.flip, outputs, is_leaf=_is_masked)
+            outputs = jax.tree.map(ops.flip, outputs, is_leaf=is_masked)
         return self.results(inputs, outputs, state)
 
     def scan(
@@ -122,9 +122,9 @@ class BaseRecurrent(Layer):
     def select(self, outputs: Any, *, reverse: bool) -> Any:
         """Of outputs at their steps, what the options ask for."""
         if not self.return_sequences:
-            return jax.tree.map(lambda y: _last(y, reverse), outputs, is_leaf=_is_masked)
+            return jax.tree.map(lambda y: _last(y, reverse), outputs, is_leaf=is_masked)
         if not self.zero_output_for_mask:
-            return jax.tree.map(lambda y: _hold(y, reverse), outputs, is_leaf=_is_masked)
+            return jax.tree.map(lambda y: _hold(y, reverse), outputs, is_leaf=is_masked)
         return outputs
 
     def results(self, inputs: Any, outputs: Any, state: Any) -> Any:
@@ -230,7 +230,7 @@ def state_like(state: Any, given: Any, inputs: Any) -> Any:
 
 def state_parts(state: Any) -> list[Any]:
     """The arrays of a state; of a `Masked` its values."""
-    return [values_of(part) for part in jax.tree.leaves(state, is_leaf=_is_masked)]
+    return [values_of(part) for part in jax.tree.leaves(state, is_leaf=is_masked)]
 
 
 def _last(outputs: Any, reverse: bool) -> Any:
@@ -253,7 +253,3 @@ def _hold(outputs: Any, reverse: bool) -> Any:
     is_held = expand((source >= 0) & (source < time), outputs.ndim)
     held = jnp.take_along_axis(outputs.values, expand(jnp.clip(source, 0, time - 1), outputs.ndim), axis=1)
     return outputs.with_values(jnp.where(is_held, held, jnp.zeros((), held.dtype)))
-
-
-def _is_masked(leaf: Any) -> bool:
-    return isinstance(leaf, Masked)

@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from ..core.arithmetic import expand, join
-from ..core.masked import Masked, fill, mask_of
+from ..core.masked import Masked, fill, is_masked, mask_of
 from ..protocol import path
-from ..protocol.arguments import is_masked
 from ..protocol.initialize import eval_shape, init_layer
 from ..protocol.layer import Layer
 from ..protocol.layer_state import padded_batch_scope

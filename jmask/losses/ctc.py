@@ -23,7 +23,7 @@ from .labels import as_ids, check_ignore_index, outside
 from .options import check_bool, check_integer
 from .reduce import check_reduction
 from .sequences import reduce_sequences
-from .steps import override
+from .steps import with_explicit_mask
 
 REDUCTIONS = ("sequences", "weights", "sum", None)
 
@@ -81,7 +81,9 @@ def ctc_loss(
     check_reduction("ctc_loss", reduction, divide, REDUCTIONS)
     check_bool("ctc_loss", "zero_infinity", zero_infinity)
     ignore_index = check_ignore_index("ctc_loss", ignore_index)
-    logits = override("ctc_loss", predictions if isinstance(predictions, Masked) else as_array(predictions), mask)
+    logits = with_explicit_mask(
+        "ctc_loss", predictions if isinstance(predictions, Masked) else as_array(predictions), mask
+    )
     labels = targets if isinstance(targets, Masked) else as_array(targets)
     _check_inputs(logits, labels)
     blank_id = _check_blank(blank_id, logits.shape[-1])

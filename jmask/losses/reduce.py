@@ -6,8 +6,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
+from ..core.checks import check_one_of
 from ..core.masked import Masked
-from ..core.segment_ids import starts
+from ..core.segment_ids import sequence_starts
 from .accumulator import Mean
 from .options import check_bool
 from .steps import Steps
@@ -20,8 +21,7 @@ REDUCTIONS = ("steps", "sequences", "weights", "sum", None)
 def check_reduction(name: str, reduction: Any, divide: bool, known: tuple[Any, ...] = REDUCTIONS) -> None:
     """Refuses another word, and an undivided result of what is not divided."""
     check_bool(name, "divide", divide)
-    if not (reduction is None or isinstance(reduction, str)) or reduction not in known:
-        raise ValueError(f"`{name}`: `reduction` must be one of {', '.join(map(repr, known))}; received {reduction!r}.")
+    check_one_of("reduction", reduction, known, caller=name)
     if not divide and reduction in ("sum", None):
         raise ValueError(
             f"`{name}`: `divide=False` leaves a division to the caller, and `reduction={reduction!r}` has none. Use "
@@ -76,7 +76,7 @@ def _sequences(mask: Array, ids: Any) -> tuple[Array, Array]:
     if ids is None:
         return jnp.maximum(mask.sum(-1, keepdims=True), 1), mask.any(-1)
     time, axis = mask.shape[-1], mask.ndim - 1
-    begins = starts(mask, ids)
+    begins = sequence_starts(mask, ids)
     index = jnp.cumsum(mask, axis, dtype=jnp.int32) - 1
     first = lax.cummax(jnp.where(begins, index, 0), axis)
     total = index[..., -1:] + 1

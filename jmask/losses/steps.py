@@ -13,9 +13,9 @@ from ..core.arithmetic import expand, is_host_only, join, still_bool
 from ..core.checks import as_array
 from ..core.display import is_concrete
 from ..core.errors import report_not_counted
-from ..core.explicit_mask import NO_MASK
-from ..core.masked import Masked, masked, values_of
-from ..core.segment_ids import check_not_packed, ids_of
+from ..core.explicit_mask import NO_MASK, override_mask
+from ..core.masked import Masked, values_of
+from ..core.segment_ids import ids_of
 from .labels import are_not, as_ids
 
 
@@ -118,7 +118,7 @@ def align(
         ValueError: an input whose leading axes are not those of the masks, or packed rows under another mask.
     """
     xs = [x if isinstance(x, Masked) else as_array(x) for x in inputs]
-    xs[0] = override(name, xs[0], mask)
+    xs[0] = with_explicit_mask(name, xs[0], mask)
     if labels:
         xs = [x.with_values(as_ids(x.values)) if isinstance(x, Masked) else as_ids(x) for x in xs]
     if sample_weight is not None and not isinstance(sample_weight, Masked):
@@ -162,22 +162,19 @@ def check_labels(name: str, logits: Any, labels: Any) -> None:
         )
 
 
-def override(name: str, x: Any, mask: Any) -> Any:
+def with_explicit_mask(name: str, x: Any, mask: Any) -> Any:
     """The predictions under an explicit mask: None leaves the one that they have, `jm.NO_MASK` removes it."""
-    if mask is None:
+    if mask is None or mask is NO_MASK:
+        return override_mask(x, mask, f"`{name}`", "its first argument")
+    mask = as_array(mask)
+    if isinstance(x, Masked) and _is_same(mask, x.mask):
         return x
-    if mask is NO_MASK:
-        return values_of(x)
-    if isinstance(x, Masked) and (mask is x.mask or _is_same(mask, x.mask)):
-        return x
-    remedy = "Set the segment ids instead, `x.with_segment_ids(ids)`; `mask=jm.NO_MASK` removes mask and segment ids."
-    check_not_packed(x, f"`{name}` under another mask", remedy)
-    return masked(values_of(x), as_array(mask))
+    return override_mask(x, mask, f"`{name}`", "its first argument")
 
 
 def _is_same(mask: Any, other: Any) -> bool:
-    """Of packed rows put together again, the mask is another object each time."""
-    return is_concrete(mask) and is_concrete(other) and np.array_equal(mask, other)
+    """Packed rows that a pytree was rebuilt into compute their mask, which is another object each time."""
+    return mask is other or (is_concrete(mask) and is_concrete(other) and np.array_equal(mask, other))
 
 
 def _check_numbers(name: str, xs: Sequence[Any]) -> None:

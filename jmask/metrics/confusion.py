@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool
 
 from ..core.arithmetic import expand
+from ..core.checks import check_one_of
 from ..losses.accumulator import Sums, ratio
 from ..losses.labels import poisoned
 from ..losses.options import check_integer
@@ -287,8 +288,7 @@ def confusion_matrix(
 def _count(decisions: Decisions, average: Average, num_classes: int | None) -> tuple[Array, Array, Array]:
     """For each class how often it was predicted and right, predicted, and there."""
     name, known = decisions.steps.name, decisions.num_classes
-    if not (average is None or isinstance(average, str)) or average not in AVERAGES:
-        raise ValueError(f"`{name}`: `average` must be one of {', '.join(map(repr, AVERAGES))}; received {average!r}.")
+    check_one_of("average", average, AVERAGES, caller=name)
     if average == "binary":
         size = _num_classes(decisions, 2 if num_classes is None and known is None else num_classes)
         if size != 2:

@@ -11,8 +11,9 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array
 
+from ..core.checks import check_one_of
 from ..core.masked import Masked
-from ..core.segment_ids import starts
+from ..core.segment_ids import sequence_starts
 from ..core.step_order import left_align
 from ..losses.labels import poisoned
 from .confusion import F1Sums
@@ -77,7 +78,8 @@ def entity_f1(
     (0.667, [0.0, 2.0])
     """
     kinds, types, num_types = _read_tags(tags)
-    _check_words(mode, average)
+    check_one_of("mode", mode, MODES, caller="entity_f1")
+    check_one_of("average", average, AVERAGES, caller="entity_f1")
     decisions = decide("entity_f1", predictions, targets, ignore_index=ignore_index, mask=mask)
     scores, is_decision = decisions.steps.values[0], decisions.num_classes is not None
     is_decision &= scores.ndim == decisions.true.ndim
@@ -124,7 +126,7 @@ def _count(
     """For each type how many entities were predicted and right, predicted, and there."""
     rows = left_align(Masked(jnp.stack([found, true], -1), real, segment_ids=segment_ids))[0]
     mask = rows.mask
-    begins = starts(mask, mask.astype(jnp.int32) if rows.segment_ids is None else rows.segment_ids)
+    begins = sequence_starts(mask, mask.astype(jnp.int32) if rows.segment_ids is None else rows.segment_ids)
     kind, kind_type = (jnp.asarray(array, jnp.int32)[rows.values] for array in (kinds, types))
     kind, kind_type = jnp.where(mask[..., None], kind, OUTSIDE), jnp.where(mask[..., None], kind_type, -1)
     kind_before = jnp.where(begins[..., None], OUTSIDE, jnp.roll(kind, 1, -2))
@@ -179,11 +181,3 @@ def _read_tags(tags: Any) -> tuple[tuple[int, ...], tuple[int, ...], int]:
     number = {name: i for i, name in enumerate(names)}
     kinds = tuple(KINDS[part[1] or part[2]] for part in found)
     return kinds, tuple(-1 if part[1] else number[part[3]] for part in found), len(names)
-
-
-def _check_words(mode: Any, average: Any) -> None:
-    for option, value, words in (("mode", mode, MODES), ("average", average, AVERAGES)):
-        if not (value is None or isinstance(value, str)) or value not in words:
-            raise ValueError(
-                f"`entity_f1`: `{option}` must be one of {', '.join(map(repr, words))}; received {value!r}."
-            )

@@ -18,7 +18,7 @@ from ..core.step_order import left_align
 from ..losses.accumulator import Mean
 from ..losses.labels import LARGEST, are_not, as_ids, check_ignore_index, outside
 from ..losses.sequences import reduce_sequences
-from ..losses.steps import override
+from ..losses.steps import with_explicit_mask
 from .means import Ids, Numbers, Weight
 
 
@@ -208,7 +208,7 @@ def _ids(name: str, predictions: Any, targets: Any, mask: Any, ignore_index: int
 def _two_sequences(name: str, predictions: Any, targets: Any, mask: Any, *, takes_scores: bool) -> tuple[Any, Any]:
     """Both sides as ids, `Masked` or arrays, after a check of what they are."""
     xs = [x if isinstance(x, Masked) else as_array(x) for x in (predictions, targets)]
-    xs[0] = override(name, xs[0], mask)
+    xs[0] = with_explicit_mask(name, xs[0], mask)
     if takes_scores and jnp.issubdtype(xs[0].dtype, jnp.floating) and xs[0].ndim == xs[1].ndim + 1:
         decided = jnp.argmax(values_of(xs[0]), -1)
         xs[0] = xs[0].with_values(decided) if isinstance(xs[0], Masked) else decided

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from ..core.masked import Masked, mask_of, segment_ids_of, values_of
-from ..core.segment_ids import starts
+from ..core.masked import Masked, like, mask_of, segment_ids_of, values_of
+from ..core.segment_ids import sequence_starts
 from .linear import AnyArray, check_float
 from .log_space import log_sum_exp
 
@@ -52,7 +52,7 @@ def crf_decode(
     """
     weights = check_crf("crf_decode", logits, transitions, start_transitions, end_transitions)
     tags = _decode(values_of(logits), mask_of(logits), segment_ids_of(logits), *weights)
-    return logits.with_values(tags) if isinstance(logits, Masked) else tags
+    return like(logits, tags)
 
 
 def crf_marginals(
@@ -77,7 +77,7 @@ def crf_marginals(
     """
     weights = check_crf("crf_marginals", logits, transitions, start_transitions, end_transitions)
     marginals = _marginals(values_of(logits), mask_of(logits), segment_ids_of(logits), *weights)
-    return logits.with_values(marginals) if isinstance(logits, Masked) else marginals
+    return like(logits, marginals)
 
 
 def check_crf(name: str, logits: Any, transitions: Any, start: Any, end: Any) -> tuple[Any, Any, Any]:
@@ -141,7 +141,7 @@ def _marks(logits: Array, mask: Any, segment_ids: Any) -> tuple[Array, Array, Ar
     """The mask, and where sequences begin and end."""
     mask = jnp.ones(logits.shape[:-1], bool) if mask is None else jnp.asarray(mask)
     ids = mask.astype(jnp.int32) if segment_ids is None else jnp.asarray(segment_ids)
-    return mask, starts(mask, ids), jnp.flip(starts(jnp.flip(mask, -1), jnp.flip(ids, -1)), -1)
+    return mask, sequence_starts(mask, ids), sequence_starts(mask, ids, reverse=True)
 
 
 def _wide(logits: Array, mask: Array) -> Array:

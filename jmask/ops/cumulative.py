@@ -10,8 +10,8 @@ from jax import lax
 from jaxtyping import Array, ArrayLike
 
 from ..core.arithmetic import expand
-from ..core.masked import Masked, fill, segment_ids_of, values_of
-from ..core.segment_ids import ids_of, starts
+from ..core.masked import Masked, fill, like, segment_ids_of, values_of
+from ..core.segment_ids import ids_of, sequence_starts
 from .linear import check_float
 from .reduce import highest, lowest
 from .scans import scan as scan_arrays
@@ -105,23 +105,17 @@ def _accumulate(
     if segment_ids_of(x) is None:
         totals = scan(values, axis, reverse=reverse)
     else:
-        begins = expand(_first_steps(x, axis, reverse=reverse), x.ndim)
+        begins = expand(sequence_starts(jnp.asarray(x.mask), ids_of(x), reverse=reverse), x.ndim)
         restart = functools.partial(_restart, combine, jnp.asarray(neutral, values.dtype))
         _, totals = lax.associative_scan(restart, (begins, values), axis=axis, reverse=reverse)
     totals = totals.astype(dtype)
-    return x.with_values(totals) if isinstance(x, Masked) else totals
+    return like(x, totals)
 
 
 def _restart(combine: Callable, neutral: Array, left: tuple[Array, Array], right: tuple[Array, Array]) -> Any:
     """Two stretches of steps as one; where a sequence begins on the right, nothing of the left reaches it."""
     (begun, total), (begins, value) = left, right
     return begun | begins, combine(jnp.where(begins, neutral, total), value)
-
-
-def _first_steps(x: Masked, axis: int, *, reverse: bool) -> Array:
-    """Where an accumulation begins: at the first step of each sequence, or in reverse at its last."""
-    mask, ids = jnp.asarray(x.mask), ids_of(x)
-    return jnp.flip(starts(jnp.flip(mask, axis), jnp.flip(ids, axis)), axis) if reverse else starts(mask, ids)
 
 
 def _scan_log_add(values: Array, axis: int, *, reverse: bool) -> Array:

@@ -6,9 +6,10 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ..core.checks import check_probability
 from ..core.masked import Masked
 from .linear import AnyArray, check_float
-from .random import bernoulli, check_rate, draw, draw_for_sequences, with_draws
+from .random import bernoulli, draw, draw_for_sequences, with_draws
 from .time_axis import time_axis
 
 # Limits of SELU: it is `SELU_SCALE * x` above 0 and approaches `-SELU_SCALE * SELU_ALPHA` far below.
@@ -42,7 +43,7 @@ def dropout(x: Masked | Float[AnyArray, "..."], rate: float, key: Any) -> Masked
     >>> sorted(set(jm.ops.dropout(jnp.ones(100), 0.5, jax.random.key(0)).tolist()))
     [0.0, 2.0]
     """
-    check_rate(rate)
+    check_probability("rate", rate)
     check_float(x, "dropout")
     return _drop(x, rate, draw, key)
 
@@ -74,7 +75,7 @@ def spatial_dropout(
     >>> jm.ops.spatial_dropout(jnp.ones((1, 3, 4)), 0.5, jax.random.key(2))[0].std(axis=0).tolist()
     [0.0, 0.0, 0.0, 0.0]
     """
-    check_rate(rate)
+    check_probability("rate", rate)
     check_float(x, "spatial_dropout")
     axis = time_axis(x)
     if axis < 0 or x.ndim < axis + 2:
@@ -112,7 +113,7 @@ def alpha_dropout(x: Masked | Float[AnyArray, "..."], rate: float, key: Any) -> 
     >>> round(float(y.var()), 1)
     1.0
     """
-    check_rate(rate, below_one=True)
+    check_probability("rate", rate, below_one=True)
     check_float(x, "alpha_dropout")
     dropped = -SELU_ALPHA * SELU_SCALE
     scale = ((1 - rate) * (1 + rate * dropped**2)) ** -0.5

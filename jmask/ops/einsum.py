@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
 from ..core.arithmetic import in_front
-from ..core.masked import Masked, fill
+from ..core.masked import Masked, fill, like
 from .linear import AnyArray, check_no_steps
 
 _FORMS = {
@@ -58,7 +58,7 @@ def einsum_dense(
     if bias is not None:
         check_no_steps(x, bias, y.ndim, "`bias` of `einsum_dense`")
         y = y + in_front(bias, y.ndim)
-    return x.with_values(y) if isinstance(x, Masked) else y
+    return like(x, y)
 
 
 @dataclasses.dataclass(frozen=True)

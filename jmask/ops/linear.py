@@ -9,7 +9,7 @@ from jax import lax
 from jaxtyping import Array, Float, Integer, Num
 
 from ..core.arithmetic import expand, in_front
-from ..core.masked import Masked, fill
+from ..core.masked import Masked, fill, like
 
 AnyArray = Array | np.ndarray
 
@@ -44,7 +44,7 @@ def dense(
         )
     y = jnp.asarray(fill(x, 0)) @ kernel
     y = y if bias is None else y + in_front(bias, y.ndim)
-    return x.with_values(y) if isinstance(x, Masked) else y
+    return like(x, y)
 
 
 def embed(
@@ -70,7 +70,7 @@ def embed(
     index = _index_of(ids)
     index = jnp.where(index < 0, table.shape[0], index)
     rows = jnp.take(table, index, axis=0, mode="fill", fill_value=jnp.nan)
-    return ids.with_values(rows) if isinstance(ids, Masked) else rows
+    return like(ids, rows)
 
 
 def one_hot(

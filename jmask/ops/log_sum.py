@@ -1,12 +1,10 @@
 """The logarithm of a sum of exponentials over the real steps."""
 
-from typing import Any
-
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from ..core.masked import Masked, fill, values_of
+from ..core.masked import Masked, fill, like, values_of
 from .linear import AnyArray, check_float
 from .reduce import Axis, max, refuse_crossing, sum
 
@@ -31,14 +29,10 @@ def logsumexp(
     refuse_crossing(x, axis, "logsumexp")
     values = jnp.asarray(fill(x, -jnp.inf))
     wide = values.astype(jnp.promote_types(values.dtype, jnp.float32))
-    peak = values_of(max(_with_values(x, lax.stop_gradient(wide)), axis, keepdims=True))
+    peak = values_of(max(like(x, lax.stop_gradient(wide)), axis, keepdims=True))
     peak = jnp.where(jnp.isfinite(peak), peak, 0)
-    total = sum(_with_values(x, jnp.exp(wide - peak)), axis, keepdims=keepdims)
+    total = sum(like(x, jnp.exp(wide - peak)), axis, keepdims=keepdims)
     found = values_of(total)
     is_none = found == 0
     result = jnp.log(jnp.where(is_none, 1, found)) + peak.reshape(found.shape)
-    return _with_values(total, jnp.where(is_none, -jnp.inf, result).astype(values.dtype))
-
-
-def _with_values(x: Any, values: Array) -> Any:
-    return x.with_values(values) if isinstance(x, Masked) else values
+    return like(total, jnp.where(is_none, -jnp.inf, result).astype(values.dtype))

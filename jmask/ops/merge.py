@@ -2,23 +2,18 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax.numpy as jnp
 
 from ..core.arithmetic import expand, intersect
+from ..core.checks import check_one_of
 from ..core.masked import Masked, fill, mask_of, segment_ids_of, values_of
 from ..core.segment_ids import check_not_packed
 from .alignment import align
 from .reduce import highest, lowest
 
 Merge = Literal["intersection", "union"]
-
-
-def check_merge(merge: str) -> None:
-    """Refuses another word."""
-    if merge not in ("intersection", "union"):
-        raise ValueError(f"`merge` must be 'intersection' or 'union'; received {merge!r}.")
 
 
 def add(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
@@ -112,7 +107,7 @@ def average(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
     Masked(float32[1, 3], lengths=[2])
     [[3 4 ·]]
     """
-    check_merge(merge)
+    check_one_of("merge", merge, get_args(Merge))
     aligned = align(xs, "average")
     dtype = jnp.result_type(*map(values_of, xs))
     wide = jnp.promote_types(dtype, jnp.float32)
@@ -130,7 +125,7 @@ def check_pair(xs: Any, name: str) -> None:
 
 def _fold(xs: Sequence[Any], name: str, combine: Callable, identity: Callable[[Any], Any], merge: Merge) -> Any:
     """The inputs combined from left to right; in a union padding is the identity of the operation."""
-    check_merge(merge)
+    check_one_of("merge", merge, get_args(Merge))
     aligned = align(xs, name)
     if len(xs) == 1:
         return xs[0]

@@ -1,11 +1,9 @@
 """Variance and standard deviation over the real steps."""
 
-from typing import Any
-
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 
-from ..core.masked import Masked, fill, values_of
+from ..core.masked import Masked, fill, like, values_of
 from .reduce import Axis, mean, refuse_crossing, sum
 
 
@@ -36,14 +34,14 @@ def var(
     wide = values.astype(jnp.promote_types(dtype, jnp.float32))  # squares may be beyond the range of the dtype
     if ddof and weights is not None:
         raise ValueError("`var` takes `ddof` or `weights`, not both: a sum of weights need not be a number of steps.")
-    centre = values_of(mean(_with_values(x, wide), axis, keepdims=True, weights=weights))
-    squares = _with_values(x, jnp.square(jnp.abs(wide - centre)))
+    centre = values_of(mean(like(x, wide), axis, keepdims=True, weights=weights))
+    squares = like(x, jnp.square(jnp.abs(wide - centre)))
     variance = mean(squares, axis, keepdims=keepdims, weights=weights)
     if ddof:
         ones = jnp.ones(values.shape, jnp.finfo(wide.dtype).dtype)
-        count = values_of(sum(_with_values(x, ones), axis, keepdims=keepdims))
+        count = values_of(sum(like(x, ones), axis, keepdims=keepdims))
         factor = jnp.where(count > ddof, count / jnp.where(count > ddof, count - ddof, 1), 0)
-        variance = _with_values(variance, values_of(variance) * factor)  # at empty rows too, which have 0
+        variance = like(variance, values_of(variance) * factor)  # at empty rows too, which have 0
     return variance.astype(jnp.finfo(dtype).dtype)
 
 
@@ -68,10 +66,6 @@ def std(
     if isinstance(variance, Masked):
         return variance.with_values(_root(variance.fill(0)))
     return _root(variance)
-
-
-def _with_values(x: Any, values: Array) -> Any:
-    return x.with_values(values) if isinstance(x, Masked) else values
 
 
 def _root(x: Array) -> Array:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ..core.arithmetic import in_front
-from ..core.masked import Masked, fill, values_of
+from ..core.masked import Masked, fill, like, values_of
 from .cache import append
 from .single_head import attention
 from .visibility import joint_keys
@@ -97,4 +97,4 @@ def _project(x: Any, params: Mapping[str, Any], name: str) -> Any:
         )
     y = jnp.tensordot(jnp.asarray(fill(x, 0)), kernel, num_axes)
     y = y if params.get("bias") is None else y + in_front(params["bias"], y.ndim)
-    return x.with_values(y) if isinstance(x, Masked) else y
+    return like(x, y)

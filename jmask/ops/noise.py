@@ -5,9 +5,10 @@ from typing import Any
 
 from jaxtyping import Array, Float
 
+from ..core.checks import check_probability
 from ..core.masked import Masked
 from .linear import AnyArray, check_float
-from .random import check_rate, draw, normal, with_draws
+from .random import draw, normal, with_draws
 
 
 def gaussian_dropout(x: Masked | Float[AnyArray, "..."], rate: float, key: Any) -> Masked | Float[Array, "..."]:
@@ -36,7 +37,7 @@ def gaussian_dropout(x: Masked | Float[AnyArray, "..."], rate: float, key: Any) 
     >>> round(float(y.mean()), 1), round(float(y.std()), 1)
     (1.0, 0.5)
     """
-    check_rate(rate, below_one=True)
+    check_probability("rate", rate, below_one=True)
     check_float(x, "gaussian_dropout")
     stddev = math.sqrt(rate / (1 - rate))
     return with_draws(x, lambda values: values * (1 + stddev * draw(x, normal(values), key)), is_identity=rate == 0)

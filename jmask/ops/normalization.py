@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..core.arithmetic import expand, in_front
-from ..core.masked import Masked, fill
+from ..core.masked import Masked, fill, like
 from ..core.segment_ids import check_not_packed
 from .linear import AnyArray, check_feature_axis, check_float
 
@@ -217,4 +217,4 @@ def finish(x: Any, normal: Array, scale: Any = None, offset: Any = None) -> Any:
     normal = normal if scale is None else normal * in_front(scale, normal.ndim)
     normal = normal if offset is None else normal + in_front(offset, normal.ndim)
     normal = normal.astype(jax.dtypes.canonicalize_dtype(x.dtype))
-    return x.with_values(normal) if isinstance(x, Masked) else normal
+    return like(x, normal)

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from ..core.arithmetic import still_bool
 from ..core.masked import Masked, fill
-from ..core.segment_ids import ids_of, starts
+from ..core.segment_ids import ids_of, sequence_starts
 from .linear import AnyArray, check_float
 
 
@@ -70,5 +70,5 @@ def _num_sequences(x: Any) -> Any:
         return x.shape[0] if x.ndim else 1
     mask = jnp.asarray(still_bool(x.mask))
     if x.segment_ids is not None:
-        return starts(mask, ids_of(x)).sum()
+        return sequence_starts(mask, ids_of(x)).sum()
     return mask.any(axis=tuple(range(1, mask.ndim))).sum() if mask.ndim else mask

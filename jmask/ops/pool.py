@@ -7,12 +7,13 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Num
 
+from ..core.checks import check_one_of
 from ..core.masked import Masked
 from ..core.segment_ids import UNPACK, check_not_packed
 from ..data.padding import checked_option, checked_size
 from . import reduce
 from .linear import AnyArray
-from .windows import Pads, Windows, check_padding, check_steps, slide
+from .windows import Pads, Windows, check_steps, slide
 
 PoolPadding = Literal["valid", "same"]
 
@@ -130,7 +131,7 @@ def check_pool(pool_size: Any, strides: Any, padding: Any) -> None:
     """Refuses what makes no windows to pool."""
     checked_size("pool_size", pool_size, 1)
     checked_option("strides", strides, 1)
-    check_padding(padding, "valid", "same")
+    check_one_of("padding", padding, ("valid", "same"))
 
 
 def _reduce_window(values: Array, init: Any, function: Any, pads: Pads, windows: Windows) -> Array:

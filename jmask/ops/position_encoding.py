@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from ..core.arithmetic import expand
-from ..core.masked import Masked, values_of
+from ..core.masked import Masked, like, values_of
 from ..data.sources import refuse_marks
 from .linear import AnyArray, check_feature_axis, check_float, embed
 from .step_positions import Offset, Places, places
@@ -37,7 +37,7 @@ def positions(x: Masked | AnyArray, *, offset: Offset = None) -> Masked | Int[Ar
     """
     shape = x.mask.shape if isinstance(x, Masked) else x.shape[:2]
     index = jnp.broadcast_to(_index(x, len(shape), "positions", offset), shape)
-    return x.with_values(index) if isinstance(x, Masked) else index
+    return like(x, index)
 
 
 def position_embedding(
@@ -80,7 +80,7 @@ def position_embedding(
             f"`position_embedding` has vectors for {length} positions, and all {time} steps of an array{place} are "
             "real. Use a larger table (`max_length`), or mask what is padding."
         )
-    return _like(x, embed(_index(x, x.ndim - 1, "position_embedding", offset, positions), table))
+    return _for_every_row(x, embed(_index(x, x.ndim - 1, "position_embedding", offset, positions), table))
 
 
 def sine_position_encoding(
@@ -124,7 +124,7 @@ def sine_position_encoding(
         angles = _angles(x, exponents, max_wavelength, index)
         return jnp.where(is_sine, jnp.sin(angles), jnp.cos(angles)).astype(x.dtype)
 
-    return _like(x, _at_places(x, encode, "sine_position_encoding", offset, positions))
+    return _for_every_row(x, _at_places(x, encode, "sine_position_encoding", offset, positions))
 
 
 def rotary(
@@ -173,7 +173,7 @@ def rotary(
     pair, axis = ((half, 2), -1) if interleaved else ((2, half), -2)
     first, second = jnp.moveaxis(jnp.asarray(values_of(x)).reshape(*x.shape[:-1], *pair), axis, 0)
     rotated = jnp.stack([first * cos - second * sin, first * sin + second * cos], axis)
-    return _like(x, rotated.reshape(x.shape).astype(x.dtype))
+    return _for_every_row(x, rotated.reshape(x.shape).astype(x.dtype))
 
 
 def _index(x: Any, ndim: int, name: str, offset: Any = None, positions: Any = None) -> Any:
@@ -207,10 +207,10 @@ def _at_places(x: Any, function: Any, name: str, offset: Any, positions: Any) ->
     return embed(_index(x, ndim, name), table)
 
 
-def _like(x: Any, values: Any) -> Any:
+def _for_every_row(x: Any, values: Any) -> Any:
     """The values for every row, with the mask of `x`."""
     values = jnp.broadcast_to(values, (*x.shape[:-1], values.shape[-1]))
-    return x.with_values(values) if isinstance(x, Masked) else values
+    return like(x, values)
 
 
 def _check_wavelength(x: Any, max_wavelength: float, name: str) -> None:

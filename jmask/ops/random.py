@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ..core.arithmetic import expand
-from ..core.masked import Masked, fill
-from ..core.segment_ids import ids_of, starts
+from ..core.masked import Masked, fill, like
+from ..core.segment_ids import ids_of, sequence_starts
 from .time_axis import time_axis
 
 Sampler = Callable[[Any, tuple[int, ...]], Array]
@@ -21,7 +21,7 @@ def with_draws(x: Any, function: Callable[[Array], Array], *, is_identity: bool)
         return x if isinstance(x, Masked) else jnp.asarray(x)
     values = jnp.asarray(fill(x, 0))
     noisy = function(values).astype(values.dtype)
-    return x.with_values(noisy) if isinstance(x, Masked) else noisy
+    return like(x, noisy)
 
 
 def bernoulli(keep: float) -> Sampler:
@@ -52,7 +52,7 @@ def draw_for_sequences(x: Any, sample: Sampler, key: Any) -> Array:
     axis, ids = time_axis(x), ids_of(x) if isinstance(x, Masked) else None
     if ids is None:
         return _time_major(sample, key, x.shape, axis, 1)
-    number = jnp.maximum(jnp.cumsum(starts(jnp.asarray(x.mask), ids), axis, dtype=jnp.int32) - 1, 0)
+    number = jnp.maximum(jnp.cumsum(sequence_starts(jnp.asarray(x.mask), ids), axis, dtype=jnp.int32) - 1, 0)
     drawn = _time_major(sample, key, x.shape, axis, x.shape[axis])
     return jnp.take_along_axis(drawn, expand(number, x.ndim), axis)
 
@@ -60,9 +60,3 @@ def draw_for_sequences(x: Any, sample: Sampler, key: Any) -> Array:
 def _time_major(sample: Sampler, key: Any, shape: tuple[int, ...], axis: int, time: int) -> Array:
     """Draws of which more along time leave the first as they are."""
     return jnp.moveaxis(sample(key, (time, *shape[:axis], *shape[axis + 1 :])), 0, axis)
-
-
-def check_rate(rate: float, *, below_one: bool = False) -> None:
-    """Refuses what is no probability."""
-    if not 0 <= rate <= 1 or (below_one and rate == 1):
-        raise ValueError(f"`rate` is a probability in {'[0, 1)' if below_one else '[0, 1]'}; received {rate}.")

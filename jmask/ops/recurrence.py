@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 
 from ..core.arithmetic import expand, join
-from ..core.masked import Masked, values_of
+from ..core.masked import Masked, is_masked, values_of
 from .scans import scan
 
 
@@ -42,7 +42,7 @@ def associative_scan(fn: Callable[..., Any], elems: Any, reverse: bool = False, 
     >>> jm.vmap(lambda x: jm.ops.associative_scan(jnp.maximum, x, reverse=True))(x).fill(0).tolist()
     [[3.0, 0.0, 3.0, 3.0]]
     """
-    leaves, structure = jax.tree.flatten(elems, is_leaf=_is_masked)
+    leaves, structure = jax.tree.flatten(elems, is_leaf=is_masked)
     axis = _check(leaves, axis, "associative_scan")
 
     def combine(left: Sequence[Any], right: Sequence[Any]) -> list[Any]:
@@ -98,7 +98,7 @@ def linear_recurrence(
     mask, ids = _marks(leaves)
     a, b = jnp.asarray(values_of(decay)), jnp.asarray(values_of(inputs))
     rank = max(a.ndim, b.ndim)
-    a, b = (expand(x, rank) if _is_masked(given) else x for x, given in ((a, decay), (b, inputs)))
+    a, b = (expand(x, rank) if is_masked(given) else x for x, given in ((a, decay), (b, inputs)))
     dtype = jnp.result_type(a, b, *(() if initial_state is None else (initial_state,)))
     a, b = (x.astype(dtype) for x in jnp.broadcast_arrays(a, b))
     if mask is not None:  # a step of padding leaves the state as it is
@@ -119,13 +119,9 @@ def linear_recurrence(
     return states if mask is None else Masked(states, mask, ids)
 
 
-def _is_masked(x: Any) -> bool:
-    return isinstance(x, Masked)
-
-
 def _marks(leaves: Sequence[Any]) -> tuple[Any, Any]:
     """Mask and segment ids of what is real in all of them; None where nothing is `Masked`."""
-    pairs = [(jnp.asarray(x.mask), x.segment_ids) for x in leaves if _is_masked(x)]
+    pairs = [(jnp.asarray(x.mask), x.segment_ids) for x in leaves if is_masked(x)]
     return functools.reduce(join, pairs) if pairs else (None, None)
 
 
@@ -134,7 +130,7 @@ def _check(leaves: Sequence[Any], axis: int | None, name: str) -> int:
     if not leaves:
         raise ValueError(f"`{name}` needs an array to scan over; received none.")
     rank = min(jnp.ndim(values_of(x)) for x in leaves)
-    ranks = {x.mask.ndim for x in leaves if _is_masked(x)}
+    ranks = {x.mask.ndim for x in leaves if is_masked(x)}
     time = min(ranks) - 1 if ranks else 0
     found = time if axis is None else axis + rank if axis < 0 else axis
     if len(ranks) > 1 or (ranks and found != time):
@@ -147,7 +143,7 @@ def _check(leaves: Sequence[Any], axis: int | None, name: str) -> int:
             f"`{name}` needs a time axis in every array: axis {found} of arrays of rank {rank} and more. Of a single "
             "step, write `x[None]`."
         )
-    sizes = {values_of(x).shape[found] if _is_masked(x) else jnp.shape(x)[found] for x in leaves}
+    sizes = {values_of(x).shape[found] if is_masked(x) else jnp.shape(x)[found] for x in leaves}
     if len(sizes) > 1:
         words = ", ".join(map(str, sizes))
         raise ValueError(f"`{name}` needs arrays of one size along axis {found}; received {words}. Cut or pad them.")

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 
 from ..core.arithmetic import expand
-from ..core.masked import Masked, values_of
+from ..core.masked import Masked, like, values_of
 from ..core.segment_ids import UNPACK, check_not_packed
 
 Axis = SupportsIndex | Sequence[SupportsIndex] | None
@@ -133,14 +133,14 @@ def _weighted_mean(x: Any, weights: Any, axis: Axis, keepdims: bool) -> Any:
             f"shape {tuple(weights.shape)} for values {tuple(x.shape)}."
         )
     each = values_of(weights).astype(wide).reshape(*weights.shape, *(1,) * missing)
-    each = weights.with_values(each) if isinstance(weights, Masked) else each
+    each = like(weights, each)
     weighted = each * x.astype(wide) if isinstance(each, Masked) else x.astype(wide) * each
     each = jnp.broadcast_to(values_of(each), weighted.shape)
-    each = weighted.with_values(each) if isinstance(weighted, Masked) else each
+    each = like(weighted, each)
     total, weight = (sum(y, axis, keepdims=keepdims) for y in (weighted, each))
     is_none = values_of(weight) == 0
     result = jnp.where(is_none, 0, values_of(total) / jnp.where(is_none, 1, values_of(weight))).astype(dtype)
-    return total.with_values(result) if isinstance(total, Masked) else result
+    return like(total, result)
 
 
 def mean_pool(x: Masked | ArrayLike, *, keepdims: bool = False) -> Masked | Array:

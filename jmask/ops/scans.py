@@ -9,7 +9,7 @@ from jax import export, lax
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from ..core.arithmetic import expand
-from ..core.segment_ids import starts
+from ..core.segment_ids import sequence_starts
 
 SCAN, COMBINE = "jmask_associative_scan", "jmask_combine"  # programs of these names are known to `jm.vmap`
 
@@ -41,7 +41,7 @@ def scan(
         return _over_unknown_length(combine, arrays, axis, reverse)
     if mask is None:
         return list(lax.associative_scan(combine, list(arrays), reverse=reverse, axis=axis))
-    begins = jnp.zeros_like(mask) if ids is None else first_steps(mask, ids, reverse=reverse)
+    begins = jnp.zeros_like(mask) if ids is None else sequence_starts(mask, ids, reverse=reverse)
     flags = [expand(flag, max(x.ndim for x in arrays)) for flag in (mask, begins)]
     example = [_example(x, mask, axis) for x in arrays]
     filled = [jnp.where(expand(mask, x.ndim), x, some) for x, some in zip(arrays, example, strict=True)]
@@ -61,14 +61,6 @@ def scan(
         return [is_real | is_real_too, has_begun | begins, *found]
 
     return lax.associative_scan(combine_real, [*flags, *filled], reverse=reverse, axis=axis)[2:]
-
-
-def first_steps(mask: Any, ids: Any, *, reverse: bool) -> Any:
-    """Where each packed sequence begins, or in reverse where it ends."""
-    if not reverse:
-        return starts(mask, ids)
-    axis = mask.ndim - 1
-    return jnp.flip(starts(jnp.flip(mask, axis), jnp.flip(ids, axis)), axis)
 
 
 def _example(x: Any, mask: Any, axis: int) -> Any:

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ..core.masked import Masked, fill, values_of
+from ..core.checks import check_probability
+from ..core.masked import Masked, fill, like, values_of
 from .activations import softmax
 from .fused_attention import as_lengths, fused, is_fused
 from .linear import AnyArray, check_float
@@ -103,11 +104,11 @@ def attention(
     if is_fused(q, k, v, needs_weights, implementation):
         is_told_lengths = implementation == "cudnn" and all(x is None for x in (attention_mask, bias, *given.values()))
         lengths = as_lengths(query, keys, causal, window) if is_told_lengths else None
-        return _like(query, fused(q, k, v, bias, seen, lengths, scale=scale, implementation=implementation))
+        return like(query, fused(q, k, v, bias, seen, lengths, scale=scale, implementation=implementation))
     scores = scale * _dot_products(q, k)
     scores = scores if bias is None else scores + bias.astype(scores.dtype)
     weights = _weights(scores, seen).astype(v.dtype)
-    y = _like(query, _mean(_drop(weights, dropout, dropout_key, query, keys), v))
+    y = like(query, _mean(_drop(weights, dropout, dropout_key, query, keys), v))
     return (y, weights) if return_attention_scores else y
 
 
@@ -168,7 +169,7 @@ def additive_attention(
     seen = visible(query, keys, causal=causal, window=window, attention_mask=attention_mask, **given)
     q, k, v = (jnp.asarray(fill(x, 0)) for x in (query, key, value))
     weights = _weights(_additive_scores(q, k, weight, scale), seen).astype(v.dtype)
-    y = _like(query, _mean(_drop(weights, dropout, dropout_key, query, keys), v))
+    y = like(query, _mean(_drop(weights, dropout, dropout_key, query, keys), v))
     return (y, weights) if return_attention_scores else y
 
 
@@ -212,8 +213,7 @@ def _drop(weights: Array, rate: float, key: Any, query: Any, keys: Any) -> Array
     For each key a draw of its own is made time-major over the queries, so that more padding only appends; where there
     is padding elsewhere, draws follow the real steps.
     """
-    if not 0 <= rate <= 1:
-        raise ValueError(f"`dropout` is a probability in [0, 1]; received {rate}.")
+    check_probability("dropout", rate)
     if rate in (0, 1):
         return weights if rate == 0 else jnp.zeros_like(weights)
     if key is None:
@@ -226,10 +226,6 @@ def _drop(weights: Array, rate: float, key: Any, query: Any, keys: Any) -> Array
             index = jnp.expand_dims(steps_before(x, -3), (-3, -3 - axis))
             kept = jnp.take_along_axis(kept, index, axis, mode="promise_in_bounds")
     return jnp.where(kept, weights / (1 - rate), 0).astype(weights.dtype)
-
-
-def _like(query: Any, y: Array) -> Any:
-    return query.with_values(y) if isinstance(query, Masked) else y
 
 
 def _keys_and_values(query: Any, key: Any, value: Any, name: str) -> tuple[Any, Any]:

@@ -9,7 +9,7 @@ from jaxtyping import Array, ArrayLike
 
 from ..core.arithmetic import expand, guard, in_front
 from ..core.masked import Masked
-from ..core.segment_ids import UNPACK, check_not_packed, ids_of, starts
+from ..core.segment_ids import UNPACK, check_not_packed, ids_of, sequence_starts
 from ..core.step_order import left_align
 from .reduce import lowest
 from .time_axis import reverse
@@ -125,7 +125,11 @@ def _sorted(x: Any, stable: bool, descending: bool) -> tuple[Masked, Masked]:
     if descending:  # in reverse and back, so that equal steps keep their order
         front, index = reverse(front), reverse(index)
     ids = ids_of(front)
-    number = jnp.zeros(mask.shape, jnp.int32) if ids is None else lax.cumsum(starts(mask, ids).astype(jnp.int32), axis)
+    number = (
+        jnp.zeros(mask.shape, jnp.int32)
+        if ids is None
+        else lax.cumsum(sequence_starts(mask, ids).astype(jnp.int32), axis)
+    )
     number = jnp.where(mask, number, jnp.iinfo(jnp.int32).max)
     operands = (jnp.broadcast_to(expand(number, x.ndim), x.shape), front.fill(0), index.values)
     _, values, indices = lax.sort(operands, dimension=axis, is_stable=stable, num_keys=2)

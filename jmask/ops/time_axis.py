@@ -8,8 +8,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, ArrayLike
 
-from ..core.masked import Masked, as_masked, values_of
-from ..core.segment_ids import ids_of, starts
+from ..core.masked import Masked, as_masked, like, values_of
+from ..core.segment_ids import ids_of, sequence_starts
 from ..core.step_order import real_steps_first, take_steps
 
 
@@ -133,7 +133,7 @@ def shift(x: Masked | ArrayLike, n: int = 1, *, fill_value: Any = None) -> Maske
         ids = ids_of(batch)
         return Masked(taken, is_inside, segment_ids=None if ids is None else ids * is_inside)
     shifted = Masked(taken, is_inside).fill(fill_value)
-    return x.with_values(shifted) if isinstance(x, Masked) else shifted
+    return like(x, shifted)
 
 
 def time_axis(x: Any) -> int:
@@ -158,8 +158,8 @@ def _ranks(x: Any, name: str) -> tuple[Array, Array, Array]:
     rank = jnp.cumsum(mask, axis, dtype=jnp.int32) - 1
     if ids is None:
         return rank, jnp.zeros_like(rank), jnp.broadcast_to(rank[..., -1:], rank.shape)
-    begins = starts(mask, ids)
-    ends = jnp.flip(starts(jnp.flip(mask, axis), jnp.flip(ids, axis)), axis)
+    begins = sequence_starts(mask, ids)
+    ends = sequence_starts(mask, ids, reverse=True)
     first = lax.cummax(jnp.where(begins, rank, 0), axis)
     last = lax.cummin(jnp.where(ends, rank, mask.shape[-1]), axis, reverse=True)
     return rank, first, last
@@ -172,7 +172,7 @@ def _take_ranked(x: Any, rank: Array) -> Any:
     place = take_steps(real_steps_first(masked.mask), rank)
     place = jnp.where(masked.mask, place, jnp.arange(masked.mask.shape[-1], dtype=jnp.int32))
     values = take_steps(jnp.asarray(masked.values), place)
-    return x.with_values(values) if isinstance(x, Masked) else values
+    return like(x, values)
 
 
 def _number_of_steps(n: Any, name: str) -> int:

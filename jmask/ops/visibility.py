@@ -9,7 +9,7 @@ from jax import lax
 
 from ..core.arithmetic import join
 from ..core.masked import Masked, values_of
-from ..core.segment_ids import check_not_packed, ids_of, starts
+from ..core.segment_ids import check_not_packed, ids_of, sequence_starts
 from .step_positions import places, steps_before
 
 Window = int | tuple[int | None, int | None] | None
@@ -143,7 +143,7 @@ def _row(x: Any) -> Any:
 def _number_of_sequence(x: Masked) -> Any:
     """Of packed rows, another number for each sequence of a row, also where an id comes again later."""
     mask = jnp.asarray(x.mask)
-    return lax.cumsum(starts(mask, ids_of(x)).astype(jnp.int32), mask.ndim - 1)
+    return lax.cumsum(sequence_starts(mask, ids_of(x)).astype(jnp.int32), mask.ndim - 1)
 
 
 def _sides(window: Window) -> tuple[int | None, int | None]:

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from ..core.arithmetic import expand, in_front
-from ..core.masked import Masked
+from ..core.checks import check_one_of
+from ..core.masked import Masked, like
 from ..core.segment_ids import check_not_packed
 from ..core.step_order import close_gaps, left_align
 from ..data.padding import checked_size
@@ -40,7 +41,7 @@ class Windows:
         """Raises if the options describe no windows."""
         checked_size("strides", self.strides, 1)
         checked_size("dilation_rate", self.dilation_rate, 1)
-        check_padding(self.padding, "valid", "same", "causal")
+        check_one_of("padding", self.padding, ("valid", "same", "causal"))
 
     @property
     def span(self) -> int:
@@ -115,7 +116,7 @@ class TransposedWindows:
         """Raises if the options describe no windows."""
         checked_size("strides", self.strides, 1)
         checked_size("dilation_rate", self.dilation_rate, 1)
-        check_padding(self.padding, "valid", "same")
+        check_one_of("padding", self.padding, ("valid", "same"))
         if self.output_padding is not None and checked_size("output_padding", self.output_padding, 0) >= self.strides:
             raise ValueError(
                 f"`output_padding` must be less than `strides`, {self.strides}; received {self.output_padding}. Leave "
@@ -183,7 +184,7 @@ def slide(
     if time == 0:
         step = _pad_time(jnp.asarray(x.values if isinstance(x, Masked) else x), (0, 1), 0)
         y = operation(step, windows.pads(1), (0, 1))[..., :0, :]
-        return x.with_values(y) if isinstance(x, Masked) else y
+        return like(x, y)
     if not isinstance(x, Masked):
         return operation(jnp.asarray(x), windows.pads(time), (0, time))
     if windows.is_pointwise:
@@ -202,13 +203,6 @@ def slide(
         mask = in_front(jnp.arange(y.shape[-2], dtype=jnp.int32), num_windows.ndim) < num_windows
         return Masked(_zero_outside(y, mask), mask)
     return restore(_zero_outside(y, x.mask))
-
-
-def check_padding(padding: Any, *words: str) -> None:
-    """Raises unless `padding` is one of these words."""
-    if padding not in words:
-        known = f"{', '.join(map(repr, words[:-1]))} or {words[-1]!r}"
-        raise ValueError(f"`padding` must be {known}; received {padding!r}.")
 
 
 def check_steps(x: Any, name: str) -> None:

@@ -8,10 +8,9 @@ from typing import Any
 
 import jax
 
-from ..core.explicit_mask import NO_MASK
-from ..core.masked import Masked, check_mask, fill, mask_of, values_of
+from ..core.explicit_mask import NO_MASK, override_mask
+from ..core.masked import Masked, fill, is_masked, mask_of, values_of
 from ..core.pytree import put
-from ..core.segment_ids import check_not_packed
 from . import path
 
 INJECTED = ("mask", "training", "key", "state")
@@ -20,11 +19,6 @@ INJECTED = ("mask", "training", "key", "state")
 def is_array(leaf: Any) -> bool:
     """Whether a leaf is an array, a tracer or an abstract array."""
     return hasattr(leaf, "shape") and hasattr(leaf, "dtype")
-
-
-def is_masked(leaf: Any) -> bool:
-    """Whether a leaf is a `Masked`, for use as `is_leaf`."""
-    return isinstance(leaf, Masked)
 
 
 def is_none(leaf: Any) -> bool:
@@ -222,24 +216,12 @@ def _override(name: str, value: Any, masks: Any) -> Any:
 
 
 def _override_leaf(name: str, leaf: Any, mask: Any) -> Any:
-    if mask is None:
-        return leaf
-    if mask is NO_MASK:
-        return values_of(leaf)
-    if not is_array(mask):
+    if mask is not None and mask is not NO_MASK and not is_array(mask):
         raise TypeError(
             f"{path.current()}: the mask of `{name}` must be a bool array, None or jm.NO_MASK; received {mask!r}."
         )
-    if is_masked(leaf) and leaf.segment_ids is not None and mask is leaf.mask:
-        return leaf
-    remedy = "Set the segment ids instead, `x.with_segment_ids(ids)`; `mask=jm.NO_MASK` removes mask and segment ids."
-    check_not_packed(leaf, f"{path.current()}: another mask for `{name}`", remedy)
-    if not is_array(leaf):
+    if is_array(mask) and not is_array(leaf):
         raise TypeError(
             f"{path.current()}: a mask belongs to an array; there is one for the {type(leaf).__name__} in `{name}`."
         )
-    try:
-        check_mask(values_of(leaf), mask)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{path.current()}: the mask of `{name}` does not fit it. {error}") from None
-    return Masked(values_of(leaf), mask)
+    return override_mask(leaf, mask, path.current(), f"`{name}`")

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core.errors import MaskDroppedError, muted
+from ..core.masked import is_masked
 from . import path
-from .arguments import Arguments, is_array, is_masked
+from .arguments import Arguments, is_array
 from .initialize import LazyParams, ParamsRef, abstract, init_layer
 
 _SEEN = "_jmask_explained"

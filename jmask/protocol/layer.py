@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Literal, dataclass_transform
 import jax
 from jax.core import Tracer
 
-from ..core.masked import mask_of
+from ..core.masked import is_masked, mask_of
 from . import layer_state, masks, path
-from .arguments import bind, inject, is_masked, is_none
+from .arguments import bind, inject, is_none
 from .errors import explain, with_explained_lists
 from .fields import check_fields, checked_fields, fields_in_order, without_marks
 from .initialize import ParamsRef, init_sublayers, inputs_of_init

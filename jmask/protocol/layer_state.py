@@ -10,8 +10,8 @@ import jax
 from jax.extend import core
 
 from ..core.errors import muted
+from ..core.masked import is_masked
 from . import path
-from .arguments import is_masked
 from .initialize import ParamsRef, abstract, eval_shape
 
 

@@ -8,11 +8,11 @@ import jax
 
 from ..core.arithmetic import intersect_masks, join
 from ..core.errors import report_dropped_mask
-from ..core.masked import Masked, check_mask, mask_of
+from ..core.masked import Masked, check_mask, is_masked, mask_of
 from ..core.segment_ids import check_not_packed
 from ..transform.pointwise import keeps_mask
 from . import path
-from .arguments import Arguments, as_kind_of, is_array, is_masked, is_masked_or_none, is_none
+from .arguments import Arguments, as_kind_of, is_array, is_masked_or_none, is_none
 
 
 def pass_masks(arguments: Arguments, outputs: Any) -> Any:

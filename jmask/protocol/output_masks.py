@@ -4,8 +4,9 @@ from typing import Any
 
 import jax
 
+from ..core.masked import is_masked
 from . import masks
-from .arguments import Arguments, inject, is_masked, signature_of
+from .arguments import Arguments, inject, signature_of
 
 
 def with_masks(

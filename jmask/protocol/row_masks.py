@@ -13,8 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from ..core.arithmetic import expand
-from ..core.masked import Masked, values_of
-from .arguments import is_masked
+from ..core.masked import Masked, is_masked, values_of
 
 
 def once_a_row(inputs: Any) -> Callable[[Any], Any]:

@@ -10,8 +10,9 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from ..core.arithmetic import in_front
+from ..core.checks import check_one_of
 from ..data.padding import checked_size
-from ..ops.windows import Padding, Windows, check_padding
+from ..ops.windows import Padding, Windows
 from .cells import LSTMState, lstm_gates
 
 
@@ -62,11 +63,11 @@ def conv_lstm_step(
 
 def line_windows(kernel_size: int, strides: int, padding: Padding, dilation_rate: int) -> Windows:
     """Where the windows stand in a line of pixels, which has no direction: there is no `"causal"`."""
-    check_padding(padding, "valid", "same")
+    check_one_of("padding", padding, ("valid", "same"))
     return Windows(checked_size("kernel_size", kernel_size, 1), strides, padding, dilation_rate)
 
 
-def prepare(
+def split_conv_lstm_step(
     weights: tuple[Any, Any, Any], inputs: Any, windows: Windows, activations: tuple[Callable, ...]
 ) -> tuple[Any, Callable]:
     """The inputs `(pixels, channels)` projected, and what remains of a step.

@@ -1,12 +1,17 @@
-"""Both directions of a sequence, merged where the steps are."""
+"""Both directions of a sequence, merged step by step."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, TypeVar, overload
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike
 
-from ..core.masked import Masked
+from ..core.checks import check_one_of
+from ..core.masked import Masked, is_masked
+
+Merge = Literal["concat", "sum", "mul", "ave"]
+State = TypeVar("State")
 
 MERGES: dict[str, Callable[[Any, Any], Any]] = {
     "concat": lambda x, y: jnp.concatenate([x, y], axis=-1),
@@ -16,34 +21,118 @@ MERGES: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
+@overload
+def bidirectional(
+    run: Callable[..., tuple[Masked, State]],
+    params: tuple[Any, Any],
+    x: Masked,
+    *,
+    merge_mode: Merge = "concat",
+    return_state: Literal[True] = True,
+    **options: Any,
+) -> tuple[Masked, tuple[State, State]]: ...
+@overload
+def bidirectional(
+    run: Callable[..., tuple[Array, State]],
+    params: tuple[Any, Any],
+    x: ArrayLike,
+    *,
+    merge_mode: Merge = "concat",
+    return_state: Literal[True] = True,
+    **options: Any,
+) -> tuple[Array, tuple[State, State]]: ...
+@overload
+def bidirectional(
+    run: Callable[..., tuple[Masked, State]],
+    params: tuple[Any, Any],
+    x: Masked,
+    *,
+    merge_mode: None,
+    return_state: Literal[True] = True,
+    **options: Any,
+) -> tuple[tuple[Masked, Masked], tuple[State, State]]: ...
+@overload
+def bidirectional(
+    run: Callable[..., tuple[Array, State]],
+    params: tuple[Any, Any],
+    x: ArrayLike,
+    *,
+    merge_mode: None,
+    return_state: Literal[True] = True,
+    **options: Any,
+) -> tuple[tuple[Array, Array], tuple[State, State]]: ...
+@overload
 def bidirectional(
     run: Callable[..., Any],
     params: tuple[Any, Any],
-    x: Any,
+    x: Masked,
+    *,
+    merge_mode: Merge = "concat",
+    return_state: Literal[False],
+    **options: Any,
+) -> Masked: ...
+@overload
+def bidirectional(
+    run: Callable[..., Any],
+    params: tuple[Any, Any],
+    x: ArrayLike,
+    *,
+    merge_mode: Merge = "concat",
+    return_state: Literal[False],
+    **options: Any,
+) -> Array: ...
+@overload
+def bidirectional(
+    run: Callable[..., Any],
+    params: tuple[Any, Any],
+    x: Masked,
+    *,
+    merge_mode: None,
+    return_state: Literal[False],
+    **options: Any,
+) -> tuple[Masked, Masked]: ...
+@overload
+def bidirectional(
+    run: Callable[..., Any],
+    params: tuple[Any, Any],
+    x: ArrayLike,
+    *,
+    merge_mode: None,
+    return_state: Literal[False],
+    **options: Any,
+) -> tuple[Array, Array]: ...
+def bidirectional(
+    run: Callable[..., Any],
+    params: tuple[Any, Any],
+    x: Masked | ArrayLike,
     *,
     initial_state: tuple[Any, Any] | None = None,
-    merge_mode: str | None = "concat",
+    merge_mode: Merge | None = "concat",
     return_state: bool = True,
     **options: Any,
 ) -> Any:
-    """A recurrent network from the first real step to the last, and another one back.
+    """Runs one recurrent network forwards and another one backwards over every sequence, and merges their outputs.
 
     Args:
-        run: `jm.rnn.lstm`, `jm.rnn.gru`, `jm.rnn.simple_rnn`, or `functools.partial(jm.rnn.scan, cell)`.
-        params: the parameters of the forward and of the backward direction.
-        x: values `(batch, time, ...)` with a mask `(batch, time)`, or an array.
-        initial_state: those of the forward and of the backward direction; each may be None.
-        merge_mode: `"concat"` (of features), `"sum"`, `"mul"`, `"ave"`, or None for a pair.
-        return_state: whether the final states are returned besides.
-        **options: of `run`, for both directions.
+        run: the network, called as `run(params, x, *, initial_state, reverse, **options)`: `jm.rnn.lstm`, `jm.rnn.gru`,
+            `jm.rnn.simple_rnn`, or `functools.partial(jm.rnn.scan, cell)`.
+        params: a pair, the parameters of the forward and of the backward direction.
+        x: values `(batch, time, ...)` with a mask `(batch, time)`, or an array, which has no padding.
+        initial_state: a pair, the initial states of the forward and of the backward direction, each as `run` takes it
+            or None; None: both are None.
+        merge_mode: how the outputs of a step are merged: `"concat"` (along the last axis), `"sum"`, `"mul"`, `"ave"`,
+            or None for the pair of both.
+        return_state: whether to return the final states as well.
+        **options: further options of `run`, for both directions.
 
     Returns:
-        The merged outputs, masked as `x`, each of both at the step that it belongs to; and the pair of the forward
-        state (after the last real step) and the backward state (after the first). Without `return_state`, the outputs
-        alone. An empty row has outputs 0 and keeps its initial states.
+        `(outputs, (forward_state, backward_state))`, without `return_state` the outputs alone. The outputs are masked
+        as `x`; those of both directions are merged at the step they belong to. The forward state is that after the
+        last real step of each row, the backward state that after the first one. An empty row has outputs 0 and keeps
+        its initial states, to which alone it passes a gradient.
 
     Raises:
-        ValueError: an unknown `merge_mode`, or `params` or `initial_state` that are no pair.
+        ValueError: if `merge_mode` is unknown, or `params` or `initial_state` is not a pair.
 
     References:
         Schuster and Paliwal: Bidirectional Recurrent Neural Networks, IEEE Transactions on Signal Processing 45 (1997).
@@ -55,7 +144,7 @@ def bidirectional(
     >>> outputs.shape, backward.hidden.shape
     ((4, 5, 4), (4, 2))
     """
-    check_merge_mode(merge_mode)
+    check_one_of("merge_mode", merge_mode, (*MERGES, None))
     states = (None, None) if initial_state is None else initial_state
     for name, pair in (("params", params), ("initial_state", states)):
         if not isinstance(pair, (tuple, list)) or len(pair) != 2 or hasattr(pair, "_fields"):
@@ -79,10 +168,4 @@ def merge(forward: Any, backward: Any, mode: str | None) -> Any:
     def merged(x: Any, y: Any) -> Any:
         return x.with_values(MERGES[mode](x.values, y.values)) if isinstance(x, Masked) else MERGES[mode](x, y)
 
-    return jax.tree.map(merged, forward, backward, is_leaf=lambda leaf: isinstance(leaf, Masked))
-
-
-def check_merge_mode(mode: str | None) -> None:
-    """Refuses a mode that there is not."""
-    if mode is not None and mode not in MERGES:
-        raise ValueError(f"`merge_mode` must be 'concat', 'sum', 'mul', 'ave' or None; received {mode!r}.")
+    return jax.tree.map(merged, forward, backward, is_leaf=is_masked)

@@ -2,21 +2,45 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array, ArrayLike
 
-from ..core.masked import Masked
+from ..core.masked import Masked, fill, is_masked, like, mask_of, segment_ids_of
 from ..core.programs import run_kept
 from .cells import Cell
 
 
+class _Options(TypedDict, total=False):
+    initial_state: Any
+    constants: Any
+    reverse: bool
+    unroll: int
+
+
+@overload
+def scan(
+    cell: Cell, params: Any, x: Masked, *, return_state: Literal[True] = True, **options: Unpack[_Options]
+) -> tuple[Masked, Any]: ...
+@overload
+def scan(
+    cell: Cell, params: Any, x: Masked, *, return_state: Literal[False], **options: Unpack[_Options]
+) -> Masked: ...
+@overload
+def scan(
+    cell: Cell, params: Any, x: ArrayLike, *, return_state: Literal[True] = True, **options: Unpack[_Options]
+) -> tuple[Array, Any]: ...
+@overload
+def scan(
+    cell: Cell, params: Any, x: ArrayLike, *, return_state: Literal[False], **options: Unpack[_Options]
+) -> Array: ...
 def scan(
     cell: Cell,
     params: Any,
-    x: Any,
+    x: Masked | ArrayLike,
     *,
     initial_state: Any = None,
     constants: Any = None,
@@ -29,28 +53,28 @@ def scan(
     In packed rows every sequence begins with the cell's initial state, in both directions.
 
     Args:
-        cell: anything with `step` and `initial_state` as in `jm.rnn.Cell`.
-        params: the cell's parameters.
+        cell: an object with `step` and `initial_state`, as `jm.rnn.Cell` describes them.
+        params: the cell's parameters, a pytree that `step` gets as it is.
         x: values `(batch, time, ...)` with a mask `(batch, time)`, or an array, which has no padding.
-        initial_state: a pytree with a leading batch axis, arrays or `Masked`, of which the values are taken, with
-            zeros in rows that are none; the cell's own if None.
-        constants: a pytree with a leading batch axis, arrays or `Masked`, what every step of a row sees besides its
-            inputs, such as the sequence that a decoder attends to. If given, the cell's `step` takes those of its row
-            by name, `constants=`.
-        reverse: from the last real step to the first; outputs stay at the steps they belong to.
-        return_state: whether the final state is returned besides.
-        unroll: how many steps of the loop are written out in the program; it changes no result.
+        initial_state: the state before the first step, a pytree of arrays or `Masked` `(batch, ...)`; in empty rows of
+            a `Masked` it is 0. None: the cell's own. Packed rows take none.
+        constants: what every step of a row sees in addition to its inputs, such as the sequence that a decoder attends
+            to: a pytree of arrays or `Masked` `(batch, ...)`. `step` gets those of its row as `constants=`. None: no
+            such argument. Packed rows take none.
+        reverse: whether to run from the last real step to the first; outputs stay at the steps they belong to.
+        return_state: whether to return the final state as well.
+        unroll: how many steps one iteration of the compiled loop runs; it changes no result.
 
     Returns:
-        `(outputs, state)`: the outputs `(batch, time, ...)`, a `Masked` with the mask of `x` (an array for an array),
-        zero at padded steps, and the state after the last real step of each row, `(batch, ...)`; of packed rows, that
-        of the sequence that comes last in the direction of the scan, as arrays without a mask. Without `return_state`,
-        the outputs alone. An
-        empty row has outputs 0 and keeps its initial state, to which alone it passes gradient.
+        `(outputs, state)`, without `return_state` the outputs alone. The outputs `(batch, time, ...)` are masked as `x`
+        and 0 at padded steps; where `step` returns a pytree, so are all its leaves. The state is that after the last
+        real step of each row, arrays `(batch, ...)`; of packed rows, that of the sequence that comes last in the
+        direction of the scan. An empty row has outputs 0 and keeps its initial state, to which alone it passes a
+        gradient.
 
     Raises:
-        ValueError: values without batch and time axes, a mask of another rank, or an initial state or constants of
-            packed rows.
+        ValueError: if the values lack a batch or time axis, the mask is not `(batch, time)`, the constants do not begin
+            with the batch axis, or packed rows have an initial state or constants.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> class Count:
@@ -78,8 +102,8 @@ def scan_cell(
     unroll: int = 1,
     factors: Any = None,
 ) -> tuple[Any, Any]:
-    """`jm.rnn.scan`; of `factors`, a pytree of `(batch, ...)`, each row's own are the last argument of its steps."""
-    values, mask, segment_ids = split(x)
+    """`jm.rnn.scan`, with `factors`: a pytree of `(batch, ...)`, of which each step gets its row's as last argument."""
+    values, mask, segment_ids = checked_batch(x)
     _check_constants(constants, values.shape[0])
     if initial_state is None:
         initial_state = cell.initial_state(jax.ShapeDtypeStruct(values.shape[2:], values.dtype))
@@ -92,7 +116,7 @@ def scan_cell(
         return cell.step(params, state, inputs, *(() if factors is None else (factors_of_row,)), **named)
 
     def guarded_step(of_row: Any, carry: Any, inputs: Any) -> tuple[Any, Any]:
-        """At a padded step the cell sees the real step before it, or ones: so it stays in its domain."""
+        """At a padded step the cell sees the real step before it, or ones, so that it computes finite numbers."""
         state, seen = carry
         step_values, is_real = inputs
         real = jnp.where(is_real, step_values, seen)
@@ -107,32 +131,26 @@ def scan_cell(
     carry = (initial_state, seen)
     run = functools.partial(scan_rows, guarded_step, reverse=reverse, unroll=unroll)
     outputs, (state, _) = run_kept(run, (values, mask), mask, segment_ids, carry, of_rows)
-    return masked_as(x, outputs), state
+    return jax.tree.map(functools.partial(like, x), outputs), state
 
 
-def split(x: Any) -> tuple[Any, Any, Any]:
-    """Zero-filled values, the mask or None, and the ids of packed rows or None, of a batch of sequences."""
-    is_masked = isinstance(x, Masked)
-    values = x.fill(0) if is_masked else x
-    if values.ndim < 2 or (is_masked and x.mask.ndim != 2):
+def checked_batch(x: Any) -> tuple[Any, Any, Any]:
+    """The zero-filled values, mask and segment ids of a batch of sequences; None where it has none."""
+    values, mask = fill(x), mask_of(x)
+    if values.ndim < 2 or (mask is not None and mask.ndim != 2):
         remedy = ""
-        if is_masked and x.mask.ndim > 2:
+        if mask is not None and mask.ndim > 2:
             remedy = " A step is real or padding as a whole: where steps are sequences, use `jm.layers.TimeDistributed`"
             remedy += "; where a part of a step is padding, `jm.masked(x.fill(0), x.mask.any(-1))`."
         raise ValueError(
             "A recurrent layer runs over values (batch, time, ...) with a mask (batch, time); received values "
-            f"{tuple(x.shape)}" + (f" with mask {tuple(x.mask.shape)}." if is_masked else ".") + remedy
+            f"{tuple(x.shape)}" + (f" with mask {tuple(mask.shape)}." if mask is not None else ".") + remedy
         )
-    return values, x.mask if is_masked else None, segment_ids_of(x)
-
-
-def segment_ids_of(x: Any) -> Any:
-    """The ids of packed rows, or None."""
-    return x.segment_ids if isinstance(x, Masked) else None
+    return values, mask, segment_ids_of(x)
 
 
 def _check_constants(constants: Any, rows: Any) -> None:
-    """Refuses constants that are not one for each row."""
+    """Raises unless the first axis of all constants is that of the rows."""
     for leaf in jax.tree.leaves(constants):
         if jnp.ndim(leaf) == 0 or jnp.shape(leaf)[0] != rows:
             raise ValueError(
@@ -142,7 +160,7 @@ def _check_constants(constants: Any, rows: Any) -> None:
 
 
 def refuse_state_of_packed_rows(x: Any, initial_state: Any, constants: Any = None) -> None:
-    """Refuses one state, or one set of constants, for a row of several sequences."""
+    """Raises if packed rows have an initial state or constants, which are for one sequence a row."""
     if constants is not None and segment_ids_of(x) is not None:
         raise ValueError(
             "`constants` are those of a row, but these rows are packed: each holds several sequences. Give each "
@@ -157,12 +175,12 @@ def refuse_state_of_packed_rows(x: Any, initial_state: Any, constants: Any = Non
 
 
 def arrays_of_state(state: Any) -> Any:
-    """The parts of an initial state as arrays, such as those that a layer gave: of a `Masked` zeros in empty rows."""
+    """An initial state as arrays; a `Masked` in it, such as a layer returns, is filled with zeros."""
 
     def array_of(leaf: Any) -> Any:
         return leaf.fill(0) if isinstance(leaf, Masked) else leaf
 
-    return jax.tree.map(array_of, state, is_leaf=lambda leaf: isinstance(leaf, Masked))
+    return jax.tree.map(array_of, state, is_leaf=is_masked)
 
 
 def over_rows(state: Any, values: Any) -> Any:
@@ -176,11 +194,6 @@ def over_rows(state: Any, values: Any) -> Any:
     return jax.tree.map(repeat, state)
 
 
-def masked_as(x: Any, outputs: Any) -> Any:
-    """The outputs of every step under the mask of `x`, if it has one."""
-    return jax.tree.map(x.with_values, outputs) if isinstance(x, Masked) else outputs
-
-
 def scan_rows(
     step: Callable[..., tuple[Any, Any]],
     inputs: Any,
@@ -192,7 +205,7 @@ def scan_rows(
     reverse: bool = False,
     unroll: int = 1,
 ) -> tuple[Any, Any]:
-    """One scan a row, vmapped: the same program on every JAX, under Auto and Explicit meshes.
+    """One `jax.lax.scan` per row, vmapped: it works on every JAX, under Auto and Explicit meshes.
 
     Args:
         step: `(of_row, state, inputs) -> (state, output)`.
@@ -201,7 +214,7 @@ def scan_rows(
         segment_ids: the ids `(batch, time)` of packed rows, or None.
         initial_state: a pytree of `(batch, ...)`.
         of_rows: a pytree of `(batch, ...)`, what all steps of a row share, or None.
-        reverse: from the last step to the first.
+        reverse: whether to run from the last step to the first.
         unroll: as in `jax.lax.scan`.
 
     Returns:
@@ -222,9 +235,9 @@ def scan_rows(
 
 
 def _at_real_steps(step: Callable, initial: Any) -> Callable:
-    """At a padded step the new state and the output are thrown away, and with them their gradients.
+    """A step that keeps the state and returns 0 where the step is padding, and passes no gradient there.
 
-    Such a step is one from the initial state: one more from the last state, which may have grown, could overflow.
+    There, the cell runs from the initial state: from the last state, which may have grown, it could overflow.
     """
 
     def masked_step(state: Any, inputs: tuple[Any, Any]) -> tuple[Any, Any]:
@@ -238,7 +251,7 @@ def _at_real_steps(step: Callable, initial: Any) -> Callable:
 
 
 def _from_initial_state(step: Callable, initial: Any) -> Callable:
-    """Where the id is not that of the real step before, in the direction of the scan, another sequence begins."""
+    """A step from the initial state where its id differs from that of the real step before it."""
 
     def packed_step(carry: tuple[Any, Any], inputs: tuple[Any, Any]) -> tuple[Any, Any]:
         (state, last_segment), (values, segment) = carry, inputs

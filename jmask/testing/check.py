@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..core.masked import Masked
+from ..core.masked import is_masked
 from ..protocol.initialize import init_layer
 from ..protocol.layer import Layer
 from .checks import CHECKS
@@ -127,7 +127,7 @@ def _smallest(
 
 def _describe(subject: Subject, example: Example) -> str:
     lines = [f"Smallest example: {example}", f"  mask: {example.mask.astype(int).tolist()}"]
-    for i, x in enumerate(jax.tree.leaves(subject.inputs(example), is_leaf=lambda leaf: isinstance(leaf, Masked))):
+    for i, x in enumerate(jax.tree.leaves(subject.inputs(example), is_leaf=is_masked)):
         text = repr(x).replace("\n", "\n    ")
         lines.append(f"  input {i}: {text}")
     return "\n".join(lines)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core.errors import MaskDroppedWarning, strict
-from ..core.masked import Masked, fill
+from ..core.masked import Masked, fill, is_masked
 from .examples import Example
 
 
@@ -92,7 +92,7 @@ class Subject:
         inputs = self.inputs(example, **options)
         with _rules():
             (param_gradients, input_gradients), outputs = self._compiled(self.params, inputs)
-        leaves = functools.partial(jax.tree.leaves, is_leaf=_is_masked)
+        leaves = functools.partial(jax.tree.leaves, is_leaf=is_masked)
         return Outcome(leaves(inputs), output_leaves(outputs), param_gradients, leaves(input_gradients))
 
     def mapped(self, *examples: Example) -> list[list[Any]]:
@@ -130,7 +130,7 @@ def _rules(is_strict: bool = False) -> Iterator[None]:
 
 def output_leaves(outputs: Any) -> list[Any]:
     """Arrays and `Masked`."""
-    return jax.tree.leaves(outputs, is_leaf=_is_masked)
+    return jax.tree.leaves(outputs, is_leaf=is_masked)
 
 
 def weighted_sum(leaves: Sequence[Any]) -> Any:
@@ -148,7 +148,3 @@ def weighted_sum(leaves: Sequence[Any]) -> Any:
         else:
             total += jnp.sum(fill(leaf, 0) * jnp.asarray(rng.normal(size=leaf.shape[1:]), leaf.dtype))
     return total
-
-
-def _is_masked(leaf: Any) -> bool:
-    return isinstance(leaf, Masked)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core.masked import Masked
+from ..core.masked import Masked, is_masked
 from ..core.segment_ids import check_not_packed
 from .sizes import holds, names_in_rule
 from .symbols import Symbols
@@ -74,9 +74,9 @@ def read_arguments(
     Raises:
         ValueError: options that do not fit them, batches of different sizes, or none.
     """
-    leaves, structure = jax.tree.flatten((args, kwargs), is_leaf=_is_masked)
-    leaves = [leaf if _is_masked(leaf) or isinstance(leaf, jax.Array) else jnp.asarray(leaf) for leaf in leaves]
-    by_key = [0] * len(jax.tree.leaves(kwargs, is_leaf=_is_masked))
+    leaves, structure = jax.tree.flatten((args, kwargs), is_leaf=is_masked)
+    leaves = [leaf if is_masked(leaf) or isinstance(leaf, jax.Array) else jnp.asarray(leaf) for leaf in leaves]
+    by_key = [0] * len(jax.tree.leaves(kwargs, is_leaf=is_masked))
     in_axes = tuple(in_axes) if isinstance(in_axes, list) else in_axes
     axes = prefix(in_axes, args, "in_axes") + by_key
     size = _batch_size(leaves, axes)
@@ -124,7 +124,7 @@ def widen(arguments: BatchArguments, constraints: Sequence[str]) -> tuple[BatchA
 
 def prefix(option: Any, tree: Any, name: str) -> list[Any]:
     """An option for each leaf of a tree, from a pytree prefix of it; None is a value, not an empty tree."""
-    leaves, structure = jax.tree.flatten(tree, is_leaf=_is_masked)
+    leaves, structure = jax.tree.flatten(tree, is_leaf=is_masked)
     if option is None or isinstance(option, (int, str)):
         return [option] * len(leaves)
     try:
@@ -132,11 +132,7 @@ def prefix(option: Any, tree: Any, name: str) -> list[Any]:
     except ValueError as error:
         raise ValueError(f"`{name}` of `jm.vmap` must be a prefix of the tree that it is for. {error}") from None
     values = structure.flatten_up_to(spread)
-    return [value.values if _is_masked(value) else value for value in values]
-
-
-def _is_masked(leaf: Any) -> bool:
-    return isinstance(leaf, Masked)
+    return [value.values if is_masked(value) else value for value in values]
 
 
 def _is_value(leaf: Any) -> bool:
@@ -146,10 +142,10 @@ def _is_value(leaf: Any) -> bool:
 def _names(leaves: list[Any], asked: list[str | None]) -> list[str | None]:
     """The name of the length of each leaf that has one: the one asked for, or one of its own."""
     pairs = list(zip(leaves, asked, strict=True))
-    num_unnamed = sum(_is_masked(leaf) and name is None for leaf, name in pairs)
+    num_unnamed = sum(is_masked(leaf) and name is None for leaf, name in pairs)
     candidates = ["t"] if num_unnamed == 1 and "t" not in asked else [f"t{i}" for i in range(2 * len(leaves))]
     free = (name for name in candidates if name not in asked)
-    return [(name or next(free)) if _is_masked(leaf) else None for leaf, name in pairs]
+    return [(name or next(free)) if is_masked(leaf) else None for leaf, name in pairs]
 
 
 def _batch_size(leaves: list[Any], axes: list[Any]) -> Any:

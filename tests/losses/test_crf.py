@@ -141,7 +141,7 @@ REFUSED = {
         r"with a mask \(batch, time\); received \(2, 4, 3\) with a mask \(2,\)",
     ),
     "one loss for each packed row": (lambda: loss(PARAMS, PACKED, IDS, reduction=None), "one loss for each row"),
-    "another reduction": (lambda: loss(PARAMS, LOGITS, IDS, reduction="mean"), "`reduction` must be one of"),
+    "another reduction": (lambda: loss(PARAMS, LOGITS, IDS, reduction="mean"), "`reduction` must be '"),
 }
 
 

@@ -414,7 +414,7 @@ CE, CTC = jm.losses.softmax_cross_entropy_with_integer_labels, jm.losses.ctc_los
 REFUSED = {
     "another reduction": (
         lambda: jm.losses.log_cosh(*ARRAYS, reduction="mean"),
-        "one of 'steps', 'sequences', .*'mean'",
+        "must be 'steps', 'sequences', .*'mean'",
     ),
     "no division": (lambda: jm.losses.log_cosh(*ARRAYS, reduction=None, divide=False), "`reduction=None` has none"),
     "an unknown option": (
@@ -458,7 +458,7 @@ REFUSED = {
         lambda: jm.losses.log_cosh(jm.masked(1.0, jnp.array(True)), jnp.array(0.0), reduction="sequences"),
         "needs a time axis",
     ),
-    "ctc over steps": (lambda: CTC(jnp.zeros((2, 3, 4)), IDS, reduction="steps"), "one of 'sequences', 'weights'"),
+    "ctc over steps": (lambda: CTC(jnp.zeros((2, 3, 4)), IDS, reduction="steps"), "must be 'sequences', 'weights'"),
     "ctc of integers": (lambda: CTC(jnp.zeros((2, 3, 4), int), IDS), "`ctc_loss` works on floats"),
     "ctc to floats": (lambda: CTC(jnp.zeros((2, 3, 4)), ARRAYS[0]), "ids of classes, integers; received dtype float32"),
     "ctc of other batches": (lambda: CTC(jnp.zeros((2, 3, 4)), IDS[:1]), r"received \(2, 3, 4\) and \(1, 3\)"),

@@ -244,7 +244,7 @@ REFUSED = {
     ),
     "an unknown average": (
         lambda: jm.metrics.recall(SCORES, IDS, average="mean"),
-        "one of 'binary', 'micro', .*'mean'",
+        "must be 'binary', 'micro', .*'mean'",
     ),
     "more than two classes": (lambda: jm.metrics.recall(SCORES, IDS), "is the score of class 1 of two; here are 4"),
     "how many classes": (lambda: jm.metrics.recall(IDS, IDS, average="macro"), "pass `num_classes`"),

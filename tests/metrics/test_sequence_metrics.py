@@ -192,8 +192,8 @@ REFUSED = {
         "each of the 2 t",
     ),
     "decisions": (lambda: jm.metrics.entity_f1(np.zeros((2, 3), "f"), IDS, tags=["O", "B"]), r"each of the 2 tags"),
-    "mode": (lambda: jm.metrics.entity_f1(IDS, IDS, tags=BIO, mode="exact"), "`mode` must be one of .*'exact'"),
-    "average": (lambda: jm.metrics.entity_f1(IDS, IDS, tags=BIO, average="binary"), "`average` must be one of"),
+    "mode": (lambda: jm.metrics.entity_f1(IDS, IDS, tags=BIO, mode="exact"), "`mode` must be .*'exact'"),
+    "average": (lambda: jm.metrics.entity_f1(IDS, IDS, tags=BIO, average="binary"), "`average` must be '"),
 }
 
 

@@ -1,9 +1,9 @@
 """The backward pass: the lanes from their last steps to their first, block by block.
 
-The outputs are known, and the memory at the beginning of each block. From these a block first gets back what its steps
-saved and the memory before each of them, all at once; then its partial derivatives; then the gradients of its states,
-step by step, which is one product and a few multiplications a step; and at last the gradients of inputs and weights, in
-large matrix products. `docs/recurrence.md` has the equations.
+The outputs are known, and so is the cell state at the beginning of each block. From these a block first recovers the
+residuals of its steps and the cell state before each of them; then computes all its partial derivatives at once; then
+the gradients of its states, step by step, which takes one product and a few multiplications a step; and finally the
+gradients of inputs and weights, in large matrix products. `docs/recurrence.md` has the equations.
 """
 
 import dataclasses
@@ -14,17 +14,17 @@ import jax.numpy as jnp
 from jax import lax
 
 from .arrays import at, cut, write, write_all, zeros
-from .cells import FusedCell, Weights, dot, fence
-from .forward import Saved, project, shift, state_dtype
-from .layout import Block, Dense, Layout, State, for_each_group, restart
+from .cells import FusedCell, Weights, barrier, dot
+from .forward import ForwardResiduals, project, shift, state_dtype
+from .layout import Block, FullRows, Layout, State, for_each_group, restart
 
 
 class Cotangents(NamedTuple):
-    """Gradients of a loss by what the forward pass gave.
+    """Gradients of a loss with respect to the results of the forward pass.
 
     Attributes:
-        outputs: `(steps, units)` in the order of the layout.
-        last: by the state after each row's last step, arrays `(rows, units)`, or None.
+        outputs: of the outputs, `(steps, units)` in the order of the layout.
+        last: of the state after each row's last step, arrays `(rows, units)`, or None.
     """
 
     outputs: Any
@@ -32,12 +32,12 @@ class Cotangents(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """Gradients of a loss by what went into the forward pass.
+    """Gradients of a loss with respect to the arguments of the forward pass.
 
     Attributes:
         inputs: `(steps, features)` in the order of the layout, 0 at padded steps.
-        initial: arrays `(rows, units)`, or None.
-        weights: of every parameter; or, if they are to be had for each row, see `Terms`.
+        initial: of the initial state, arrays `(rows, units)`, or None.
+        weights: of the parameters, as `Weights`; or `Terms`, of which each row's gradients can still be formed.
     """
 
     inputs: Any
@@ -46,32 +46,32 @@ class Gradients(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """What the weights' gradients are sums of products of, for every step: `(steps, ...)`.
+    """The factors of the weights' gradients, which are sums of products over steps; arrays `(steps, ...)`.
 
     Attributes:
-        projected: gradient of `x W + b`.
-        recurrent: for each part of `U`, what was multiplied with it, and the product's gradient.
+        projected: the gradient of `x W + b`.
+        recurrent: for each product with `U`, its left operand and its gradient.
     """
 
     projected: Any
     recurrent: list[tuple[Any, Any]]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Backward:
-    """One run back over a batch; attributes as of `Forward`, and what it gave.
+    """One run back over a batch: the attributes of `Forward`, its results, and the gradients that come in.
 
     Attributes:
         cell: the recurrence.
-        layout: where the steps stand.
+        layout: where the steps are.
         weights: the parameters.
-        inputs: `(steps, features)`.
-        initial: the state before the first step, or None.
-        outputs: `(steps, units)`.
-        saved: what the forward pass has saved.
-        cotangents: what comes in.
+        inputs: `(steps, features)` in the order of the layout.
+        initial: the state before the first step, arrays `(rows, units)`, or None: zeros.
+        outputs: `(steps, units)` in the order of the layout.
+        residuals: what the forward pass has saved.
+        cotangents: of the results of the forward pass.
         transposed: the kernels transposed, once and not in the loop.
-        by_step: whether the weights' gradients are given by their terms, instead of as sums.
+        by_step: whether to return the factors of the weights' gradients, `Terms`, instead of the gradients.
     """
 
     cell: FusedCell
@@ -80,7 +80,7 @@ class Backward:
     inputs: Any
     initial: State | None
     outputs: Any
-    saved: Saved
+    residuals: ForwardResiduals
     cotangents: Cotangents
     transposed: Weights
     by_step: bool = False
@@ -97,7 +97,7 @@ class Backward:
                 return self._block(block, dstate, gradients)
 
             dstate, gradients = lax.fori_loop(0, num_blocks, run_block, (self._last_dstate(), gradients))
-            if self.initial is not None and isinstance(self.layout, Dense):
+            if self.initial is not None and isinstance(self.layout, FullRows):
                 gradients = gradients._replace(initial=dstate)
             return gradients
 
@@ -107,25 +107,25 @@ class Backward:
         steps = self.inputs.shape[0]
         initial = None if self.initial is None else (self._zeros(self.layout.rows),) * len(self.initial)
         if self.by_step:
-            parts = self.cell.parts
-            terms = [(self._zeros(steps), self._zeros(steps, part)) for part in parts]
-            weights = Terms(self._zeros(steps, sum(parts)), terms)
+            gates_per_product = self.cell.gates_per_product
+            terms = [(self._zeros(steps), self._zeros(steps, num_gates)) for num_gates in gates_per_product]
+            weights = Terms(self._zeros(steps, sum(gates_per_product)), terms)
         else:
             weights = jax.tree.map(lambda w: self._zeros_of(w.shape), self.weights)
         return Gradients(self._zeros_of(self.inputs.shape), initial, weights)
 
     def _last_dstate(self) -> State:
-        if self.cotangents.last is not None and isinstance(self.layout, Dense):
+        if self.cotangents.last is not None and isinstance(self.layout, FullRows):
             return self.cotangents.last
-        return (self._zeros(self.layout.width),) * (1 + self.cell.memories)
+        return (self._zeros(self.layout.width),) * (1 + self.cell.num_cell_states)
 
     def _block(self, block: Block, dstate: State, gradients: Gradients) -> tuple[State, Gradients]:
         x = block.take(self.inputs)
         h = block.previous(self.outputs, None if self.initial is None else self.initial[0])
-        gates = self._gates(block, x, h)
-        partials = self.cell.partials(gates, h, self._memory(block, gates))
+        residuals = self._residuals(block, x, h)
+        partials = self.cell.partials(residuals, h, self._cell_states(block, residuals))
         dstate, stack = self._steps_back(block, partials, dstate)
-        dz, terms = self.cell.gradients(partials, h, stack["kept"])
+        dz, terms = self.cell.gradients(partials, h, stack["weight_terms"])
         dx = block.put(gradients.inputs, dot(dz, self.transposed.kernel, dz.dtype))
         initial = gradients.initial
         if "restarted" in stack:
@@ -133,30 +133,30 @@ class Backward:
         collect = self._collect_terms if self.by_step else self._add_products
         return dstate, Gradients(dx, initial, collect(block, gradients.weights, x, dz, terms))
 
-    def _gates(self, block: Block, x: Any, h: Any) -> Any:
-        """What the steps of the block have saved."""
-        if self.saved.gates is not None:
-            return cut(self.saved.gates, block.slot, h.shape[0])
-        z = shift(self.weights, fence(project(self.weights, x, h.dtype)))
-        return self.cell.rebuild(self.weights, z, h)
+    def _residuals(self, block: Block, x: Any, h: Any) -> Any:
+        """The residuals of the steps of the block, saved or recomputed."""
+        if self.residuals.step_residuals is not None:
+            return cut(self.residuals.step_residuals, block.slot, h.shape[0])
+        z = shift(self.weights, barrier(project(self.weights, x, h.dtype)))
+        return self.cell.recompute(self.weights, z, h)
 
-    def _memory(self, block: Block, gates: Any) -> State:
-        """The memory before each step of the block, followed from its beginning."""
-        if not self.cell.memories:
+    def _cell_states(self, block: Block, residuals: Any) -> State:
+        """The cell state before each step of the block, recomputed from the one before its first step."""
+        if not self.cell.num_cell_states:
             return ()
         steps, width = self.layout.steps, self.layout.width
-        gates = gates.reshape(steps, width, -1)
+        residuals = residuals.reshape(steps, width, -1)
         initial = None if self.initial is None else self.initial[1:]
         restarts = block.restarts(initial)
 
         def run_step(step: Any, carry: Any) -> Any:
-            memory, stack = carry
-            memory = restart(restarts, step, memory)
-            stack = tuple(write(s, m, step * width) for s, m in zip(stack, memory, strict=True))
-            return self.cell.remember(at(gates, step), memory), stack
+            cell_state, stack = carry
+            cell_state = restart(restarts, step, cell_state)
+            stack = tuple(write(s, c, step * width) for s, c in zip(stack, cell_state, strict=True))
+            return self.cell.cell_update(at(residuals, step), cell_state), stack
 
-        first = tuple(cut(memory, block.slot // steps, width) for memory in self.saved.memory)
-        stack = (self._zeros(steps * width),) * self.cell.memories
+        first = tuple(cut(states, block.slot // steps, width) for states in self.residuals.cell_states)
+        stack = (self._zeros(steps * width),) * self.cell.num_cell_states
         return lax.fori_loop(0, block.count, run_step, (first, stack))[1]
 
     def _steps_back(self, block: Block, partials: Any, dstate: State) -> tuple[State, dict[str, Any]]:
@@ -164,13 +164,13 @@ class Backward:
         steps, width = self.layout.steps, self.layout.width
         size = steps * width
         incoming = (block.take_real(self.cotangents.outputs),)
-        if self.cotangents.last is not None and not isinstance(self.layout, Dense):
-            dh, *dmemory = map(block.take_last, self.cotangents.last)
-            incoming = (incoming[0] + dh, *dmemory)
-        by_step = [fence(value).reshape(steps, width, -1) for value in (*incoming, *partials)]
+        if self.cotangents.last is not None and not isinstance(self.layout, FullRows):
+            dh, *dcell = map(block.take_last, self.cotangents.last)
+            incoming = (incoming[0] + dh, *dcell)
+        by_step = [barrier(value).reshape(steps, width, -1) for value in (*incoming, *partials)]
         incoming, partials = by_step[: len(incoming)], by_step[len(incoming) :]
         restarts = block.restarts(None)
-        stack = {"kept": self._zeros(size, self.cell.kept)}
+        stack = {"weight_terms": self._zeros(size, self.cell.num_weight_terms)}
         if self.initial is not None and restarts is not None:
             stack["restarted"] = (self._zeros(size),) * len(dstate)
 
@@ -179,9 +179,9 @@ class Backward:
             step = block.count - 1 - done
             dstate = (*(d + at(new, step) for d, new in zip(dstate, incoming, strict=False)), *dstate[len(incoming) :])
             now = tuple(at(partial, step) for partial in partials)
-            dh, dmemory, kept = self.cell.step_back(self.transposed, now, dstate[0], dstate[1:])
-            new = {"kept": kept, "restarted": (dh, *dmemory)}
-            return restart(restarts, step, (dh, *dmemory)), write_all(stack, new, step * width)
+            dh, dcell, weight_terms = self.cell.step_back(self.transposed, now, dstate[0], dstate[1:])
+            new = {"weight_terms": weight_terms, "restarted": (dh, *dcell)}
+            return restart(restarts, step, (dh, *dcell)), write_all(stack, new, step * width)
 
         return lax.fori_loop(0, block.count, run_step, (dstate, stack))
 
@@ -190,11 +190,11 @@ class Backward:
         return jax.tree.map(jnp.add, total, sum_terms(self.weights, x, Terms(dz, terms)))
 
     def _collect_terms(self, block: Block, total: Terms, x: Any, dz: Any, terms: list[tuple[Any, Any]]) -> Terms:
-        """Puts the block's terms to their steps."""
+        """Writes the block's terms to their steps."""
         return Terms(block.put(total.projected, dz), jax.tree.map(block.put, total.recurrent, terms))
 
-    def _zeros(self, size: int, parts: int = 1) -> Any:
-        return self._zeros_of((size, parts * self.weights.recurrent_kernel.shape[0]))
+    def _zeros(self, size: int, num_arrays: int = 1) -> Any:
+        return self._zeros_of((size, num_arrays * self.weights.recurrent_kernel.shape[0]))
 
     def _zeros_of(self, shape: tuple[int, ...]) -> Any:
         return zeros(shape, state_dtype(self.weights), (self.inputs, self.weights, self.initial, self.cotangents))

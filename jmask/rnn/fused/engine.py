@@ -1,7 +1,7 @@
 """The fused engine: standard cells over the rows of a batch, with a derivative of their own.
 
-`recur` is what the rest of jmask calls. Here it is said how it is differentiated: once by the backward pass, any
-further time through a reference that JAX differentiates; and how it is vmapped: the rows of all examples become the
+`recur` is what the rest of jmask calls. This file defines how it is differentiated (once by the backward pass, any
+further time through a reference that JAX differentiates) and how it is vmapped: the rows of all examples become the
 rows of one batch.
 """
 
@@ -11,29 +11,30 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.custom_batching import custom_vmap
 
 from .backward import Backward, Cotangents, Gradients, sum_terms
 from .batching import all_batched, fold, folds_rows, is_any, map_examples, unfold
 from .cells import FusedCell, Weights
-from .forward import Forward, Result, Saved
-from .layout import Layout, State
+from .forward import Forward, ForwardResiduals
+from .layout import State
 from .plan import Plan, make_plan, widths
 from .view import View
 
-_MOST_SAVED_BYTES = 2**24  # larger gates are computed again, which takes less time than to write and read them
+_MAX_RESIDUAL_BYTES = 2**24  # more than this is recomputed, which takes less time than writing and reading it
 
 
 class Options(NamedTuple):
-    """What is known while the program is traced.
+    """What is known when the program is traced.
 
     Attributes:
         cell: the recurrence.
         reference: `(rows, weights) -> (outputs, state)`, the same function, which JAX can differentiate any number of
             times.
         reverse: from the last step to the first.
-        wants_state: whether the final state is asked for.
-        remat: whether the backward pass computes the gates again; None: if they are large.
+        wants_state: whether to return the final state.
+        remat: whether the backward pass recomputes the gates; None: if they are large.
     """
 
     cell: FusedCell
@@ -44,7 +45,7 @@ class Options(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """What belongs to rows; every array begins with their axis.
+    """A batch: arrays whose first axis is that of the rows.
 
     Attributes:
         inputs: `(rows, time, features)`, anything at padded steps.
@@ -60,17 +61,17 @@ class Rows(NamedTuple):
 
 
 class Residuals(NamedTuple):
-    """What the forward pass keeps for the backward pass.
+    """What the backward pass needs, in addition to the arguments and the outputs of the forward pass.
 
     Attributes:
         plan: of the lanes; None without a mask.
-        saved: states and gates.
-        poison: 0; NaN if a vmapped run has left nothing here, because a vmapped run back needs nothing.
+        forward: cell states and residuals of steps.
+        nan_flag: 0; NaN if a vmapped forward pass has saved nothing, because a vmapped backward pass needs nothing.
     """
 
     plan: Plan | None
-    saved: Saved
-    poison: Any
+    forward: ForwardResiduals
+    nan_flag: Any
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -78,15 +79,15 @@ def recur(options: Options, rows: Rows, weights: Weights) -> tuple[Any, State | 
     """Runs a standard cell over every row.
 
     Args:
-        options: what is known while the program is traced.
+        options: what is known when the program is traced.
         rows: one or more rows of one or more steps.
         weights: the parameters, of one dtype.
 
     Returns:
         Outputs `(rows, time, units)`, 0 at padded steps, and the state after each row's last step, arrays
-        `(rows, units)`, if asked for; where a row is empty, it is no state of anything. Both are float32 at least.
+        `(rows, units)`, or None if it is not wanted; that of an empty row is undefined. Both are float32 at least.
     """
-    return _run(options)(rows, weights)
+    return _run(options)(rows, weights)[:2]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -107,10 +108,10 @@ def _recur_saving_forward(options: Options, rows: Rows, weights: Weights) -> tup
     return (outputs, state, residuals), (rows, weights, outputs, residuals)
 
 
-def _recur_backward(options: Options, kept: Any, cotangents: Any) -> tuple[Rows, Weights]:
+def _recur_backward(options: Options, saved: Any, cotangents: Any) -> tuple[Rows, Weights]:
     """Of `recur`, and of `_recur_saving`, whose residuals follow from the rest and pass nothing on."""
     pull_back: Any = _pull_back
-    inputs, initial, weights = pull_back(options, *kept, cotangents[:2])
+    inputs, initial, weights = pull_back(options, *saved, cotangents[:2])
     return Rows(inputs, None, None, initial), weights
 
 
@@ -132,9 +133,9 @@ def _pull_back_forward(
     return _pull_back(options, rows, weights, outputs, residuals, cotangents), (rows, weights, cotangents)
 
 
-def _pull_back_backward(options: Options, kept: Any, tangents: Any) -> tuple[Any, ...]:
-    """The derivative of the derivative. Outputs and residuals follow from rows and weights, and pass nothing on."""
-    rows, weights, cotangents = kept
+def _pull_back_backward(options: Options, saved: Any, tangents: Any) -> tuple[Any, ...]:
+    """The second derivative. Outputs and residuals follow from rows and weights, and pass nothing on."""
+    rows, weights, cotangents = saved
 
     def gradients(inputs: Any, initial: Any, weights: Weights, cotangents: Any) -> Any:
         def function(inputs: Any, initial: Any, weights: Weights) -> Any:
@@ -153,24 +154,24 @@ _pull_back.defvjp(_pull_back_forward, _pull_back_backward)
 
 @functools.cache
 def _run(options: Options) -> Callable:
-    """`(rows, weights) -> (outputs, state)`."""
-    return folds_rows(lambda rows, weights: _forward(options, rows, weights)[:2])
+    """`(rows, weights) -> (outputs, state, None)`."""
+    return folds_rows(functools.partial(_forward, options))
 
 
 @functools.cache
 def _run_saving(options: Options) -> Callable:
     """`(rows, weights) -> (outputs, state, residuals)`; vmapped, without residuals."""
-    run = custom_vmap(lambda rows, weights: _forward(options, rows, weights, saves=True))
+    run = custom_vmap(functools.partial(_forward, options, saves=True))
 
     @run.def_vmap
     def rule(size: int, in_batched: Any, rows: Rows, weights: Weights) -> tuple[Any, Any]:
         if is_any(in_batched[1]):
             return map_examples(run, in_batched, rows, weights)
-        outputs, state = unfold(size, _run(options)(fold(size, in_batched[0], rows), weights))
+        outputs, state, _ = unfold(size, _run(options)(fold(size, in_batched[0], rows), weights))
         one = jax.tree.map(lambda is_batched, leaf: leaf[0] if is_batched else leaf, in_batched[0], rows)
         residuals = jax.eval_shape(functools.partial(_forward, options, saves=True), one, weights)[2]
         residuals = jax.tree.map(lambda spec: jnp.zeros(spec.shape, spec.dtype), residuals)
-        residuals = residuals._replace(poison=residuals.poison + jnp.nan)
+        residuals = residuals._replace(nan_flag=residuals.nan_flag + jnp.nan)
         outputs, are_batched = all_batched((outputs, state))
         return (*outputs, residuals), (*are_batched, jax.tree.map(lambda _: False, residuals))
 
@@ -181,32 +182,32 @@ def _run_saving(options: Options) -> Callable:
 def _run_back(options: Options) -> Callable:
     """`((rows, outputs, residuals, cotangents), weights) -> (inputs, initial, weights)`: gradients.
 
-    Vmapped, it runs forwards again over all rows, and every example gets gradients of the weights of its own.
+    Vmapped, it runs forwards again over all rows, and every example gets its own gradients of the weights.
     """
 
     @custom_vmap
-    def run(kept: Any, weights: Weights) -> Any:
-        rows, outputs, residuals, cotangents = kept
+    def run(by_row: Any, weights: Weights) -> Any:
+        rows, outputs, residuals, cotangents = by_row
         return tuple(_backward(options, rows, outputs, residuals, cotangents, weights))
 
     @run.def_vmap
-    def rule(size: int, in_batched: Any, kept: Any, weights: Weights) -> tuple[Any, Any]:
+    def rule(size: int, in_batched: Any, by_row: Any, weights: Weights) -> tuple[Any, Any]:
         if is_any(in_batched[1]):
-            return map_examples(run, in_batched, kept, weights)
-        rows, _, _, cotangents = kept
+            return map_examples(run, in_batched, by_row, weights)
+        rows, _, _, cotangents = by_row
         folded = fold(size, (in_batched[0][0], in_batched[0][3]), (rows, cotangents))
         inputs, initial, x, terms = unfold(size, _run_terms(options)(folded, weights))
         return all_batched((inputs, initial, jax.vmap(functools.partial(sum_terms, weights))(x, terms)))
 
-    return jax.jit(run, inline=True)  # outside of a program, a gradient of one's own would run operation by operation
+    return jax.jit(run, inline=True)  # outside jit, a custom gradient would run operation by operation
 
 
 @functools.cache
 def _run_terms(options: Options) -> Callable:
-    """`((rows, cotangents), weights) -> (inputs, initial, x, terms)`: gradients, the weights' by their terms."""
+    """`((rows, cotangents), weights) -> (inputs, initial, x, terms)`: gradients, those of the weights as `Terms`."""
 
-    def run(kept: tuple[Rows, Any], weights: Weights) -> Any:
-        rows, cotangents = kept
+    def run(by_row: tuple[Rows, Any], weights: Weights) -> Any:
+        rows, cotangents = by_row
         outputs, _, residuals = _forward(options, rows, weights, saves=True)
         gradients = _backward(options, rows, outputs, residuals, cotangents, weights, by_step=True)
         x = rows.inputs if rows.mask is None else jnp.where(rows.mask[..., None], rows.inputs, 0)
@@ -222,15 +223,13 @@ def _forward(options: Options, rows: Rows, weights: Weights, *, saves: bool = Fa
     view = _view(options, rows, plan, units)
     inputs = view.flat(rows.inputs)
 
-    def run(layout: Layout) -> Result:
-        saves_gates = saves and not _remat(options, layout, weights)
-        keep = {"wants_memory": options.wants_state, "saves": saves, "saves_gates": saves_gates}
-        return Forward(options.cell, layout, weights, inputs, rows.initial, **keep).run()
-
-    result = view.run(run)
+    saves_step_residuals = saves and not _remat(options, view.layouts[0].slots, units)
+    given = (weights, inputs, rows.initial, options.wants_state, saves, saves_step_residuals)
+    runs = [Forward(options.cell, layout, *given).run for layout in view.layouts]
+    result = lax.switch(view.choice, runs)
     outputs = view.rows_of(result.outputs)
-    state = (view.last(outputs), *result.memory) if options.wants_state else None
-    residuals = Residuals(plan, result.saved, jnp.zeros((), outputs.dtype)) if saves else None
+    state = (view.last(outputs), *result.cell_state) if options.wants_state else None
+    residuals = Residuals(plan, result.residuals, jnp.zeros((), outputs.dtype)) if saves else None
     return outputs, state, residuals
 
 
@@ -244,20 +243,16 @@ def _backward(
     *,
     by_step: bool = False,
 ) -> Gradients:
-    """Gradients, `(rows, ...)` but for those of the weights, unless these are given `by_step`."""
+    """Gradients, `(rows, ...)`; those of the weights are sums over the rows, or with `by_step` `Terms` of each row."""
     view = _view(options, rows, residuals.plan, weights.recurrent_kernel.shape[0])
     inputs, flat_outputs, incoming = map(view.flat, (rows.inputs, outputs, cotangents[0]))
-
     transposed = jax.tree.map(jnp.transpose, weights)
-
-    def run(layout: Layout) -> Gradients:
-        given = Cotangents(incoming, cotangents[1])
-        known = {"outputs": flat_outputs, "saved": residuals.saved, "cotangents": given, "transposed": transposed}
-        return Backward(options.cell, layout, weights, inputs, rows.initial, by_step=by_step, **known).run()
-
-    gradients = view.run(run)
+    forward = (inputs, rows.initial, flat_outputs, residuals.forward)
+    given = (*forward, Cotangents(incoming, cotangents[1]), transposed, by_step)
+    runs = [Backward(options.cell, layout, weights, *given).run for layout in view.layouts]
+    gradients = lax.switch(view.choice, runs)
     by_weight = jax.tree.map(view.rows_of, gradients.weights) if by_step else gradients.weights
-    inputs = view.rows_of(gradients.inputs) + residuals.poison
+    inputs = view.rows_of(gradients.inputs) + residuals.nan_flag
     by_weight = jax.tree.map(lambda g, w: g.astype(w.dtype), by_weight, weights) if not by_step else by_weight
     return Gradients(inputs.astype(rows.inputs.dtype), gradients.initial, by_weight)
 
@@ -267,7 +262,6 @@ def _view(options: Options, rows: Rows, plan: Plan | None, units: int) -> View:
     return View(count, time, plan, options.reverse, widths(count, units, rows.segment_ids is not None))
 
 
-def _remat(options: Options, layout: Layout, weights: Weights) -> bool:
-    units = weights.recurrent_kernel.shape[0]
-    num_bytes = 4 * layout.slots * options.cell.saved * units
-    return num_bytes > _MOST_SAVED_BYTES if options.remat is None else options.remat
+def _remat(options: Options, slots: int, units: int) -> bool:
+    num_bytes = 4 * slots * options.cell.num_residuals * units
+    return num_bytes > _MAX_RESIDUAL_BYTES if options.remat is None else options.remat

@@ -1,7 +1,7 @@
 """The forward pass: every lane over its steps, block by block.
 
-What does not depend on the state before is done for a block at once, in one large matrix product; the recurrent product
-and the gates are done step by step.
+The projection of the inputs does not depend on the state, so it is done for a whole block in one large matrix product;
+the recurrent product and the gates are computed step by step.
 """
 
 import dataclasses
@@ -13,49 +13,49 @@ from jax import lax
 from ...core.arithmetic import in_front
 from .arrays import at, write, write_all, zeros
 from .cells import FusedCell, Weights, dot
-from .layout import Block, Dense, Layout, State, for_each_group, restart
+from .layout import Block, FullRows, Layout, State, for_each_group, restart
 from .plan import block_steps
 
 
-class Saved(NamedTuple):
-    """What the backward pass finds besides inputs and outputs.
+class ForwardResiduals(NamedTuple):
+    """What the forward pass saves for the backward pass, in addition to inputs and outputs.
 
     Attributes:
-        memory: at the beginning of each block, arrays `(slots / steps of a block, units)`.
-        gates: of every slot, `(slots, saved * units)`; None if the backward pass shall compute them again.
+        cell_states: before the first step of each block, arrays `(slots / steps of a block, units)`.
+        step_residuals: of every slot, `(slots, num_residuals * units)`; None if the backward pass recomputes them.
     """
 
-    memory: State
-    gates: Any
+    cell_states: State
+    step_residuals: Any
 
 
 class Result(NamedTuple):
-    """What a run gives.
+    """What a run returns.
 
     Attributes:
         outputs: `(steps, units)` in the order of the layout, 0 at padded steps.
-        memory: after the last step of each row, arrays `(rows, units)`; None if nobody wants it.
-        saved: for the backward pass, or None.
+        cell_state: after the last step of each row, arrays `(rows, units)`, or None if it is not wanted.
+        residuals: for the backward pass, or None.
     """
 
     outputs: Any
-    memory: State | None
-    saved: Saved | None
+    cell_state: State | None
+    residuals: ForwardResiduals | None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Forward:
     """One run over a batch.
 
     Attributes:
         cell: the recurrence.
-        layout: where the steps stand.
+        layout: where the steps are.
         weights: the parameters.
         inputs: `(steps, features)` in the order of the layout.
         initial: the state before the first step, arrays `(rows, units)`, or None: zeros.
-        wants_memory: whether to return the memory after the last step.
-        saves: whether a backward pass follows.
-        saves_gates: whether it shall find the gates.
+        wants_cell_state: whether to return the cell state after the last step of each row.
+        saves: whether to save residuals, because a backward pass follows.
+        saves_step_residuals: whether these include the residuals of every step.
     """
 
     cell: FusedCell
@@ -63,9 +63,9 @@ class Forward:
     weights: Weights
     inputs: Any
     initial: State | None
-    wants_memory: bool = False
+    wants_cell_state: bool = False
     saves: bool = False
-    saves_gates: bool = False
+    saves_step_residuals: bool = False
 
     def run(self) -> Result:
         """Runs group after group of lanes."""
@@ -83,59 +83,61 @@ class Forward:
         return for_each_group(self.layout, run_group, self._empty())
 
     def _empty(self) -> Result:
-        layout, memories = self.layout, self.cell.memories
-        saved = None
+        layout, num_cell_states = self.layout, self.cell.num_cell_states
+        residuals = None
         if self.saves:
             num_states = layout.slots // block_steps(layout.rows, layout.time) + layout.rows
-            gates = self._zeros(layout.slots, self.cell.saved) if self.saves_gates else None
-            saved = Saved((self._zeros(num_states),) * memories, gates)
-        memory = (self._zeros(layout.rows),) * memories if self.wants_memory else None
-        return Result(self._zeros(self.inputs.shape[0]), memory, saved)
+            by_step = self._zeros(layout.slots, self.cell.num_residuals) if self.saves_step_residuals else None
+            residuals = ForwardResiduals((self._zeros(num_states),) * num_cell_states, by_step)
+        cell_state = (self._zeros(layout.rows),) * num_cell_states if self.wants_cell_state else None
+        return Result(self._zeros(self.inputs.shape[0]), cell_state, residuals)
 
     def _first_state(self) -> State:
-        if self.initial is not None and isinstance(self.layout, Dense):
+        if self.initial is not None and isinstance(self.layout, FullRows):
             return self.initial
-        return (self._zeros(self.layout.width),) * (1 + self.cell.memories)
+        return (self._zeros(self.layout.width),) * (1 + self.cell.num_cell_states)
 
     def _block(self, block: Block, state: State) -> tuple[State, dict[str, Any]]:
-        """The steps of a block; what they give is stacked, `(slots of the block, ...)`."""
+        """The state after a block, and the results of its steps, stacked: `(slots of the block, ...)`."""
         size = self.layout.steps * self.layout.width
         z = project(self.weights, block.take(self.inputs), state[0].dtype)
         z, restarts = z.reshape(self.layout.steps, self.layout.width, -1), block.restarts(self.initial)
         stack: dict[str, Any] = {"outputs": self._zeros(size)}
-        if self.wants_memory:
-            stack["memory"] = (self._zeros(size),) * self.cell.memories
-        if self.saves_gates:
-            stack["gates"] = self._zeros(size, self.cell.saved)
+        if self.wants_cell_state:
+            stack["cell_state"] = (self._zeros(size),) * self.cell.num_cell_states
+        if self.saves_step_residuals:
+            stack["step_residuals"] = self._zeros(size, self.cell.num_residuals)
 
         def run_step(step: Any, carry: Any) -> Any:
             state, stack = carry
-            h, *memory = restart(restarts, step, state)
-            h, memory, gates = self.cell.step(self.weights, shift(self.weights, at(z, step)), h, tuple(memory))
-            new = {"outputs": h, "memory": memory, "gates": gates}
-            return (h, *memory), write_all(stack, new, step * self.layout.width)
+            h, *cell_state = restart(restarts, step, state)
+            z_step = shift(self.weights, at(z, step))
+            h, cell_state, residuals = self.cell.step(self.weights, z_step, h, tuple(cell_state))
+            new = {"outputs": h, "cell_state": cell_state, "step_residuals": residuals}
+            return (h, *cell_state), write_all(stack, new, step * self.layout.width)
 
         return lax.fori_loop(0, block.count, run_step, (state, stack))
 
     def _collect(self, result: Result, block: Block, state: State, stack: dict[str, Any]) -> Result:
-        """Puts what a block has given to where it belongs; `state` is that before the block."""
-        memory, saved = result.memory, result.saved
-        if memory is not None:
-            memory = tuple(block.put_last(m, new) for m, new in zip(memory, stack["memory"], strict=True))
-        if saved is not None:
-            index = block.slot // self.layout.steps
-            states = tuple(write(m, new, index) for m, new in zip(saved.memory, state[1:], strict=True))
-            saved = Saved(states, write(saved.gates, stack["gates"], block.slot) if self.saves_gates else None)
-        return Result(block.put(result.outputs, stack["outputs"]), memory, saved)
+        """Writes the results of a block to where they belong; `state` is that before the block."""
+        cell_state, residuals = result.cell_state, result.residuals
+        if cell_state is not None:
+            cell_state = tuple(map(block.put_last, cell_state, stack["cell_state"]))
+        if residuals is not None:
+            index, by_step = block.slot // self.layout.steps, residuals.step_residuals
+            cell_states = tuple(write(c, new, index) for c, new in zip(residuals.cell_states, state[1:], strict=True))
+            by_step = None if by_step is None else write(by_step, stack["step_residuals"], block.slot)
+            residuals = ForwardResiduals(cell_states, by_step)
+        return Result(block.put(result.outputs, stack["outputs"]), cell_state, residuals)
 
-    def _zeros(self, size: int, parts: int = 1) -> Any:
+    def _zeros(self, size: int, num_arrays: int = 1) -> Any:
         units = self.weights.recurrent_kernel.shape[0]
         dtype = state_dtype(self.weights)
-        return zeros((size, parts * units), dtype, (self.inputs, self.weights, self.initial))
+        return zeros((size, num_arrays * units), dtype, (self.inputs, self.weights, self.initial))
 
 
 def project(weights: Weights, inputs: Any, dtype: Any) -> Any:
-    """`x W`, for many steps at once; `shift` adds the bias where a step reads it, which spares a pass over all."""
+    """`x W`, for many steps at once; `shift` adds the bias where a step reads it, which saves a pass over the data."""
     return dot(inputs, weights.kernel, dtype)
 
 
@@ -145,5 +147,5 @@ def shift(weights: Weights, product: Any) -> Any:
 
 
 def state_dtype(weights: Weights) -> Any:
-    """States and sums are float32 at least."""
+    """The dtype of states and sums: float32 at least."""
     return jnp.promote_types(weights.recurrent_kernel.dtype, jnp.float32)

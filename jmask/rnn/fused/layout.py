@@ -16,7 +16,7 @@ from .plan import IDLE, Plan, block_steps, num_slots
 State = tuple[Any, ...]
 
 
-class Dense:
+class FullRows:
     """Every row is real from end to end: lanes are rows, and nothing is gathered or selected.
 
     Arrays are time-major, `(steps * rows, ...)`, with time in whole blocks.
@@ -34,15 +34,15 @@ class Dense:
         """How many blocks a group of lanes runs."""
         return -(-self.time // self.steps)
 
-    def block(self, group: Any, index: Any) -> "DenseBlock":
+    def block(self, group: Any, index: Any) -> "FullRowsBlock":
         """A block of it."""
-        return DenseBlock(self, index)
+        return FullRowsBlock(self, index)
 
 
-class DenseBlock:
+class FullRowsBlock:
     """Consecutive steps of all rows."""
 
-    def __init__(self, layout: Dense, index: Any) -> None:
+    def __init__(self, layout: FullRows, index: Any) -> None:
         self.layout, self.index = layout, index
         self.slot = index * layout.steps * layout.width
         whole = layout.time % layout.steps == 0
@@ -112,10 +112,10 @@ class LanesBlock:
         done = index * layout.steps
         self.count = jnp.minimum(layout.steps, layout.plan.length[group] - done)
         self.slot = (group * layout.plan.stride + done) * layout.width
-        code = self._codes(self.slot)
+        code = self._slot_steps(self.slot)
         is_real = code != IDLE
         self.is_real = is_real[:, None]
-        self.step = jnp.where(is_real, code >> 1, layout.plan.spare)
+        self.step = jnp.where(is_real, code >> 1, layout.plan.any_step)
         self.target = jnp.where(is_real, code >> 1, layout.rows * layout.time)
         self.begins = (is_real & (code & 1 == 1))[:, None]
         self.row = self.step // layout.time
@@ -135,7 +135,7 @@ class LanesBlock:
 
     def previous(self, outputs: Any, initial: Any) -> Any:
         """Outputs of the steps before those of the block, and the initial state where a sequence begins."""
-        before = gather(outputs, jnp.maximum(self._codes(self.slot - self.layout.width), 0) >> 1)
+        before = gather(outputs, jnp.maximum(self._slot_steps(self.slot - self.layout.width), 0) >> 1)
         return jnp.where(self.begins, 0 if initial is None else gather(initial, self.row), before)
 
     def restarts(self, initial: State | None) -> tuple[Any, State | None]:
@@ -158,12 +158,12 @@ class LanesBlock:
         target = jnp.where(self.begins[:, 0], self.row, self.layout.rows)
         return total.at[target].add(values, mode="drop")
 
-    def _codes(self, slot: Any) -> Any:
-        return cut(self.layout.plan.code, self.layout.rows + slot, self.layout.steps * self.layout.width)
+    def _slot_steps(self, slot: Any) -> Any:
+        return cut(self.layout.plan.slot_step, self.layout.rows + slot, self.layout.steps * self.layout.width)
 
 
-Layout = Dense | Lanes
-Block = DenseBlock | LanesBlock
+Layout = FullRows | Lanes
+Block = FullRowsBlock | LanesBlock
 
 
 def restart(restarts: tuple[Any, State | None] | None, step: Any, state: State) -> State:
@@ -177,6 +177,6 @@ def restart(restarts: tuple[Any, State | None] | None, step: Any, state: State) 
 
 def for_each_group(layout: Layout, body: Any, carry: Any) -> Any:
     """Runs `body(group, carry) -> carry` for every group of lanes."""
-    if isinstance(layout, Dense):
+    if isinstance(layout, FullRows):
         return body(0, carry)
     return lax.fori_loop(0, layout.num_groups, body, carry)

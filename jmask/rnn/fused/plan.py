@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import lax
 
-IDLE = -1  # the code of a slot in which nothing runs
+from ...core.segment_ids import sequence_starts
+
+IDLE = -1  # the entry of a slot in which nothing runs
 _STEP_OVERHEAD = 4  # what a step costs besides its lanes, in lanes: measured on CPUs, where choices depend on it
 _LARGE = 256  # units from which on a recurrent kernel no longer fits a core's own cache
 _BLOCK_SLOTS = 512  # slots of a block: enough for a large matrix product, few enough for the cache
@@ -23,9 +25,9 @@ class Plan(NamedTuple):
     Lanes stand side by side in groups, which run one after another. A step is known by `row * time + t`.
 
     Attributes:
-        code: int32 `(rows + slots,)`: twice the step that runs in a slot, plus 1 where a sequence begins, or `IDLE`.
-            The first `rows` entries are idle, so that the slot before a group's first exists.
-        spare: int32: some real step, which idle slots read.
+        slot_step: int32 `(rows + slots,)`: twice the step that runs in a slot, plus 1 where a sequence begins; `IDLE`
+            where none runs. The first `rows` entries are idle, so that there is a slot before the first of a group.
+        any_step: int32: some real step, which idle slots read.
         last: int32 `(rows,)`: the last real step of each row in the direction of the scan; 0 for an empty row.
         length: int32 `(rows,)`: how many steps each group runs.
         stride: int32, steps from one group's slots to the next's.
@@ -33,8 +35,8 @@ class Plan(NamedTuple):
         choice: int32, index into `widths`: how many lanes a group has.
     """
 
-    code: Any
-    spare: Any
+    slot_step: Any
+    any_step: Any
     last: Any
     length: Any
     stride: Any
@@ -106,14 +108,14 @@ def make_plan(mask: Any, segment_ids: Any, reverse: bool, units: int = _LARGE) -
     lane, start = jnp.where(own_lane, row, lane), jnp.where(own_lane, 0, start)
     slot = ((lane // width)[:, None] * stride + start[:, None] + rank) * width + (lane % width)[:, None]
     step = row[:, None] * time + jnp.arange(time, dtype=jnp.int32)[None]
-    begins = rank == 0 if segment_ids is None else _begins(mask, segment_ids, reverse)
+    begins = rank == 0 if segment_ids is None else sequence_starts(mask, segment_ids, reverse=reverse)
     slots = rows + num_slots(rows, time)
-    code = jnp.full(slots, IDLE, jnp.int32)
-    code = code.at[jnp.where(mask, rows + slot, slots)].set(2 * step + begins, mode="drop", unique_indices=True)
+    slot_step, target = jnp.full(slots, IDLE, jnp.int32), jnp.where(mask, rows + slot, slots)
+    slot_step = slot_step.at[target].set(2 * step + begins, mode="drop", unique_indices=True)
     length = jnp.zeros(rows, jnp.int32).at[lane // width].max(start + count)
     last = jnp.max(jnp.where(mask & (rank == count[:, None] - 1), step, 0), axis=1)
-    spare = jnp.argmax(mask.reshape(-1)).astype(jnp.int32)
-    return Plan(code, spare, last, length, stride, jnp.where(own_lane, 1, num_groups), choice)
+    any_step = jnp.argmax(mask.reshape(-1)).astype(jnp.int32)
+    return Plan(slot_step, any_step, last, length, stride, jnp.where(own_lane, 1, num_groups), choice)
 
 
 def first_fit(count: Any) -> tuple[Any, Any, Any]:
@@ -148,17 +150,6 @@ def _row_by_row(count: Any) -> tuple[Any, Any, Any]:
     """Every row in a lane of its own: on an accelerator lanes are free, and steps are not."""
     lane = jnp.cumsum(jnp.ones_like(count)) - 1
     return lane.astype(jnp.int32), jnp.zeros_like(count), jnp.max(lane).astype(jnp.int32) + 1
-
-
-def _begins(mask: Any, segment_ids: Any, reverse: bool) -> Any:
-    """Whether a real step has another id than the real step before it, in the direction of the scan."""
-    if reverse:
-        return jnp.flip(_begins(jnp.flip(mask, 1), jnp.flip(segment_ids, 1), reverse=False), 1)
-    steps = jnp.arange(mask.shape[1], dtype=jnp.int32)
-    seen = lax.cummax(jnp.where(mask, steps, -1), axis=1)
-    before = jnp.concatenate([jnp.full_like(seen[:, :1], -1), seen[:, :-1]], axis=1)
-    id_before = jnp.take_along_axis(segment_ids, jnp.maximum(before, 0), axis=1)
-    return mask & ((before < 0) | (id_before != segment_ids))
 
 
 def _even(number: float) -> int:

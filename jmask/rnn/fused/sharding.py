@@ -1,9 +1,9 @@
 """The engine on several devices: each runs its own rows.
 
 Inside `jax.shard_map` that is so already. On a mesh with explicit axes the types of the arrays say how the batch is
-laid out, and the engine enters a `jax.shard_map` by itself. On a mesh with automatic axes nothing is known while the
-program is traced, and XLA would gather the whole batch on every device, because it cannot divide lanes; a plain scan it
-can divide, so that is the default there.
+laid out, and the engine enters a `jax.shard_map` by itself. On a mesh with automatic axes nothing is known when the
+program is traced, and XLA would gather the whole batch on every device, because it cannot divide lanes. It can divide a
+plain scan, so that is the default there.
 """
 
 from collections.abc import Callable
@@ -18,31 +18,30 @@ from jax.sharding import PartitionSpec
 from .arrays import anchor
 
 
-def over_devices(function: Callable[[Any, Any], Any], rows: Any, weights: Any) -> Any:
-    """`function(rows, weights)`, for each device's rows alone where the types say which these are.
+def on_each_device(function: Callable[[Any, Any], Any], rows: Any) -> Callable[[Any, Any], Any]:
+    """A function of `(rows, weights)`, run on each device for its own rows, where the types say which these are.
 
     Args:
-        function: what it returns begins with the rows' axis, as all arrays in `rows` do.
-        rows: a pytree.
-        weights: a pytree.
+        function: its results begin with the rows' axis, as all arrays in `rows` do.
+        rows: the pytree that it will get.
+
+    Returns:
+        The function itself where there is nothing to divide.
     """
     axes = _rows_axes(rows.inputs)
     if axes is None:
-        return function(*_varying(rows, weights))
+        return _with_varying(function) if jax.sharding.get_abstract_mesh().manual_axes else function
     by_row = jax.tree.map(lambda _: PartitionSpec(axes), rows)
-    replicated = jax.tree.map(lambda _: PartitionSpec(), weights)
-
-    def local(rows: Any, weights: Any) -> Any:
-        return function(*_varying(rows, weights))
-
-    mapped = jax.shard_map(
-        local, mesh=jax.typeof(rows.inputs).sharding.mesh, in_specs=(by_row, replicated), out_specs=PartitionSpec(axes)
+    return jax.shard_map(
+        _with_varying(function),
+        mesh=jax.typeof(rows.inputs).sharding.mesh,
+        in_specs=(by_row, PartitionSpec()),
+        out_specs=PartitionSpec(axes),
     )
-    return mapped(rows, weights)
 
 
 def is_laid_out(rows: Any, weights: Any) -> bool:
-    """Whether no explicit mesh axis divides anything but the rows, all of them alike."""
+    """Whether explicit mesh axes divide nothing but the rows, and every array of them alike."""
 
     def spec(leaf: Any) -> tuple[Any, ...]:
         return tuple(jax.typeof(leaf).sharding.spec)
@@ -70,17 +69,19 @@ def _rows_axes(inputs: Any) -> Any:
     return spec[0] if spec else None
 
 
-def _varying(rows: Any, weights: Any) -> tuple[Any, Any]:
-    """Under `jax.shard_map`, all floats as ones that vary over the same mesh axes.
+def _with_varying(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """The function, of floats that all vary over the same mesh axes, as `jax.shard_map` asks.
 
-    A derivative of one's own must give each argument a gradient that varies as the argument does; the sum over devices
-    that weights need is then JAX's, the derivative of this.
+    A custom derivative must give each argument a gradient that varies as the argument does; the sum over devices that
+    weights need is then JAX's own, the derivative of this.
     """
-    if not jax.sharding.get_abstract_mesh().manual_axes:
-        return rows, weights
-    zero = anchor(jnp.float32, (rows, weights))
 
-    def vary(leaf: Any) -> Any:
-        return leaf + zero.astype(leaf.dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+    def run(rows: Any, weights: Any) -> Any:
+        zero = anchor(jnp.float32, (rows, weights))
 
-    return jax.tree.map(vary, (rows, weights))
+        def vary(leaf: Any) -> Any:
+            return leaf + zero.astype(leaf.dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+        return function(*jax.tree.map(vary, (rows, weights)))
+
+    return run

@@ -60,7 +60,7 @@ def draw_segments(rng, mask):
 def lanes_of(plan, rows, time, are_packed):
     """`(group, lane) -> steps in order`, each with whether a sequence begins; None where a slot is idle."""
     width = plans.widths(rows, are_packed=are_packed)[int(plan.choice)]
-    code, stride = np.asarray(plan.code), int(plan.stride)
+    code, stride = np.asarray(plan.slot_step), int(plan.stride)
     lanes, slots = {}, set()
     for group in range(int(plan.num_groups)):
         for t in range(int(plan.length[group])):
@@ -85,8 +85,8 @@ def expected_rows(mask, segment_ids, reverse):
 
 def assert_plan_holds(plan, mask, segment_ids, reverse):
     rows, time = mask.shape
-    assert plan.code.shape == (rows + plans.num_slots(rows, time),)
-    assert (np.asarray(plan.code)[:rows] == plans.IDLE).all()
+    assert plan.slot_step.shape == (rows + plans.num_slots(rows, time),)
+    assert (np.asarray(plan.slot_step)[:rows] == plans.IDLE).all()
     longest = mask.sum(1).max()
     expected = expected_rows(mask, segment_ids, reverse)
     missing = {row for row in range(rows) if expected[row]}
@@ -104,7 +104,7 @@ def assert_plan_holds(plan, mask, segment_ids, reverse):
     assert not missing
     for row, steps in enumerate(expected):
         assert plan.last[row] == (steps[-1][0] if steps else 0)
-    assert not mask.any() or mask.reshape(-1)[int(plan.spare)]
+    assert not mask.any() or mask.reshape(-1)[int(plan.any_step)]
 
 
 @pytest.mark.slow
