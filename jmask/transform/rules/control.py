@@ -46,7 +46,7 @@ def scan_rule(equation: Equation, *operands: Padded) -> list[Padded]:
     consts, init, xs = operands[:num_consts], operands[num_consts:][:num_carry], operands[num_consts + num_carry :]
     steps = jnp.arange(sizes.padded_size(params["length"]), dtype=jnp.int32)
     is_ragged = sizes.is_ragged(params["length"])
-    inputs = [_with_first_step(x, params["reverse_real"]) if is_ragged else x.with_safe_padding().array for x in xs]
+    inputs = [_with_first_step(x, params["reverse"]) if is_ragged else x.with_safe_padding().array for x in xs]
     dtypes = [var.aval.dtype for var in body_of(program).invars][num_consts:][:num_carry]
     start = _start(_arrays(init, dtypes), [*(x.array for x in consts), *inputs], equation)
 
@@ -64,7 +64,7 @@ def scan_rule(equation: Equation, *operands: Padded) -> list[Padded]:
         return after, [x.array for x in results[num_carry:]]
 
     unroll = sizes.padded_sizes(params["unroll"])
-    carry, ys = lax.scan(step, start, (steps, inputs), reverse=params["reverse_real"], unroll=unroll)
+    carry, ys = lax.scan(step, start, (steps, inputs), reverse=params["reverse"], unroll=unroll)
     return equation.results([*carry, *ys])
 
 

@@ -20,9 +20,9 @@ def accumulate_rule(equation: Equation, x: Padded) -> Padded:
     x = x.with_safe_padding()
     if axis not in x.ragged_axes:
         return equation.result(equation.bind(x.array), has_safe_padding=True)
-    if equation.params["reverse_real"]:
+    if equation.params["reverse"]:
         x = dataclasses.replace(x, array=reverse_real(x.array, axis, x.size(axis)))
     if equation.name in _HARMLESS:
         x = dataclasses.replace(x, array=x.fill(_HARMLESS[equation.name], [axis]))
     found = equation.bind(x.array, reverse=False)
-    return equation.result(reverse_real(found, axis, x.size(axis)) if equation.params["reverse_real"] else found)
+    return equation.result(reverse_real(found, axis, x.size(axis)) if equation.params["reverse"] else found)
