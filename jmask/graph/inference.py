@@ -10,8 +10,9 @@ from ..core.errors import MaskDroppedError, observe_drops
 from ..core.masked import Masked, is_masked
 from ..protocol import layer_state
 from ..protocol.arguments import is_none, signature_of
+from ..protocol.call import apply_named
 from ..protocol.initialize import ParamsRef
-from ..protocol.layer import Layer, apply_named
+from ..protocol.layer import Layer
 from ..protocol.output_masks import uses_mask
 from ..protocol.symbolic import on_symbols
 from ..transform.sizes import is_symbolic

@@ -6,9 +6,10 @@ from typing import Any
 
 import jax
 
+from ..protocol.call import apply_named
 from ..protocol.config import register_serializable
 from ..protocol.initialize import init_sublayers
-from ..protocol.layer import Layer, apply_named
+from ..protocol.layer import Layer
 from ..protocol.output_masks import uses_mask
 from .config import build, describe
 from .dimensions import at_some_size

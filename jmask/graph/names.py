@@ -1,10 +1,10 @@
 """The names of a model's layers, under which their parameters stand."""
 
-import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..protocol.layer import Layer, sublayers
+from ..protocol.names import distinct_names, given_names
 
 
 def assign_names(layers: Sequence[Layer]) -> dict[int, str]:
@@ -20,14 +20,11 @@ def assign_names(layers: Sequence[Layer]) -> dict[int, str]:
         ValueError: two layers were given one name, or one layer is part of two models.
     """
     distinct = {id(layer): layer for layer in layers}
-    own = [layer.name for layer in distinct.values() if layer.name is not None]
-    names: dict[int, str] = {}
-    for key, layer in distinct.items():
-        if own.count(layer.name or "") > 1:
-            raise ValueError(f"Two layers of a model are called {layer.name!r}; their parameters need two names.")
-        numbered = (f"{layer.default_name}_{i}" if i else layer.default_name for i in itertools.count())
-        taken = {*own, *names.values()}
-        names[key] = layer.name or next(name for name in numbered if name not in taken)
+    given = given_names(layers)
+    for name in given:
+        if given.count(name) > 1:
+            raise ValueError(f"Two layers of a model are called {name!r}; their parameters need two names.")
+    names = distinct_names(layers)
     _refuse_shared([(names[key], layer) for key, layer in distinct.items()])
     return names
 

@@ -1,7 +1,7 @@
 """Layers: hyperparameters, parameters, and a call of `jmask.ops` or `jmask.rnn`."""
 
 from ..core.public_names import listing as _listing
-from ..protocol.config import register_all as _register_all
+from ..protocol.config import register_subclasses as _register_subclasses
 from ..protocol.layer import Layer as Layer
 from .activations import ELU as ELU
 from .activations import Activation as Activation
@@ -71,6 +71,6 @@ from .rnn_layers import SimpleRNN as SimpleRNN
 from .stacked import StackedRNNCells as StackedRNNCells
 from .time_distributed import TimeDistributed as TimeDistributed
 
-_register_all(globals())
+_register_subclasses(Layer, globals())
 
 __dir__ = _listing(globals())

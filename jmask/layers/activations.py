@@ -11,6 +11,7 @@ from ..protocol.layer import Layer
 from ..protocol.masks import reaches
 from ..protocol.options import Activation as ActivationOption
 from ..protocol.options import Initializer, activation, initializer
+from .base import BaseMaskedLayer
 
 
 class Activation(Layer):
@@ -34,7 +35,7 @@ class Activation(Layer):
         return activation(self.activation)(inputs)
 
 
-class Softmax(Layer):
+class Softmax(BaseMaskedLayer):
     """Softmax along one axis; along a masked axis over real steps only (see `jm.ops.softmax`).
 
     Attributes:
@@ -44,9 +45,6 @@ class Softmax(Layer):
     >>> jm.layers.Softmax(axis=1)(jm.from_lengths(jnp.zeros((1, 3)), [2])).values.tolist()
     [[0.5, 0.5, 0.0]]
     """
-
-    supports_packing = True
-    raw_inputs = True
 
     axis: int = -1
 
@@ -72,9 +70,8 @@ class ReLU(Layer):
     [-1.0, 3.0, 6.0]
     """
 
+    supports_masking = True
     supports_packing = True
-    raw_inputs = True
-    _uses_mask = False
 
     max_value: Annotated[float, Interval(0), AnyFloat()] | None = None
     _: dataclasses.KW_ONLY
@@ -97,9 +94,8 @@ class LeakyReLU(Layer):
     [-1.0, 3.0]
     """
 
+    supports_masking = True
     supports_packing = True
-    raw_inputs = True
-    _uses_mask = False
 
     negative_slope: NotNegative = 0.3
 
@@ -119,9 +115,8 @@ class ELU(Layer):
     [-1.0, 3.0]
     """
 
+    supports_masking = True
     supports_packing = True
-    raw_inputs = True
-    _uses_mask = False
 
     alpha: float = 1.0
 
@@ -130,7 +125,7 @@ class ELU(Layer):
         return ops.elu(inputs, alpha=self.alpha)
 
 
-class PReLU(Layer):
+class PReLU(BaseMaskedLayer):
     """The identity above 0, and a learned slope below, `alpha` (see `jm.ops.prelu`).
 
     Attributes:
@@ -146,9 +141,7 @@ class PReLU(Layer):
     (1, 5)
     """
 
-    supports_packing = True
-    raw_inputs = True
-    _uses_mask = False
+    supports_masking = True
 
     _: dataclasses.KW_ONLY
     alpha_initializer: Initializer = "zeros"
@@ -156,10 +149,10 @@ class PReLU(Layer):
     param_dtype: Dtype = "float32"
 
     def __post_init__(self) -> None:
-        """Checks the axes while the user's line is still on the stack."""
+        """Validates the axes."""
         if any(axis < 1 for axis in self._shared):
             raise ValueError(
-                "`shared_axes` of `PReLU` count the axes of the inputs from 1, the first behind the batch; received "
+                "`shared_axes` of `PReLU` count the axes of the inputs from 1, the first after the batch; received "
                 f"{self.shared_axes!r}."
             )
 

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 
 from .. import ops
 from ..protocol.fields import NotNegative
-from ..protocol.layer import Layer
+from .base import BaseMaskedLayer
 
 
-class ActivityRegularization(Layer):
+class ActivityRegularization(BaseMaskedLayer):
     """The identity; its penalty, `l1 * sum(abs(x)) + l2 * sum(x**2)` of each sequence, is to be added to the loss.
 
     A pure model has no list of losses. The penalty is in the state that `apply_with_state` returns, where
@@ -38,10 +38,8 @@ class ActivityRegularization(Layer):
     {'activity_regularization': {'penalty': ()}}
     """
 
-    supports_packing = True
-    raw_inputs = True
+    supports_masking = True
     resets_state = True
-    _uses_mask = False
 
     _: dataclasses.KW_ONLY
     l1: NotNegative = 0.0

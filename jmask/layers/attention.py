@@ -12,9 +12,10 @@ from ..protocol.fields import Dtype, Rate
 from ..protocol.layer import Layer
 from ..protocol.options import initializer
 from ..protocol.row_masks import with_steps
+from .base import BaseMaskedLayer
 
 
-class OneHead(Layer):
+class BaseAttention(BaseMaskedLayer):
     """What `Attention` and `AdditiveAttention` share.
 
     Inputs: `query` `(batch, queries, features)`, `value` `(batch, keys, value_features)` and `key_`
@@ -23,11 +24,7 @@ class OneHead(Layer):
     no real key.
     """
 
-    supports_packing = True
-    raw_inputs = True
-
     _: dataclasses.KW_ONLY
-    use_scale: bool = False
     dropout: Rate = 0.0
     use_causal_mask: bool = False
     return_attention_scores: bool = False
@@ -59,7 +56,7 @@ class OneHead(Layer):
         return y[0][..., 0, :], y[1][..., 0, :, :]
 
 
-class Attention(OneHead):
+class Attention(BaseAttention):
     """Luong's attention: the score of a query and a key is their dot product (see `jm.ops.attention`).
 
     Inputs: `query` `(batch, queries, features)`, `value` `(batch, keys, value_features)` and `key_`
@@ -85,6 +82,7 @@ class Attention(OneHead):
     """
 
     _: dataclasses.KW_ONLY
+    use_scale: bool = False
     score_mode: Literal["dot", "concat"] = "dot"
 
     def init(self, key: Any, *inputs: Any) -> dict[str, Any]:
@@ -101,7 +99,7 @@ class Attention(OneHead):
         return ops.additive_attention(query, key=key, value=value, weight=weight, scale=scale, **options)
 
 
-class AdditiveAttention(OneHead):
+class AdditiveAttention(BaseAttention):
     """Bahdanau's attention: the score is `sum(scale * tanh(query + key))` (see `jm.ops.additive_attention`).
 
     Inputs and outputs are those of `Attention`.
@@ -155,7 +153,7 @@ def read_inputs(layer: Layer, query: Any, value: Any, key: Any) -> tuple[Any, An
 
 
 def call_options(layer: Any, training: bool, key: Any) -> dict[str, Any]:
-    """The options of `jm.ops.attention` that all attention layers have; refuses a key that is none."""
+    """The options of `jm.ops.attention` that all attention layers have; raises if the PRNG key is not one."""
     if isinstance(key, Masked) or (key is not None and jnp.issubdtype(key.dtype, jnp.inexact)):
         raise TypeError(
             f"{path.current()}: `key=` is the PRNG key, for dropout. The keys of attention are the third input, "

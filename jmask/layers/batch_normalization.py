@@ -8,11 +8,11 @@ import jax.numpy as jnp
 
 from .. import ops
 from ..protocol.fields import Dtype, NotNegative, Rate
-from ..protocol.layer import Layer
 from ..protocol.options import Initializer, initializer
+from .base import BaseMaskedLayer
 
 
-class BatchNormalization(Layer):
+class BatchNormalization(BaseMaskedLayer):
     """Normalises each feature by its mean and variance over the real steps of the batch; at inference by running ones.
 
     The running statistics are no parameters: `state = layer.init_state(x)`, then
@@ -46,9 +46,6 @@ class BatchNormalization(Layer):
     ([1.0], [1.0])
     """
 
-    supports_packing = True
-    raw_inputs = True
-
     _: dataclasses.KW_ONLY
     axis: int = -1
     momentum: Rate = 0.99
@@ -74,7 +71,7 @@ class BatchNormalization(Layer):
 
     def init_state(self, inputs: Any) -> dict[str, Any]:
         """`{"moving_mean": (features,), "moving_variance": (features,)}`."""
-        key = jax.random.key(0)  # nobody draws statistics at random
+        key = jax.random.key(0)  # initializers take one, but these are not random
         return {
             "moving_mean": self._vector(self.moving_mean_initializer, key, inputs),
             "moving_variance": self._vector(self.moving_variance_initializer, key, inputs),

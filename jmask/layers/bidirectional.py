@@ -6,13 +6,13 @@ from typing import Any, Literal
 import jax
 
 from ..protocol import path
-from ..protocol.layer import Layer
 from ..protocol.row_masks import over_time
 from ..rnn.directions import merge
+from .base import BaseMaskedLayer
 from .recurrent import BaseRecurrent, state_parts
 
 
-class Bidirectional(Layer):
+class Bidirectional(BaseMaskedLayer):
     """A recurrent layer in both directions, each over the real steps only (see `jm.rnn.bidirectional`).
 
     Inputs as of the layer; `initial_state` is the list of the forward state's parts and then the backward state's.
@@ -31,16 +31,13 @@ class Bidirectional(Layer):
     (2, 8)
     """
 
-    raw_inputs = True
-    supports_packing = True
-
     layer: BaseRecurrent
     _: dataclasses.KW_ONLY
     merge_mode: Literal["concat", "sum", "mul", "ave"] | None = "concat"
     backward_layer: BaseRecurrent | None = None
 
     def __post_init__(self) -> None:
-        """Checks the options while the user's line is still on the stack."""
+        """Validates the options."""
         for layer in (self.layer, self.layer if self.backward_layer is None else self.backward_layer):
             if not isinstance(layer, BaseRecurrent) or layer.go_backwards:
                 raise ValueError(

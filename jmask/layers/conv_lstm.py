@@ -116,7 +116,7 @@ class ConvLSTM1D(BaseCellLayer):
             float32 at least.
         param_dtype: dtype of the parameters.
         return_sequences: outputs of every step.
-        return_state: the state besides.
+        return_state: whether to return the final state as well.
         go_backwards: from the last real step to the first; the outputs are in this order, and so is their mask.
         zero_output_for_mask: False repeats the last real output at padded steps.
         unroll: whether the loop is written out step by step in the program; it changes no result.

@@ -11,48 +11,14 @@ from ..ops.activations import apply
 from ..ops.windows import Padding, TransposedWindows, Windows, check_steps
 from ..protocol import options
 from ..protocol.fields import Count, Dtype, Size
-from ..protocol.layer import Layer
 from ..protocol.options import Activation, Initializer, initializer
 from ..protocol.row_masks import over_time, with_steps
+from .base import BaseMaskedLayer
 
 Shape = tuple[int, ...]
 
 
-class Convolution(Layer):
-    """What all convolutions over time have in common."""
-
-    supports_packing = True
-    raw_inputs = True
-
-    _: dataclasses.KW_ONLY
-    strides: Size = 1
-    padding: Padding = "valid"
-    dilation_rate: Size = 1
-    activation: Activation = None
-    use_bias: bool = True
-    bias_initializer: Initializer = "zeros"
-    param_dtype: Dtype = "float32"
-
-    def make(self, key: Any, **parameters: tuple[Initializer, Shape]) -> dict[str, Any]:
-        """Parameters by their initialisers and shapes, the last of them a bias if the layer has one."""
-        keys = jax.random.split(key, len(parameters))
-        return {
-            name: initializer(option)(own, shape, self.param_dtype)
-            for own, (name, (option, shape)) in zip(keys, parameters.items(), strict=True)
-            if name != "bias" or self.use_bias
-        }
-
-    def activated(self, y: Any) -> Any:
-        """The activation of every real step; the others are zeros, and stay."""
-        if self.activation is None:
-            return y
-        is_finite = options.has_finite_gradient(self.activation)
-        y = apply(options.activation(self.activation), y, has_finite_gradient=is_finite)
-        keeps_zeros = options.keeps_zeros(self.activation) or not isinstance(y, Masked)
-        return y if keeps_zeros else y.with_values(y.fill(0))
-
-
-class Conv1D(Convolution):
+class Conv1D(BaseMaskedLayer):
     """Convolution over the steps of each sequence (see `jm.ops.conv`).
 
     Inputs: `(batch, time, features)`. Outputs: `(batch, places, filters)` with zeros in the padding. For `"same"` and
@@ -84,23 +50,30 @@ class Conv1D(Convolution):
     filters: Size
     kernel_size: Size
     _: dataclasses.KW_ONLY
+    strides: Size = 1
+    padding: Padding = "valid"
+    dilation_rate: Size = 1
     groups: Size = 1
+    activation: Activation = None
+    use_bias: bool = True
     kernel_initializer: Initializer = "glorot_uniform"
+    bias_initializer: Initializer = "zeros"
+    param_dtype: Dtype = "float32"
 
     def __post_init__(self) -> None:
-        """Checks the options while the user's line is still on the stack."""
+        """Validates the options."""
         Windows(self.kernel_size, self.strides, self.padding, self.dilation_rate)
         if self.filters % self.groups:
             raise ValueError(f"`filters` must be a multiple of `groups`; received {self.filters} and {self.groups}.")
 
     def init(self, key: Any, inputs: Any) -> dict[str, Any]:
         """`{"kernel": (kernel_size, features / groups, filters), "bias": (filters,)}`."""
-        features = features_of(inputs, "Conv1D")
+        features = num_features(inputs, "Conv1D")
         if features % self.groups:
             raise ValueError(f"The features must be a multiple of `groups`; received {features} and {self.groups}.")
         shape = (self.kernel_size, features // self.groups, self.filters)
         bias = (self.bias_initializer, (self.filters,))
-        return self.make(key, kernel=(self.kernel_initializer, shape), bias=bias)
+        return make_params(self, key, kernel=(self.kernel_initializer, shape), bias=bias)
 
     @over_time
     def call(self, params: Any, inputs: Any) -> Any:
@@ -114,10 +87,10 @@ class Conv1D(Convolution):
             dilation_rate=self.dilation_rate,
             groups=self.groups,
         )
-        return self.activated(y)
+        return activated(y, self.activation)
 
 
-class DepthwiseConv1D(Convolution):
+class DepthwiseConv1D(BaseMaskedLayer):
     """Convolution of every feature alone (see `jm.ops.depthwise_conv`).
 
     Inputs: `(batch, time, features)`. Outputs: `(batch, places, features * depth_multiplier)`; places, masks and packed
@@ -138,19 +111,26 @@ class DepthwiseConv1D(Convolution):
 
     kernel_size: Size
     _: dataclasses.KW_ONLY
+    strides: Size = 1
+    padding: Padding = "valid"
     depth_multiplier: Size = 1
+    dilation_rate: Size = 1
+    activation: Activation = None
+    use_bias: bool = True
     depthwise_initializer: Initializer = "glorot_uniform"
+    bias_initializer: Initializer = "zeros"
+    param_dtype: Dtype = "float32"
 
     def __post_init__(self) -> None:
-        """Checks the options while the user's line is still on the stack."""
+        """Validates the options."""
         Windows(self.kernel_size, self.strides, self.padding, self.dilation_rate)
 
     def init(self, key: Any, inputs: Any) -> dict[str, Any]:
         """`{"kernel": (kernel_size, features, depth_multiplier), "bias": (features * depth_multiplier,)}`."""
-        features = features_of(inputs, "DepthwiseConv1D")
+        features = num_features(inputs, "DepthwiseConv1D")
         shape = (self.kernel_size, features, self.depth_multiplier)
         bias = (self.bias_initializer, (features * self.depth_multiplier,))
-        return self.make(key, kernel=(self.depthwise_initializer, shape), bias=bias)
+        return make_params(self, key, kernel=(self.depthwise_initializer, shape), bias=bias)
 
     @over_time
     def call(self, params: Any, inputs: Any) -> Any:
@@ -163,10 +143,10 @@ class DepthwiseConv1D(Convolution):
             padding=self.padding,
             dilation_rate=self.dilation_rate,
         )
-        return self.activated(y)
+        return activated(y, self.activation)
 
 
-class SeparableConv1D(Convolution):
+class SeparableConv1D(BaseMaskedLayer):
     """Convolution of every feature alone, then a mixture of the features of every step (see `jm.ops.separable_conv`).
 
     Inputs: `(batch, time, features)`. Outputs: `(batch, places, filters)`; places, masks and packed rows are as in
@@ -190,18 +170,26 @@ class SeparableConv1D(Convolution):
     filters: Size
     kernel_size: Size
     _: dataclasses.KW_ONLY
+    strides: Size = 1
+    padding: Padding = "valid"
+    dilation_rate: Size = 1
     depth_multiplier: Size = 1
+    activation: Activation = None
+    use_bias: bool = True
     depthwise_initializer: Initializer = "glorot_uniform"
     pointwise_initializer: Initializer = "glorot_uniform"
+    bias_initializer: Initializer = "zeros"
+    param_dtype: Dtype = "float32"
 
     def __post_init__(self) -> None:
-        """Checks the options while the user's line is still on the stack."""
+        """Validates the options."""
         Windows(self.kernel_size, self.strides, self.padding, self.dilation_rate)
 
     def init(self, key: Any, inputs: Any) -> dict[str, Any]:
         """`depthwise_kernel` and `pointwise_kernel` as for `jm.ops.separable_conv`, and `bias`, `(filters,)`."""
-        features = features_of(inputs, "SeparableConv1D")
-        return self.make(
+        features = num_features(inputs, "SeparableConv1D")
+        return make_params(
+            self,
             key,
             depthwise_kernel=(self.depthwise_initializer, (self.kernel_size, features, self.depth_multiplier)),
             pointwise_kernel=(self.pointwise_initializer, (1, features * self.depth_multiplier, self.filters)),
@@ -220,10 +208,10 @@ class SeparableConv1D(Convolution):
             padding=self.padding,
             dilation_rate=self.dilation_rate,
         )
-        return self.activated(y)
+        return activated(y, self.activation)
 
 
-class Conv1DTranspose(Convolution):
+class Conv1DTranspose(BaseMaskedLayer):
     """Transposed convolution over the steps of each sequence (see `jm.ops.conv_transpose`).
 
     Inputs: `(batch, time, features)`. Outputs: `(batch, steps, filters)`, each row as many steps as its sequence alone
@@ -249,18 +237,25 @@ class Conv1DTranspose(Convolution):
     filters: Size
     kernel_size: Size
     _: dataclasses.KW_ONLY
+    strides: Size = 1
+    padding: Padding = "valid"
     output_padding: Count | None = None
+    dilation_rate: Size = 1
+    activation: Activation = None
+    use_bias: bool = True
     kernel_initializer: Initializer = "glorot_uniform"
+    bias_initializer: Initializer = "zeros"
+    param_dtype: Dtype = "float32"
 
     def __post_init__(self) -> None:
-        """Checks the options while the user's line is still on the stack."""
+        """Validates the options."""
         TransposedWindows(self.kernel_size, self.strides, self.padding, self.dilation_rate, self.output_padding)
 
     def init(self, key: Any, inputs: Any) -> dict[str, Any]:
         """`{"kernel": (kernel_size, filters, features), "bias": (filters,)}`."""
-        shape = (self.kernel_size, self.filters, features_of(inputs, "Conv1DTranspose"))
+        shape = (self.kernel_size, self.filters, num_features(inputs, "Conv1DTranspose"))
         bias = (self.bias_initializer, (self.filters,))
-        return self.make(key, kernel=(self.kernel_initializer, shape), bias=bias)
+        return make_params(self, key, kernel=(self.kernel_initializer, shape), bias=bias)
 
     @over_time
     def call(self, params: Any, inputs: Any) -> Any:
@@ -274,10 +269,30 @@ class Conv1DTranspose(Convolution):
             output_padding=self.output_padding,
             dilation_rate=self.dilation_rate,
         )
-        return self.activated(y)
+        return activated(y, self.activation)
 
 
-def features_of(inputs: Any, name: str) -> int:
-    """The number of features of inputs `(batch, time, features)`; refuses others."""
+def make_params(layer: Any, key: Any, **parameters: tuple[Initializer, Shape]) -> dict[str, Any]:
+    """Parameters by their initializers and shapes; the last of them is the bias, which the layer may not have."""
+    keys = jax.random.split(key, len(parameters))
+    return {
+        name: initializer(option)(own, shape, layer.param_dtype)
+        for own, (name, (option, shape)) in zip(keys, parameters.items(), strict=True)
+        if name != "bias" or layer.use_bias
+    }
+
+
+def activated(y: Any, activation: Activation) -> Any:
+    """The activation of every real step; the others are zeros, and stay zeros."""
+    if activation is None:
+        return y
+    is_finite = options.has_finite_gradient(activation)
+    y = apply(options.activation(activation), y, has_finite_gradient=is_finite)
+    keeps_zeros = options.keeps_zeros(activation) or not isinstance(y, Masked)
+    return y if keeps_zeros else y.with_values(y.fill(0))
+
+
+def num_features(inputs: Any, name: str) -> int:
+    """The number of features of inputs `(batch, time, features)`; raises for other ranks."""
     check_steps(with_steps(inputs), name)
     return inputs.shape[-1]

@@ -1,4 +1,4 @@
-"""Layers that treat every step alone: maps of features, functions of one's own, and the two that make masks."""
+"""Layers that treat every step alone: maps of features, a user's functions, and the two that make masks."""
 
 import dataclasses
 import inspect
@@ -17,13 +17,14 @@ from ..ops.linear import check_feature_axis
 from ..protocol.fields import Dtype, Number, Size
 from ..protocol.layer import Layer
 from ..protocol.options import Activation, Initializer, activation, has_finite_gradient, initializer, kernel_initializer
+from .base import BaseMaskedLayer
 
 
 class Embedding(Layer):
     """A vector for each id.
 
     Inputs: integer ids of any shape, `(batch, time)`. Outputs: `(batch, time, output_dim)`, with the mask of the
-    ids; with `mask_zero`, ids 0 are masked besides. An id outside `[0, input_dim)` gives NaN (see `jm.ops.embed`). An
+    ids; with `mask_zero`, ids 0 are masked as well. An id outside `[0, input_dim)` gives NaN (see `jm.ops.embed`). An
     empty row passes no gradient.
 
     Attributes:
@@ -93,7 +94,7 @@ class Masking(Layer):
         return intersect_masks(mask, ~jnp.all(is_value, axis=-1))
 
 
-class Dense(Layer):
+class Dense(BaseMaskedLayer):
     """The affine map `activation(x @ kernel + bias)` of every step.
 
     Inputs: `(batch, time, features)` or any array with a feature axis at the end. Outputs: `(batch, time, units)`
@@ -114,9 +115,7 @@ class Dense(Layer):
     (2, 3, 4)
     """
 
-    supports_packing = True
-    raw_inputs = True
-    _uses_mask = False
+    supports_masking = True
 
     units: Size
     _: dataclasses.KW_ONLY
@@ -142,7 +141,7 @@ class Dense(Layer):
         return _activated(y, self.activation)
 
 
-class EinsumDense(Layer):
+class EinsumDense(BaseMaskedLayer):
     """An affine map of every step along the axes that an equation names: `activation(einsum(x, kernel) + bias)`.
 
     Inputs: `(batch, time, ...)`. Outputs: what the equation says, with the same mask, whose axes it must leave in place
@@ -150,7 +149,7 @@ class EinsumDense(Layer):
 
     Attributes:
         equation: `"abc,cd->abd"`, inputs and kernel to outputs; `...` may begin or end both inputs and outputs.
-        output_shape: the sizes of the outputs behind the first axis, without those of `...`; None for a size that the
+        output_shape: the sizes of the outputs after the first axis, without those of `...`; None for a size that the
             inputs have. With `...` in front there is no first axis to leave out.
         activation: an elementwise function, by name or itself.
         bias_axes: the letters of the outputs along which there is a bias; None for no bias.
@@ -166,9 +165,7 @@ class EinsumDense(Layer):
     (2, 3, 4, 7)
     """
 
-    supports_packing = True
-    raw_inputs = True
-    _uses_mask = False
+    supports_masking = True
 
     equation: str
     output_shape: Size | Sequence[Size | None]
@@ -180,7 +177,7 @@ class EinsumDense(Layer):
     param_dtype: Dtype = "float32"
 
     def __post_init__(self) -> None:
-        """Checks the letters while the user's line is still on the stack."""
+        """Validates the letters."""
         _, _, outputs, _ = parse(self.equation)
         if not set(self.bias_axes or "") <= set(outputs):
             raise ValueError(
@@ -208,7 +205,7 @@ class EinsumDense(Layer):
         return _activated(y, self.activation)
 
 
-class Identity(Layer):
+class Identity(BaseMaskedLayer):
     """Hands its inputs on as they are, masks included: an array, a `Masked`, or a nest of them.
 
     >>> import jax.numpy as jnp, jmask as jm
@@ -216,9 +213,7 @@ class Identity(Layer):
     [1.0, 1.0]
     """
 
-    supports_packing = True
-    raw_inputs = True
-    _uses_mask = False
+    supports_masking = True
 
     def call(self, params: Any, inputs: Any) -> Any:
         """The inputs."""

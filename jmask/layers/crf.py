@@ -7,12 +7,12 @@ import jax
 
 from .. import ops
 from ..protocol.fields import Dtype
-from ..protocol.layer import Layer
 from ..protocol.options import Initializer, initializer
 from ..protocol.row_masks import over_time
+from .base import BaseMaskedLayer
 
 
-class CRF(Layer):
+class CRF(BaseMaskedLayer):
     """The most probable sequence of tags, in a linear-chain conditional random field (see `jm.ops.crf_decode`).
 
     Inputs: logits, `(batch, time, tags)`, such as `Dense(tags)` gives. Outputs: ids of tags, int32 `(batch, time)`,
@@ -36,8 +36,6 @@ class CRF(Layer):
         param_dtype: dtype of the parameters.
     """
 
-    supports_packing = True
-    raw_inputs = True
     _uses_mask = True
 
     _: dataclasses.KW_ONLY

@@ -8,9 +8,10 @@ from .. import ops
 from ..ops.dot_product import check_axes
 from ..ops.merge import Merge
 from ..protocol.layer import Layer
+from .base import BaseMaskedLayer
 
 
-class Elementwise(Layer):
+class BaseMerge(BaseMaskedLayer):
     """A list of inputs, `[(batch, time, ...), ...]`, merged into one step by step.
 
     An input of lower rank, `(batch, features)`, belongs to the sequence and takes part in each of its steps.
@@ -19,8 +20,6 @@ class Elementwise(Layer):
         merge: `"intersection"`: a step is real where it is in all inputs; `"union"`: where it is in any.
     """
 
-    supports_packing = True
-    raw_inputs = True
     function: ClassVar[Callable[..., Any]]
 
     _: dataclasses.KW_ONLY
@@ -36,7 +35,7 @@ class Elementwise(Layer):
         return type(self).function(inputs, merge=self.merge)
 
 
-class Add(Elementwise):
+class Add(BaseMerge):
     """The sum of a list of inputs, step by step (see `jm.ops.add`).
 
     Attributes:
@@ -50,7 +49,7 @@ class Add(Elementwise):
     function = staticmethod(ops.add)
 
 
-class Subtract(Elementwise):
+class Subtract(BaseMerge):
     """The first of two inputs minus the second, step by step (see `jm.ops.subtract`).
 
     Attributes:
@@ -64,7 +63,7 @@ class Subtract(Elementwise):
     function = staticmethod(ops.subtract)
 
 
-class Multiply(Elementwise):
+class Multiply(BaseMerge):
     """The product of a list of inputs, step by step (see `jm.ops.multiply`).
 
     Attributes:
@@ -78,7 +77,7 @@ class Multiply(Elementwise):
     function = staticmethod(ops.multiply)
 
 
-class Average(Elementwise):
+class Average(BaseMerge):
     """The mean of a list of inputs, step by step (see `jm.ops.average`).
 
     Attributes:
@@ -92,7 +91,7 @@ class Average(Elementwise):
     function = staticmethod(ops.average)
 
 
-class Maximum(Elementwise):
+class Maximum(BaseMerge):
     """The largest of a list of inputs, entry by entry (see `jm.ops.maximum`).
 
     Attributes:
@@ -106,7 +105,7 @@ class Maximum(Elementwise):
     function = staticmethod(ops.maximum)
 
 
-class Minimum(Elementwise):
+class Minimum(BaseMerge):
     """The smallest of a list of inputs, entry by entry (see `jm.ops.minimum`).
 
     Attributes:
@@ -139,7 +138,7 @@ class Dot(Layer):
     normalize: bool = False
 
     def __post_init__(self) -> None:
-        """Checks the axes while the user's line is still on the stack."""
+        """Validates the axes."""
         check_axes(self.axes)
 
     def call(self, params: Any, inputs: Any) -> Any:
@@ -147,7 +146,7 @@ class Dot(Layer):
         return ops.dot(inputs, self.axes, normalize=self.normalize)
 
 
-class Concatenate(Layer):
+class Concatenate(BaseMaskedLayer):
     """Concatenation of a list of inputs and of their masks (see `jm.ops.concatenate`).
 
     Attributes:
@@ -158,8 +157,6 @@ class Concatenate(Layer):
     [[1.0, 1.0, 0.0]]
     """
 
-    supports_packing = True
-    raw_inputs = True
     _uses_mask = False
 
     axis: int = -1

@@ -10,16 +10,13 @@ import jax.numpy as jnp
 from .. import ops
 from ..core.masked import Masked
 from ..protocol.fields import Dtype, Rate, Size
-from ..protocol.layer import Layer
 from ..protocol.options import Initializer, initializer
 from .attention import call_options, read_inputs
+from .base import BaseMaskedLayer
 
 
-class Heads(Layer):
+class BaseMultiHead(BaseMaskedLayer):
     """What `MultiHeadAttention` and `GroupQueryAttention` share: projections, attention, and a projection back."""
-
-    supports_packing = True
-    raw_inputs = True
 
     _: dataclasses.KW_ONLY
     dropout: Rate = 0.0
@@ -119,7 +116,7 @@ class Heads(Layer):
         return {name: Masked(jnp.zeros((*mask.shape, *sizes[name]), dtype), mask) for name in ("key", "value")}
 
 
-class MultiHeadAttention(Heads):
+class MultiHeadAttention(BaseMultiHead):
     """Multi-head attention (see `jm.ops.multi_head_attention`).
 
     Inputs: `query` `(batch, queries, features)`, `value` `(batch, keys, features)`, `key_`, `value` by default, and
@@ -128,8 +125,8 @@ class MultiHeadAttention(Heads):
     gives the bias of the output.
 
     For decoding: `y, cache = layer.apply(params, x, x, cache=cache)`, at first with a cache from
-    `layer.init_cache(batch_size, length)`: `x` attends to the steps in the cache as well, and is written behind them.
-    `query_offset`, `query_positions` and `key_positions` say where steps stand (see `jm.ops.attention`).
+    `layer.init_cache(batch_size, length)`: `x` attends to the steps in the cache as well, and is written after them.
+    `query_offset`, `query_positions` and `key_positions` give the positions of steps (see `jm.ops.attention`).
 
     Attributes:
         num_heads: number of heads.
@@ -161,6 +158,8 @@ class MultiHeadAttention(Heads):
     key_dim: Size
     _: dataclasses.KW_ONLY
     value_dim: Size | None = None
+    dropout: Rate = 0.0
+    use_bias: bool = True
     output_shape: Size | Sequence[Size] | None = None
 
     def sizes(self) -> dict[str, tuple[int, int]]:
@@ -175,7 +174,7 @@ class MultiHeadAttention(Heads):
         return (self.output_shape,) if isinstance(self.output_shape, int) else tuple(self.output_shape)
 
 
-class GroupQueryAttention(Heads):
+class GroupQueryAttention(BaseMultiHead):
     """Multi-head attention in which groups of heads share keys and values (see `jm.ops.multi_head_attention`).
 
     Inputs and outputs are those of `MultiHeadAttention`.
@@ -184,16 +183,8 @@ class GroupQueryAttention(Heads):
         head_dim: features of a head.
         num_query_heads: number of heads of the queries.
         num_key_value_heads: number of heads of keys and values, a divisor of `num_query_heads`.
-        dropout: probability of dropping a weight in training.
-        use_bias: whether all projections have a bias.
-        use_gate: whether the heads are multiplied by a gate, the sigmoid of one more projection of the query.
-        use_causal_mask: whether a query attends to no step after it, by position among the real steps.
-        sliding_window: if given, a query attends to steps that are fewer real steps away than this.
-        return_attention_scores: whether to return the weights before dropout, too.
-        implementation: see `jm.ops.attention`.
-        kernel_initializer: by name or as `(key, shape, dtype)`.
-        bias_initializer: the same for the biases.
-        param_dtype: dtype of the parameters.
+
+    The other attributes are those of `MultiHeadAttention`.
 
     References:
         Ainslie et al.: GQA: Training Generalized Multi-Query Transformer Models from Multi-Head Checkpoints,
@@ -210,7 +201,7 @@ class GroupQueryAttention(Heads):
     num_key_value_heads: Size
 
     def __post_init__(self) -> None:
-        """Checks the options while the user's line is still on the stack."""
+        """Validates the options."""
         if self.num_query_heads % self.num_key_value_heads:
             raise ValueError(
                 "`num_query_heads` of `GroupQueryAttention` is a multiple of `num_key_value_heads`; received "

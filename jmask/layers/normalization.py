@@ -13,9 +13,10 @@ from ..ops.normalization import group_size
 from ..protocol.fields import Dtype, NotNegative
 from ..protocol.layer import Layer
 from ..protocol.masks import reaches
+from .base import BaseMaskedLayer
 
 
-class LayerNormalization(Layer):
+class LayerNormalization(BaseMaskedLayer):
     """Layer normalisation over the features of each step (see `jm.ops.layer_norm`).
 
     Attributes:
@@ -30,9 +31,7 @@ class LayerNormalization(Layer):
     [[-1.0, 1.0]]
     """
 
-    supports_packing = True
-    raw_inputs = True
-    _uses_mask = False
+    supports_masking = True
 
     _: dataclasses.KW_ONLY
     epsilon: NotNegative = 1e-3
@@ -50,7 +49,7 @@ class LayerNormalization(Layer):
         return ops.layer_norm(inputs, *_read(self, params), epsilon=self.epsilon)
 
 
-class RMSNormalization(Layer):
+class RMSNormalization(BaseMaskedLayer):
     """Normalisation of each step by the root of its mean square (see `jm.ops.rms_norm`).
 
     Attributes:
@@ -63,9 +62,7 @@ class RMSNormalization(Layer):
     [[1.0, 1.0]]
     """
 
-    supports_packing = True
-    raw_inputs = True
-    _uses_mask = False
+    supports_masking = True
 
     _: dataclasses.KW_ONLY
     epsilon: NotNegative = 1e-6
@@ -81,7 +78,7 @@ class RMSNormalization(Layer):
         return ops.rms_norm(inputs, params["scale"], epsilon=self.epsilon)
 
 
-class UnitNormalization(Layer):
+class UnitNormalization(BaseMaskedLayer):
     """Division by the Euclidean norm; along a masked axis that of the real steps (see `jm.ops.unit_norm`).
 
     Attributes:
@@ -91,9 +88,6 @@ class UnitNormalization(Layer):
     >>> jm.layers.UnitNormalization()(jnp.array([[0.0, 2.0]])).tolist()
     [[0.0, 1.0]]
     """
-
-    supports_packing = True
-    raw_inputs = True
 
     axis: int | Sequence[int] = -1
 
@@ -136,14 +130,14 @@ class GroupNormalization(Layer):
     param_dtype: Dtype = "float32"
 
     def __post_init__(self) -> None:
-        """Checks the number while the user's line is still on the stack."""
+        """Validates the number."""
         if self.groups != -1 and self.groups < 1:
             raise ValueError(f"`groups` of `GroupNormalization` is 1 or more, or -1; received {self.groups}.")
 
     def init(self, key: Any, inputs: Any) -> dict[str, Any]:
         """`{"gamma": (features,), "beta": (features,)}`."""
         check_feature_axis(inputs, "GroupNormalization")
-        group_size(inputs.shape[-1], self.groups)  # refuses what cannot be grouped before there are parameters
+        group_size(inputs.shape[-1], self.groups)  # raises before there are parameters
         return _scale_and_offset(self, inputs.shape[-1])
 
     def call(self, params: Any, inputs: Any) -> Any:

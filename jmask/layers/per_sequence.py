@@ -59,7 +59,7 @@ class PerSequence(Layer):
     constraints: str | Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        """Checks the function while the user's line is still on the stack."""
+        """Validates the function."""
         if isinstance(self.function, type):
             raise TypeError(
                 f"`PerSequence` takes a module, not its class; received {self.function!r}. Make one, "

@@ -8,13 +8,11 @@ from ..ops.pool import PoolPadding, check_pool
 from ..protocol.fields import Size
 from ..protocol.layer import Layer
 from ..protocol.row_masks import over_time
+from .base import BaseMaskedLayer
 
 
-class Pooling(Layer):
+class BasePooling(BaseMaskedLayer):
     """What poolings of windows have in common."""
-
-    supports_packing = True
-    raw_inputs = True
 
     pool_size: Size = 2
     _: dataclasses.KW_ONLY
@@ -22,11 +20,11 @@ class Pooling(Layer):
     padding: PoolPadding = "valid"
 
     def __post_init__(self) -> None:
-        """Checks the options while the user's line is still on the stack."""
+        """Validates the options."""
         check_pool(self.pool_size, self.strides, self.padding)
 
 
-class MaxPooling1D(Pooling):
+class MaxPooling1D(BasePooling):
     """The largest value of each feature in every window (see `jm.ops.max_pool`).
 
     Inputs: `(batch, time, features)`. Outputs: `(batch, places, features)`, each row as many places as its sequence
@@ -50,7 +48,7 @@ class MaxPooling1D(Pooling):
         return ops.max_pool(inputs, self.pool_size, strides=self.strides, padding=self.padding)
 
 
-class AveragePooling1D(Pooling):
+class AveragePooling1D(BasePooling):
     """The mean of the real steps in every window (see `jm.ops.average_pool`).
 
     Inputs: `(batch, time, features)`. Outputs: `(batch, places, features)`, as from `MaxPooling1D`: an empty row, or

@@ -6,12 +6,12 @@ from typing import Any
 from .. import ops
 from ..ops.linear import check_feature_axis
 from ..protocol.fields import Dtype, Positive, Size
-from ..protocol.layer import Layer
 from ..protocol.options import Initializer, initializer
 from ..protocol.row_masks import over_time
+from .base import BaseMaskedLayer
 
 
-class PositionEmbedding(Layer):
+class PositionEmbedding(BaseMaskedLayer):
     """A learned vector for the position of each real step, to be added to it (see `jm.ops.position_embedding`).
 
     Inputs: `(batch, time, features)`; `offset`, how many real steps of each sequence came before, an integer or
@@ -28,9 +28,6 @@ class PositionEmbedding(Layer):
     >>> jm.layers.Add()([x, layer.apply(layer.init(jax.random.key(0), x), x)]).lengths.tolist()
     [4, 7]
     """
-
-    supports_packing = True
-    raw_inputs = True
 
     max_length: Size
     _: dataclasses.KW_ONLY
@@ -49,7 +46,7 @@ class PositionEmbedding(Layer):
         return ops.position_embedding(inputs, params["position_embeddings"], offset=offset, positions=positions)
 
 
-class SinePositionEncoding(Layer):
+class SinePositionEncoding(BaseMaskedLayer):
     """Sines and cosines of the position of each real step, to be added to it (see `jm.ops.sine_position_encoding`).
 
     Inputs: `(batch, time, features)`; `offset`, how many real steps of each sequence came before, an integer or
@@ -67,9 +64,6 @@ class SinePositionEncoding(Layer):
     [[[0.0, 1.0, 0.0, 1.0]]]
     """
 
-    supports_packing = True
-    raw_inputs = True
-
     _: dataclasses.KW_ONLY
     max_wavelength: Positive = 10000.0
 
@@ -80,10 +74,10 @@ class SinePositionEncoding(Layer):
         return ops.sine_position_encoding(inputs, max_wavelength=self.max_wavelength, **places)
 
 
-class RotaryEmbedding(Layer):
+class RotaryEmbedding(BaseMaskedLayer):
     """Rotates pairs of features by angles that grow with the position of each real step (see `jm.ops.rotary`).
 
-    Of queries and keys that are rotated alike, dot products depend on the difference of their positions alone.
+    Dot products of queries and keys that are both rotated depend only on the difference of their positions.
 
     Inputs: `(batch, time, features)`, or `(batch, time, heads, features)`, an even number of features; `offset`, how
     many real steps of each sequence came before, an integer or `(batch,)`; or `positions` `(batch, time)`. Outputs: the
@@ -103,9 +97,6 @@ class RotaryEmbedding(Layer):
     >>> jm.layers.RotaryEmbedding()(x)[0, 1].values.tolist()  # the first real step
     [1.0, 1.0]
     """
-
-    supports_packing = True
-    raw_inputs = True
 
     _: dataclasses.KW_ONLY
     max_wavelength: Positive = 10000.0

@@ -1,4 +1,4 @@
-"""Recurrent layers: the options about their outputs, and the layer over a cell of one's own."""
+"""Recurrent layers: the options about their outputs, and the layer over any cell."""
 
 import dataclasses
 import functools
@@ -14,13 +14,13 @@ from .. import ops
 from ..core.arithmetic import expand
 from ..core.masked import Masked, is_masked, segment_ids_of, values_of
 from ..protocol import path
-from ..protocol.layer import Layer
 from ..protocol.row_masks import once_a_row, over_time
 from ..rnn.masked_scan import over_rows, refuse_state_of_packed_rows, scan_cell
+from .base import BaseMaskedLayer
 from .stacked import StackedRNNCells, check_cell
 
 
-class BaseRecurrent(Layer):
+class BaseRecurrent(BaseMaskedLayer):
     """What recurrent layers share: the options about their outputs. A subclass has a cell, and may know a faster way.
 
     Inputs: values `(batch, time, features)` with a mask `(batch, time)`, and optionally `initial_state`, a list of
@@ -38,15 +38,12 @@ class BaseRecurrent(Layer):
 
     Attributes:
         return_sequences: outputs of every step.
-        return_state: the state besides.
+        return_state: whether to return the final state as well.
         go_backwards: from the last real step to the first; the outputs are in this order, and so is their mask.
         zero_output_for_mask: whether outputs at padded steps are zero, which is the default here, or repeat the last
             real output in the direction of the scan (zeros before the first), which is the default of Keras.
         unroll: whether the loop is written out step by step in the program; it changes no result.
     """
-
-    raw_inputs = True
-    supports_packing = True
 
     _: dataclasses.KW_ONLY
     return_sequences: bool = False
@@ -134,7 +131,7 @@ class BaseRecurrent(Layer):
         return (outputs, *map(row_result, jax.tree.leaves(state))) if self.return_state else outputs
 
     def refuse_pooling_of_packed_rows(self, inputs: Any) -> None:
-        """Refuses one output or one state for a row of several sequences."""
+        """Raises for one output or one state of a row that holds several sequences."""
         if segment_ids_of(inputs) is not None and (self.return_state or not self.return_sequences):
             option = "return_state=True" if self.return_sequences else "return_sequences=False"
             raise ValueError(
@@ -152,10 +149,10 @@ class RNN(BaseRecurrent):
 
     Attributes:
         cell: `init(key, inputs)`, `initial_state(inputs)` and `step(params, state, inputs) -> (state, output)` for
-            one step of one sequence (see `jm.rnn.Cell`), such as `jm.layers.LSTMCell(4)` or one's own; a list of cells
-            is `StackedRNNCells` of them. A subclass of `jm.Layer` can be saved with the model. If the layer is called
-            with `constants=`, what every step of a row sees besides its inputs (see `jm.rnn.scan`), `step` takes them
-            by name, and so may `init`: without a batch axis, as shapes.
+            one step of one sequence (see `jm.rnn.Cell`), such as `jm.layers.LSTMCell(4)` or a class of yours; a list of
+            cells is `StackedRNNCells` of them. A subclass of `jm.Layer` can be saved with the model. If the layer is
+            called with `constants=`, what every step of a row sees in addition to its inputs (see `jm.rnn.scan`),
+            `step` takes them by name, and so may `init`: without a batch axis, as shapes.
 
     >>> import jax, jax.numpy as jnp, jmask as jm
     >>> class Sum(jm.Layer):
@@ -170,13 +167,13 @@ class RNN(BaseRecurrent):
     cell: Any
 
     def __post_init__(self) -> None:
-        """Checks the cell while the user's line is still on the stack."""
+        """Validates the cell."""
         if isinstance(self.cell, (list, tuple)):
             object.__setattr__(self, "cell", StackedRNNCells(self.cell))
         check_cell(self.cell, "RNN")
 
     def get_cell(self) -> Any:
-        """The one that was given."""
+        """The cell that was given."""
         return self.cell
 
     def init(self, key: Any, inputs: Any, initial_state: Any = None, constants: Any = None) -> Any:

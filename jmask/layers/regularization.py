@@ -5,11 +5,11 @@ from typing import Any
 from .. import ops
 from ..protocol import path
 from ..protocol.fields import NotNegative, Rate, RateBelowOne
-from ..protocol.layer import Layer
 from ..protocol.row_masks import over_time
+from .base import BaseMaskedLayer
 
 
-class Dropout(Layer):
+class Dropout(BaseMaskedLayer):
     """Dropout in training, the identity otherwise (see `jm.ops.dropout`: the padding does not change the draw).
 
     Attributes:
@@ -20,9 +20,7 @@ class Dropout(Layer):
     [1.0, 1.0, 1.0]
     """
 
-    supports_packing = True
-    raw_inputs = True
-    _uses_mask = False
+    supports_masking = True
 
     rate: Rate
 
@@ -31,7 +29,7 @@ class Dropout(Layer):
         return ops.dropout(inputs, self.rate, _needed(key)) if training and self.rate > 0 else inputs
 
 
-class SpatialDropout1D(Layer):
+class SpatialDropout1D(BaseMaskedLayer):
     """Drops whole features of a sequence in training, the identity otherwise (see `jm.ops.spatial_dropout`).
 
     Attributes:
@@ -42,9 +40,7 @@ class SpatialDropout1D(Layer):
     [[[1.0], [1.0]]]
     """
 
-    supports_packing = True
-    raw_inputs = True
-    _uses_mask = False
+    supports_masking = True
 
     rate: Rate
 
@@ -54,7 +50,7 @@ class SpatialDropout1D(Layer):
         return ops.spatial_dropout(inputs, self.rate, _needed(key)) if training and self.rate > 0 else inputs
 
 
-class GaussianDropout(Layer):
+class GaussianDropout(BaseMaskedLayer):
     """Multiplies by noise around 1 in training, the identity otherwise (see `jm.ops.gaussian_dropout`).
 
     Attributes:
@@ -65,9 +61,7 @@ class GaussianDropout(Layer):
     [1.0, 1.0, 1.0]
     """
 
-    supports_packing = True
-    raw_inputs = True
-    _uses_mask = False
+    supports_masking = True
 
     rate: RateBelowOne
 
@@ -76,7 +70,7 @@ class GaussianDropout(Layer):
         return ops.gaussian_dropout(inputs, self.rate, _needed(key)) if training and self.rate > 0 else inputs
 
 
-class GaussianNoise(Layer):
+class GaussianNoise(BaseMaskedLayer):
     """Adds noise around 0 in training, the identity otherwise (see `jm.ops.gaussian_noise`).
 
     Attributes:
@@ -87,9 +81,7 @@ class GaussianNoise(Layer):
     [1.0, 1.0, 1.0]
     """
 
-    supports_packing = True
-    raw_inputs = True
-    _uses_mask = False
+    supports_masking = True
 
     stddev: NotNegative
 
@@ -100,8 +92,8 @@ class GaussianNoise(Layer):
         )
 
 
-class AlphaDropout(Layer):
-    """Dropout that keeps mean and variance behind SELU, in training; else the identity (see `jm.ops.alpha_dropout`).
+class AlphaDropout(BaseMaskedLayer):
+    """Dropout that keeps mean and variance after SELU in training, else the identity (see `jm.ops.alpha_dropout`).
 
     Attributes:
         rate: probability in `[0, 1)` of setting an entry to the value far below 0 of SELU.
@@ -111,9 +103,7 @@ class AlphaDropout(Layer):
     [1.0, 1.0, 1.0]
     """
 
-    supports_packing = True
-    raw_inputs = True
-    _uses_mask = False
+    supports_masking = True
 
     rate: RateBelowOne
 
@@ -123,7 +113,7 @@ class AlphaDropout(Layer):
 
 
 def _needed(key: Any, what: str = "dropout") -> Any:
-    """The key, which a layer that draws cannot do without."""
+    """The key; raises if it is missing."""
     if key is None:
         raise ValueError(
             f"{path.current()}: {what} in training draws at random; pass a key: "

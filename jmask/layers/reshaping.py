@@ -9,18 +9,17 @@ from ..ops.reshaping import check_dims, check_target_shape
 from ..protocol.fields import Count, Size
 from ..protocol.layer import Layer
 from ..protocol.row_masks import over_time
+from .base import BaseMaskedLayer
 
 
-class Flatten(Layer):
-    """All axes behind the batch as one; a mask over time is refused (see `jm.ops.flatten`).
+class Flatten(BaseMaskedLayer):
+    """All axes after the batch as one; raises for a mask over time (see `jm.ops.flatten`).
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.layers.Flatten()(jnp.ones((2, 3, 4))).shape
     (2, 12)
     """
 
-    supports_packing = True
-    raw_inputs = True
     _uses_mask = False
 
     def call(self, params: Any, inputs: Any) -> Any:
@@ -28,11 +27,11 @@ class Flatten(Layer):
         return ops.flatten(inputs)
 
 
-class Reshape(Layer):
-    """Another shape behind the batch axis, in which time stays in front (see `jm.ops.reshape`).
+class Reshape(BaseMaskedLayer):
+    """Another shape after the batch axis, in which time stays in front (see `jm.ops.reshape`).
 
     Attributes:
-        target_shape: the sizes behind the batch axis, one of which may be -1. `(-1, 2, 3)` splits the features of
+        target_shape: the sizes after the batch axis, one of which may be -1. `(-1, 2, 3)` splits the features of
             each step of a sequence; `(-1, k)` makes steps of k features, of parts of steps or of several in a row.
 
     >>> import jax.numpy as jnp, jmask as jm
@@ -40,14 +39,12 @@ class Reshape(Layer):
     (2, 5, 2, 3)
     """
 
-    supports_packing = True
-    raw_inputs = True
     _uses_mask = False
 
     target_shape: Sequence[int]
 
     def __post_init__(self) -> None:
-        """Checks the shape while the user's line is still on the stack."""
+        """Validates the shape."""
         check_target_shape(self.target_shape)
 
     def call(self, params: Any, inputs: Any) -> Any:
@@ -55,8 +52,8 @@ class Reshape(Layer):
         return ops.reshape(inputs, self.target_shape)
 
 
-class Permute(Layer):
-    """The axes behind the batch in another order, masked axes in front (see `jm.ops.permute`).
+class Permute(BaseMaskedLayer):
+    """The axes after the batch in another order, masked axes in front (see `jm.ops.permute`).
 
     Attributes:
         dims: for each axis of the result which one of the inputs it is, counted from 1; the batch stays in front.
@@ -66,14 +63,12 @@ class Permute(Layer):
     (2, 3, 5, 4)
     """
 
-    supports_packing = True
-    raw_inputs = True
     _uses_mask = False
 
     dims: Sequence[int]
 
     def __post_init__(self) -> None:
-        """Checks the permutation while the user's line is still on the stack."""
+        """Validates the permutation."""
         check_dims(self.dims)
 
     def call(self, params: Any, inputs: Any) -> Any:
@@ -118,7 +113,7 @@ class Cropping1D(Layer):
     cropping: Count | Sequence[Count] = (1, 1)
 
     def __post_init__(self) -> None:
-        """Checks the numbers while the user's line is still on the stack."""
+        """Validates the numbers."""
         pair_of("cropping", self.cropping)
 
     @over_time
@@ -143,7 +138,7 @@ class ZeroPadding1D(Layer):
     padding: Count | Sequence[Count] = 1
 
     def __post_init__(self) -> None:
-        """Checks the numbers while the user's line is still on the stack."""
+        """Validates the numbers."""
         pair_of("padding", self.padding)
 
     @over_time
@@ -152,19 +147,17 @@ class ZeroPadding1D(Layer):
         return ops.zero_pad(inputs, self.padding)
 
 
-class UpSampling1D(Layer):
+class UpSampling1D(BaseMaskedLayer):
     """Every step of a sequence `size` times (see `jm.ops.up_sample`).
 
     Attributes:
-        size: how often.
+        size: how many times.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.layers.UpSampling1D(2)(jnp.array([[3, 4]])).tolist()
     [[3, 3, 4, 4]]
     """
 
-    supports_packing = True
-    raw_inputs = True
     _uses_mask = False
 
     size: Size = 2

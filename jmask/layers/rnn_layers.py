@@ -1,14 +1,13 @@
-"""SimpleRNN, GRU and LSTM: layers that have the cell of their name, by the functions of `jmask.rnn`."""
+"""SimpleRNN, GRU and LSTM: layers that have the cell of their name, run by the networks of `jmask.rnn`."""
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
-from .. import rnn
 from ..core.masked import Masked
 from ..protocol.fields import Dtype, Rate, Size
 from ..protocol.options import Activation, Initializer
+from ..rnn.implementations import run_network
 from .cells import BaseCell, BaseUnitsCell, GRUCell, LSTMCell, SimpleRNNCell
 from .recurrent import BaseRecurrent, state_like, step_spec
 
@@ -38,7 +37,7 @@ class BaseCellLayer(BaseRecurrent):
 
 
 class BaseUnitsLayer(BaseCellLayer):
-    """A layer over a cell of units, run by a function of `jmask.rnn` where that can be.
+    """A layer over a cell of units, run by a network of `jmask.rnn` where that can be.
 
     Attributes:
         implementation: which of the ways of `jm.rnn.lstm`, `"auto"`, `"xla"` or `"scan"`. With `unroll`, and in
@@ -50,14 +49,10 @@ class BaseUnitsLayer(BaseCellLayer):
     implementation: Literal["auto", "xla", "scan"] = "auto"
     remat: bool | None = None
 
-    def network(self, cell: Any) -> Callable[..., Any]:
-        """The function of `jmask.rnn` with the options of the cell."""
-        raise TypeError(f"`{type(self).__name__}` has no `network(self, cell)`.")
-
     def scan(
         self, params: Any, inputs: Any, initial_state: Any = None, *, reverse: bool = False, factors: Any = None
     ) -> tuple[Any, Any]:
-        """By the function of `jmask.rnn`; by the general scan of the cell if an option needs it."""
+        """By the network of `jmask.rnn`; by the general scan of the cell if an option needs it."""
         if self.unroll or (factors is not None and factors.hidden is not None):
             return super().scan(params, inputs, initial_state, reverse=reverse, factors=factors)
         cell: BaseUnitsCell = self.cell
@@ -65,11 +60,14 @@ class BaseUnitsLayer(BaseCellLayer):
             inputs = _times(inputs, factors.inputs[:, None])
         if initial_state is not None:
             initial_state = state_like(cell.initial_state(step_spec(inputs)), initial_state, inputs)
-        return self.network(cell)(
+        return run_network(
+            cell.kind,
             cell.weights(params),
             cell.cast(inputs),
-            initial_state=initial_state,
+            initial_state,
+            activations=cell.activations,
             reverse=reverse,
+            return_state=True,
             implementation=self.implementation,
             remat=self.remat,
         )
@@ -110,10 +108,6 @@ class SimpleRNN(BaseUnitsLayer):
     remat: bool | None = None
     dtype: Dtype | None = None
     param_dtype: Dtype = "float32"
-
-    def network(self, cell: Any) -> Callable[..., Any]:
-        """`jm.rnn.simple_rnn`."""
-        return functools.partial(rnn.simple_rnn, activation=cell.activations[0])
 
 
 class GRU(BaseUnitsLayer):
@@ -157,12 +151,6 @@ class GRU(BaseUnitsLayer):
     dtype: Dtype | None = None
     param_dtype: Dtype = "float32"
 
-    def network(self, cell: Any) -> Callable[..., Any]:
-        """`jm.rnn.gru`."""
-        activation, recurrent_activation = cell.activations
-        options = {"activation": activation, "recurrent_activation": recurrent_activation}
-        return functools.partial(rnn.gru, **options, reset_after=self.reset_after)
-
 
 class LSTM(BaseUnitsLayer):
     """Long short-term memory (see `jm.rnn.lstm_step` for the equations; gates and parameters as in Keras).
@@ -185,7 +173,7 @@ class LSTM(BaseUnitsLayer):
             float32 at least.
         param_dtype: dtype of the parameters.
         return_sequences: outputs of every step.
-        return_state: the state besides.
+        return_state: whether to return the final state as well.
         go_backwards: from the last real step to the first; the outputs are in this order, and so is their mask.
         zero_output_for_mask: False repeats the last real output at padded steps, as Keras does by default.
         unroll: whether the loop is written out step by step in the program; it changes no result.
@@ -220,11 +208,6 @@ class LSTM(BaseUnitsLayer):
     remat: bool | None = None
     dtype: Dtype | None = None
     param_dtype: Dtype = "float32"
-
-    def network(self, cell: Any) -> Callable[..., Any]:
-        """`jm.rnn.lstm`."""
-        activation, recurrent_activation = cell.activations
-        return functools.partial(rnn.lstm, activation=activation, recurrent_activation=recurrent_activation)
 
 
 def _times(inputs: Any, factor: Any) -> Any:

@@ -6,15 +6,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..protocol import path
 from ..protocol.layer import Layer
+from ..protocol.names import distinct_names, given_names
 
 
 class StackedRNNCells(Layer):
     """A cell of several cells, for `jm.layers.RNN`: deep in each step, one scan over time.
 
     Its state is the tuple of theirs; its output is that of the last. Its parameters are a dict of theirs, under the
-    cells' names or their classes in snake case; a cell that stands twice shares its parameters with itself.
+    cells' names or their classes in snake case; a cell that occurs twice shares its parameters with itself.
 
     Attributes:
         cells: the cells in order, layers of jmask or others with `initial_state` and `step` as in `jm.rnn.Cell`.
@@ -32,7 +32,7 @@ class StackedRNNCells(Layer):
     cells: Any
 
     def __post_init__(self) -> None:
-        """Checks the cells while the user's line is still on the stack."""
+        """Validates the cells."""
         if not isinstance(self.cells, (list, tuple)) or not self.cells:
             raise ValueError(
                 "`StackedRNNCells` takes a list of cells, the first for the inputs; received "
@@ -40,9 +40,9 @@ class StackedRNNCells(Layer):
             )
         for cell in self.cells:
             check_cell(cell, "StackedRNNCells")
-        own = [cell.name for cell in {id(cell): cell for cell in self.cells}.values() if getattr(cell, "name", None)]
-        if len(set(own)) < len(own):
-            raise ValueError(f"Two cells of `StackedRNNCells` have one name, of {own}; their parameters need two.")
+        given = given_names(self.cells)
+        if len(set(given)) < len(given):
+            raise ValueError(f"Two cells of `StackedRNNCells` have one name, of {given}; their parameters need two.")
 
     def init(self, key: Any, inputs: Any) -> dict[str, Any]:
         """The parameters of each cell under its name, for inputs `(features,)` of one step."""
@@ -55,7 +55,7 @@ class StackedRNNCells(Layer):
         return params
 
     def initial_state(self, inputs: Any) -> tuple[Any, ...]:
-        """Those of the cells."""
+        """The initial states of the cells."""
         return tuple(cell.initial_state(spec) for cell, spec in zip(self.cells, self._specs(inputs), strict=True))
 
     def step(self, params: Any, state: Any, inputs: Any, factors: Any = None) -> tuple[Any, Any]:
@@ -84,23 +84,13 @@ class StackedRNNCells(Layer):
                 spec = jax.eval_shape(lambda cell=cell, spec=spec: _output(cell, spec))
 
     def _names(self) -> list[str]:
-        """The name of each cell: its own, or its class in snake case, numbered where it is taken."""
-        names: dict[int, str] = {}
-        taken = {cell.name for cell in self.cells if getattr(cell, "name", None)}
-        for cell in self.cells:
-            name = getattr(cell, "name", None) or path.snake_case(type(cell).__name__)
-            if id(cell) not in names and not getattr(cell, "name", None):
-                number, stem = 0, name
-                while name in taken:
-                    number += 1
-                    name = f"{stem}_{number}"
-                taken.add(name)
-            names.setdefault(id(cell), name)
+        """The name of each cell."""
+        names = distinct_names(self.cells)
         return [names[id(cell)] for cell in self.cells]
 
 
 def check_cell(cell: Any, where: str) -> None:
-    """Refuses what is no cell: layers over sequences, and what has no steps."""
+    """Raises unless it is a cell: it has steps, which layers over sequences have not."""
     if not (hasattr(cell, "step") and hasattr(cell, "initial_state")) or isinstance(cell, type):
         raise ValueError(
             f"`{where}` takes cells, with `initial_state(inputs)` and `step(params, state, inputs)` for one step, such "

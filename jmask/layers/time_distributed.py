@@ -13,14 +13,15 @@ from ..protocol.layer import Layer
 from ..protocol.layer_state import padded_batch_scope
 from ..protocol.output_masks import uses_mask
 from ..protocol.row_masks import with_steps
+from .base import BaseMaskedLayer
 
 
-class TimeDistributed(Layer):
+class TimeDistributed(BaseMaskedLayer):
     """Applies a layer to every step of each sequence, with the same parameters.
 
     Inputs: `(batch, time, ...)`, or nests of them with the same batch and time. The layer sees a batch of all steps,
     `(batch * time, ...)`, and its outputs get the two axes back. So it has to treat every row of its batch alone;
-    what counts a batch belongs outside, and is refused among padded steps unless a mask is left that tells them.
+    a layer with statistics of the batch belongs outside, and raises if steps are padding and no mask is left to tell.
 
     A mask `(batch, time)` says which steps there are: the layer sees zeros at the others, as every layer does, and its
     outputs have the mask. Of a mask of rank 3, `(documents, sentences, words)`, the layer gets its own part: an LSTM at
@@ -44,13 +45,10 @@ class TimeDistributed(Layer):
     ((1, 2, 4), [[True, False]])
     """
 
-    raw_inputs = True
-    supports_packing = True
-
     layer: Layer
 
     def __post_init__(self) -> None:
-        """Checks the layer while the user's line is still on the stack."""
+        """Validates the layer."""
         if not isinstance(self.layer, Layer):
             raise TypeError(f"`TimeDistributed` applies a layer at every step; received {self.layer!r}.")
 
@@ -78,7 +76,7 @@ class TimeDistributed(Layer):
 
 
 def _check(leaves: list[Any]) -> None:
-    """Refuses inputs without a batch of steps, or with different ones."""
+    """Raises unless all inputs have the same batch and time."""
     for leaf in leaves:
         if leaf.ndim < 2 or (isinstance(leaf, Masked) and leaf.mask.ndim < 2):
             mask = f" with a mask {tuple(leaf.mask.shape)}" if isinstance(leaf, Masked) else ""
@@ -94,7 +92,7 @@ def _check(leaves: list[Any]) -> None:
 
 
 def _as_batch(inputs: Any) -> Any:
-    """Batch and time as one axis; zeros in place of steps that are not real, or the part of the mask behind them."""
+    """Batch and time as one axis; zeros instead of steps that are padding, or the rest of the mask."""
 
     def fold(leaf: Any) -> Any:
         if mask_of(leaf) is None or leaf.mask.ndim == 2:

@@ -56,7 +56,7 @@ def typed(key: Any) -> Any:
 
 
 def _free(function: Callable[..., Any], num_inputs: int) -> dict[str, inspect.Parameter]:
-    """The parameters behind those that the inputs take, without those that the user has bound."""
+    """The parameters that the inputs leave free, without those that the user has bound."""
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):  # builtins without a signature

@@ -1,4 +1,4 @@
-"""Which library a callable is from; nobody has a module without having imported its package."""
+"""Which library a callable is from. Whoever has a module has imported its package, so we need not import it."""
 
 import sys
 from collections.abc import Callable

@@ -19,7 +19,7 @@ class LinenModule(Function):
         return True
 
     def init(self, key: Any, rows: tuple[Any, ...]) -> Any:
-        """The parameters of the module; refuses other collections."""
+        """The parameters of the module; raises if it has other collections."""
         module = self._in_mode(training=False)
         variables = dict(module.init(key, *rows, **_call_options(module, rows, training=False)))
         params = variables.pop("params", {})
@@ -51,13 +51,13 @@ STATISTICS = (
 
 
 def _call_options(module: Any, rows: tuple[Any, ...], *, training: bool) -> dict[str, Any]:
-    """The options of the call, but for those that the module has as fields: Flax refuses to be told twice."""
+    """The options of the call, without those that are fields of the module: Flax raises if it gets both."""
     asked = options(module, len(rows), training)
     return {name: value for name, value in asked.items() if getattr(module, name, None) is None}
 
 
 def _with_modes(value: Any, flags: dict[str, bool], known: dict[int, Any]) -> Any:
-    """A module, and those in its fields, with the fields that are called as options of training set alike.
+    """A copy of a module, and of those in its fields, with the fields that are named like options of training set.
 
     Statistics that are fixed by `use_running_average=True` stay fixed. A module in two places stays one.
     """

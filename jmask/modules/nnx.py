@@ -16,8 +16,8 @@ class NnxModule(Function):
     """Runs a `flax.nnx` module, which brings its parameters along.
 
     Each run is one of a copy: in training mode or not, as the layer is; with the layer's parameters; its random
-    streams begun anew by the key of the sequence. What the copy keeps is lost, so that a module that changes its
-    variables is refused.
+    streams started from the key of the sequence. What the copy keeps is lost, so a module that changes its
+    variables raises.
     """
 
     @property

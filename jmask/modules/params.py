@@ -1,4 +1,4 @@
-"""Parameters of modules that bring theirs along."""
+"""Parameters of modules that have their own."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from ..protocol import path
 
 
 def check_like(own: Any, params: Any) -> None:
-    """Refuses parameters that are not those of the module, by name and shape."""
+    """Raises unless the parameters have the names and shapes of the module's own."""
     expected, given = ({name: jnp.shape(leaf) for name, leaf in _by_name(tree)} for tree in (own, params))
     if expected != given:
         wrong = sorted(name for name in {*expected, *given} if expected.get(name) != given.get(name))

@@ -32,7 +32,7 @@ def is_masked_or_none(leaf: Any) -> bool:
 
 
 def as_kind_of(other: Any, tree: Any) -> Any:
-    """`tree` as the kind of sequence that `other` is: lists, tuples and named tuples stand for each other."""
+    """`tree` as the kind of sequence that `other` is: lists, tuples and named tuples are interchangeable."""
     sequences = isinstance(other, (list, tuple)) and isinstance(tree, (list, tuple)) and len(other) == len(tree)
     if not sequences or type(other) is type(tree):
         return tree
@@ -47,7 +47,7 @@ class Signature:
     masks: tuple[str, ...]
     injected: tuple[str, ...]
 
-    @property
+    @functools.cached_property
     def mask_names(self) -> dict[str, str]:
         """Keyword -> the input whose mask it is: `context_mask` for `context`, `key_mask` for `key_`."""
         of_inputs = {f"{name.rstrip('_')}_mask": name for name in self.inputs.parameters}
@@ -60,7 +60,7 @@ class Signature:
 
 @functools.cache
 def signature_of(function: Callable, call: Callable | None = None) -> Signature:
-    """Parts the parameters of a method of a layer by their names, without `self` and `params`.
+    """Splits the parameters of a layer's method by name, without `self` and `params`.
 
     Args:
         function: the unbound method, `call` or `compute_mask`.
@@ -94,18 +94,21 @@ class Arguments:
     @functools.cached_property
     def masked(self) -> dict[str, list[Masked]]:
         """The `Masked` leaves of every argument that has some."""
-        leaves = {name: jax.tree.leaves(value, is_leaf=is_masked) for name, value in self.bound.arguments.items()}
+        leaves = {
+            name: [value] if is_masked(value) else jax.tree.leaves(value, is_leaf=is_masked)
+            for name, value in self.bound.arguments.items()
+        }
         found = {name: [leaf for leaf in group if is_masked(leaf)] for name, group in leaves.items()}
         return {name: group for name, group in found.items() if group}
 
     def with_leaves(self, function: Callable[[Any], Any]) -> "Arguments":
         """The same call with `function` applied to every leaf."""
-        arguments = {k: jax.tree.map(function, v, is_leaf=is_masked) for k, v in self.bound.arguments.items()}
+        arguments = {k: _map_leaves(function, v) for k, v in self.bound.arguments.items()}
         return Arguments(self.signature, _rebind(self.bound, arguments))
 
     def masks(self) -> dict[str, Any]:
         """The masks of every argument, None where a leaf has none, in the argument's structure."""
-        return {name: jax.tree.map(mask_of, value, is_leaf=is_masked) for name, value in self.bound.arguments.items()}
+        return {name: _map_leaves(mask_of, value) for name, value in self.bound.arguments.items()}
 
     def bound_to(self, signature: Signature) -> inspect.BoundArguments:
         """The same inputs, bound to the signature of another method: by name, and what is left over in its order."""
@@ -134,7 +137,7 @@ class Arguments:
 
 
 def bind(function: Callable, args: tuple[Any, ...], kwargs: dict[str, Any], mask: Any) -> Arguments:
-    """Binds a call to the signature of `function`, and puts explicit masks in the place of attached ones.
+    """Binds a call to the signature of `function`; explicit masks replace attached ones.
 
     Args:
         function: the unbound `call` of a layer.
@@ -180,21 +183,26 @@ def bind(function: Callable, args: tuple[Any, ...], kwargs: dict[str, Any], mask
 
 def inject(signature: Signature, arguments: Arguments, options: dict[str, Any]) -> dict[str, Any]:
     """Values for the parameters `mask`, `<input>_mask`, `training`, `key` and `state` that a method has asked for."""
-    masks = arguments.masks()
+    masks = arguments.masks() if signature.masks or "mask" in signature.injected else {}
     injected = {name: options.get(name) for name in signature.injected if name != "mask"}
     if "mask" in signature.injected:
         injected["mask"] = masks.get(arguments.first or "")
     return injected | {name: masks.get(name[:-5]) for name in signature.masks}
 
 
+def _map_leaves(function: Callable[[Any], Any], value: Any) -> Any:
+    """`function` of every leaf of an argument, which is mostly one itself."""
+    return function(value) if is_masked(value) else jax.tree.map(function, value, is_leaf=is_masked)
+
+
 def _rebind(bound: inspect.BoundArguments, arguments: dict[str, Any]) -> inspect.BoundArguments:
-    return inspect.BoundArguments(bound.signature, arguments)  # type: ignore[arg-type]
+    return inspect.BoundArguments(bound.signature, arguments)
 
 
 def _with_shared_mask(masks: dict[int, Any], leaf: Any) -> Any:
     """A leaf of packed rows with one mask for all that have its segment ids, by which a layer knows the mask again.
 
-    Otherwise packed rows that come out of a transform compute their mask anew each time that they are asked for it.
+    Otherwise packed rows that come out of a transform would compute their mask again at every access.
     """
     if not is_masked(leaf) or leaf.segment_ids is None:
         return leaf

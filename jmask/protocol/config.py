@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
@@ -10,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from .config_reader import CONSTANTS, Reader
-from .layer import Layer
 
 T = TypeVar("T")
 
@@ -19,17 +17,17 @@ _LAMBDA = (lambda: None).__name__
 
 
 def register_serializable(item: T, *, name: str | None = None) -> T:
-    """Lets `from_config` find a layer class or a function of one's own; a decorator.
+    """Registers a user's layer class or function, so that `from_config` can find it; a decorator.
 
     Args:
         item: a subclass of `jm.Layer`, another dataclass (a cell), or a function used as a hyperparameter.
-        name: the name in configs; by default its own.
+        name: its name in configs; by default its own name.
 
     Returns:
         The item itself.
 
     Raises:
-        ValueError: the name is taken by something else, or is that of every lambda.
+        ValueError: the name is taken by something else, or the item is a lambda, which has no name of its own.
 
     >>> import jmask as jm
     >>> @jm.register_serializable
@@ -52,13 +50,30 @@ def register_serializable(item: T, *, name: str | None = None) -> T:
     return item
 
 
-def to_config(layer: Any) -> dict[str, Any]:
-    """A layer or model as nested dicts and lists of numbers, strings and None.
+def register_subclasses(base: type, namespace: dict[str, Any]) -> None:
+    """Registers the subclasses of a class in a module's namespace."""
+    for item in list(namespace.values()):
+        if isinstance(item, type) and issubclass(item, base) and item is not base:
+            register_serializable(item)
 
-    A layer that occurs twice is written once, so that what shares parameters shares them again after `from_config`.
+
+def to_config(layer: Any) -> dict[str, Any]:
+    """A layer or model as nested dicts and lists of numbers, strings and None, which JSON can hold.
+
+    A layer that occurs twice is written once, so that calls which share parameters still do after `from_config`.
+
+    Args:
+        layer: a layer, a `jm.Model` or a `jm.Sequential`.
+
+    Returns:
+        A dict, without parameters. Hyperparameters that have their default value are left out.
 
     Raises:
-        ValueError: a class or function that is not registered.
+        ValueError: a class or function that is not registered (see `jm.register_serializable`).
+
+    >>> import json, jmask as jm
+    >>> json.dumps(jm.to_config(jm.layers.Dense(3)))
+    '{"class": "Dense", "config": {"units": 3}, "id": 0}'
     """
     return Writer().encode(layer)
 
@@ -67,15 +82,15 @@ def from_config(config: dict[str, Any], custom: dict[str, Any] | None = None) ->
     """The layer or model that `to_config` described.
 
     Args:
-        config: what `to_config` returned, also after a way through JSON.
-        custom: classes and functions by name, besides the registered ones.
+        config: what `to_config` returned, or the same read back from JSON.
+        custom: classes and functions by name, in addition to the registered ones.
 
     Returns:
-        A new layer.
+        A new layer, without parameters. Only registered classes are called.
 
     Raises:
-        ValueError: a name that is not registered, or data that `to_config` did not write; says where in them.
-        TypeError: the same, for values of a wrong type. Nothing is called but registered classes.
+        ValueError: a name that is not registered, or data that `to_config` did not write; the text says where.
+        TypeError: a value of the wrong type; the text says where.
 
     >>> import jmask as jm
     >>> jm.from_config(jm.layers.Dense(3, activation="relu").to_config())
@@ -108,7 +123,7 @@ class Writer:
         return self._plain(value)
 
     def _plain(self, value: Any) -> dict[str, Any]:
-        """What has no identity: containers, arrays and constants."""
+        """Containers, arrays and constants, which have no identity."""
         if isinstance(value, (list, tuple)):
             return {"tuple" if isinstance(value, tuple) else "list": [self.encode(item) for item in value]}
         if isinstance(value, dict):
@@ -158,12 +173,12 @@ def _name_of(item: Any) -> str:
 
 
 def _origin(item: Any) -> tuple[Any, Any]:
-    """A class defined again (a notebook cell run twice) takes the place of the old one."""
+    """Where an item was defined: a class that is defined again (a notebook cell run twice) replaces the old one."""
     return getattr(item, "__module__", None), getattr(item, "__qualname__", None)
 
 
 def _is_json(value: Any) -> bool:
-    """Whether a value stands for itself in JSON, whose strict form has no NaN and no infinity."""
+    """Whether JSON can hold a value as it is; strict JSON has no NaN and no infinity."""
     return type(value) in (bool, int, str, type(None)) or (type(value) is float and math.isfinite(value))
 
 
@@ -177,13 +192,3 @@ def _is_dtype(value: Any) -> bool:
 def _equals(value: Any, default: Any) -> bool:
     simple = (bool, int, float, str)
     return value is default or (type(value) is type(default) and isinstance(value, simple) and value == default)
-
-
-def register_all(namespace: dict[str, Any]) -> None:
-    """Registers the layers of a module's namespace."""
-    for item in list(namespace.values()):
-        if isinstance(item, type) and issubclass(item, Layer) and item is not Layer:
-            register_serializable(item)
-
-
-Function = Callable[..., Any]

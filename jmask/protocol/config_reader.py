@@ -1,4 +1,4 @@
-"""Configs read back: what is not as `to_config` writes it is refused, and says where it stands."""
+"""Reads configs back; raises for anything that `to_config` does not write, and says where it is."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ CONSTANTS = {"...": Ellipsis, "NO_MASK": NO_MASK}
 
 
 class Reader:
-    """Decodes what `Writer` encoded, and refuses all else: it calls registered classes and nothing besides."""
+    """Decodes what `Writer` encoded, and nothing else: only registered classes are called."""
 
     def __init__(self, known: dict[str, Any]) -> None:
         self.known = known
@@ -24,11 +24,11 @@ class Reader:
 
         Args:
             data: a description.
-            place: what it is called where it stands, for messages.
+            place: what it is called in the config, for messages.
 
         Raises:
-            ValueError: data that `to_config` does not write; says where they are.
-            TypeError: the same of values of a wrong type.
+            ValueError: data that `to_config` does not write; the text says where.
+            TypeError: a value of the wrong type; the text says where.
         """
         if not isinstance(data, dict):
             return data

@@ -1,4 +1,4 @@
-"""What went wrong in a layer, where JAX or Python says it in their own words; looked into only after an error."""
+"""Explains errors of JAX and Python in terms of the layer; runs only after an error."""
 
 import functools
 from collections.abc import Callable
@@ -28,8 +28,8 @@ def explain(layer: Any, params: Any, arguments: Arguments, error: Exception) -> 
         error: what was raised.
 
     Returns:
-        A `ValueError` or `TypeError` with the path of the layer, what does not fit and a remedy, where lists of numbers
-        stand for arrays, or the parameters are not those of the layer for such inputs; else the error itself.
+        A `ValueError` or `TypeError` with the path of the layer, what does not fit and a remedy, if inputs are lists of
+        numbers instead of arrays, or the parameters are not those of the layer for such inputs; else the error itself.
     """
     if isinstance(error, MaskDroppedError) or isinstance(params, (ParamsRef, LazyParams)) or hasattr(error, _SEEN):
         return error
@@ -63,7 +63,7 @@ def explain_lists(inputs: Any) -> str | None:
 
 
 def with_explained_lists(init: Callable[..., Any]) -> Callable[..., Any]:
-    """A layer's `init` that says what to do about lists in place of arrays, if it fails."""
+    """A layer's `init` that says what to do if it fails because of lists instead of arrays."""
 
     @functools.wraps(init)
     def explained(self: Any, key: Any, *inputs: Any, **named: Any) -> Any:

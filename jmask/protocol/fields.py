@@ -1,7 +1,7 @@
-"""Hyperparameters, checked when a layer is built: what a field may be stands in its annotation.
+"""Hyperparameters, validated at construction: the annotation of a field says what it may be.
 
-`units: Size` is a positive integer, `rate: Rate` a probability, `use_bias: bool` a bool. The fields of jmask's own
-classes are checked, in subclasses of them too, and `name`; what a user's layer annotates is the user's matter.
+`units: Size` is a positive integer, `rate: Rate` a probability, `use_bias: bool` a bool. Checked are `name` and the
+fields that jmask's own classes declare, in subclasses too; the annotations of a user's layer are the user's matter.
 """
 
 import dataclasses
@@ -85,7 +85,7 @@ def fields_in_order(cls: type) -> list[dataclasses.Field]:
 
 
 def without_marks(annotation: Any) -> Any:
-    """An annotation as a reader needs it: `units: int`, without what is checked besides the type."""
+    """An annotation as a reader needs it: `units: int`, without the marks that say what else is checked."""
     if get_origin(annotation) is Annotated:
         return get_args(annotation)[0]
     if get_origin(annotation) in (Union, types.UnionType):
@@ -108,7 +108,7 @@ def checked_fields(cls: type) -> tuple[tuple[str, Any], ...]:
 
 
 def check_fields(layer: Any, fields: Sequence[tuple[str, Any]]) -> None:
-    """Refuses hyperparameters that are not what their annotations say; NumPy's scalars become Python's.
+    """Raises if a hyperparameter is not what its annotation says; NumPy's scalars become Python's.
 
     Raises:
         TypeError: a value of another type.

@@ -22,6 +22,7 @@ def init_layer(layer: Any, key: Any, inputs: tuple[Any, ...]) -> Any:
     return layer.init(key, *inputs)
 
 
+# A ContextVar, because it goes through the `init` of the user's own layers, which has no argument for it.
 _shapes_only: ContextVar[bool] = ContextVar("jmask_shapes_only", default=False)
 
 
@@ -41,7 +42,7 @@ class ParamsRef:
 
     @property
     def params(self) -> Any:
-        """Zeros in the shapes of the parameters, made anew at each use, in whatever trace that is."""
+        """Zeros in the shapes of the parameters, made at each use, since that may be in another trace."""
         return jax.tree.map(lambda spec: jnp.zeros(spec.shape, spec.dtype), self.shapes)
 
     def fill(self, layer: Any, inputs: tuple[Any, ...]) -> Any:
@@ -172,7 +173,7 @@ def abstract(tree: Any) -> Any:
 
 
 def fold_in_name(key: Any, name: str) -> Any:
-    """A key of one's own for each name, whatever the order of the names."""
+    """A separate key for each name, whatever the order of the names."""
     return jax.random.fold_in(key, zlib.crc32(name.encode()))
 
 

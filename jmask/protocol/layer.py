@@ -1,4 +1,4 @@
-"""The `Layer` protocol: hyperparameters in a frozen dataclass, a pure call, and a word on what becomes of the mask."""
+"""The `Layer` protocol: hyperparameters in a frozen dataclass, a pure call, and what becomes of the mask."""
 
 import dataclasses
 import functools
@@ -7,20 +7,20 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Literal, dataclass_transform
 
 import jax
-from jax.core import Tracer
 
-from ..core.masked import is_masked, mask_of
-from . import layer_state, masks, path
-from .arguments import bind, inject, is_none
-from .errors import explain, with_explained_lists
+from ..core.masked import mask_of
+from . import layer_state, path
+from .arguments import is_none
+from .call import apply_named, init_state, masks_of_outputs
+from .config import to_config
+from .errors import with_explained_lists
 from .fields import check_fields, checked_fields, fields_in_order, without_marks
-from .initialize import ParamsRef, init_sublayers, inputs_of_init
-from .output_masks import with_masks
+from .initialize import init_sublayers
 from .symbolic import symbolic_call
 
 
 class _Signature:
-    """The parameters of a layer's class in the order of `fields_in_order`; its own options come first, `name` last."""
+    """The signature that `help` shows of a layer: its own options before inherited ones, `name` at the end."""
 
     def __get__(self, layer: Any, cls: type) -> inspect.Signature:
         if layer is not None:
@@ -35,44 +35,52 @@ class _Signature:
 class Layer:
     """A layer: a frozen dataclass whose fields are hyperparameters, and pure functions of `(params, inputs)`.
 
-    A subclass is made a frozen dataclass by itself; it declares fields and writes
+    A subclass becomes a frozen dataclass by itself. It declares its fields and writes:
 
     - `call(self, params, inputs, ...)`: the values of the outputs. It receives plain arrays with zeros at padded
-      positions. A parameter named `mask` receives the mask of the first input (None if it has none; for a list or
-      dict of inputs a list or dict), `context_mask` that of the input `context`, `training` a bool, `key` a PRNG key,
-      `state` the layer's running statistics; then `call` returns a pair, its outputs and the new statistics.
-      Where parameters meet a function that is infinite at 0, fill in something else:
-      `params["w"] * jnp.log(jnp.where(mask[..., None], inputs, 1))`.
-    - `init(self, key, *inputs)`: the parameters, a nested dict. Without it a layer has none of its own; a layer with
-      layers in its fields, which calls them as `self.lstm.apply(params["lstm"], x)`, gets theirs under these names.
-    - `init_state(self, *inputs)`: for a `call` with a `state`, the statistics at first (see `apply_with_state`). With
-      `resets_state = True` every call of `apply_with_state` begins with these: what the layer returns is of this call
-      alone, such as a penalty to be added to the loss (`{"penalty": ...}`, see `jm.losses.penalties`). Outside
-      training such a layer also runs without state.
-    - what becomes of the mask: nothing (it is dropped, with a warning; only a mask of rows, `(batch,)`, which pooling
-      leaves, goes on where it is proved that `call` treats every row alone), `supports_masking = True` (every step is
-      treated alone, so outputs have the masks of the inputs), `supports_masking = "auto"` (the same where that can be
-      proved of `call`, see `jm.explain`, and nothing else), or `compute_mask`.
+      positions, and asks for what else it needs by name: `mask` is the mask of the first input (None if it has none;
+      for a list or dict of inputs a list or dict), `context_mask` that of the input `context`, `training` a bool, `key`
+      a PRNG key, `state` the layer's running statistics, with which `call` returns a pair: outputs and new state. Where
+      parameters meet a function that is infinite at 0, put something else into the padding: `params["w"] *
+      jnp.log(jnp.where(mask[..., None], inputs, 1))`.
+    - `init(self, key, *inputs)`: the parameters, a nested dict; a layer without parameters does not need it, nor does
+      one that has layers in its fields and calls them as `self.lstm.apply(params["lstm"], x)`.
+    - `init_state(self, *inputs)`: the initial state, for a `call` that takes `state` (see `apply_with_state`). With
+      `resets_state = True` every call of `apply_with_state` begins with it, for what belongs to a single call, such as
+      a penalty (`{"penalty": ...}`, see `jm.losses.penalties`); outside training such a layer also runs without state.
+    - what becomes of the mask. By default it is dropped, with a warning (a mask of rows, `(batch,)`, which pooling
+      leaves, is kept where it is proved that `call` treats every row alone). `supports_masking = True`: every step is
+      treated alone, so outputs have the masks of the inputs. `supports_masking = "auto"`: the same where that can be
+      proved (see `jm.explain`). `compute_mask`: the layer computes the masks of its outputs.
 
-    `uses_mask` tells a model's summary whether the outputs at real steps depend on the mask; it affects nothing else.
-    It is a bool, or a method that makes one of the inputs, so far as they are known. Left at None, a layer uses the
-    mask if its `call` sees it.
-
-    With `raw_inputs = True` the inputs arrive as they are, `Masked` or arrays, and `call` answers itself for the
-    masks of its outputs by returning `Masked`. The same may be done leaf by leaf in any `call`. A layer made of layers
-    wants this, unless it hands the mask on by hand (`self.lstm.apply(params["lstm"], x, mask=mask)`): its layers see no
-    mask in a plain array.
+    With `raw_inputs = True` the inputs arrive as they are, `Masked` or arrays, and `call` returns `Masked` itself; a
+    layer made of layers wants this, since its layers see no mask in a plain array. (The other way is to pass the mask
+    on by hand, `self.lstm.apply(params["lstm"], x, mask=mask)`.) Any `call` may return `Masked` for some of its
+    outputs.
 
     Packed rows, in which several sequences share a row, are refused unless `supports_packing = True` says that the
-    layer keeps these sequences apart: because it treats every step alone, or with `raw_inputs` by honouring
-    `inputs.segment_ids`. Outputs that take the mask of an input take its segment ids with it. A `compute_mask` may take
-    steps away from packed rows, which keep their ids elsewhere; a layer that moves steps wants `raw_inputs`, and a
-    layer that hands the mask on by hand loses the segment ids.
+    layer keeps the sequences apart: because it treats every step alone, or because it takes raw inputs and respects
+    `inputs.segment_ids`. Outputs that have the mask of an input have its segment ids as well. A `compute_mask` may
+    remove steps from packed rows; a layer that moves steps needs `raw_inputs`, and one that passes masks on by hand
+    loses the segment ids.
 
     Two calls share parameters if they are calls of the same object: identity decides, not equality.
 
     Attributes:
-        name: how the layer is called in `params` and in messages; by default its class in snake case.
+        name: what the layer is called in `params` and in messages; by default its class in snake case.
+
+    >>> import jax, jax.numpy as jnp, jmask as jm
+    >>> class Scale(jm.Layer):
+    ...     supports_masking = True
+    ...     start: float = 1.0
+    ...     def init(self, key, inputs):
+    ...         return {"scale": jnp.full(inputs.shape[-1], self.start)}
+    ...     def call(self, params, inputs):
+    ...         return params["scale"] * inputs
+    >>> layer, x = Scale(2.0), jm.from_lengths(jnp.ones((2, 3, 1)), [3, 1])
+    >>> y = layer.apply(layer.init(jax.random.key(0), x), x)
+    >>> y.fill(0)[..., 0].tolist()
+    [[2.0, 2.0, 2.0], [2.0, 0.0, 0.0]]
     """
 
     supports_masking: ClassVar[bool | Literal["auto"]] = False
@@ -112,7 +120,7 @@ class Layer:
         cls._checked_fields = checked_fields(cls)
 
     def __post_init__(self) -> None:
-        """Checks the hyperparameters while the user's line is still on the stack."""
+        """Validates the hyperparameters."""
         check_fields(self, type(self)._checked_fields)
         if self.name is not None and (not self.name or "/" in self.name):
             raise ValueError(
@@ -125,7 +133,7 @@ class Layer:
 
         Args:
             key: a PRNG key.
-            *inputs: arrays, `Masked` or `jax.ShapeDtypeStruct` in the places of the inputs of `call`.
+            *inputs: the inputs of `call`, as arrays, `Masked` or `jax.ShapeDtypeStruct`.
 
         Returns:
             A nested dict of arrays; here: the parameters of the sub-layers that `call` reaches, `{}` if none.
@@ -140,8 +148,13 @@ class Layer:
 
     @property
     def default_name(self) -> str:
-        """The name of a layer that has been given none: its class in snake case."""
+        """The name of a layer that was given none: its class in snake case."""
         return path.snake_case(type(self).__name__)
+
+    @property
+    def _is_composite(self) -> bool:
+        """Whether there are layers in its fields."""
+        return bool(sublayers(self))
 
     @property
     def changes_mask(self) -> bool:
@@ -162,7 +175,7 @@ class Layer:
         inputs = kwargs.get("inputs", args[0] if args else None)
         mask = kwargs.get("mask", args[1] if len(args) > 1 else None)
         if self.raw_inputs or self.supports_masking == "auto":
-            return _masks_of_outputs(self, inputs, mask)
+            return masks_of_outputs(self, inputs, mask)
         mask = mask_of(inputs) if mask is None else mask
         return mask if self.supports_masking else None
 
@@ -192,12 +205,12 @@ class Layer:
         """Makes the state: running statistics, such as those of `jm.layers.BatchNormalization`, and penalties.
 
         Args:
-            *inputs: arrays, `Masked` or `jax.ShapeDtypeStruct` in the places of the inputs of `call`.
+            *inputs: the inputs of `call`, as arrays, `Masked` or `jax.ShapeDtypeStruct`.
 
         Returns:
             Nested dicts of arrays, by the names of the layers; `{}` where no layer has any.
         """
-        return layer_state.init_state(self, apply_named, inputs)
+        return init_state(self, inputs)
 
     def apply_with_state(
         self,
@@ -246,76 +259,12 @@ class Layer:
         return self.apply({}, *inputs, **named)
 
     def to_config(self) -> dict[str, Any]:
-        """The layer as JSON-able data; `jm.from_config` brings it back."""
-        from .config import to_config
-
+        """The layer as JSON-able data, `jm.to_config(layer)`; `jm.from_config` brings it back."""
         return to_config(self)
 
     def __repr__(self) -> str:
         shown = (f.name for f in fields_in_order(type(self)) if f.repr and not _is_default(self, f))
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
-
-
-def apply_named(
-    layer: Layer,
-    name: str,
-    params: Any,
-    inputs: tuple[Any, ...],
-    named: dict[str, Any],
-    mask: Any = None,
-    training: bool = False,
-    key: Any = None,
-) -> Any:
-    """`layer.apply` under a name given by a model."""
-    with path.scope(name, layer), layer_state.shape_inference_scope(isinstance(params, ParamsRef)):
-        if isinstance(training, Tracer):
-            raise TypeError(
-                f"{path.current()}: `training` must be known while the program is traced; make it static, "
-                "`jax.jit(model.apply, static_argnames='training')`."
-            )
-        arguments = bind(type(layer).call, inputs, dict(named), mask)
-        if not layer.supports_packing:
-            masks.refuse_packed(arguments, type(layer).__name__)
-        if isinstance(params, ParamsRef):
-            params = params.fill(layer, inputs_of_init(layer, arguments.bound))
-        passed = arguments if layer.raw_inputs else arguments.zero_filled()
-        options = {"training": training, "key": key}
-        has_state = "state" in arguments.signature.injected
-        if has_state:
-            options["state"] = layer_state.read(layer, arguments.bound.args, training=training)
-        injected = inject(arguments.signature, arguments, options)
-        try:
-            outputs = layer.call(params, *passed.bound.args, **passed.bound.kwargs, **injected)
-        except Exception as error:
-            explained = explain(layer, params, arguments, error)
-            if explained is error:
-                raise
-            raise explained from error
-        if has_state:
-            outputs, new_state = outputs
-            layer_state.write(new_state)
-        if layer.raw_inputs:
-            return outputs
-        passes = layer.supports_masking
-        if passes == "auto" or (not passes and masks.are_of_rows(arguments)):
-            call = functools.partial(layer.call, params)
-            with layer_state.dry_run():
-                passes = not layer.changes_mask and masks.are_kept(call, arguments, injected)
-        return with_masks(
-            layer, arguments, passed, outputs, options, passes=passes, is_composite=bool(sublayers(layer))
-        )
-
-
-def _masks_of_outputs(layer: Layer, inputs: Any, mask: Any) -> Any:
-    """The masks that `apply` would give the outputs; nothing else of the program survives its compilation."""
-    name = layer.name or layer.default_name
-
-    @jax.jit
-    def masks_of(key: Any, inputs: Any, mask: Any) -> Any:
-        outputs = apply_named(layer, name, ParamsRef(name, key), (inputs,), {}, mask)
-        return jax.tree.map(mask_of, outputs, is_leaf=is_masked)
-
-    return masks_of(jax.random.key(0), inputs, mask)
 
 
 def sublayers(layer: Layer) -> list[Layer]:
@@ -325,7 +274,7 @@ def sublayers(layer: Layer) -> list[Layer]:
 
 
 def _after_the_fields(post_init: Callable[[Any], None]) -> Callable[[Any], None]:
-    """A layer's own `__post_init__`, which may take for granted that the fields are what their annotations say."""
+    """A layer's own `__post_init__`, run after the fields have been checked against their annotations."""
 
     @functools.wraps(post_init)
     def checked(self: Any) -> None:

@@ -9,10 +9,9 @@ from typing import Any
 import jax
 from jax.extend import core
 
-from ..core.errors import muted
 from ..core.masked import is_masked
 from . import path
-from .initialize import ParamsRef, abstract, eval_shape
+from .initialize import abstract
 
 
 @dataclasses.dataclass
@@ -81,6 +80,7 @@ class States:
             self.known = _replace(self.known, path.names()[self.root :], statistics)
 
 
+# ContextVars, because the state and the ranks go through the `call` of the user's own layers, which does not take them.
 _states: ContextVar[States | None] = ContextVar("jmask_states", default=None)
 _ranks: ContextVar[tuple[int, ...]] = ContextVar("jmask_ranks_of_masks_of_steps", default=())
 
@@ -98,7 +98,7 @@ def running(known: Any, *, makes: bool = False) -> Iterator[States]:
 
 @contextlib.contextmanager
 def shape_inference_scope(is_slot: bool) -> Iterator[None]:
-    """Inside, while parameters are but shapes, statistics are the initial ones."""
+    """Inside, statistics are the initial ones, if only the shapes of parameters are being found."""
     states = _states.get()
     if not is_slot or (states is not None and states.makes):
         yield
@@ -109,7 +109,7 @@ def shape_inference_scope(is_slot: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def dry_run() -> Iterator[None]:
-    """Inside, a call is only looked at: what it writes is forgotten."""
+    """Discards state written inside this context, for a call that is only examined."""
     states = _states.get()
     token = _states.set(states and dataclasses.replace(states, trace=None))
     try:
@@ -120,7 +120,7 @@ def dry_run() -> Iterator[None]:
 
 @contextlib.contextmanager
 def padded_batch_scope(ranks: list[int]) -> Iterator[None]:
-    """Inside, rows are steps, some of them padding by masks of these ranks. What is left of rank 3 tells which."""
+    """Inside, the rows of a batch are steps; masks of these ranks say which are padding, one of rank 3 also inside."""
     token = _ranks.set((*_ranks.get(), *ranks))
     try:
         yield
@@ -129,7 +129,7 @@ def padded_batch_scope(ranks: list[int]) -> Iterator[None]:
 
 
 def read(layer: Any, inputs: tuple[Any, ...], *, training: bool) -> Any:
-    """The statistics of the layer that is being called; outside training, fresh ones may be for nobody."""
+    """The statistics of the layer that is being called; outside training, initial ones if it needs no state."""
     states, ranks = _states.get(), _ranks.get()
     is_told = 2 not in ranks and any(map(is_masked, jax.tree.leaves(inputs, is_leaf=is_masked)))
     counts = states is not None and not states.makes and (training or layer.resets_state)
@@ -150,33 +150,16 @@ def read(layer: Any, inputs: tuple[Any, ...], *, training: bool) -> Any:
 
 
 def write(statistics: Any) -> None:
-    """Its new statistics."""
+    """Stores the new statistics of the layer that is being called."""
     states = _states.get()
     if states is not None:
         states.write(statistics)
 
 
-def init_state(layer: Any, apply: Any, inputs: tuple[Any, ...]) -> Any:
-    """The initial statistics of all layers that a call reaches, without computing anything else.
-
-    Args:
-        layer: the layer that is called.
-        apply: `jmask.protocol.layer.apply_named`.
-        inputs: arrays, `Masked` or `jax.ShapeDtypeStruct`, nested.
-
-    Returns:
-        Nested dicts by name, `{}` if no layer has any.
-    """
-    name, found = layer.name or layer.default_name, {}
-
-    def trace(key: Any, *inputs: Any) -> None:
-        with muted(), path.scope(name, layer), running({}, makes=True) as states:
-            apply(layer, name, ParamsRef(name, key), inputs, {}, None, False, key)
-        found.update(states.made)
-
-    eval_shape(trace, jax.random.key(0), *inputs)
+def initial(made: dict[tuple[str, ...], tuple[Any, tuple[Any, ...]]]) -> Any:
+    """The initial state of layers by their paths, as nested dicts; see `States.made`."""
     known: Any = {}
-    for place, (owner, specs) in found.items():
+    for place, (owner, specs) in made.items():
         known = _replace(known, place, owner.init_state(*specs))
     return known
 

@@ -106,7 +106,7 @@ def attach(outputs: Any, masks: Any, arguments: Arguments) -> Any:
 
 
 def refuse_packed(arguments: Arguments, layer: str) -> None:
-    """Refuses packed rows on behalf of a layer that does not say that it keeps their sequences apart."""
+    """Raises for packed rows, on behalf of a layer that does not say that it keeps their sequences apart."""
     remedy = (
         "Give each sequence a row of its own first, `jm.unpack_batch(x, num_sequences, length)`; a layer of your own "
         "that treats every step alone, or honours the segment ids, says so by `supports_packing = True`."

@@ -6,7 +6,7 @@ import jax
 
 from ..core.masked import is_masked
 from . import masks
-from .arguments import Arguments, inject, signature_of
+from .arguments import Arguments, inject, is_array, signature_of
 
 
 def with_masks(
@@ -17,7 +17,6 @@ def with_masks(
     options: dict[str, Any],
     *,
     passes: bool,
-    is_composite: bool,
 ) -> Any:
     """The outputs with the masks that the layer gives them.
 
@@ -28,7 +27,6 @@ def with_masks(
         outputs: what `call` has returned.
         options: what else `compute_mask` may ask for.
         passes: whether the masks of the inputs go on.
-        is_composite: whether the layer is made of layers.
 
     Returns:
         The outputs, masked where there is a mask; a mask that ends here without a word has been reported.
@@ -39,6 +37,9 @@ def with_masks(
         masks.report_loss(lost, f"neither `call` nor `compute_mask` of `{type(layer).__name__}` asks for it")
         return masks.attach(outputs, out_masks, arguments)
     if passes:
+        found = [leaf for group in arguments.masked.values() for leaf in group]
+        if len(found) == 1 and is_array(outputs) and outputs.shape[: found[0].mask.ndim] == found[0].mask.shape:
+            return found[0].with_values(outputs)  # the same as below, without the detours for nests
         return masks.attach(outputs, masks.pass_masks(arguments, outputs), arguments)
     if not any(map(is_masked, jax.tree.leaves(outputs, is_leaf=is_masked))):
         does = "uses it, but does not say what becomes of it" if uses_mask(layer) else "does not say what becomes of it"
@@ -48,7 +49,7 @@ def with_masks(
         elif unit == "row" and not uses_mask(layer):
             does = "does not say what becomes of it, and cannot be proved to treat every row alone"
         reason = f"`{type(layer).__name__}` {does}"
-        masks.report_loss(list(arguments.masked), reason, unit=unit, is_composite=is_composite)
+        masks.report_loss(list(arguments.masked), reason, unit=unit, is_composite=layer._is_composite)
     return outputs
 
 
@@ -74,4 +75,6 @@ def uses_mask(layer: Any, *inputs: Any) -> bool:
     if found is not None:
         return bool(found(*inputs) if callable(found) else found)
     signature = signature_of(type(layer).call)
-    return layer.raw_inputs or "mask" in signature.injected or bool(signature.masks)
+    if "mask" in signature.injected or signature.masks:
+        return True
+    return layer.raw_inputs and layer.supports_masking is not True

@@ -5,13 +5,22 @@ import functools
 import re
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
 _NOTE = "In layer"
-_path: ContextVar[tuple[str, ...]] = ContextVar("jmask_path", default=())
-_owner: ContextVar[Any] = ContextVar("jmask_owner", default=None)
+
+
+class _Place(NamedTuple):
+    """The names on the way to the layer that is being called, and that layer."""
+
+    names: tuple[str, ...] = ()
+    owner: Any = None
+
+
+# A ContextVar, because the path goes through the user's own functions: `call` and `init` have no argument for it.
+_place: ContextVar[_Place] = ContextVar("jmask_place", default=_Place())  # noqa: B039 - a constant
 
 
 @contextlib.contextmanager
@@ -27,11 +36,12 @@ def scope(name: str, owner: Any = None) -> Iterator[None]:
     Yields:
         Nothing.
     """
-    if owner is not None and _owner.get() is owner:
+    outer = _place.get()
+    if owner is not None and outer.owner is owner:
         yield
         return
-    path = (*_path.get(), name)
-    token, owner_token = _path.set(path), _owner.set(owner)
+    path = (*outer.names, name)
+    token = _place.set(_Place(path, owner))
     try:
         with jax.named_scope(name):
             yield
@@ -41,18 +51,17 @@ def scope(name: str, owner: Any = None) -> Iterator[None]:
             error.add_note(f"{_NOTE} `{'/'.join(path)}`.")
         raise
     finally:
-        _path.reset(token)
-        _owner.reset(owner_token)
+        _place.reset(token)
 
 
 def names() -> tuple[str, ...]:
     """The names on the path."""
-    return _path.get()
+    return _place.get().names
 
 
 def current() -> str:
     """The path as text, e.g. `tagger/bidirectional/forward`."""
-    return "/".join(_path.get())
+    return "/".join(_place.get().names)
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""A mask of rows alone, `(batch,)`: what pooling leaves, and what layers over time make of it.
+"""A mask of rows alone, `(batch,)`: pooling makes it, and layers over time take it.
 
 Such a mask on values `(batch, time, features)` says that all steps of a row are real or none. So each row is a sequence
 without padding, or no row.
@@ -32,7 +32,7 @@ def once_a_row(inputs: Any) -> Callable[[Any], Any]:
 
 
 def with_rows(inputs: Any, results: Any) -> Any:
-    """Results of each row, so far as they are arrays, under the rows in which any of the inputs has a real step."""
+    """Results of each row; those that are arrays get a mask of the rows in which any input has a real step."""
     masks = [leaf.mask for leaf in jax.tree.leaves(inputs, is_leaf=is_masked) if is_masked(leaf)]
     if not masks:
         return results

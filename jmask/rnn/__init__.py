@@ -1,4 +1,4 @@
-"""Recurrent networks over masked sequences: the cells, the scan that runs any of them, and the field's three."""
+"""Recurrent networks over masked sequences: the cells, a scan for any cell, and the three standard networks."""
 
 from ..core.public_names import listing as _listing
 from .cells import Cell as Cell

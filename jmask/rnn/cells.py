@@ -1,9 +1,10 @@
 """Cells: one step of one sequence, without masks and without a batch.
 
-Each step takes inputs that have been projected already, `x W + b`: the inputs of all steps are known, so their products
-with `W` are one matrix product before the loop, and the loop is left with `h U`.
+Each step takes projected inputs, `x W + b`: the inputs of all steps are known, so their products with `W` are one
+matrix product before the loop, and only `h U` is left in the loop.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -11,29 +12,68 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 State = Any
-Step = Any
 
 
 @runtime_checkable
 class Cell(Protocol):
-    """What `jm.rnn.scan` and `jm.layers.RNN` run over a sequence. Nothing in it knows of batches or masks.
+    """What `jm.rnn.scan` and `jm.layers.RNN` run over a sequence: one step of one sequence, without batch or mask.
 
     For `jm.layers.RNN`, a cell with parameters also has an `init(self, key, inputs)` that makes them, for inputs of one
     step `(features,)`; and a cell that drops at random in training has a `sample_dropout(self, key, inputs)`, whose
     result, one for all steps of a sequence, `step` then takes as its last argument.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> class RunningMax:
+    ...     def initial_state(self, inputs):
+    ...         return jnp.full(inputs.shape, -jnp.inf, inputs.dtype)
+    ...     def step(self, params, state, inputs):
+    ...         state = jnp.maximum(state, inputs)
+    ...         return state, state
+    >>> isinstance(RunningMax(), jm.rnn.Cell)
+    True
+    >>> x = jm.pad_sequences([[3.0, 1.0, 4.0], [2.0]])
+    >>> jm.rnn.scan(RunningMax(), {}, x, return_state=False).fill(0).tolist()
+    [[3.0, 3.0, 4.0], [2.0, 0.0, 0.0]]
     """
 
     def initial_state(self, inputs: Any) -> State:
-        """The state before the first step, any pytree of arrays, for inputs of one step `(features,)`."""
+        """The state before the first step.
+
+        Args:
+            inputs: shape and dtype of the inputs of one step, `(features,)`.
+
+        Returns:
+            Any pytree of arrays.
+        """
         ...
 
     def step(self, params: Any, state: State, inputs: Any) -> tuple[State, Any]:
-        """The next state and the output, from the parameters, the state and the inputs of one step."""
+        """One step.
+
+        Args:
+            params: the parameters, as given to `jm.rnn.scan`.
+            state: the state before the step, in the structure of `initial_state`.
+            inputs: of the step, `(features,)`.
+
+        Returns:
+            The state after the step, with the same structure, shapes and dtypes, and the output: an array or a pytree.
+        """
         ...
 
 
 class SimpleRNNParams(NamedTuple):
-    """Weights of a simple recurrent network."""
+    """Weights of a simple recurrent network.
+
+    Attributes:
+        kernel: `W`, `(features, units)`, for the inputs.
+        recurrent_kernel: `U`, `(units, units)`, for the state.
+        bias: `b`, `(units,)`, or None.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> params = jm.rnn.SimpleRNNParams(kernel=jnp.ones((3, 2)), recurrent_kernel=jnp.zeros((2, 2)), bias=None)
+    >>> jm.rnn.simple_rnn(params, jnp.ones((4, 5, 3)), return_state=False).shape
+    (4, 5, 2)
+    """
 
     kernel: Float[Array, "features units"]
     recurrent_kernel: Float[Array, "units units"]
@@ -41,10 +81,18 @@ class SimpleRNNParams(NamedTuple):
 
 
 class GRUParams(NamedTuple):
-    """Weights of a GRU with the gates in the order update, reset, candidate (`z`, `r`, `h`), as in Keras.
+    """Weights of a GRU with the gates in the order update, reset, candidate, as in Keras (`z`, `r`, `h`).
 
-    The bias is `(2, 3 units)` where the reset gate comes after the recurrent product: that of the inputs, and that of
-    the recurrent product. Where it comes before, it is `(3 units,)`.
+    Attributes:
+        kernel: `W`, `(features, 3 units)`, for the inputs.
+        recurrent_kernel: `U`, `(units, 3 units)`, for the state.
+        bias: `(2, 3 units)`, that of the inputs and that of the recurrent product, if the reset gate is applied after
+            the recurrent product; `(3 units,)` if it is applied before; or None.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> params = jm.rnn.GRUParams(kernel=jnp.ones((3, 6)), recurrent_kernel=jnp.zeros((2, 6)), bias=jnp.zeros((2, 6)))
+    >>> jm.rnn.gru(params, jnp.ones((4, 5, 3)), return_state=False).shape
+    (4, 5, 2)
     """
 
     kernel: Float[Array, "features three_units"]
@@ -53,14 +101,35 @@ class GRUParams(NamedTuple):
 
 
 class LSTMState(NamedTuple):
-    """State of an LSTM: the hidden state, which is also its output, and the memory cell; `(units,)` each."""
+    """State of an LSTM.
 
-    hidden: Any
-    cell: Any
+    Attributes:
+        hidden: the hidden state, which is also the output, `(units,)`; of a batch, `(batch, units)`.
+        cell: the cell state, of the same shape.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> hidden, cell = jm.rnn.LSTMState(hidden=jnp.zeros(2), cell=jnp.ones(2))
+    >>> cell.tolist()
+    [1.0, 1.0]
+    """
+
+    hidden: Array
+    cell: Array
 
 
 class LSTMParams(NamedTuple):
-    """Weights of an LSTM with the gates in the order input, forget, cell, output, as in Keras."""
+    """Weights of an LSTM with the gates in the order input, forget, candidate, output, as in Keras.
+
+    Attributes:
+        kernel: `W`, `(features, 4 units)`, for the inputs.
+        recurrent_kernel: `U`, `(units, 4 units)`, for the hidden state.
+        bias: `b`, `(4 units,)`, or None.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> params = jm.rnn.LSTMParams(kernel=jnp.ones((3, 8)), recurrent_kernel=jnp.zeros((2, 8)), bias=jnp.zeros(8))
+    >>> jm.rnn.lstm(params, jnp.ones((4, 5, 3)), return_state=False).shape
+    (4, 5, 2)
+    """
 
     kernel: Float[Array, "features four_units"]
     recurrent_kernel: Float[Array, "units four_units"]
@@ -71,11 +140,11 @@ def simple_rnn_step(
     recurrent_kernel: Float[Array, "units units"],
     state: Float[Array, " units"],
     projected: Float[Array, " units"],
-    activation: Any = jnp.tanh,
+    activation: Callable[[Any], Any] = jnp.tanh,
     *,
     scale: Float[Array, " units"] | None = None,
 ) -> Float[Array, " units"]:
-    """One step of a simple recurrent network, from inputs that have been projected already.
+    """One step of a simple recurrent network, from projected inputs.
 
         h' = tanh(x W + b + h U)
 
@@ -83,8 +152,8 @@ def simple_rnn_step(
         recurrent_kernel: `U`, `(units, units)`.
         state: `h`, `(units,)`.
         projected: `x W + b`, `(units,)`.
-        activation: in the place of tanh.
-        scale: a factor on `h` before its product with `U`, for recurrent dropout.
+        activation: used instead of tanh.
+        scale: a factor on `h` before its product with `U`, `(units,)`, for recurrent dropout; None: 1.
 
     Returns:
         `h'`, which is the state and the output.
@@ -103,14 +172,14 @@ def gru_step(
     recurrent_kernel: Float[Array, "units three_units"],
     state: Float[Array, " units"],
     projected: Float[Array, " three_units"],
-    activation: Any = jnp.tanh,
-    recurrent_activation: Any = jax.nn.sigmoid,
+    activation: Callable[[Any], Any] = jnp.tanh,
+    recurrent_activation: Callable[[Any], Any] = jax.nn.sigmoid,
     *,
     recurrent_bias: Float[Array, " three_units"] | None = None,
     reset_after: bool = True,
     scale: Float[Array, " units"] | None = None,
 ) -> Float[Array, " units"]:
-    """One step of a gated recurrent unit, from inputs that have been projected already.
+    """One step of a gated recurrent unit, from projected inputs.
 
     With `x W + b` in three parts `z, r, g`, the recurrent kernel in three parts `U_z, U_r, U_g`, and the recurrent bias
     in three parts `b_z, b_r, b_g`:
@@ -125,18 +194,18 @@ def gru_step(
         recurrent_kernel: `U`, `(units, 3 units)`.
         state: `h`, `(units,)`.
         projected: `x W + b`, `(3 units,)`.
-        activation: in the place of tanh.
-        recurrent_activation: in the place of sigmoid.
-        recurrent_bias: `(3 units,)`, zeros if None; only with `reset_after`.
-        reset_after: whether the reset gate `s` comes after the recurrent product, as in cuDNN, or before, as in the
-            paper.
-        scale: a factor on `h` before its products with `U`, for recurrent dropout.
+        activation: used instead of tanh.
+        recurrent_activation: used instead of sigmoid.
+        recurrent_bias: `(3 units,)`, or None: zeros; only with `reset_after`.
+        reset_after: whether the reset gate `s` is applied after the recurrent product, as in cuDNN, or before it, as in
+            the paper.
+        scale: a factor on `h` before its products with `U`, `(units,)`, for recurrent dropout; None: 1.
 
     Returns:
         `h'`, which is the state and the output.
 
     Raises:
-        ValueError: a recurrent bias without `reset_after`.
+        ValueError: if there is a recurrent bias without `reset_after`.
 
     References:
         Cho et al.: Learning Phrase Representations using RNN Encoder-Decoder, EMNLP 2014, equations 5 to 8; with
@@ -144,7 +213,7 @@ def gru_step(
         al., arXiv 1412.3555, it lets in the new one.
 
     >>> import jax.numpy as jnp, jmask as jm
-    >>> jm.rnn.gru_step(jnp.zeros((1, 3)), jnp.ones(1), jnp.zeros(3)).tolist()  # half of it is kept
+    >>> jm.rnn.gru_step(jnp.zeros((1, 3)), jnp.ones(1), jnp.zeros(3)).tolist()  # half of the state is kept
     [0.5]
     """
     if recurrent_bias is not None and not reset_after:
@@ -170,12 +239,12 @@ def lstm_step(
     recurrent_kernel: Float[Array, "units four_units"],
     state: LSTMState,
     projected: Float[Array, " four_units"],
-    activation: Any = jnp.tanh,
-    recurrent_activation: Any = jax.nn.sigmoid,
+    activation: Callable[[Any], Any] = jnp.tanh,
+    recurrent_activation: Callable[[Any], Any] = jax.nn.sigmoid,
     *,
     scale: Float[Array, " units"] | None = None,
 ) -> LSTMState:
-    """One step of an LSTM, from inputs that have been projected already.
+    """One step of an LSTM, from projected inputs.
 
     With `z = x W + h U + b` in four parts `i, f, g, o`:
 
@@ -184,11 +253,11 @@ def lstm_step(
 
     Args:
         recurrent_kernel: `U`, `(units, 4 units)`.
-        state: `h` and `c`, `(units,)` each.
+        state: the hidden state `h` and the cell state `c`, `(units,)` each.
         projected: `x W + b`, `(4 units,)`.
-        activation: in the place of tanh.
-        recurrent_activation: in the place of sigmoid.
-        scale: a factor on `h` before its product with `U`, for recurrent dropout.
+        activation: used instead of tanh.
+        recurrent_activation: used instead of sigmoid.
+        scale: a factor on `h` before its product with `U`, `(units,)`, for recurrent dropout; None: 1.
 
     Returns:
         `h'` and `c'`.
@@ -199,7 +268,7 @@ def lstm_step(
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> state = jm.rnn.LSTMState(jnp.zeros(1), jnp.ones(1))
-    >>> jm.rnn.lstm_step(jnp.zeros((1, 4)), state, jnp.zeros(4)).cell.tolist()  # half of it is forgotten
+    >>> jm.rnn.lstm_step(jnp.zeros((1, 4)), state, jnp.zeros(4)).cell.tolist()  # half of the cell state is forgotten
     [0.5]
     """
     z = projected + _product(state.hidden, recurrent_kernel, scale)
@@ -207,14 +276,14 @@ def lstm_step(
 
 
 def lstm_gates(z: Any, cell: Any, activation: Any, recurrent_activation: Any) -> LSTMState:
-    """The next state of an LSTM, from `z` in four parts along its last axis, and the memory cell."""
+    """The next state of an LSTM, from `z` in four parts along its last axis, and the cell state."""
     i, f, g, o = jnp.split(z, 4, axis=-1)
     cell = recurrent_activation(f) * cell + recurrent_activation(i) * activation(g)
     return LSTMState(recurrent_activation(o) * activation(cell), cell)
 
 
 def _product(hidden: Any, recurrent_kernel: Any, scale: Any) -> Any:
-    """`h U`, multiplied in the dtype of `U` and summed in the wider one, which is that of the state."""
+    """`h U`, multiplied in the dtype of `U` and summed in the wider dtype, that of the state."""
     wide = jnp.result_type(hidden, recurrent_kernel)
     hidden = hidden if scale is None else hidden * scale
     return jnp.matmul(hidden.astype(recurrent_kernel.dtype), recurrent_kernel, preferred_element_type=wide)

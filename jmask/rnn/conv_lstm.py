@@ -1,4 +1,4 @@
-"""The convolutional LSTM: an LSTM whose steps, states and outputs are lines of pixels, and whose products convolve."""
+"""The convolutional LSTM: its inputs, states and outputs are rows of pixels, its products convolutions."""
 
 import functools
 from collections.abc import Callable
@@ -20,28 +20,29 @@ def conv_lstm_step(
     recurrent_kernel: Float[Array, "width filters four_filters"],
     state: LSTMState,
     projected: Float[Array, "pixels four_filters"],
-    activation: Any = jnp.tanh,
-    recurrent_activation: Any = jax.nn.sigmoid,
+    activation: Callable[[Any], Any] = jnp.tanh,
+    recurrent_activation: Callable[[Any], Any] = jax.nn.sigmoid,
     *,
     scale: Float[Array, "pixels filters"] | None = None,
 ) -> LSTMState:
-    """One step of a convolutional LSTM, from inputs that have been projected already.
+    """One step of a convolutional LSTM, from projected inputs.
 
-    With `(x * W)[p] = sum_j x[p + j - before] W[j]`, a convolution over pixels whose kernel is not flipped, as usual in
-    neural networks, and `z = x * W + h * U + b` in four parts `i, f, g, o`:
+    With `(x * W)[p] = sum_j x[p + j - pad_left] W[j]`, a convolution over pixels whose kernel is not flipped, as usual
+    in neural networks, and `z = x * W + h * U + b` in four parts `i, f, g, o`:
 
         c' = sigmoid(f) c + sigmoid(i) tanh(g)
         h' = sigmoid(o) tanh(c')
 
-    `h * U` has the pixels of `h`, with zeros on both sides of the line, on the right one more if they are odd.
+    `h * U` has as many pixels as `h`, which is padded with zeros on both sides, with an odd number of them one more on
+    the right.
 
     Args:
         recurrent_kernel: `U`, `(width, filters, 4 filters)`.
-        state: `h` and `c`, `(pixels, filters)` each.
+        state: the hidden state `h` and the cell state `c`, `(pixels, filters)` each.
         projected: `x * W + b`, `(pixels, 4 filters)`.
-        activation: in the place of tanh.
-        recurrent_activation: in the place of sigmoid.
-        scale: a factor on `h` before its convolution with `U`, for recurrent dropout.
+        activation: used instead of tanh.
+        recurrent_activation: used instead of sigmoid.
+        scale: a factor on `h` before its convolution with `U`, `(pixels, filters)`, for recurrent dropout; None: 1.
 
     Returns:
         `h'` and `c'`.
@@ -62,7 +63,7 @@ def conv_lstm_step(
 
 
 def line_windows(kernel_size: int, strides: int, padding: Padding, dilation_rate: int) -> Windows:
-    """Where the windows stand in a line of pixels, which has no direction: there is no `"causal"`."""
+    """The windows over a row of pixels; pixels have no direction, so there is no `"causal"` padding."""
     check_one_of("padding", padding, ("valid", "same"))
     return Windows(checked_size("kernel_size", kernel_size, 1), strides, padding, dilation_rate)
 
@@ -70,18 +71,19 @@ def line_windows(kernel_size: int, strides: int, padding: Padding, dilation_rate
 def split_conv_lstm_step(
     weights: tuple[Any, Any, Any], inputs: Any, windows: Windows, activations: tuple[Callable, ...]
 ) -> tuple[Any, Callable]:
-    """The inputs `(pixels, channels)` projected, and what remains of a step.
+    """A convolutional LSTM's step in two parts: the projection of the inputs, and the rest.
 
-    Done at each step: for all steps at once it is no faster, since each is a large product, and takes more memory.
+    Both run at each step: projecting all steps at once would be no faster, since each is a large product, and would
+    take more memory.
 
     Args:
         weights: kernel, recurrent kernel, and bias or None.
-        inputs: of one step.
+        inputs: of one step, `(pixels, channels)`.
         windows: those of the inputs.
         activations: of the candidate and the cell, and of the gates.
 
     Returns:
-        `x * W + b`, and `(scale, state, projected) -> (state, hidden)`.
+        `x * W + b`, and `(scale, state, projected) -> (state, output)`.
     """
     _check_weights(weights, inputs.shape[-1])
     kernel, recurrent_kernel, bias = weights
@@ -101,7 +103,8 @@ def split_conv_lstm_step(
 def convolve(values: Any, kernel: Any, windows: Windows) -> Any:
     """The convolution of `(..., pixels, channels)`: multiplied in the dtype of the kernel, summed in float32 at least.
 
-    One matrix product with what the windows read. On a CPU the gradient of XLA's convolution takes many times as long.
+    It is one matrix product with what the windows read: on a CPU the gradient of XLA's convolution takes many times as
+    long.
     """
     if windows.padding == "valid" and values.shape[-2] < windows.span:
         raise ValueError(
@@ -110,7 +113,7 @@ def convolve(values: Any, kernel: Any, windows: Windows) -> Any:
         )
     wide = jnp.promote_types(jnp.result_type(values, kernel), jnp.float32)
 
-    @functools.partial(jax.checkpoint, prevent_cse=False)  # else a pixel is kept for each window that reads it
+    @functools.partial(jax.checkpoint, prevent_cse=False)  # or a pixel is saved for each window that reads it
     def product(values: Any, kernel: Any) -> Any:
         matrix = kernel.reshape(kernel.shape[0] * kernel.shape[1], kernel.shape[2])
         return jnp.matmul(_read(values, windows), matrix, preferred_element_type=wide)
@@ -129,7 +132,7 @@ def _read(values: Any, windows: Windows) -> Any:
 
 
 def _check_weights(weights: tuple[Any, Any, Any], channels: int) -> None:
-    """Refuses weights whose shapes fit neither each other nor the inputs."""
+    """Raises unless the shapes of the weights fit each other and the inputs."""
     kernel, recurrent_kernel, _ = weights
     width, filters = kernel.shape[0], recurrent_kernel.shape[-1] // 4
     expected = {

@@ -17,7 +17,7 @@ from .subject import Subject
 
 
 def check_layer(
-    layer: Layer, *specs: Any, key: Any = None, maximum: int | None = None, laws: Collection[int] | None = None
+    layer: Layer, *specs: Any, key: Any = None, maximum: int | None = None, laws: Collection[str] | None = None
 ) -> None:
     """Asserts that a layer keeps the laws, at inference.
 
@@ -30,11 +30,11 @@ def check_layer(
             vectors, `jm.Input((4,))` a vector for each sequence.
         key: a PRNG key for parameters and inputs; one of its own by default.
         maximum: for inputs of integers, one more than the largest; an example need not say.
-        laws: the numbers of the laws to check, all by default (see `jm.testing.LAWS`).
+        laws: the names of the laws to check, all by default (see `jm.testing.LAWS`).
 
     Raises:
         LawBroken: the first law found broken, with the smallest example found.
-        ValueError: integers without a `maximum`, no input with a time axis, or no law of this number.
+        ValueError: integers without a `maximum`, no input with a time axis, or no law of this name.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.testing.check_layer(jm.layers.Dense(3), jm.Input((None, 2)))
@@ -44,7 +44,7 @@ def check_layer(
     ...         return x.fill(0).mean(axis=1)
     >>> jm.testing.check_layer(Mean(), jm.Input((None, 2)))
     Traceback (most recent call last):
-    jmask.testing.laws.LawBroken: `mean` breaks law 2, 'Exact': beside the sequence alone, output 0, row 0: ...
+    jmask.testing.laws.LawBroken: `mean` breaks the law 'exact': beside the sequence alone, output 0, row 0: ...
     """
     read = read_specs(specs, maximum)
     key = jax.random.key(0) if key is None else key
@@ -63,7 +63,7 @@ def check_function(
     params: Any = None,
     key: Any = None,
     maximum: int | None = None,
-    laws: Collection[int] | None = None,
+    laws: Collection[str] | None = None,
 ) -> None:
     """Asserts that a function of `Masked` keeps the laws; what is right, and the options, are as in `check_layer`.
 
@@ -75,7 +75,7 @@ def check_function(
         params: a nest of arrays, with respect to which gradients are checked too.
         key: a PRNG key for inputs.
         maximum: for inputs of integers, one more than the largest.
-        laws: the numbers of the laws to check.
+        laws: the names of the laws to check.
 
     Raises:
         LawBroken: the first law found broken, with the smallest example found.
@@ -85,7 +85,7 @@ def check_function(
     >>> jm.testing.check_function(lambda x: jm.ops.mean(x, axis=1), jm.Input((None, 2)))
     >>> jm.testing.check_function(lambda x: x.values * 2, jm.Input((None, 2)))
     Traceback (most recent call last):
-    jmask.testing.laws.LawBroken: `<lambda>` breaks law 5, 'Nothing is silent': output 0 has lost its mask: ...
+    jmask.testing.laws.LawBroken: `<lambda>` breaks the law 'not silent': output 0 has lost its mask: ...
     """
 
     def call(params: Any, inputs: tuple[Any, ...]) -> Any:
@@ -95,10 +95,10 @@ def check_function(
     _check(getattr(function, "__name__", repr(function)), call, params, read_specs(specs, maximum), key, laws)
 
 
-def _check(name: str, function: Callable, params: Any, specs: Any, key: Any, laws: Collection[int] | None) -> None:
+def _check(name: str, function: Callable, params: Any, specs: Any, key: Any, laws: Collection[str] | None) -> None:
     chosen = set(LAWS if laws is None else laws)
     if not chosen <= LAWS.keys():
-        raise ValueError(f"`laws` must be numbers in `jm.testing.LAWS`, {sorted(LAWS)}; received {sorted(chosen)}.")
+        raise ValueError(f"`laws` must be names in `jm.testing.LAWS`, {list(LAWS)}; received {sorted(chosen)}.")
     subject = Subject(name, function, params, specs, key)
     for law, check, examples in CHECKS:
         if law in chosen:

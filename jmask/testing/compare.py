@@ -14,7 +14,7 @@ from .tolerance import assert_close
 
 
 def compare_outcomes(
-    law: int, where: str, actual: Outcome, expected: Sequence[Outcome], *, rows: Collection[int] | None = None
+    law: str, where: str, actual: Outcome, expected: Sequence[Outcome], *, rows: Collection[int] | None = None
 ) -> None:
     """Outputs and gradients at real steps, whatever the layout.
 
@@ -29,16 +29,9 @@ def compare_outcomes(
         LawBroken: they differ.
     """
     compare_outputs(law, where, actual.outputs, [outcome.outputs for outcome in expected], rows=rows)
-    for i, gradient in enumerate(actual.input_gradients):
-        if is_float(gradient):
-            pairs = [(outcome.inputs[i], outcome.input_gradients[i]) for outcome in expected]
-            _compare(
-                law,
-                f"{where}, the gradient of input {i}",
-                rows_of(_under_mask(actual.inputs[i], gradient)),
-                [row for x, other in pairs for row in rows_of(_under_mask(x, other))],
-                rows,
-            )
+    for (i, _, gradient), *others in zip(*map(float_gradients, [actual, *expected]), strict=True):
+        found = [row for _, _, other in others for row in rows_of(other)]
+        _compare(law, f"{where}, the gradient of input {i}", rows_of(gradient), found, rows)
     if rows is None:
         added = jax.tree.map(lambda *leaves: sum(map(np.asarray, leaves)), *[o.param_gradients for o in expected])
         for (path, gradient), total in zip(named_leaves(actual.param_gradients), jax.tree.leaves(added), strict=True):
@@ -46,7 +39,7 @@ def compare_outcomes(
 
 
 def compare_outputs(
-    law: int,
+    law: str,
     where: str,
     actual: Sequence[Any],
     expected: Sequence[Sequence[Any]],
@@ -69,7 +62,7 @@ def rows_of(leaf: Any) -> list[np.ndarray]:
     return [np.asarray(leaf)] if leaf.ndim == 0 else list(map(np.asarray, np.asarray(leaf)))
 
 
-def check_finite(law: int, outcome: Outcome, *, rows: Collection[int]) -> None:
+def check_finite(law: str, outcome: Outcome, *, rows: Collection[int]) -> None:
     """No NaN and no inf in these rows of an output or a gradient; of parameters, if they are all rows.
 
     Raises:
@@ -86,6 +79,32 @@ def check_finite(law: int, outcome: Outcome, *, rows: Collection[int]) -> None:
             _check_finite(law, f"the gradient of the parameter {path}", np.asarray(gradient))
 
 
+def check_no_gradient_at_padding(law: str, where: str, outcome: Outcome) -> None:
+    """The gradient at every padded position is exactly 0.
+
+    Raises:
+        LawBroken: one is not.
+    """
+    for i, x, gradient in float_gradients(outcome):
+        if isinstance(x, Masked):
+            values = np.asarray(gradient.values)[~np.asarray(x.mask)]
+            if (values != 0).any():
+                raise LawBroken(law, f"{where}the gradient of input {i} at padding is not 0:\n  received: {values}")
+
+
+def float_gradients(outcome: Outcome) -> list[tuple[int, Any, Any]]:
+    """The number of each input of floats, the input, and its gradient, under the input's mask if it has one.
+
+    The mask of the gradient itself is the gradient of a mask, and empty.
+    """
+    pairs = zip(outcome.inputs, outcome.input_gradients, strict=True)
+    return [
+        (i, x, Masked(gradient.values, x.mask) if isinstance(x, Masked) else gradient)
+        for i, (x, gradient) in enumerate(pairs)
+        if is_float(gradient)
+    ]
+
+
 def named_leaves(tree: Any) -> list[tuple[str, Any]]:
     """Leaves with the keys that lead to them, as text."""
     return [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)]
@@ -96,17 +115,12 @@ def is_float(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jnp.floating)
 
 
-def _check_finite(law: int, name: str, values: np.ndarray) -> None:
+def _check_finite(law: str, name: str, values: np.ndarray) -> None:
     if is_float(values) and not np.isfinite(values).all():
         raise LawBroken(law, f"{name}, is not finite:\n  received: {values}")
 
 
-def _under_mask(x: Any, gradient: Any) -> Any:
-    """The gradient of an input under the input's mask; its own is the gradient of a mask, and empty."""
-    return Masked(gradient.values, x.mask) if isinstance(x, Masked) else gradient
-
-
-def _compare(law: int, what: str, actual: list[Any], expected: list[Any], rows: Collection[int] | None) -> None:
+def _compare(law: str, what: str, actual: list[Any], expected: list[Any], rows: Collection[int] | None) -> None:
     actual = actual if rows is None else [row for i, row in enumerate(actual) if i in rows]
     if len(actual) != len(expected):
         rows_text = f"{len(actual)} rows of the batch, {len(expected)} of its sequences"

@@ -81,7 +81,7 @@ def random_masked(
     features = (features,) if isinstance(features, int) else tuple(features)
     rows = [draw(key, row, (n, *features), dtype, maximum) for row, n in enumerate(lengths)]
     value = garbage(dtype, maximum)[0] if padding_value is None else padding_value
-    return place(rows, layout(lengths, time, padding), value)
+    return jax.tree.map(jnp.asarray, place(rows, layout(lengths, time, padding), value))
 
 
 def layout(lengths: Sequence[int], time: int, padding: Padding) -> np.ndarray:
@@ -118,12 +118,13 @@ def garbage(dtype: Any, maximum: int | None) -> tuple[Any, ...]:
         return np.nan, np.inf, -np.inf, min(1e30, float(jnp.finfo(dtype).max)), 0.5
     if dtype == bool:
         return True, False
-    return jnp.iinfo(dtype).max, jnp.iinfo(dtype).min, maximum, 0
+    smallest = jnp.iinfo(dtype).min
+    return jnp.iinfo(dtype).max, smallest, max(smallest, -1), maximum, 0
 
 
 def place(rows: Sequence[np.ndarray], mask: np.ndarray, padding_value: Any) -> Masked:
-    """The rows as a batch, their steps where the mask is True."""
+    """The rows as a batch of NumPy arrays, their steps where the mask is True."""
     steps = np.concatenate(rows)
     values = np.full((*mask.shape, *steps.shape[1:]), padding_value, steps.dtype)
     values[mask] = steps
-    return Masked(jnp.asarray(values), jnp.asarray(mask))
+    return Masked(values, mask)

@@ -38,7 +38,8 @@ class InputSpec:
 
     def batch(self, rows: Sequence[np.ndarray], mask: np.ndarray, kind: int) -> Any:
         """The rows as a batch with `garbage(kind)` in the padding."""
-        return place(rows, mask, self.garbage(kind)) if self.is_sequence else jnp.stack(rows)
+        batch = place(rows, mask, self.garbage(kind)) if self.is_sequence else np.stack(rows)
+        return jax.tree.map(jnp.asarray, batch)
 
     def garbage(self, kind: int) -> Any:
         """What padding may hold; -1 is the harmless kind, and so are those beyond the last."""

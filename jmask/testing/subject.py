@@ -111,13 +111,7 @@ class Subject:
 
     @functools.cached_property
     def _compiled(self) -> Callable[[Any, tuple[Any, ...]], Any]:
-        function = self.function  # not `self`, so that its programs are freed with it
-
-        def loss(params: Any, inputs: tuple[Any, ...]) -> Any:
-            outputs = function(params, inputs)
-            return weighted_sum(output_leaves(outputs)), outputs
-
-        return jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True, allow_int=True))
+        return jax.jit(with_gradients(self.function))  # without `self`, so that its programs are freed with it
 
 
 @contextlib.contextmanager
@@ -126,6 +120,23 @@ def _rules(is_strict: bool = False) -> Iterator[None]:
     with strict(is_strict), warnings.catch_warnings(), jax.default_matmul_precision("highest"):
         warnings.simplefilter("ignore", MaskDroppedWarning)
         yield
+
+
+def with_gradients(
+    function: Callable[[Any, Any], Any], weighed: Callable[[Any], Sequence[Any]] | None = None
+) -> Callable[[Any, Any], Any]:
+    """Makes of `function(params, inputs)` one that gives the gradients of both, and the outputs.
+
+    Args:
+        function: the function.
+        weighed: makes the leaves of which the weighted sum is differentiated, by default those of the outputs.
+    """
+
+    def loss(params: Any, inputs: Any) -> Any:
+        outputs = function(params, inputs)
+        return weighted_sum((weighed or output_leaves)(outputs)), outputs
+
+    return jax.grad(loss, argnums=(0, 1), has_aux=True, allow_int=True)
 
 
 def output_leaves(outputs: Any) -> list[Any]:
@@ -139,12 +150,15 @@ def weighted_sum(leaves: Sequence[Any]) -> Any:
     for i, leaf in enumerate(leaves):
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             continue
-        rng = np.random.default_rng(i)
         if isinstance(leaf, Masked) and leaf.mask.ndim > 1:
             axis = leaf.mask.ndim - 1
             position = jnp.maximum(jnp.cumsum(leaf.mask, axis) - 1, 0)
-            weights = jnp.asarray(rng.normal(size=leaf.shape[axis:]), leaf.dtype)[position]
-            total += jnp.sum(leaf.fill(0) * weights)
+            total += jnp.sum(leaf.fill(0) * jnp.asarray(weights(i, leaf.shape[axis:]), leaf.dtype)[position])
         else:
-            total += jnp.sum(fill(leaf, 0) * jnp.asarray(rng.normal(size=leaf.shape[1:]), leaf.dtype))
+            total += jnp.sum(fill(leaf, 0) * jnp.asarray(weights(i, leaf.shape[1:]), leaf.dtype))
     return total
+
+
+def weights(i: int, shape: tuple[int, ...]) -> np.ndarray:
+    """The weights of one row of output `i`; those of a shorter row are the beginning of those of a longer one."""
+    return np.random.default_rng(i).normal(size=shape)

@@ -10,8 +10,6 @@ import pytest
 import jmask as jm
 from jmask.testing import assert_close
 
-pytestmark = pytest.mark.slow  # one version of the packages tells all that these can
-
 L = jm.layers
 T, F = True, False
 SEQUENCE = np.arange(24, dtype="float32").reshape(2, 4, 3)
@@ -45,6 +43,7 @@ SEQUENCES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unroll", [False, True])
 @pytest.mark.parametrize("kind", SEQUENCES)
 def test_outputs_of_every_step(kind, unroll):
@@ -58,6 +57,7 @@ def test_outputs_of_every_step(kind, unroll):
     np.testing.assert_array_equal(held.mask, mask)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layer", "mask", "expected"),
     [
@@ -91,6 +91,7 @@ class Sum:
         return output, output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unroll", [False, True])
 def test_a_cell_of_ones_own(unroll):
     expected = np.float32([[3, 18, 57, 57], [39, 126, 126, 126]])[..., None] * np.ones(2, "float32")
@@ -99,6 +100,7 @@ def test_a_cell_of_ones_own(unroll):
     assert_close(run(L.RNN(Sum(), **options), TAIL), expected[:, -1])
 
 
+@pytest.mark.slow
 def test_a_cell_whose_output_is_not_its_state():
     """Keras takes the state for the output at masked steps, except with `unroll`; issue 11472 of Keras, and here 11."""
 
@@ -125,6 +127,7 @@ def test_stacked_cells():
 # Time distributed, from `time_distributed_test.py`
 
 
+@pytest.mark.slow
 def test_a_layer_at_every_step():
     """Keras hands the inner layer each step's mask, to zero it by hand; here padded outputs are padding."""
     mask = np.array([[F, T], [T, F], [T, T]])
@@ -147,6 +150,7 @@ def test_a_mask_that_does_not_fit_is_refused(shape):
 # Attention, from `attention_test.py` and `additive_attention_test.py`
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", [L.Attention(return_attention_scores=True), None], ids=["dot", "additive"])
 def test_attention_under_masks_of_query_and_value(layer):
     """Keras' outputs. Its scores of a query that is padding are those of any other; ours are 0, as its output is."""
@@ -160,6 +164,7 @@ def test_attention_under_masks_of_query_and_value(layer):
     assert scores[:, 0].tolist() == [[1, 0]]
 
 
+@pytest.mark.slow
 def test_scores_of_masks_of_different_lengths(rng):
     query, value = (jnp.asarray(rng.random((2, time, 5)), jnp.float32) for time in (3, 4))
     query, value = (jm.masked(x, jnp.array([mask] * 2)) for x, mask in ((query, [T, F, T]), (value, [T, F, T, T])))
@@ -170,6 +175,7 @@ def test_scores_of_masks_of_different_lengths(rng):
     assert not np.asarray(scores)[..., 1].any()
 
 
+@pytest.mark.slow
 def test_the_mask_of_attention_is_that_of_the_query():
     query, value = jnp.ones((2, 3, 4)), jnp.ones((2, 4, 4))
     mask, other = jnp.array([[T, F, T]] * 2), jnp.array([[F, T, F, T]] * 2)
@@ -201,6 +207,7 @@ def heads(name, query, value, **options):
     return functools.partial(layer.apply, params)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("name", HEADS)
 def test_masks_are_the_same_as_an_explicit_mask(name, causal, rng):
@@ -214,6 +221,7 @@ def test_masks_are_the_same_as_an_explicit_mask(name, causal, rng):
     assert_close(y.fill(0), np.where(y.mask[..., None], expected, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HEADS)
 def test_attention_is_no_end_of_the_mask_of_its_inputs(name, rng):
     """Keras takes it off them, so that no warning comes; here nothing is taken, and no warning comes."""
@@ -222,6 +230,7 @@ def test_attention_is_no_end_of_the_mask_of_its_inputs(name, rng):
     np.testing.assert_array_equal(query.mask, QUERY_IDS != 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HEADS)
 def test_the_causal_option_is_a_triangle(name, rng):
     """And with another mask, both."""
@@ -233,6 +242,7 @@ def test_the_causal_option_is_a_triangle(name, rng):
     assert_close(option(x, x, attention_mask=extra), plain(x, x, attention_mask=causal & extra))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("name", HEADS)
 def test_a_sliding_window_of_scores(name, causal, rng):
@@ -244,6 +254,7 @@ def test_a_sliding_window_of_scores(name, causal, rng):
     np.testing.assert_array_equal(np.asarray(scores)[0] > 0, np.broadcast_to(seen, (2, 6, 6)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HEADS)
 def test_no_weight_lies_on_the_future(name, rng):
     """Whichever path the options choose: with scores, and with dropout that is not drawn."""

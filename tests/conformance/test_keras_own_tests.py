@@ -11,8 +11,6 @@ import pytest
 import jmask as jm
 from jmask.testing import assert_close
 
-pytestmark = pytest.mark.slow  # one version of the packages tells all that these can
-
 L = jm.layers
 T, F = True, False
 
@@ -34,6 +32,7 @@ def test_masking_finds_the_steps_that_are_all_zero():
     assert L.Masking().compute_mask(x).tolist() == [[F, T, F], [T, F, T]]
 
 
+@pytest.mark.slow
 def test_the_mask_reaches_the_next_layer():
     class Spy(jm.Layer):
         supports_masking = True
@@ -54,6 +53,7 @@ def test_embedding_masks_zeros_if_asked_to():
     assert L.Embedding(3, 2).compute_mask(ids) is None
 
 
+@pytest.mark.slow
 def test_targets_of_masked_steps_cost_nothing():
     """From `layer_test.py`: only the targets of steps 1 and 2 are wrong."""
     ids, targets = jnp.array([[1, 0, 0, 1]]), jnp.array([[[1.0, 1.0], [2.0, 2.0], [3.0, 3.0], [1.0, 1.0]]])
@@ -64,6 +64,7 @@ def test_targets_of_masked_steps_cost_nothing():
 # How layers are given masks, from `layer_test.py`
 
 
+@pytest.mark.slow
 def test_a_list_of_inputs_comes_with_a_list_of_masks():
     class Pair(jm.Layer):
         supports_masking = True
@@ -94,6 +95,7 @@ def test_two_inputs_have_masks_of_their_names():
     assert Pair()(x1, x2).mask.tolist() == Pair()(x1=x1, x2=x2).mask.tolist() == [T, T, T, F]
 
 
+@pytest.mark.slow
 def test_an_explicit_mask_is_that_of_the_outputs():
     y = L.Activation("linear")(jnp.ones((4, 4)), mask=jnp.array([T, T, F, F]))
     assert y.mask.tolist() == [T, T, F, F]
@@ -111,6 +113,7 @@ MERGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MERGES)
 def test_a_union_of_two_masked_inputs(name):
     """Keras' figures, which are those of `merge="union"`: where one input lacks the step, the other stands alone."""
@@ -120,6 +123,7 @@ def test_a_union_of_two_masked_inputs(name):
     assert_close(y.fill(0), figures([MERGES[name]]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*MERGES, "Average"])
 def test_the_intersection_is_the_default(name):
     """Keras' mask is the union, [F, T, T, T], with the padding of an input in its steps; ours holds what both have."""
@@ -127,12 +131,14 @@ def test_the_intersection_is_the_default(name):
     assert getattr(L, name)()(xs).mask.tolist() == [[F, F, F, T]]
 
 
+@pytest.mark.slow
 def test_an_average_over_a_union_is_over_what_is_there():
     """Keras has [0.5, 1] at the steps that one input has: it divides by 2, and counts padding as zeros."""
     xs = [L.Masking()(jnp.asarray([x], jnp.float32)) for x in (FIRST, SECOND)]
     assert_close(L.Average(merge="union")(xs).fill(0), figures([[[0, 0], [1, 2], [1, 2], [3, 4]]]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*MERGES, "Average"])
 def test_a_merge_of_inputs_without_masks(name):
     """Nothing in, nothing out; and all real, all real."""
@@ -144,6 +150,7 @@ def test_a_merge_of_inputs_without_masks(name):
     assert layer([x, masked(x, np.arange(4) < [[3], [4]])]).lengths.tolist() == [3, 4]
 
 
+@pytest.mark.slow
 def test_a_concatenation_over_time_has_both_masks():
     x = L.Masking()(jnp.asarray([FIRST], jnp.float32))
     y = L.Concatenate(1)([x, jnp.asarray([SECOND], jnp.float32)])
@@ -151,6 +158,7 @@ def test_a_concatenation_over_time_has_both_masks():
     assert y.fill(0).tolist() == [FIRST + SECOND]
 
 
+@pytest.mark.slow
 def test_a_concatenation_of_features_has_the_steps_of_all():
     """Keras calls all steps real here, although half of the features of two are padding."""
     x = L.Masking()(jnp.asarray([FIRST], jnp.float32))
@@ -160,12 +168,14 @@ def test_a_concatenation_of_features_has_the_steps_of_all():
 # Softmax, from `softmax_test.py`; masks of classes, which are an axis like any other
 
 
+@pytest.mark.slow
 def test_softmax_over_what_is_not_masked():
     x = masked([[1.0, 2.0, 5.0, 1.0], [1.0, 1.0, 1.0, 1.0], [3.0, 1.0, 2.0, 4.0]], [[T, T, F, F], [F] * 4, [T] * 4])
     expected = [[0.268941, 0.731059, 0, 0], [0, 0, 0, 0], [0.236883, 0.032059, 0.087144, 0.643914]]
     assert_close(L.Softmax()(x).fill(0), figures(expected))
 
 
+@pytest.mark.slow
 def test_softmax_over_two_axes():
     """Keras takes several axes; here they are one, of all that is real."""
     x = masked([[1.0, 2.0, 1.0], [1.0, 2.0, 1.0]], [[T, F, T], [F, T, F]]).values
@@ -188,6 +198,7 @@ def train(layer, x):
     return layer.apply_with_state(params, state, x, training=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [0.0, 0.1, 1.0])
 def test_statistics_leave_masked_steps_out(value):
     x = L.Masking(value)(jnp.asarray([[[1, 5], [2, 5], [value] * 2, [value] * 2]] * 10, jnp.float32))
@@ -196,6 +207,7 @@ def test_statistics_leave_masked_steps_out(value):
     assert_close(state["moving_variance"], figures([0.25, 0.0]))
 
 
+@pytest.mark.slow
 def test_a_batch_of_nothing_but_padding():
     """Outputs 0 in both. Keras moves its statistics to 0 besides; here they stay, as there is nothing to learn."""
     y, state = train(L.BatchNormalization(scale=False, center=False), masked(np.zeros((4, 5)), [F] * 4))
@@ -204,6 +216,7 @@ def test_a_batch_of_nothing_but_padding():
     assert state["moving_variance"].tolist() == [1] * 5
 
 
+@pytest.mark.slow
 def test_the_mask_matters_in_training_only(rng):
     values = rng.normal(5.0, 10.0, (5, 2, 3)).astype("float32")
     x = masked(values, [[T, F]] * 5)
@@ -219,6 +232,7 @@ def test_the_mask_matters_in_training_only(rng):
 # Pooling, from `global_average_pooling_test.py`
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keepdims", [False, True])
 def test_a_mean_over_real_steps(keepdims):
     x = masked(np.arange(24).reshape(2, 3, 4), [[T, T, F], [F, T, F]])
@@ -233,12 +247,14 @@ REAL, WEIGHTS = [T, F, T, T], figures([0.4, 0.3, 0.2, 0.1])
 SQUARES = figures([0.81, 0.49, 0.16])  # at the real steps
 
 
+@pytest.mark.slow
 def test_a_loss_is_the_mean_over_real_steps():
     assert_close(jm.losses.squared_error(masked(PREDICTIONS, REAL), TARGETS), SQUARES.sum() / 3)
     with pytest.warns(jm.NotCountedWarning):  # Keras says nothing
         assert float(jm.losses.squared_error(masked(PREDICTIONS, [F] * 4), TARGETS)) == 0
 
 
+@pytest.mark.slow
 def test_weights_scale_the_losses_of_their_steps():
     weighted = np.sum(WEIGHTS * (TARGETS - PREDICTIONS) ** 2) / 4
     assert_close(jm.losses.squared_error(PREDICTIONS[None], TARGETS[None], sample_weight=WEIGHTS[None]), weighted)
@@ -246,6 +262,7 @@ def test_weights_scale_the_losses_of_their_steps():
     assert float(nothing) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [1, 2])
 def test_a_mask_and_weights(rows):
     """One row, or the same row twice."""

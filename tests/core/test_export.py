@@ -22,8 +22,9 @@ LAYERS = {
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize(
+    "name", ["function", *(pytest.param(n, marks=pytest.mark.slow) for n in LAYERS if n != "function")]
+)
 def test_layers_export_with_symbolic_batch_and_time(name, getkey, rng):
     layer = LAYERS[name]
     params = layer.init(getkey(), jax.ShapeDtypeStruct((2, 5, 3), "float32"))

@@ -11,7 +11,7 @@ import pytest
 
 import jmask as jm
 from jmask.core.programs import Kept, key_of, run_kept
-from tests.support.counting import num_compiles
+from jmask.testing.counting import num_compiles
 
 X = jnp.asarray(np.linspace(-1.0, 2.0, 12, dtype="float32").reshape(3, 4))
 

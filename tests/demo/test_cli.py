@@ -11,8 +11,6 @@ from jmask.demo import cli, commands, proof
 from jmask.demo.batches import pad
 from jmask.demo.tagger import build_model
 
-pytestmark = pytest.mark.slow
-
 CORPUS = "\n\n".join(
     "\n".join(
         f"{word}\t{tag}"
@@ -38,6 +36,7 @@ def run(capsys, *arguments):
     return code, *capsys.readouterr()
 
 
+@pytest.mark.slow
 def test_train_save_plot_and_tag(corpus, tmp_path, capsys, monkeypatch):
     saved, picture = tmp_path / "tagger", tmp_path / "training.png"
     code, out, err = run(capsys, "--data", corpus, "--save", saved, "--plot", picture, "--epochs", 1, "--seed", 7)
@@ -71,6 +70,7 @@ def test_train_save_plot_and_tag(corpus, tmp_path, capsys, monkeypatch):
     assert run(capsys, "tag", saved) == (2, "", "jmask: error: the standard input is not utf-8 text\n")
 
 
+@pytest.mark.slow
 def test_a_failed_proof_gives_exit_code_1(corpus, capsys, monkeypatch):
     failed = proof.Proof([proof.Comparison("in a batch", True, 0, 0.5, 0.0)], num_sentences=1, num_words=3)
     monkeypatch.setattr(commands, "prove", lambda *arguments, **options: failed)

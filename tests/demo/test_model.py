@@ -17,8 +17,6 @@ from jmask.demo.text import Sentence
 from jmask.demo.training import train
 from jmask.demo.vocabulary import Vocabulary, make_vocabulary, split
 
-pytestmark = pytest.mark.slow  # one version of the packages tells all that these can
-
 UNITS = 5
 
 
@@ -76,12 +74,14 @@ def test_groups_are_of_similar_length():
     assert bucket(examples, 2) == [[1, 3], [2, 4], [0]]
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss(trained):
     history = trained[2]
     assert np.mean(history[1].losses) < np.mean(history[0].losses)
     assert all(0 <= epoch.test_f1 <= 100 for epoch in history)
 
 
+@pytest.mark.slow
 def test_predictions_come_in_the_order_of_the_examples(trained, data):
     model, params, _ = trained
     predictor = make_predict(model)
@@ -91,6 +91,7 @@ def test_predictions_come_in_the_order_of_the_examples(trained, data):
     assert predict(predictor, params, []) == []
 
 
+@pytest.mark.slow
 def test_a_saved_tagger_comes_back(trained, data, tmp_path):
     model, params, _ = trained
     saving.save(tmp_path / "deep" / "tagger", saving.Tagger(model, params, data.vocabulary))
@@ -103,6 +104,7 @@ def test_a_saved_tagger_comes_back(trained, data, tmp_path):
     saving.save(tmp_path / "deep" / "tagger", loaded)  # an older tagger is replaced
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["parameters", "description", "rename"])
 def test_a_save_that_is_cut_leaves_the_older_tagger(trained, data, tmp_path, monkeypatch, place):
     import orbax.checkpoint
@@ -171,6 +173,7 @@ def test_damaged_taggers_are_refused(trained, data, tmp_path):
         saving.load(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_plot_is_a_png(trained, data, tmp_path):
     path = tmp_path / "training.png"
     with warnings.catch_warnings():

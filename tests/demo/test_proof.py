@@ -9,8 +9,6 @@ import jmask as jm
 from jmask.demo import proof
 from jmask.demo.batches import Example
 
-pytestmark = pytest.mark.slow  # one version of the packages tells all that these can
-
 NUM_WORDS = 11
 EXAMPLES = [Example([word, *range(5)], [word % 2, 0, 1, 0, 1, 1]) for word in (7, 8)] + [Example([9, 1, 10], [1, 0, 1])]
 
@@ -40,6 +38,7 @@ def prove(*layers, examples=EXAMPLES):
     return proof.prove(model, params, examples, num_words=NUM_WORDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("examples", [EXAMPLES, EXAMPLES[:1]])
 def test_the_proof_holds_for_a_model_that_uses_its_mask(examples):
     outcome = prove(Centre(), examples=examples)
@@ -63,6 +62,7 @@ def test_the_proof_fails_for_a_model_that_no_padding_can_harm():
     assert all(comparison.same for comparison in outcome.comparisons)
 
 
+@pytest.mark.slow
 def test_the_proof_takes_sentences_of_few_lengths():
     examples = [Example([0] * length, [0] * length) for length in [*range(20, 40), 7, 7, 9, 9, 9, 5, 5, 2, 2]]
     assert [len(example.words) for example in proof.choose(examples)] == [2, 2, 5, 5, 7, 7, 9, 9, 9, 20, 21]

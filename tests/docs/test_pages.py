@@ -1,12 +1,12 @@
-"""The pages in `docs/` keep their word: their examples run, and their links lead somewhere."""
+"""The pages in `docs/`, and CONTRIBUTING.md, keep their word: their examples run, and their links lead somewhere."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).parents[2] / "docs"
-PAGES = sorted(DOCS.glob("*.md"))
+ROOT = Path(__file__).parents[2]
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 COMPILES_MUCH = {"decoding.md", "labels.md", "time_and_frequency.md"}
 PROGRAMS = [pytest.param(p, marks=pytest.mark.slow if p.name in COMPILES_MUCH else (), id=p.name) for p in PAGES]

@@ -15,8 +15,6 @@ from jmask import layers as L  # noqa: N812 - it stands in every line
 from jmask.drawing.layout import lay_out
 from tests.support.graphs import EXAMPLES, FEATURES, Mystery, solved
 
-pytestmark = pytest.mark.slow  # one version of the packages tells all that these can
-
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -57,6 +55,7 @@ def test_boxes_lines_and_signs_are_all_there():
     assert words == {"made": 2, "used": 4, "passed": 3, "ended": 2, "dropped": 2}  # one each in the legend
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_every_model_has_a_picture(name):
     found = solved(name)
@@ -69,6 +68,7 @@ def test_every_model_has_a_picture(name):
     assert all(name in shown for name in found.graph.names.values())
 
 
+@pytest.mark.slow
 def test_nested_models_are_one_box_or_drawn_inside():
     model = solved("nested").example.model
     plain, expanded = jm.draw(model), jm.draw(model, expand_nested=True)
@@ -81,6 +81,7 @@ def test_nested_models_are_one_box_or_drawn_inside():
     assert expanded.mermaid.count("subgraph") == expanded.mermaid.count("\n  end") == 3
 
 
+@pytest.mark.slow
 def test_calls_of_a_shared_layer_are_marked():
     drawing = jm.draw(solved("dictionaries").example.model)
     assert sorted(text for text in texts(drawing) if text.startswith("Embedding")) == [
@@ -137,6 +138,7 @@ def test_mermaid():
     ]
 
 
+@pytest.mark.slow
 def test_the_numbers_of_styled_links_count_those_of_nested_models():
     lines = jm.draw(solved("nested").example.model, expand_nested=True).mermaid.splitlines()
     arrows = [line.split()[1] for line in lines if re.search(r" (-->|-\.-[>xo]) ", line)]
@@ -156,6 +158,7 @@ def test_outputs_and_inputs_have_names():
     assert "score_0" in texts(jm.draw(jm.Model(x, {"score": (x * 2,)})))
 
 
+@pytest.mark.slow
 def test_a_sequential_is_drawn_with_an_example():
     model = jm.Sequential([L.Dense(3), L.Dense(4)], name="row")
     assert texts(jm.draw(model, jnp.ones((2, 5, 7))))[:4] == ["row", "input", "float32", "(batch, time, 7)"]
@@ -163,12 +166,14 @@ def test_a_sequential_is_drawn_with_an_example():
         jm.draw(model)
 
 
+@pytest.mark.slow
 def test_an_example_with_a_mask_draws_masks():
     model = jm.Model(x := jm.Input((None, FEATURES)), L.Dense(3)(x))
     assert "mask" not in elements(jm.draw(model))
     assert elements(jm.draw(model, jm.from_lengths(jnp.ones((2, 5, FEATURES)), [1, 2])))["mask"] == 3
 
 
+@pytest.mark.slow
 def test_saving(tmp_path):
     drawing = jm.draw(everything())
     for ending, expected in (
@@ -201,6 +206,7 @@ def random_graph(rng):
     return sizes, links
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(25))
 def test_boxes_do_not_overlap_and_no_link_crosses_a_box(seed):
     sizes, links = random_graph(np.random.default_rng(seed))
@@ -228,6 +234,7 @@ def assert_route_is_clear(route, source, target, boxes):
         assert not any(box[1] < lower - 0.1 and upper + 0.1 < box[3] for box in boxes)
 
 
+@pytest.mark.slow
 def test_links_lead_downwards_and_ends_at_one_box_are_apart():
     sizes, links = [(100.0, 40.0)] * 6, [(i, 0, 5) for i in range(5)]
     layout = lay_out(sizes, links)
@@ -236,6 +243,7 @@ def test_links_lead_downwards_and_ends_at_one_box_are_apart():
     assert all(route[0][0][1] < route[-1][1][1] for route in layout.routes)
 
 
+@pytest.mark.slow
 def test_a_chain_and_the_spine_of_a_residual_network_are_straight():
     chain = lay_out([(60.0 + 20 * i, 40.0) for i in range(12)], [(i, 0, i + 1) for i in range(11)])
     residual = [(i, 0, i + 1) for i in range(12)] + [(i, 0, i + 3) for i in range(0, 9, 3)]
@@ -254,6 +262,7 @@ def test_crossings_are_undone_where_they_can_be():
             assert (place[a] < place[c]) == (place[b] < place[d])
 
 
+@pytest.mark.slow
 def test_links_of_one_port_share_a_way_and_links_of_two_do_not():
     sizes = [(100.0, 40.0)] * 6
     chain = [(i, 0, i + 1) for i in range(5)]

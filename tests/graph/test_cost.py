@@ -8,8 +8,6 @@ import pytest
 import jmask as jm
 from jmask import layers as L  # noqa: N812 - it stands in every line
 
-pytestmark = pytest.mark.slow  # one version of the packages tells all that these can
-
 BATCH, TIME, FEATURES = 5, 13, 7
 
 
@@ -89,6 +87,7 @@ def compiled(function, *args):
     return leaves, analysis["flops"], analysis["bytes accessed"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transform", [lambda f: f, gradient_of], ids=["forward", "gradient"])
 @pytest.mark.parametrize(
     ("make", "by_hand"),

@@ -11,8 +11,6 @@ import jmask as jm
 from jmask.graph.node import Node
 from tests.support.graphs import FEATURES, LENGTHS, assert_same, ids, sequences
 
-pytestmark = pytest.mark.slow  # one version of the packages tells all that these can
-
 OFFSET = np.arange(1, FEATURES + 1, dtype=np.float32)
 X, Y = sequences(), sequences((4, 3, 2), seed=1)
 BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "lt", "le", "gt", "ge", "eq", "ne")
@@ -30,6 +28,7 @@ def check(function, *inputs):
     assert_same(on_nodes(function, *inputs), jax.jit(function)(*inputs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BINARY)
 def test_operators_between_nodes_constants_and_arrays(name):
     function = getattr(operator, name)
@@ -50,16 +49,19 @@ def test_unary_operators(function):
     check(function, X)
 
 
+@pytest.mark.slow
 def test_an_array_of_jax_may_stand_on_the_left():
     check(lambda x: [jnp.asarray(OFFSET) * x, jnp.float32(2) - x, np.float32(2) / x, jnp.asarray(OFFSET) < x], X)
 
 
+@pytest.mark.slow
 def test_matmul():
     matrix = np.arange(3 * FEATURES, dtype=np.float32).reshape(FEATURES, 3)
     check(lambda x: x @ matrix, X)
     check(lambda x: x @ jnp.asarray(matrix), X)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "index",
     [
@@ -85,11 +87,13 @@ def test_indexing(index):
     check(lambda x: x[index], X)
 
 
+@pytest.mark.slow
 def test_an_index_may_be_a_node_or_hold_one():
     order = jnp.array([2, 0, 1])
     check(lambda x, i: [x[i], x[i, 1:], x[:, i]], X, order)
 
 
+@pytest.mark.slow
 def test_a_constant_none_is_a_constant():
     assert on_nodes(lambda x: x[None], X).shape == (1, *X.shape)
     for function in (lambda x: x + None, lambda x: None * x, lambda x: x + "a"):
@@ -105,11 +109,13 @@ def test_comparison_makes_a_node_and_nodes_are_told_apart_by_identity():
     assert len({x, y, x}) == 2
 
 
+@pytest.mark.slow
 def test_the_mask_of_a_node_is_a_node_or_none():
     assert_same(on_nodes(lambda x: x.mask, X), X.mask)
     assert jm.Input((None, 2)).mask is None
 
 
+@pytest.mark.slow
 def test_masks_combine_by_and():
     both = on_nodes(lambda x, y: x * y, X, Y)
     assert both.lengths.tolist() == np.minimum(LENGTHS, (4, 3, 2)).tolist()

@@ -9,8 +9,6 @@ from jmask import layers as L  # noqa: N812 - it stands in every line
 from jmask.graph.dimensions import evaluate_size
 from tests.support.graphs import FEATURES, Halve, sequences
 
-pytestmark = pytest.mark.slow  # one version of the packages tells all that these can
-
 
 def layer(function, **kwargs):
     return L.Lambda(function, mask=lambda x, mask: None, **kwargs)
@@ -25,6 +23,7 @@ def loop(x):
     return sum(x[:, i] for i in range(x.shape[1]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "expected"),
     [
@@ -53,6 +52,7 @@ def test_sizes_follow_from_unknown_ones(function, expected):
     assert shapes(function) == [expected]
 
 
+@pytest.mark.slow
 def test_a_graph_can_be_cut_where_sizes_are_products_and_powers():
     x = jm.Input((None,))
     square = layer(lambda x: x[:, :, None] * x[:, None])(x)
@@ -138,6 +138,7 @@ class Positions(jm.Layer):
         return inputs + params["table"]
 
 
+@pytest.mark.slow
 def test_a_parameter_that_depends_on_an_unknown_size_needs_an_example():
     x = jm.Input((None, FEATURES), masked=True)
     model = jm.Model(x, L.Dense(1)(Positions()(x)), name="tagger")
@@ -148,11 +149,13 @@ def test_a_parameter_that_depends_on_an_unknown_size_needs_an_example():
     assert model.apply(params, sequences()).shape == (3, 4, 1)
 
 
+@pytest.mark.slow
 def test_a_parameter_that_depends_on_a_known_size_does_not():
     x = jm.Input((5, FEATURES))
     assert jm.Model(x, Positions()(x)).init(jax.random.key(0))["positions"]["table"].shape == (5, FEATURES)
 
 
+@pytest.mark.slow
 def test_a_flattened_known_size_is_known_to_the_layer_behind_it():
     flatten = layer(lambda x: x.reshape(x.shape[0], -1))
     known, unknown = jm.Input((5, FEATURES)), jm.Input((None, FEATURES))
@@ -162,6 +165,7 @@ def test_a_flattened_known_size_is_known_to_the_layer_behind_it():
         jm.Model(unknown, L.Dense(3)(flatten(unknown))).init(jax.random.key(0))
 
 
+@pytest.mark.slow
 def test_the_summary_counts_parameters_of_unknown_number():
     x = jm.Input((None, FEATURES))
     summary = jm.summarize(jm.Model(x, L.Dense(1)(Positions()(x))))
@@ -170,6 +174,7 @@ def test_the_summary_counts_parameters_of_unknown_number():
     assert "2*time + 3" in summary._repr_html_()
 
 
+@pytest.mark.slow
 def test_an_init_that_needs_no_sizes_is_the_same_with_and_without_an_example():
     x = jm.Input((None, FEATURES), masked=True)
     model = jm.Model(x, L.Dense(3)(L.LSTM(2)(x)))

@@ -7,7 +7,7 @@ import pytest
 
 import jmask as jm
 from jmask import layers as L  # noqa: N812 - it stands in every line
-from tests.support.counting import Counted
+from jmask.testing.counting import Counted
 from tests.support.graphs import BATCH, FEATURES, TIME, Block, Noise, Scale, assert_same, sequences, solved
 
 KEYS = jax.random.split(jax.random.key(7), 3)

@@ -9,13 +9,14 @@ import pytest
 
 import jmask as jm
 from jmask.testing import assert_close
-from tests.laws.cases import CASES
+from tests.laws.cases import CASES, VARIANTS, Case
 from tests.laws.cases.reductions import REDUCTIONS
 from tests.support.batches import LENGTHS, TIME, Steps, draw_rows, place, right
-from tests.support.laws import DTYPE_LAWS, EAGER_LAWS, MASK_LAWS, TRANSFORM_LAWS, Law
+from tests.support.laws import DTYPE_LAWS, EAGER_LAWS, LAWS, MASK_LAWS, NEED_A_PROGRAM, TRANSFORM_LAWS, Law, laws_of
 from tests.support.program import Trial
 
 EVERY_CASE = pytest.mark.parametrize("case", CASES, ids=str)
+NO_VARIANTS = [case for case in CASES if case.name not in VARIANTS]
 NEED_NO_ROW = {
     "layers.Layer": "the protocol",
     "losses.Mean": "a container",
@@ -40,19 +41,19 @@ def test_masks(case, rng, x64):
 
 
 @pytest.mark.slow
-@EVERY_CASE
+@pytest.mark.parametrize("case", NO_VARIANTS, ids=str)
 def test_transforms(case, rng, x64):
     judge(Trial(case, rng), TRANSFORM_LAWS)
 
 
 @pytest.mark.slow
-@EVERY_CASE
+@pytest.mark.parametrize("case", NO_VARIANTS, ids=str)
 def test_without_jit(case, rng, x64):
     judge(Trial(case, rng), EAGER_LAWS)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", [case for case in CASES if case.has_floats], ids=str)
+@pytest.mark.parametrize("case", [case for case in NO_VARIANTS if case.has_floats], ids=str)
 def test_dtypes(case, rng):
     judge(Trial(case, rng), DTYPE_LAWS)
 
@@ -73,12 +74,16 @@ def test_reductions_of_documents(name, rng):
     assert_close(getattr(jm.ops, name)(documents, axis=(1, 2)), expected)
 
 
+def laws_held(case: Case) -> set[str]:
+    return laws_of(case) - (NEED_A_PROGRAM if case.name in VARIANTS else set())
+
+
 def judge(trial: Trial, laws: Mapping[str, Law]) -> None:
     """Tries each law that the case does not skip, and fails with all that are broken."""
     broken = []
     for name, law in laws.items():
         try:
-            if name not in trial.case.skips:
+            if name in laws_held(trial.case):
                 law(trial)
         except AssertionError as error:
             broken.append(f"{trial.case.name} breaks the law '{name}': {error}")
@@ -99,10 +104,16 @@ def test_the_table_is_complete():
     assert {name for name in covered if name.partition(".")[0] in rooms} <= public
 
 
+def test_no_name_loses_a_law_by_its_variants():
+    assert {case.name for case in CASES} >= VARIANTS
+    for name in {case.covers for case in CASES}:
+        rows = [case for case in CASES if case.covers == name]
+        assert set().union(*map(laws_held, rows)) == set().union(*map(laws_of, rows)), name
+
+
 def test_names_differ_and_skips_name_a_law_and_a_reason():
-    laws = {*MASK_LAWS, *TRANSFORM_LAWS, *EAGER_LAWS, *DTYPE_LAWS}
     assert len({case.name for case in CASES}) == len(CASES)
     for case in CASES:
-        assert set(case.skips) <= laws, case
+        assert set(case.skips) <= LAWS.keys(), case
         assert all(case.skips.values()), case
         assert ("exact" in case.skips) == (case.oracle is None), case

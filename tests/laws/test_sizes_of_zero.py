@@ -7,8 +7,6 @@ import pytest
 
 import jmask as jm
 
-pytestmark = pytest.mark.slow  # one version of the packages tells all that these can
-
 L = jm.layers
 KEY = jax.random.key(0)
 LAYERS = [
@@ -77,6 +75,7 @@ def total(outputs):
     return sum(jnp.sum(leaf.fill(0) if isinstance(leaf, jm.Masked) else leaf) for leaf in leaves)
 
 
+@pytest.mark.slow
 @EVERY_LAYER
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_every_layer_takes_them(layer, shape):

@@ -12,8 +12,6 @@ import jmask as jm
 from jmask.testing import assert_close
 from tests.support.window_oracles import conv_lstm
 
-pytestmark = pytest.mark.slow
-
 L = jm.layers
 PIXELS, CHANNELS, FILTERS, WIDTH = 7, 3, 2, 4
 MASK = np.array([[0, 1, 0, 1, 1, 0], [0] * 6, [1] * 6], bool)
@@ -88,6 +86,7 @@ def test_parameters(x, getkey):
 # Results
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [{"padding": "same", "dilation_rate": 2}, {"strides": 3}, {"strides": 2, "padding": "same", "dilation_rate": 2}],
@@ -102,6 +101,7 @@ def test_beside_the_convolution_of_xla(options, x, params):
     np.testing.assert_array_equal(outputs.values, again.values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backwards", [False, True])
 def test_a_cell_and_its_layer_agree(backwards, x, getkey):
     rates, key = {"dropout": 0.5, "recurrent_dropout": 0.25, "strides": 2}, getkey()
@@ -115,6 +115,7 @@ def test_a_cell_and_its_layer_agree(backwards, x, getkey):
             assert_close(actual, expected)
 
 
+@pytest.mark.slow
 def test_unrolling_changes_nothing(x, params):
     def loss(params, unroll):
         return (layer(return_sequences=True, unroll=unroll).apply(params, x).fill(0) ** 2).sum()
@@ -132,6 +133,7 @@ def test_no_steps_at_all(params):
         assert layer(return_sequences=True, strides=2).apply(params, x).shape == (5, 0, 2, FILTERS)
 
 
+@pytest.mark.slow
 def test_an_initial_state_goes_through_an_empty_row(x, params, rng):
     given = [jnp.asarray(rng.normal(size=(3, 4, FILTERS)), "float32") for _ in range(2)]
     last, *state = layer(return_state=True).apply(params, x, given)
@@ -146,6 +148,7 @@ def test_an_initial_state_goes_through_an_empty_row(x, params, rng):
 # Dropout
 
 
+@pytest.mark.slow
 def test_what_is_dropped(x, params, getkey):
     key, model = getkey(), layer(dropout=0.5, recurrent_dropout=0.25, return_sequences=True)
     draws = model.draws(key, x)
@@ -163,6 +166,7 @@ def test_what_is_dropped(x, params, getkey):
 # Dtypes
 
 
+@pytest.mark.slow
 def test_dtypes(x, params):
     options: dict[str, Any] = {"return_sequences": True, "return_state": True}
     expected = layer(**options).apply(params, x)[0].fill(0)
@@ -179,6 +183,7 @@ def test_dtypes(x, params):
     assert {str(g.dtype) for g in gradient.values()} == {"float32"}
 
 
+@pytest.mark.slow
 def test_integers_are_promoted(params, rng):
     lines = jm.from_lengths(jnp.asarray(rng.integers(0, 5, (3, 6, PIXELS, CHANNELS))), [3, 0, 6])
     actual, expected = (layer().apply(params, given) for given in (lines, lines.astype("float32")))
@@ -189,6 +194,7 @@ def test_integers_are_promoted(params, rng):
 # In other layers
 
 
+@pytest.mark.slow
 def test_at_every_step_of_longer_sequences(params, rng):
     mask = np.arange(5) < np.array([[3, 0, 5], [1, 2, 4]])[..., None]
     films = jm.masked(jnp.asarray(rng.normal(size=(*mask.shape, PIXELS, CHANNELS)), "float32"), jnp.asarray(mask))
@@ -200,6 +206,7 @@ def test_at_every_step_of_longer_sequences(params, rng):
         assert_close(row, layer().apply(params, film))
 
 
+@pytest.mark.slow
 def test_in_a_stack_of_cells_and_in_a_graph(x, getkey):
     inputs = jm.Input((None, PIXELS, CHANNELS), masked=True)
     cells = [cell(padding="same"), L.ConvLSTM1DCell(5, 3, strides=2)]
@@ -210,6 +217,7 @@ def test_in_a_stack_of_cells_and_in_a_graph(x, getkey):
     assert outputs.mask is x.mask
 
 
+@pytest.mark.slow
 def test_packed_rows(rng, params):
     sequences = [rng.normal(size=(n, PIXELS, CHANNELS)).astype("float32") for n in (3, 6, 1, 5, 2, 4)]
     padded, packed = jm.pad_sequences(sequences), jm.pack(sequences, row_length=8)
@@ -228,6 +236,7 @@ def test_packed_rows(rng, params):
         layer(return_sequences=True).apply(params, packed, [jnp.zeros((3, 4, FILTERS))] * 2)
 
 
+@pytest.mark.slow
 def test_over_an_explicit_mesh(x, params):
     run = layer(strides=2, padding="same").apply
     eight = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf, leaf])[:8], x)
@@ -283,6 +292,7 @@ def test_inputs_of_another_rank_are_refused(shape, mask_ndim, text, params):
             layer().init(jax.random.key(0), x)
 
 
+@pytest.mark.slow
 def test_under_a_mask_of_rows_each_row_is_a_sequence_or_none(x, params):
     rows = jm.masked(x.values.at[0].set(jnp.nan), jnp.array([False, False, True]))
     for options in ({}, {"return_sequences": True}):
@@ -328,5 +338,5 @@ def test_what_cells_share_is_no_cell(x, getkey):
         lambda shared: shared.init(getkey(), x),
         lambda shared: shared.step({}, None, jnp.ones(3)),
     ):
-        with pytest.raises(TypeError, match=r"`KernelCell` is what cells share; use one of them, such as `LSTMCell`"):
-            run(L.cells.KernelCell())
+        with pytest.raises(TypeError, match=r"`BaseCell` is what cells share; use one of them, such as `LSTMCell`"):
+            run(L.cells.BaseCell())

@@ -14,8 +14,6 @@ from jmask.layers.recurrent import BaseRecurrent
 from jmask.testing import assert_close
 from tests.support import oracles
 
-pytestmark = pytest.mark.slow
-
 L = jm.layers
 TIME, FEATURES, UNITS = 7, 3, 2
 LAYOUTS = {
@@ -123,6 +121,7 @@ def test_a_cell_that_is_no_layer_needs_no_init(x):
 # LSTM
 
 
+@pytest.mark.slow
 def test_activations_of_an_lstm(params, rng):
     x = batch(rng)
     layer = L.LSTM(UNITS, activation="relu", recurrent_activation="hard_sigmoid", return_sequences=True)
@@ -134,6 +133,7 @@ def test_activations_of_an_lstm(params, rng):
         assert_close(output.values[0, t], state.hidden)
 
 
+@pytest.mark.slow
 def test_a_cell_of_ones_own_equals_the_layer(params, x):
     options = {"return_sequences": True, "return_state": True}
     for extra in ({}, {"go_backwards": True}):
@@ -144,6 +144,7 @@ def test_a_cell_of_ones_own_equals_the_layer(params, x):
             assert_close(a, b)
 
 
+@pytest.mark.slow
 def test_outputs_state_and_their_order(params, x):
     outputs, hidden, cell = LSTM(return_sequences=True, return_state=True).apply(params, x)
     assert outputs.mask is x.mask
@@ -172,6 +173,7 @@ def test_go_backwards_returns_outputs_in_its_own_order_and_their_mask_with_them(
         assert_close(np.asarray(outputs.values)[row][np.asarray(outputs.mask)[row]], expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("backwards", [False, True])
 def test_the_last_output_is_that_of_the_last_real_step_in_its_direction(layout, backwards, rng):
@@ -203,6 +205,7 @@ def test_no_steps_at_all(params):
 # Initial states
 
 
+@pytest.mark.slow
 def test_an_initial_state_is_used_with_the_mask(params, x, rng):
     state = [jnp.asarray(rng.normal(size=(3, UNITS)).astype("float32")) for _ in range(2)]
     for given in (state, tuple(state), jm.rnn.LSTMState(*state), [np.asarray(s) for s in state]):
@@ -218,6 +221,7 @@ def test_an_initial_state_is_used_with_the_mask(params, x, rng):
     assert_close(gradient[1][1], np.ones(UNITS))  # an empty row hands its state through
 
 
+@pytest.mark.slow
 def test_a_state_of_a_cell_may_be_given_in_its_structure_or_as_its_parts(x):
     layer = L.RNN(Counter(), return_state=True)
     nested = {"count": jnp.asarray([5, 6, 7]), "sums": [jnp.ones((3, FEATURES)), jnp.full((3, FEATURES), 2.0)]}
@@ -229,6 +233,7 @@ def test_a_state_of_a_cell_may_be_given_in_its_structure_or_as_its_parts(x):
         assert_close(second[1], np.full(FEATURES, 2.0))
 
 
+@pytest.mark.slow
 def test_a_state_of_another_dtype_is_converted(params, x):
     expected = LSTM().apply(params, x, [jnp.ones((3, UNITS))] * 2)
     for dtype in ("bfloat16", "int32"):
@@ -238,6 +243,7 @@ def test_a_state_of_another_dtype_is_converted(params, x):
     assert [str(v.dtype) for v in (last, *state)] == ["bfloat16", "float32", "float32"]
 
 
+@pytest.mark.slow
 def test_a_float64_state_keeps_its_digits(x64, rng):
     x = jm.masked(jnp.asarray(rng.normal(size=(3, 2, FEATURES))), jnp.zeros((3, 2), bool))
     given = [jnp.asarray(rng.normal(size=(3, UNITS)))] * 2
@@ -285,6 +291,7 @@ def test_inputs_of_another_rank_are_refused(values, text, params):
     assert "In layer `encoder`." in error.value.__notes__
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backwards", [False, True])
 def test_under_a_mask_of_rows_every_step_of_a_row_is_real(backwards, params, rng):
     values = jnp.asarray(rng.normal(size=(2, TIME, FEATURES)).astype("float32"))
@@ -296,6 +303,7 @@ def test_under_a_mask_of_rows_every_step_of_a_row_is_real(backwards, params, rng
         assert_close(actual.values[:1], alone)
 
 
+@pytest.mark.slow
 def test_a_cell_may_run_over_steps_of_any_rank(rng):
     class Total:
         def initial_state(self, inputs):
@@ -309,6 +317,7 @@ def test_a_cell_may_run_over_steps_of_any_rank(rng):
         assert_close(L.RNN(Total()).apply({}, x), np.stack([row.sum(0) for row in real_rows(x)]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_cell_that_is_not_finite_at_zero_has_exact_gradients(layout, rng):
     class Logs:
@@ -378,12 +387,14 @@ def test_merge_modes(mode, rng, getkey):
     assert_close(alone, MERGES[mode](*(np.asarray(v) for v in both(params, array))))
 
 
+@pytest.mark.slow
 def test_merge_mode_none_gives_both(x, getkey):
     layer = L.Bidirectional(LSTM(return_sequences=True), merge_mode=None)
     forward, backward = layer.apply(layer.init(getkey(), x), x)
     assert forward.mask is backward.mask is x.mask
 
 
+@pytest.mark.slow
 def test_the_states_of_both_directions_follow_the_outputs(x, getkey, rng):
     layer = L.Bidirectional(LSTM(return_state=True))
     params = layer.init(getkey(), x)
@@ -402,6 +413,7 @@ def test_the_states_of_both_directions_follow_the_outputs(x, getkey, rng):
         layer.apply(params, x, given[:3])
 
 
+@pytest.mark.slow
 def test_another_layer_for_the_backward_direction(x, getkey):
     layer = L.Bidirectional(LSTM(return_sequences=True), backward_layer=L.LSTM(5, return_sequences=True))
     assert layer.apply(layer.init(getkey(), x), x).shape == (3, TIME, UNITS + 5)

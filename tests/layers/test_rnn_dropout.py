@@ -12,8 +12,6 @@ import jmask as jm
 from jmask.testing import assert_close
 from tests.support import oracles
 
-pytestmark = pytest.mark.slow
-
 L = jm.layers
 BATCH, TIME, FEATURES, UNITS = 5, 7, 3, 2
 LENGTHS = [3, 0, 7, 1, 5]
@@ -35,6 +33,7 @@ def wide(tree):
     return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), tree)
 
 
+@pytest.mark.slow
 @EACH
 def test_none_at_inference_nor_with_rate_zero(name, x, getkey):
     plain, dropping = LAYERS[name](UNITS), LAYERS[name](UNITS, dropout=0.5, recurrent_dropout=0.5)
@@ -46,6 +45,7 @@ def test_none_at_inference_nor_with_rate_zero(name, x, getkey):
     assert np.abs(train(dropping, params, x, getkey()).values - expected).max() > 1e-2
 
 
+@pytest.mark.slow
 @EACH
 def test_inputs_are_dropped_at_all_steps_of_a_sequence_or_at_none(name, x, getkey):
     layer = LAYERS[name](UNITS, dropout=0.5, return_sequences=True)
@@ -60,6 +60,7 @@ def test_inputs_are_dropped_at_all_steps_of_a_sequence_or_at_none(name, x, getke
         assert_close(outputs.values[row, :length], expected)
 
 
+@pytest.mark.slow
 @EACH
 def test_the_hidden_state_is_dropped_before_its_product(name, x, getkey):
     layer = LAYERS[name](UNITS, recurrent_dropout=0.5, return_sequences=True)
@@ -74,6 +75,7 @@ def test_the_hidden_state_is_dropped_before_its_product(name, x, getkey):
         assert_close(outputs.values[row, :length], expected)
 
 
+@pytest.mark.slow
 def test_the_reset_gate_may_come_before_the_product(x, getkey):
     layer = L.GRU(UNITS, recurrent_dropout=0.5, reset_after=False, return_sequences=True)
     params, key = layer.init(getkey(), x), getkey()
@@ -84,6 +86,7 @@ def test_the_reset_gate_may_come_before_the_product(x, getkey):
     assert_close(train(layer, params, x, key).values[2], expected)
 
 
+@pytest.mark.slow
 def test_the_draw_of_a_row_depends_on_the_key_and_the_row_alone(x, getkey):
     layer = L.LSTM(64, dropout=0.3, recurrent_dropout=0.3)
     key = getkey()
@@ -98,6 +101,7 @@ def test_the_draw_of_a_row_depends_on_the_key_and_the_row_alone(x, getkey):
     assert_close(rows[rows != 0], np.full((rows != 0).sum(), 1 / 0.7))
 
 
+@pytest.mark.slow
 def test_both_ways_of_running_make_the_same_draw(x, getkey):
     key = getkey()
     fused, unrolled = (L.LSTM(UNITS, dropout=0.5, unroll=unroll) for unroll in (False, True))
@@ -106,6 +110,7 @@ def test_both_ways_of_running_make_the_same_draw(x, getkey):
     assert_close(train(L.RNN(L.LSTMCell(UNITS, dropout=0.5)), params, x, key), train(fused, params, x, key))
 
 
+@pytest.mark.slow
 def test_a_rate_of_one_drops_all(x, getkey):
     layer = L.GRU(UNITS, dropout=1.0, recurrent_dropout=1.0)
     params = layer.init(getkey(), x)
@@ -114,6 +119,7 @@ def test_a_rate_of_one_drops_all(x, getkey):
     assert_close(train(layer, params, x, getkey()), L.GRU(UNITS).apply(alone, zeros))
 
 
+@pytest.mark.slow
 def test_directions_and_stacked_cells_draw_apart(x, getkey):
     key = getkey()
     cell = L.StackedRNNCells([L.LSTMCell(16, recurrent_dropout=0.5), L.LSTMCell(16, recurrent_dropout=0.5)])
@@ -133,6 +139,7 @@ def test_directions_and_stacked_cells_draw_apart(x, getkey):
     assert jm.ops.any(forward != backward, axis=None)
 
 
+@pytest.mark.slow
 def test_a_cell_of_ones_own_may_draw(x, getkey):
     class Noisy(jm.Layer):
         def initial_state(self, inputs):
@@ -151,6 +158,7 @@ def test_a_cell_of_ones_own_may_draw(x, getkey):
     assert_close(train(layer, {}, x, key), expected)
 
 
+@pytest.mark.slow
 def test_a_model_hands_its_key_on(x, getkey):
     model = jm.Sequential(
         [L.GRU(UNITS, dropout=0.5, return_sequences=True), L.Bidirectional(L.LSTM(UNITS, dropout=0.5))]
@@ -163,6 +171,7 @@ def test_a_model_hands_its_key_on(x, getkey):
         model.apply(params, x, training=True)
 
 
+@pytest.mark.slow
 def test_over_an_explicit_mesh(getkey, rng):
     x = jm.from_lengths(jnp.asarray(rng.normal(size=(8, TIME, FEATURES)), "float32"), np.arange(8))
     layer, key = L.LSTM(UNITS, dropout=0.5, recurrent_dropout=0.5), getkey()

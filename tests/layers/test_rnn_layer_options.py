@@ -11,8 +11,6 @@ import pytest
 import jmask as jm
 from jmask.testing import assert_close
 
-pytestmark = pytest.mark.slow
-
 L = jm.layers
 TIME, FEATURES, UNITS = 7, 3, 2
 LAYERS: dict[str, Any] = {"simple_rnn": L.SimpleRNN, "gru": L.GRU, "lstm": L.LSTM}
@@ -54,6 +52,7 @@ def test_parameters(x, getkey):
         assert_close(recurrent @ recurrent.T, np.eye(UNITS))
 
 
+@pytest.mark.slow
 @EACH
 def test_a_cell_and_its_layer_have_the_same_parameters_and_outputs(name, x, getkey):
     layer, over_cell = LAYERS[name](UNITS, return_state=True), L.RNN(CELLS[name](UNITS), return_state=True)
@@ -67,6 +66,7 @@ def test_a_cell_and_its_layer_have_the_same_parameters_and_outputs(name, x, getk
 # Outputs at padded steps
 
 
+@pytest.mark.slow
 @EACH
 @pytest.mark.parametrize("backwards", [False, True])
 def test_padded_outputs_repeat_the_last_real_one(name, backwards, x, rng):
@@ -87,6 +87,7 @@ def test_padded_outputs_repeat_the_last_real_one(name, backwards, x, rng):
         assert one.mask.tolist() == [True, False, True]
 
 
+@pytest.mark.slow
 def test_without_padding_or_steps_nothing_is_repeated(x, getkey):
     hold = L.LSTM(UNITS, return_sequences=True, zero_output_for_mask=False)
     params = hold.init(getkey(), x)
@@ -96,6 +97,7 @@ def test_without_padding_or_steps_nothing_is_repeated(x, getkey):
     assert hold.apply(params, none).shape == (4, 0, UNITS)
 
 
+@pytest.mark.slow
 def test_held_outputs_of_both_directions(x, getkey):
     layer = L.Bidirectional(L.GRU(UNITS, return_sequences=True, zero_output_for_mask=False))
     params = layer.init(getkey(), x)
@@ -109,6 +111,7 @@ def test_held_outputs_of_both_directions(x, getkey):
 # Ways of running
 
 
+@pytest.mark.slow
 @EACH
 @pytest.mark.parametrize("options", [{"unroll": True}, {"implementation": "scan"}, {"implementation": "xla"}])
 def test_ways_of_running_agree(name, options, x, rng):
@@ -125,12 +128,14 @@ def test_ways_of_running_agree(name, options, x, rng):
     jax.tree.map(assert_close, actual, expected)
 
 
+@pytest.mark.slow
 def test_unrolling_no_steps(getkey):
     layer = L.LSTM(UNITS, unroll=True)
     none = jm.from_lengths(jnp.ones((4, 0, FEATURES)), [0] * 4)
     assert_close(layer.apply(layer.init(getkey(), none), none), np.zeros((4, UNITS)))
 
 
+@pytest.mark.slow
 def test_other_activations_by_name_and_as_functions(x, rng):
     for name, kind in LAYERS.items():
         by_name, by_function = kind(UNITS, activation="relu"), kind(UNITS, activation=jax.nn.relu)
@@ -145,6 +150,7 @@ def test_other_activations_by_name_and_as_functions(x, rng):
 # Dtypes
 
 
+@pytest.mark.slow
 @EACH
 @pytest.mark.parametrize("options", [{}, {"unroll": True}])
 def test_a_dtype_for_the_products(name, options, x, rng):
@@ -164,6 +170,7 @@ def test_a_dtype_for_the_products(name, options, x, rng):
     assert layer.apply(params, array)[0].dtype == jnp.bfloat16
 
 
+@pytest.mark.slow
 def test_integers_are_promoted(getkey, rng):
     ids = jm.from_lengths(jnp.asarray(rng.integers(0, 5, (3, TIME, FEATURES))), [3, 0, 7])
     for kind in (*LAYERS.values(), lambda units, **options: L.RNN(L.GRUCell(units), **options)):
@@ -179,6 +186,7 @@ def test_integers_are_promoted(getkey, rng):
 # Configs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "layer",
     [
@@ -215,10 +223,11 @@ def test_what_is_refused(x, getkey):
         L.GRU(UNITS, name="encoder").apply(params, jnp.ones((2, 4, 5)))
     with pytest.raises(ValueError, match=r"`gru` without `reset_after` .* a bias of shape \(6,\); received \(2, 6\)"):
         L.GRU(UNITS, reset_after=False).apply(params, x)
-    with pytest.raises(TypeError, match=r"`RecurrentCell` is what cells share; use one of them, such as `LSTMCell`"):
-        L.cells.RecurrentCell(UNITS).init(getkey(), jnp.ones(3))
+    with pytest.raises(TypeError, match=r"`BaseUnitsCell` is what cells share; use one of them, such as `LSTMCell`"):
+        L.cells.BaseUnitsCell(UNITS).init(getkey(), jnp.ones(3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [lambda cell: L.RNN(cell), lambda cell: L.SimpleRNN(1, activation=cell.activation)])
 def test_a_state_that_grows_does_not_overflow_in_the_padding(make):
     """One more step of the last state, `exp(4 + 1.5 h)` with `h = exp(1 + 1.5 e)`, would be infinite."""
@@ -248,6 +257,7 @@ class AttendingCell(jm.Layer):
         return state, state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"return_sequences": True, "go_backwards": True}], ids=str)
 def test_constants_of_a_cell_of_ones_own(options, getkey):
     x = jm.from_lengths(jax.random.normal(getkey(), (3, 5, 2)).at[1, 2:].set(jnp.nan), [5, 2, 0])

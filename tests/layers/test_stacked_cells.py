@@ -10,8 +10,6 @@ import pytest
 import jmask as jm
 from jmask.testing import assert_close
 
-pytestmark = pytest.mark.slow
-
 L = jm.layers
 FEATURES = 3
 
@@ -32,6 +30,7 @@ def x(rng):
     return jm.from_lengths(jnp.asarray(values), [5, 2, 0, 3])
 
 
+@pytest.mark.slow
 def test_each_cell_takes_what_the_one_before_gives(x, getkey):
     cell = L.StackedRNNCells([Sum(), L.GRUCell(2), L.LSTMCell(4), L.GRUCell(5)])
     layer = L.RNN(cell, return_sequences=True, return_state=True)
@@ -56,6 +55,7 @@ def test_each_cell_takes_what_the_one_before_gives(x, getkey):
     assert_close(again[1], 2 * states[0].values)
 
 
+@pytest.mark.slow
 def test_one_cell_twice_shares_its_parameters(x, getkey):
     cell = L.SimpleRNNCell(FEATURES)
     shared, apart = L.StackedRNNCells([cell, cell]), L.StackedRNNCells([cell, L.SimpleRNNCell(FEATURES)])
@@ -77,6 +77,7 @@ def test_names(x, getkey):
     assert list(L.RNN(cells).init(getkey(), x)) == ["gru_cell", "gru_cell_1", "gru_cell_2", "bare", "top"]
 
 
+@pytest.mark.slow
 def test_a_list_of_cells_is_a_stack_of_them(x, getkey):
     cells = [L.LSTMCell(2), L.LSTMCell(4)]
     layer = L.RNN(cells)
@@ -87,6 +88,7 @@ def test_a_list_of_cells_is_a_stack_of_them(x, getkey):
     assert_close(loaded.apply(params, x), layer.apply(params, x))
 
 
+@pytest.mark.slow
 def test_bidirectional_over_a_stack(x, getkey):
     layer = L.Bidirectional(
         L.RNN([L.LSTMCell(2), L.GRUCell(4)], return_state=True), backward_layer=L.LSTM(3, return_state=True)
@@ -103,6 +105,7 @@ def test_bidirectional_over_a_stack(x, getkey):
     np.testing.assert_array_equal(from_given[3].values[2], np.ones(3))  # the empty row
 
 
+@pytest.mark.slow
 def test_half_precision_inside_a_stack(x, getkey):
     layer = L.RNN([L.LSTMCell(2, dtype="bfloat16"), L.GRUCell(4)], return_state=True)
     params = layer.init(getkey(), x)

@@ -9,10 +9,8 @@ import pytest
 
 import jmask as jm
 from jmask.testing import assert_close
+from jmask.testing.counting import num_compiles
 from tests.support import crf_oracle as oracle
-from tests.support.counting import num_compiles
-
-pytestmark = pytest.mark.slow  # one version of the packages tells all that these can
 
 LENGTHS = (3, 0, 4, 1, 2)
 TAGS = 3
@@ -45,6 +43,7 @@ def packed(rng):
     )
 
 
+@pytest.mark.slow
 def test_packed_rows_are_sequences_on_their_own(rng):
     params, logits, tags, x, y, places = packed(rng)
     each = [oracle.negative_log_likelihood(params, a, b) for a, b in zip(logits, tags, strict=True)]
@@ -67,6 +66,7 @@ def test_packed_rows_are_sequences_on_their_own(rng):
     assert found[jm.ops.crf_decode].segment_ids is x.segment_ids
 
 
+@pytest.mark.slow
 def test_forbidden_transitions_have_finite_gradients(rng):
     params, logits, _ = draw(rng, (4, 2))
     params["transitions"][0, 1] = params["start_transitions"][2] = params["end_transitions"][1] = -np.inf
@@ -82,6 +82,7 @@ def test_forbidden_transitions_have_finite_gradients(rng):
     assert float(loss(params, x, jm.pad_sequences([np.array([0, 1, 2, 0]), np.array([1, 0])]))) == np.inf
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_is_summed_in_float32(dtype):
     logits = jnp.full((1, 3000, 2), 30, dtype)
@@ -92,6 +93,7 @@ def test_half_precision_is_summed_in_float32(dtype):
     assert jm.ops.crf_marginals(logits, weights["transitions"]).dtype == dtype
 
 
+@pytest.mark.slow
 def test_tags_that_are_none_and_steps_that_are_left_out(rng):
     params, logits, tags = draw(rng)
     x, y = jm.pad_sequences(logits), jm.pad_sequences(tags)
@@ -105,6 +107,7 @@ def test_tags_that_are_none_and_steps_that_are_left_out(rng):
     assert np.isnan(found.values).tolist() == [n > 1 for n in LENGTHS]
 
 
+@pytest.mark.slow
 def test_a_second_eager_call_compiles_nothing(rng):
     params, logits, tags = draw(rng)
     x, y = jm.pad_sequences(logits), jm.pad_sequences(tags)
@@ -115,6 +118,7 @@ def test_a_second_eager_call_compiles_nothing(rng):
         assert compiles.count == 0
 
 
+@pytest.mark.slow
 def test_a_tagger_learns_what_no_step_alone_tells(rng):
     """Tags alternate, and all but the first look alike: only transitions can say them."""
     x = jnp.zeros((8, 6, 2)).at[:4, 0, 0].set(1).at[4:, 0, 1].set(1)

@@ -10,9 +10,7 @@ import pytest
 
 import jmask as jm
 from jmask.testing import assert_close
-from tests.support.counting import num_compiles
-
-pytestmark = pytest.mark.slow  # one version of the packages tells all that these can
+from jmask.testing.counting import num_compiles
 
 CLASSES = 3
 LOGITS = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, CLASSES)).astype(np.float32))
@@ -47,6 +45,7 @@ def value(result):
     return result.value if hasattr(result, "value") else result
 
 
+@pytest.mark.slow
 @EVERY
 def test_labels_that_are_no_class_are_refused_and_left_out(name):
     function, predictions, labels, options = OF_LABELS[name]
@@ -69,6 +68,7 @@ def test_labels_that_are_no_class_are_refused_and_left_out(name):
             function(predictions, np.where(HOLES, labels, 7), **options)
 
 
+@pytest.mark.slow
 @EVERY
 def test_without_real_steps_nothing_is_wrong(name):
     function, predictions, labels, options = OF_LABELS[name]
@@ -77,6 +77,7 @@ def test_without_real_steps_nothing_is_wrong(name):
     assert np.isfinite(found).all()
 
 
+@pytest.mark.slow
 def test_the_gradient_of_a_traced_label_that_is_no_class_is_nan_in_its_step_only():
     labels = np.array([[1, -100, 0], [2, 1, 0]])
     total, gradient = jax.jit(jax.value_and_grad(CE))(LOGITS, labels)
@@ -85,6 +86,7 @@ def test_the_gradient_of_a_traced_label_that_is_no_class_is_nan_in_its_step_only
     assert np.isfinite(gradient[1]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["softmax_cross_entropy_with_integer_labels", "multiclass_hinge_loss"])
 def test_losses_of_optax_know_their_labels(name):
     loss = jm.losses.masked_loss(getattr(optax.losses, name))
@@ -102,6 +104,7 @@ def test_losses_of_optax_know_their_labels(name):
             jm.losses.masked_loss(other)(LOGITS[..., 0], np.where(HOLES, 1, -100))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint32", "int64", "uint64"])
 def test_narrow_and_wide_labels_meet_many_classes_in_int32(dtype):
     logits = jnp.asarray(np.random.default_rng(1).normal(size=(1, 3, 300)).astype(np.float32))
@@ -147,6 +150,7 @@ def test_ctc_labels_that_are_no_class_are_refused_and_left_out():
     assert np.isnan(of_each(logits, np.array([[1, 0], [2, 3]]))).tolist() == [True, False]
 
 
+@pytest.mark.slow
 def test_what_is_predicted_must_be_a_class_too():
     with pytest.raises(ValueError, match=r"`recall`: predictions must be from 0 to 1, .* there is 2"):
         jm.metrics.recall(LABELS, LABELS % 2)
@@ -154,6 +158,7 @@ def test_what_is_predicted_must_be_a_class_too():
     assert np.isnan(found).all()
 
 
+@pytest.mark.slow
 def test_a_label_that_does_not_count_is_no_step_of_its_sequence_and_of_packed_rows():
     labels = np.where(HOLES, LABELS, -100)
     each = CE(LOGITS, labels, ignore_index=-100, reduction=None)
@@ -168,6 +173,7 @@ def test_a_label_that_does_not_count_is_no_step_of_its_sequence_and_of_packed_ro
 # Rows that are filler: a mask of the rows
 
 
+@pytest.mark.slow
 def test_rows_that_are_filler_count_nowhere(rng):
     rows = np.array([True, True, False, True, False])
     scores, ids = rng.normal(size=(5, CLASSES)).astype(np.float32), rng.integers(0, CLASSES, 5)
@@ -191,6 +197,7 @@ def test_rows_that_are_filler_count_nowhere(rng):
 # Labels without a prediction, and nothing at all
 
 
+@pytest.mark.slow
 def test_labels_without_a_prediction_are_reported():
     logits, labels = jm.from_lengths(LOGITS, [2, 1]), jm.from_lengths(LABELS, [1, 2])
     expected = (CE(LOGITS, LABELS, reduction=None)[:, 0]).mean()
@@ -234,6 +241,7 @@ def test_a_mean_of_nothing_is_reported():
 # Programs and sums
 
 
+@pytest.mark.slow
 @EVERY
 def test_a_second_eager_call_compiles_nothing(name):
     function, predictions, labels, options = OF_LABELS[name]
@@ -244,6 +252,7 @@ def test_a_second_eager_call_compiles_nothing(name):
     assert compiles.count == 0
 
 
+@pytest.mark.slow
 def test_a_second_eager_call_of_ctc_and_regressions_compiles_nothing():
     x, y = jm.from_lengths(LOGITS, [3, 2]), jm.from_lengths(LABELS[:, :2] % 2 + 1, [1, 0])
     runs = [lambda: jm.losses.ctc_loss(x, y), lambda: jax.grad(jm.losses.ctc_loss)(LOGITS, y)]
@@ -256,6 +265,7 @@ def test_a_second_eager_call_of_ctc_and_regressions_compiles_nothing():
         assert compiles.count == 0
 
 
+@pytest.mark.slow
 def test_sums_go_through_trees_scans_and_psum():
     mean = jm.metrics.accuracy(LOGITS, LABELS)
     assert type(jax.tree.map(np.float64, mean)) is jm.losses.Mean
@@ -270,6 +280,7 @@ def test_sums_go_through_trees_scans_and_psum():
 # Options
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -305,6 +316,7 @@ def test_options_that_are_none(call, message):
         call()
 
 
+@pytest.mark.slow
 @EVERY
 def test_under_rank_promotion_that_raises(name):
     function, predictions, labels, options = OF_LABELS[name]

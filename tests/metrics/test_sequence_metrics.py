@@ -8,8 +8,8 @@ import pytest
 
 import jmask as jm
 from jmask.testing import assert_close
+from jmask.testing.counting import num_compiles
 from tests.support import sequence_oracles as oracles
-from tests.support.counting import num_compiles
 
 BIO = ("B-PER", "O", "I-PER", "I-LOC", "B-LOC")
 BIOES = ("O", "B-x", "I-x", "E-x", "S-x", "B-y", "I-y", "E-y", "S-y")

@@ -11,8 +11,6 @@ import jmask as jm
 from jmask.testing import assert_close
 from tests.support.batches import LENGTHS, TIME, holes, left, right
 
-pytestmark = pytest.mark.slow
-
 LAYOUTS = pytest.mark.parametrize("layout", [right, left, holes], ids=lambda f: f.__name__)
 EARLIER = np.tril(np.ones((TIME, TIME), bool))
 
@@ -45,6 +43,7 @@ def attend(*inputs, **options):
 # by `jm.vmap` of attention that knows no masks
 
 
+@pytest.mark.slow
 @LAYOUTS
 @pytest.mark.parametrize(("dtype", "causal"), [("float32", True), ("float64", False)])
 def test_attention_is_plain_attention_of_each_row(rng, layout, causal, dtype, x64):
@@ -72,6 +71,7 @@ def beside(rng, layout, **options):
     return narrow, wide
 
 
+@pytest.mark.slow
 @LAYOUTS
 @pytest.mark.parametrize(
     "options",
@@ -89,6 +89,7 @@ def test_both_paths_give_the_same(rng, layout, options, x64):
         assert not np.asarray(found)[~np.asarray(x.mask)].any()
 
 
+@pytest.mark.slow
 @LAYOUTS
 @pytest.mark.parametrize("garbage", [np.nan, -np.inf])
 def test_padding_is_invisible_to_the_bit_in_float32(layout, garbage):
@@ -99,6 +100,7 @@ def test_padding_is_invisible_to_the_bit_in_float32(layout, garbage):
     jax.tree.map(np.testing.assert_array_equal, results(garbage), results(0.5))
 
 
+@pytest.mark.slow
 def test_implementation_is_handed_on(rng, x64):
     x = sequences(rng, dtype="float64")
     exact = jm.ops.attention(x).values
@@ -128,6 +130,7 @@ def right_padded(rng, lengths, time):
     return jm.from_lengths(jnp.asarray(values + rng.normal(size=(len(lengths), time, 2, 3)), "float32"), lengths)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("others", ["itself", "others", "an array"])
 def test_cudnn_is_told_lengths_of_padding_on_the_right(causal, others, monkeypatch, rng):
@@ -165,6 +168,7 @@ def test_cudnn_is_told_a_mask_where_lengths_do_not_say_all(monkeypatch, rng):
         assert spy.told == {"scale", "mask"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 @pytest.mark.parametrize("options", [{}, {"return_attention_scores": True}], ids=["fused", "by hand"])
 def test_dtypes_come_back(rng, dtype, options):
@@ -173,6 +177,7 @@ def test_dtypes_come_back(rng, dtype, options):
         assert leaf.dtype == dtype
 
 
+@pytest.mark.slow
 def test_queries_that_see_nothing_give_zeros_and_pass_no_gradient(rng, x64):
     forbidden = np.ones((len(LENGTHS), TIME, TIME), bool)
     forbidden[2, 3] = False
@@ -188,6 +193,7 @@ def test_queries_that_see_nothing_give_zeros_and_pass_no_gradient(rng, x64):
 # masks of the keys, of the query, and of neither
 
 
+@pytest.mark.slow
 def test_a_step_of_the_keys_is_real_where_key_and_value_are(rng):
     query, value, key = (jnp.asarray(rng.normal(size=(2, 5, 1, 3)), "float32") for _ in range(3))
     masks = {"value": np.array([[1, 1, 0, 1, 0], [0, 1, 1, 1, 1]], bool), "key": np.array([[1, 0, 1, 1, 1]] * 2, bool)}
@@ -203,6 +209,7 @@ def test_a_step_of_the_keys_is_real_where_key_and_value_are(rng):
     np.testing.assert_array_equal(alone, found)
 
 
+@pytest.mark.slow
 def test_ranks_without_a_batch_and_with_two_axes_of_it(rng, x64):
     for dtype in ("float32", "float64"):
         x = sequences(rng, holes, dtype=dtype)
@@ -213,6 +220,7 @@ def test_ranks_without_a_batch_and_with_two_axes_of_it(rng, x64):
         assert_close(jm.ops.attention(deep, causal=True).values[0], y.values)
 
 
+@pytest.mark.slow
 def test_an_empty_batch_and_no_keys():
     assert jm.ops.attention(jnp.ones((0, 3, 1, 2))).shape == (0, 3, 1, 2)
     no_keys = jm.from_lengths(jnp.ones((2, 4, 1, 2)), [0, 0])
@@ -222,6 +230,7 @@ def test_an_empty_batch_and_no_keys():
 # scores, masks and biases by hand
 
 
+@pytest.mark.slow
 @LAYOUTS
 def test_scores_are_weights_of_real_steps(rng, layout):
     x = sequences(rng, layout)
@@ -236,6 +245,7 @@ def test_scores_are_weights_of_real_steps(rng, layout):
     assert_close(jnp.einsum("bhqk,bkhf->bqhf", same, x.fill(0)), again.values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(7, 7), (5, 7, 7), (5, 4, 7, 7), (5, 1, 1, 7), (1, 7, 7), (1, 7)])
 def test_shapes_of_masks_and_biases(rng, shape, x64):
     x = sequences(rng)
@@ -247,6 +257,7 @@ def test_shapes_of_masks_and_biases(rng, shape, x64):
     assert_close(wide.values, expected.values, precision="float32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_bias_may_forbid_and_hold_anything_at_padding(rng, dtype, x64):
     x, bias = sequences(rng, holes, dtype=dtype), rng.normal(size=(5, 1, TIME, TIME)).astype(dtype)
@@ -285,6 +296,7 @@ def each_sequence(x, function):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ids", "options"), [(IDS, {}), (IDS, {"causal": True, "window": 1}), (RIGHT_PADDED, {"causal": True})]
 )
@@ -300,6 +312,7 @@ def test_sequences_of_packed_rows_attend_to_themselves(rng, ids, options, x64):
     assert_close(jm.ops.additive_attention(x, **options).values, additive)
 
 
+@pytest.mark.slow
 def test_packed_rows_attend_to_no_others(rng):
     x = jm.from_segment_ids(jnp.ones((3, 8, 2, 3)), IDS)
     y = jm.from_segment_ids(jnp.ones((3, 8, 2, 3)), IDS + 0)
@@ -319,6 +332,7 @@ def test_packed_rows_attend_to_no_others(rng):
 # dropout
 
 
+@pytest.mark.slow
 def test_dropout_scales_what_it_keeps(rng):
     x, key = sequences(rng), jax.random.key(0)
     ones = jm.Masked(jnp.ones_like(x.values), x.mask)
@@ -333,6 +347,7 @@ def test_dropout_scales_what_it_keeps(rng):
     assert (y.values != other.values).any()
 
 
+@pytest.mark.slow
 def test_dropout_draws_for_every_row_head_query_and_key():
     x, value = jnp.zeros((3, 5, 2, 1)), jnp.eye(7)[None, :, None].repeat(3, 0).repeat(2, 2)
     y = jm.ops.attention(x, key=jnp.zeros((3, 7, 2, 1)), value=value, dropout=0.5, dropout_key=jax.random.key(0))

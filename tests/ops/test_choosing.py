@@ -8,8 +8,6 @@ import pytest
 import jmask as jm
 from jmask.testing import assert_close
 
-pytestmark = pytest.mark.slow  # one version of the packages tells all that these can
-
 
 def values(x):
     return np.asarray(getattr(x, "values", x))
@@ -22,6 +20,7 @@ def x():
     return jm.masked(jnp.asarray(array, "float32"), mask)
 
 
+@pytest.mark.slow
 def test_indices_count_real_steps(x):
     assert values(jm.ops.argmax(x, 1)).tolist() == [0, 0, 1]
     assert values(jm.ops.argmin(x, 1)).tolist() == [1, 0, 3]
@@ -32,6 +31,7 @@ def test_indices_count_real_steps(x):
     assert jm.ops.sort(x, 1, descending=True).fill(0).tolist() == [[0, 3, 3, 0, 1], [0] * 5, [8, 8, 0, 2, -5]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "bfloat16", "float16", "bool"])
 def test_real_steps_that_equal_what_stands_for_padding(dtype):
     """The lowest and the highest of a dtype are values like others."""
@@ -52,6 +52,7 @@ def test_real_steps_that_equal_what_stands_for_padding(dtype):
             assert found.mask.tolist() == [[True, True], [True, False]]
 
 
+@pytest.mark.slow
 def test_packed_sequences_are_sorted_each_in_its_place():
     ids = jnp.asarray([[2, 2, 0, 2, 1, 1, 2, 2]])
     x = jm.from_segment_ids(jnp.asarray([[5.0, 3, jnp.nan, 4, 9, 1, 8, 7]]), ids)
@@ -120,6 +121,7 @@ def test_derivatives(x):
 # putting batches together
 
 
+@pytest.mark.slow
 def test_batches_of_different_widths():
     a, b = jm.pad_sequences([[1, 2], [3]]), jm.pad_sequences([[4, 5, 6]], padding="pre")
     y = jm.ops.concatenate([a, b, jnp.asarray([[7]])], axis=0)
@@ -134,6 +136,7 @@ def test_batches_of_different_widths():
     assert jm.ops.concatenate([documents, documents[:, :1, :1]], axis=0).mask.sum().tolist() == 12 + 2
 
 
+@pytest.mark.slow
 def test_stacks(x):
     rows = [jm.masked(jnp.asarray(row), jnp.ones(len(row), bool)) for row in ([1, 2, 3], [4])]
     assert jm.ops.stack(rows).fill(0).tolist() == [[1, 2, 3], [4, 0, 0]]
@@ -155,6 +158,7 @@ def test_stacks(x):
 # where, classes, weights
 
 
+@pytest.mark.slow
 def test_where_of_scalars_arrays_and_packed_rows(x):
     assert jm.ops.where(x > 2, 1, jnp.zeros(5, int)).fill(7).tolist()[2] == [0, 1, 7, 1, 0]
     assert jm.ops.where(jnp.asarray([True, False]), 1, 2).tolist() == [1, 2]
@@ -168,6 +172,7 @@ def test_where_of_scalars_arrays_and_packed_rows(x):
         jm.ops.where(x > 0, x[..., None], 0)
 
 
+@pytest.mark.slow
 def test_classes_of_narrow_ids():
     ids = jm.masked(jnp.asarray([[3, -1, 100]], "int8"), jnp.asarray([[True, True, False]]))
     y = jm.ops.one_hot(ids, 300)
@@ -178,6 +183,7 @@ def test_classes_of_narrow_ids():
         jm.ops.one_hot(jnp.ones(2), 3)
 
 
+@pytest.mark.slow
 def test_weights_and_degrees_of_freedom(x, rng):
     w = jnp.asarray(rng.random((3, 5)), "float32").at[0, 0].set(jnp.nan)
     rows = [
@@ -201,6 +207,7 @@ def test_weights_and_degrees_of_freedom(x, rng):
         jm.ops.std(x, weights=w, ddof=1)
 
 
+@pytest.mark.slow
 def test_logarithms_of_sums(rng):
     x = jm.from_lengths(jnp.asarray([[-jnp.inf, -jnp.inf, jnp.nan], [1000.0, 1000.0, 9.0], [1.0, 2.0, 3.0]]), [2, 2, 0])
     found = values(jm.ops.logsumexp(x, 1))

@@ -8,8 +8,6 @@ import pytest
 import jmask as jm
 from jmask.testing import assert_close
 
-pytestmark = pytest.mark.slow  # one version of the packages tells all that these can
-
 VOCABULARY, FEATURES, ROOM, NEW = 11, 6, 12, 5
 PROMPTS = [[3, 1, 4], [1, 5, 9, 2, 6], [], [5]]
 
@@ -71,6 +69,7 @@ ATTENTION = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("attention", "positions", "padding"),
     [
@@ -131,6 +130,7 @@ def test_chunks_of_any_layout_give_what_the_whole_gives(rng, x64):
 # where steps stand
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
 def test_a_query_behind_its_keys_sees_them_all(rng, dtype, x64):
     keys = jm.from_lengths(jnp.asarray(rng.normal(size=(2, 5, 2, 3)), dtype), [5, 3])
@@ -252,6 +252,7 @@ def test_what_is_refused_of_positions(rng):
 # a cache
 
 
+@pytest.mark.slow
 def test_a_sequence_that_has_ended_adds_nothing_and_one_that_is_too_long_shows():
     x = jm.from_lengths(jnp.asarray([[1.0, 2.0, 9.0], [3.0, 9.0, 9.0], [9.0, 9.0, 9.0]]), [2, 1, 0])
     new = jm.masked(
@@ -319,6 +320,7 @@ def test_a_mask_of_another_shape_is_refused():
     assert_close(jm.ops.attention(x, attention_mask=real[:, None, :]), expected)
 
 
+@pytest.mark.slow
 def test_no_rank_is_promoted_where_jax_is_told_to_promote_none():
     x = jm.masked(jnp.ones((2, 3, 2, 4)), jnp.asarray([[False, True, True], [True, False, True]]))
     y, ones = jnp.ones((2, 5, 2, 4)), jnp.ones((9, 4))

@@ -14,8 +14,6 @@ from jmask.testing import assert_close, random_masked
 from tests.support import window_oracles
 from tests.support.batches import holes, right
 
-pytestmark = pytest.mark.slow
-
 L = jm.layers
 LENGTHS = (6, 0, 11, 1, 2, 9)
 TIME = 11
@@ -57,6 +55,7 @@ def assert_each_is_the_others_oracle(by_hand, of_one_row, kernel, rng):
 # beside `jm.vmap` of JAX's own functions, which knows nothing of the forms that are written by hand
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("width", "strides", "padding", "dilation_rate"),
     [
@@ -82,6 +81,7 @@ def test_conv_beside_vmap(width, strides, padding, dilation_rate, rng):
     assert_each_is_the_others_oracle(by_hand, of_one_row, kernel, rng)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "strides", "padding"), [(5, 3, "same"), (5, 2, "valid")])
 def test_depthwise_conv_beside_vmap(width, strides, padding, rng):
     kernel = jnp.asarray(rng.normal(size=(width, 3, 2)), "float32")
@@ -97,6 +97,7 @@ def test_depthwise_conv_beside_vmap(width, strides, padding, rng):
     assert_each_is_the_others_oracle(by_hand, of_one_row, kernel, rng)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "strides", "padding"), [(4, 3, "same"), (2, 3, "valid")])
 def test_conv_transpose_beside_vmap(width, strides, padding, rng):
     kernel = jnp.asarray(rng.normal(size=(width, 2, 3)), "float32")
@@ -111,6 +112,7 @@ def test_conv_transpose_beside_vmap(width, strides, padding, rng):
     assert_each_is_the_others_oracle(by_hand, of_one_row, kernel, rng)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["max_pool", "average_pool"])
 @pytest.mark.parametrize(("pool_size", "strides", "padding"), [(6, 4, "same"), (3, 1, "same"), (3, 2, "valid")])
 def test_pooling_beside_vmap(name, pool_size, strides, padding, rng):
@@ -138,6 +140,7 @@ OF_ROWS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OF_ROWS)
 def test_the_functions_themselves_are_functions_of_one_sequence_for_vmap(name, getkey):
     x = random_masked(getkey(), [5, 0, 2], 2)
@@ -149,6 +152,7 @@ def test_the_functions_themselves_are_functions_of_one_sequence_for_vmap(name, g
 # lengths, by the formulas of Keras
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("padding", ["valid", "same", "causal"])
 @pytest.mark.parametrize(("width", "strides", "dilation_rate"), [(1, 1, 1), (1, 3, 1), (3, 1, 2), (4, 2, 1), (2, 5, 1)])
 def test_lengths_of_windows(width, strides, dilation_rate, padding):
@@ -169,6 +173,7 @@ def test_lengths_of_windows(width, strides, dilation_rate, padding):
         assert np.array_equal(y.values[..., 0], y.mask), "the mean of ones is one, and zero in the padding"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("padding", ["valid", "same"])
 @pytest.mark.parametrize(
     ("width", "strides", "dilation_rate", "output_padding"),
@@ -198,6 +203,7 @@ def test_lengths_of_transposed_windows(width, strides, dilation_rate, output_pad
 # where steps stand
 
 
+@pytest.mark.slow
 def test_steps_stay_where_they_stand_if_there_are_as_many(rng):
     kernel = jnp.asarray(rng.normal(size=(3, 3, 3)), "float32")
     x = batch(rng, holes(LENGTHS, TIME))
@@ -211,6 +217,7 @@ def test_steps_stay_where_they_stand_if_there_are_as_many(rng):
         assert_close(y.values[np.asarray(y.mask)], front.values[np.asarray(front.mask)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["right", "left"])
 def test_padding_on_one_side_costs_no_sort_and_no_gather(side, rng):
     layout = right(LENGTHS, TIME)
@@ -236,6 +243,7 @@ def test_padding_on_one_side_costs_no_sort_and_no_gather(side, rng):
         assert function(x).mask is x.mask
 
 
+@pytest.mark.slow
 def test_windows_of_one_step_leave_packed_rows_and_everything_else_as_it_is(rng):
     x = jm.from_segment_ids(jnp.asarray(rng.normal(size=(1, 5, 3)), "float32"), [[1, 0, 1, 2, 2]])
     kernel = jnp.asarray(rng.normal(size=(1, 3, 3)), "float32")
@@ -265,6 +273,7 @@ NO_STEPS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NO_STEPS)
 def test_arrays_without_steps_or_rows_give_some_without(name):
     function, features = NO_STEPS[name]
@@ -284,6 +293,7 @@ def test_an_array_that_is_too_short_for_a_window_has_no_place_for_one():
     assert jm.ops.max_pool(jnp.ones((2, 3, 2)), 5).shape == (2, 0, 2)
 
 
+@pytest.mark.slow
 def test_pooling_of_integers():
     x = jm.from_lengths(jnp.asarray([[-3, -4, -5, 7], [7, 7, 7, 7]]), [3, 0])[..., None]
     y = jm.ops.max_pool(x, 2, padding="same")
@@ -292,12 +302,14 @@ def test_pooling_of_integers():
     assert (y.dtype, y.values[..., 0].tolist()) == (jnp.float32, [[-3.5, -5], [0, 0]])
 
 
+@pytest.mark.slow
 def test_a_kernel_of_a_wider_dtype_widens_the_result():
     for function in (jm.ops.conv, jm.ops.depthwise_conv, jm.ops.conv_transpose):
         assert function(jnp.ones((1, 4, 2), jnp.bfloat16), jnp.ones((2, 2, 2))).dtype == jnp.float32
         assert function(jnp.ones((1, 4, 2), jnp.int32), jnp.ones((2, 2, 2))).dtype == jnp.float32
 
 
+@pytest.mark.slow
 def test_many_small_numbers_do_not_get_lost_in_half_precision():
     """As they would if bfloat16, which has 8 bits, held the sum: 256 + 1 is 256 there."""
     x = jnp.ones((1, 16, 1), jnp.bfloat16).at[0, 0].set(256)
@@ -305,17 +317,20 @@ def test_many_small_numbers_do_not_get_lost_in_half_precision():
     assert jm.ops.depthwise_conv(x, jnp.ones((16, 1, 1), jnp.bfloat16)).item() == 272
 
 
+@pytest.mark.slow
 def test_of_equal_values_the_first_has_the_gradient():
     gradient = jax.grad(lambda x: jm.ops.max_pool(jm.from_lengths(x, [3]), 3, padding="same").fill(0).sum())
     assert gradient(jnp.zeros((1, 5, 1)))[0, :, 0].tolist() == [1, 0, 0, 0, 0]
 
 
+@pytest.mark.slow
 def test_depthwise_conv_keeps_no_copy_of_its_input_for_every_entry_of_a_window():
     x, kernel = jnp.ones((2, 64, 3)), jnp.ones((7, 3, 1))
     _, pullback = jax.vjp(lambda x, kernel: jm.ops.depthwise_conv(x, kernel, padding="same"), x, kernel)
     assert sum(leaf.size for leaf in jax.tree.leaves(pullback)) < 3 * x.size
 
 
+@pytest.mark.slow
 def test_other_ranks_are_sequences_too(getkey):
     x = random_masked(getkey(), [4, 0, 5, 2], 2)
     documents = jax.tree.map(lambda leaf: leaf.reshape(2, 2, *leaf.shape[1:]), x)
@@ -330,6 +345,7 @@ def test_other_ranks_are_sequences_too(getkey):
 # layers
 
 
+@pytest.mark.slow
 def test_convolutions_make_the_parameters_of_keras(getkey):
     x = jnp.ones((1, 7, 6))
     shapes = {
@@ -350,6 +366,7 @@ def test_convolutions_make_the_parameters_of_keras(getkey):
         assert layer.apply(params, x).shape[0] == 1
 
 
+@pytest.mark.slow
 def test_the_initialisers_and_the_dtype_are_used(getkey):
     x, options = jnp.ones((1, 7, 2)), {"bias_initializer": "ones", "param_dtype": "bfloat16"}
     depthwise = {"depthwise_initializer": "ones"}
@@ -363,6 +380,7 @@ def test_the_initialisers_and_the_dtype_are_used(getkey):
         assert all((p == 1).all() and p.dtype == jnp.bfloat16 for p in params.values())
 
 
+@pytest.mark.slow
 def test_an_activation_that_is_infinite_at_zero(getkey):
     layer = L.Conv1D(1, 2, activation=jnp.log, kernel_initializer="ones", padding="causal")
     x = jm.from_lengths(FOUR_STEPS, [2])
@@ -381,6 +399,7 @@ def test_global_max_pooling_keeps_the_time_axis_if_asked():
     assert L.GlobalMaxPooling1D()(-FOUR_STEPS).tolist() == [[-1, -2]]
 
 
+@pytest.mark.slow
 def test_shapes_of_a_graph_are_those_of_its_batches(getkey):
     model = jm.Sequential(
         [

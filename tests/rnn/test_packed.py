@@ -12,8 +12,6 @@ import jmask as jm
 from jmask.testing import assert_close
 from tests.support import oracles
 
-pytestmark = pytest.mark.slow
-
 L = jm.layers
 FEATURES, UNITS = 3, 2
 EACH = pytest.mark.parametrize("name", ["simple_rnn", "gru", "lstm"])
@@ -56,6 +54,7 @@ def runs(row):
     return [part for part in np.split(steps, breaks) if len(part)]
 
 
+@pytest.mark.slow
 @EACH
 @pytest.mark.parametrize("reverse", [False, True])
 def test_each_sequence_is_alone(name, reverse, params, x):
@@ -91,6 +90,7 @@ def test_a_cell_of_ones_own_begins_anew(reverse, x):
     np.testing.assert_array_equal(counts, expected)
 
 
+@pytest.mark.slow
 @EACH
 def test_gradients_do_not_cross(name, params, x):
     def of_first(values):
@@ -102,6 +102,7 @@ def test_gradients_do_not_cross(name, params, x):
     assert {tuple(place) for place in np.argwhere(gradient.any(-1))} == {(0, 5), (0, 6)}
 
 
+@pytest.mark.slow
 @EACH
 def test_packed_and_padded_batches_agree_in_values_and_gradients(name, params, rng):
     sequences = [rng.normal(size=(n, FEATURES)).astype("float32") for n in (3, 7, 1, 5, 2, 4)]
@@ -146,6 +147,7 @@ LAYERS: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LAYERS)
 def test_layers_keep_sequences_apart(kind, rng, getkey):
     sequences = [rng.normal(size=(n, FEATURES)).astype("float32") for n in (3, 7, 1, 5, 2, 4)]
@@ -157,6 +159,7 @@ def test_layers_keep_sequences_apart(kind, rng, getkey):
         assert_close(one, row)
 
 
+@pytest.mark.slow
 def test_held_outputs_of_packed_rows(x, getkey):
     zero, hold = (L.LSTM(UNITS, return_sequences=True, zero_output_for_mask=zero) for zero in (True, False))
     params = zero.init(getkey(), x)
@@ -166,6 +169,7 @@ def test_held_outputs_of_packed_rows(x, getkey):
     assert not held.values[0, 0].any()
 
 
+@pytest.mark.slow
 def test_going_backwards_flips_rows_and_ids(x, getkey):
     layer = L.LSTM(UNITS, return_sequences=True, go_backwards=True)
     params = layer.init(getkey(), x)
@@ -175,6 +179,7 @@ def test_going_backwards_flips_rows_and_ids(x, getkey):
     jax.tree.map(np.testing.assert_array_equal, outputs, jm.ops.flip(expected))
 
 
+@pytest.mark.slow
 def test_the_sequences_of_a_row_share_its_dropout(x, getkey):
     layer = L.LSTM(UNITS, return_sequences=True, dropout=0.5, recurrent_dropout=0.5)
     params, key = layer.init(getkey(), x), getkey()
@@ -184,6 +189,7 @@ def test_the_sequences_of_a_row_share_its_dropout(x, getkey):
     assert_close(outputs.values[0, 5:7], alone.values[0, 5:7])
 
 
+@pytest.mark.slow
 def test_under_vmap_and_over_an_explicit_mesh(rng, x):
     params = jm.rnn.GRUParams(*(jnp.asarray(rng.normal(size=s), "float32") for s in ((3, 6), (2, 6), (2, 6))))
     expected = jm.rnn.gru(params, x, return_state=False).values
@@ -230,6 +236,6 @@ def test_an_initial_state_is_refused(name, params, x):
         "its own with `jm.unpack_batch`."
     )
     layer = {"simple_rnn": L.SimpleRNN, "gru": L.GRU, "lstm": L.LSTM}[name](UNITS, return_sequences=True)
-    for kind in (layer, L.RNN(layer.make_cell(), return_sequences=True)):
+    for kind in (layer, L.RNN(layer.cell, return_sequences=True)):
         with pytest.raises(ValueError, match="`initial_state` is one state a row"):
             kind.apply(params, x, jax.tree.leaves(given))

@@ -13,8 +13,6 @@ import jmask as jm
 from jmask.testing import assert_close
 from tests.support import oracles
 
-pytestmark = pytest.mark.slow
-
 BATCH, TIME, FEATURES, UNITS = 4, 7, 3, 2
 PARAMS: dict[str, Any] = {"simple_rnn": jm.rnn.SimpleRNNParams, "gru": jm.rnn.GRUParams, "lstm": jm.rnn.LSTMParams}
 RUNS: dict[str, Any] = {name: getattr(jm.rnn, name) for name in PARAMS}
@@ -58,6 +56,7 @@ def assert_is_the_oracle(name, params, x, outputs, state, *, reverse=False, init
             assert_close(leaf[row], part, precision=precision)
 
 
+@pytest.mark.slow
 @EACH
 @pytest.mark.parametrize("reverse", [False, True])
 def test_both_directions_with_holes_and_an_initial_state(name, reverse, rng):
@@ -70,6 +69,7 @@ def test_both_directions_with_holes_and_an_initial_state(name, reverse, rng):
     assert type(state) is (jm.rnn.LSTMState if name == "lstm" else type(outputs.values))
 
 
+@pytest.mark.slow
 @EACH
 def test_without_the_state(name, rng):
     params, x = draw_params(rng, name), draw_batch(rng)
@@ -77,6 +77,7 @@ def test_without_the_state(name, rng):
     np.testing.assert_array_equal(outputs.fill(0), RUNS[name](params, x)[0].fill(0))
 
 
+@pytest.mark.slow
 @EACH
 @pytest.mark.parametrize("implementation", ["xla", "scan"])
 def test_implementations_agree(name, implementation, rng):
@@ -85,6 +86,7 @@ def test_implementations_agree(name, implementation, rng):
     assert_is_the_oracle(name, params, x, outputs, state)
 
 
+@pytest.mark.slow
 @EACH
 def test_another_activation(name, rng):
     params, x = draw_params(rng, name), draw_batch(rng)
@@ -98,6 +100,7 @@ def test_another_activation(name, rng):
 # Dtypes
 
 
+@pytest.mark.slow
 @EACH
 def test_half_precision_in_products_only(name, rng):
     params, x = draw_params(rng, name, dtype="bfloat16"), draw_batch(rng, dtype="bfloat16")
@@ -110,6 +113,7 @@ def test_half_precision_in_products_only(name, rng):
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in gradients)
 
 
+@pytest.mark.slow
 def test_a_cell_that_counts_in_half_precision_keeps_counting():
     """To 400: a state in bfloat16, which has 8 bits, would stay at 256."""
     steps = jm.as_masked(jnp.ones((1, 400, 1), "bfloat16"))
@@ -119,6 +123,7 @@ def test_a_cell_that_counts_in_half_precision_keeps_counting():
     assert state.cell.tolist() == [[400.0]]
 
 
+@pytest.mark.slow
 @EACH
 def test_the_common_dtype_of_inputs_and_kernel(name, rng, x64):
     params = draw_params(rng, name)
@@ -164,6 +169,7 @@ def test_bidirectional_merges(mode, rng):
     np.testing.assert_array_equal(alone.values, merged.values)
 
 
+@pytest.mark.slow
 def test_bidirectional_hands_options_on(rng):
     params, x = (draw_params(rng, "gru"),) * 2, draw_batch(rng)
     before = tuple(p._replace(bias=p.bias[0]) for p in params)
@@ -172,6 +178,7 @@ def test_bidirectional_hands_options_on(rng):
     assert_close(outputs.values[..., :UNITS], expected.values)
 
 
+@pytest.mark.slow
 def test_bidirectional_over_a_cell_whose_outputs_are_a_dict(rng):
     class Two:
         def initial_state(self, inputs):
@@ -190,6 +197,7 @@ def test_bidirectional_over_a_cell_whose_outputs_are_a_dict(rng):
 # The scan
 
 
+@pytest.mark.slow
 def test_unrolling_changes_no_result(rng):
     x, cell = draw_batch(rng), jm.layers.LSTMCell(UNITS)
     params = cell.init(jax.random.key(0), x.values[0, 0])
@@ -201,6 +209,7 @@ def test_unrolling_changes_no_result(rng):
             jax.tree.map(assert_close, outputs, expected)
 
 
+@pytest.mark.slow
 @EACH
 def test_over_an_explicit_mesh(name, rng):
     params = draw_params(rng, name)
@@ -216,6 +225,7 @@ def test_over_an_explicit_mesh(name, rng):
         assert_close(jax.jit(loss)(params, jax.device_put(x, PartitionSpec("batch"))), expected)
 
 
+@pytest.mark.slow
 def test_sharded_outputs_stay_sharded(rng):
     params = draw_params(rng, "gru")
     x = jm.from_lengths(jnp.asarray(rng.normal(size=(8, TIME, FEATURES)), "float32"), np.arange(8))

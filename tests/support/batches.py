@@ -7,15 +7,13 @@ from typing import Any
 import numpy as np
 
 import jmask as jm
+from jmask.testing import examples
 
 # Primes or nearly so, and distinct, so that no axis is taken for another; one row is empty and one has no padding.
 TIME, LONGER = 7, 11
 LENGTHS = (3, 0, 7, 1, 5)
 OTHER_LENGTHS = (0, 6, 2, 4, 1)
 BATCH = len(LENGTHS)
-
-FLOAT_GARBAGE = (0.5, np.nan, np.inf, -np.inf, 1e30)
-INTEGER_GARBAGE = (1, 0, -1, 2**31 - 1, -(2**31))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,9 +30,9 @@ class Steps:
     maximum: int | None = None
     with_zeros: bool = False
 
-    @property
-    def garbage(self) -> Sequence[Any]:
-        return FLOAT_GARBAGE if self.maximum is None else INTEGER_GARBAGE
+    def garbage(self, kind: int) -> Any:
+        """What padding may hold: -1 is harmless, 0 marks it."""
+        return examples.garbage("float64" if self.maximum is None else "int32", self.maximum)[kind]
 
     def draw(self, rng: np.random.Generator, length: int) -> np.ndarray:
         if self.maximum is not None:
@@ -75,11 +73,11 @@ def draw_rows(rng: np.random.Generator, inputs: Sequence[Any], lengths: Sequence
 
 
 def right(lengths: Sequence[int], time: int) -> np.ndarray:
-    return np.arange(time) < np.asarray(lengths)[:, None]
+    return examples.layout(lengths, time, "right")
 
 
 def left(lengths: Sequence[int], time: int) -> np.ndarray:
-    return right(lengths, time)[:, ::-1]
+    return examples.layout(lengths, time, "left")
 
 
 def holes(lengths: Sequence[int], time: int) -> np.ndarray:
@@ -93,16 +91,13 @@ def place(spec: Any, rows: Sequence[np.ndarray], layout: np.ndarray, garbage: An
     steps = np.concatenate(rows)
     mask = layout.copy()
     mask[layout] = ~np.isnan(steps).any(axis=tuple(range(1, steps.ndim)))
-    values = np.empty((*layout.shape, *steps.shape[1:]), steps.dtype)
-    values[layout] = steps
-    values[~mask] = garbage
-    return jm.masked(values, mask)
+    return examples.place([steps[mask[layout]]], mask, garbage)
 
 
-def place_all(inputs: Sequence[Any], rows: Sequence[Any], layout: np.ndarray, garbage: int = 0) -> list:
-    """A batch of every input; `garbage` counts through the kinds of it."""
+def place_all(inputs: Sequence[Any], rows: Sequence[Any], layout: np.ndarray, kind: int = -1) -> list:
+    """A batch of every input; `kind` is that of the garbage."""
     return [
-        place(spec, given, layout, spec.garbage[garbage] if isinstance(spec, Steps) else None)
+        place(spec, given, layout, spec.garbage(kind) if isinstance(spec, Steps) else None)
         for spec, given in zip(inputs, rows, strict=True)
     ]
 

@@ -117,6 +117,14 @@ def counts_its_calls(x: jm.Masked) -> Any:
     return x + next(calls)
 
 
+def means_something_else_by_arrays(x: jm.Masked) -> Any:
+    return x * 2 if isinstance(x, jm.Masked) else x
+
+
+def compiles_at_every_call(x: jm.Masked) -> Any:
+    return jax.jit(lambda x: x * 2)(x)
+
+
 class Unaware(jm.Layer):
     """Says nothing about its mask."""
 
@@ -159,33 +167,35 @@ class GuardsTheQuotientOnly(jm.Layer):
 
 
 FAULTS = [
-    (shortens_the_mask, 1, [1], "must be a prefix"),
-    (makes_a_mask_of_integers, 1, [1], "must be bool"),
-    (returns_a_list, 1, [1], "neither an array"),
-    (knows_whether_it_is_traced, 1, [1], "under `jax.jit`"),
-    (returns_a_local_type, 1, [1], "pickle"),
-    (calls_the_host, 1, [1], "`jax.vmap` raises NotImplementedError"),
-    (counts_padding_in_the_mean, 2, [1], "output 0, row 0"),
-    (counts_padding_in_the_loss, 2, [1], "output 0, row 0"),
-    (pools_all_rows, 2, [1, 2], "must begin with the batch axis"),
-    (takes_the_last_column, 2, [1], "output 0, row 0"),
-    (counts_steps_from_the_padded_end, 2, [1], "output 0, row 0"),
-    (normalises_over_the_batch, 2, [1, 2], "output 0, row 0"),
-    (convolves_over_the_bias_of_padding, 2, [1], "output 0, row 0"),
-    (multiplies_by_the_mask, 3, [1], "with nan in the padding, output 0"),
-    (removes_nan_only, 3, [1], "with inf in the padding, output 0"),
-    (guards_the_output_only, 3, [1], "the gradient of input 0 at padding"),
-    (divides_by_a_count_of_zero, 4, [0], "output 0, row 0, is not finite"),
-    (adds_a_large_negative_number, 4, [0], "with an empty row and three more steps of padding"),
-    (takes_padding_for_the_end, 4, [1], "with the padding on the left"),
-    (takes_steps_for_neighbours, 4, [2], "with padding among the steps"),
-    (loses_the_mask, 5, [1], "output 0 has lost its mask"),
-    (needs_to_know_the_lengths, 6, [1], "before the lengths are known: ConcretizationTypeError"),
-    (counts_its_calls, 7, [1], "called again"),
+    (shortens_the_mask, "data", [1], "must be a prefix"),
+    (makes_a_mask_of_integers, "data", [1], "must be bool"),
+    (returns_a_list, "data", [1], "neither an array"),
+    (knows_whether_it_is_traced, "data", [1], "under `jax.jit`"),
+    (returns_a_local_type, "data", [1], "pickle"),
+    (calls_the_host, "data", [1], "`jax.vmap` raises NotImplementedError"),
+    (counts_padding_in_the_mean, "exact", [1], "output 0, row 0"),
+    (counts_padding_in_the_loss, "exact", [1], "output 0, row 0"),
+    (pools_all_rows, "exact", [1, 2], "must begin with the batch axis"),
+    (takes_the_last_column, "exact", [1], "output 0, row 0"),
+    (counts_steps_from_the_padded_end, "exact", [1], "output 0, row 0"),
+    (normalises_over_the_batch, "exact", [1, 2], "output 0, row 0"),
+    (convolves_over_the_bias_of_padding, "exact", [1], "output 0, row 0"),
+    (multiplies_by_the_mask, "invisible padding", [1], "with nan in the padding, output 0"),
+    (removes_nan_only, "invisible padding", [1], "with inf in the padding, output 0"),
+    (guards_the_output_only, "invisible padding", [1], "the gradient of input 0 at padding"),
+    (divides_by_a_count_of_zero, "legal masks", [0], "output 0, row 0, is not finite"),
+    (adds_a_large_negative_number, "legal masks", [0], "with an empty row and three more steps of padding"),
+    (takes_padding_for_the_end, "legal masks", [1], "with the padding on the left"),
+    (takes_steps_for_neighbours, "legal masks", [2], "with padding among the steps"),
+    (loses_the_mask, "not silent", [1], "output 0 has lost its mask"),
+    (needs_to_know_the_lengths, "one compile", [1], "before the lengths are known: ConcretizationTypeError"),
+    (counts_its_calls, "pure", [1], "called again"),
+    (means_something_else_by_arrays, "data", [1], "given arrays without a mask"),
+    (compiles_at_every_call, "one compile", [1], "a third call without `jax.jit` compiles again"),
 ]
 LAYER_FAULTS = [
-    (Unaware(), 5, "unaware: the mask of `inputs` is dropped here"),
-    (WrongMask(), 1, "the mask does not fit the layer's output"),
-    (ReadsItsBias(), 2, "output 0, row 0"),
-    (GuardsTheQuotientOnly(), 4, "the gradient of the parameter ['scale'], is not finite"),
+    (Unaware(), "not silent", "unaware: the mask of `inputs` is dropped here"),
+    (WrongMask(), "data", "the mask does not fit the layer's output"),
+    (ReadsItsBias(), "exact", "output 0, row 0"),
+    (GuardsTheQuotientOnly(), "legal masks", "the gradient of the parameter ['scale'], is not finite"),
 ]

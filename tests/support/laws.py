@@ -10,9 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 
 import jmask as jm
+from jmask.core.masked import values_of
 from jmask.testing import assert_close
+from jmask.testing.compare import check_no_gradient_at_padding, float_gradients
+from jmask.testing.compare import rows_of as rows_under_mask
+from jmask.testing.counting import num_compiles
+from jmask.testing.examples import NUM_KINDS
+from jmask.testing.subject import Outcome, output_leaves
+from tests.laws.cases import Case
 from tests.support.batches import (
-    FLOAT_GARBAGE,
     LENGTHS,
     LONGER,
     OTHER_LENGTHS,
@@ -22,13 +28,10 @@ from tests.support.batches import (
     left,
     right,
 )
-from tests.support.counting import num_compiles
 from tests.support.program import (
     QUICKLY,
-    Outcome,
     Trial,
     assert_rows_equal,
-    leaves_of,
     rows_of,
     rows_of_leaf,
     with_kinds,
@@ -39,7 +42,7 @@ NO_LENGTHS = (0,) * len(LENGTHS)
 
 def exact(trial: Trial) -> None:
     """Values are the oracle's, whatever the other rows are."""
-    assert_rows_equal(trial.base.rows, trial.expected)
+    assert_rows_equal(trial.rows_of(trial.base), trial.expected)
 
 
 def exact_gradients(trial: Trial) -> None:
@@ -50,7 +53,7 @@ def exact_gradients(trial: Trial) -> None:
     slope = sum(map(np.vdot, jax.tree.leaves(trial.base.param_gradients), jax.tree.leaves(direction)))
     assert_close(np.asarray(slope, float), trial.difference(direction, none[1]), precision="difference")
 
-    gradients = iter(trial.base.input_gradient_rows)
+    gradients = iter(input_gradient_rows(trial.base))
     for i, rows in enumerate(trial.rows):
         if rows[0].dtype != float:
             continue
@@ -69,13 +72,11 @@ def no_gradient_at_padding(trial: Trial) -> None:
 
 def invisible_padding(trial: Trial) -> None:
     """Whatever padding holds, not a bit of a value or gradient changes."""
-    for garbage in range(1, len(FLOAT_GARBAGE)):
-        outcome = trial.outcome(right(LENGTHS, TIME), garbage=garbage)
-        for what in ("rows", "param_gradients", "input_gradient_rows"):
-            for found, expected in zip(
-                *(jax.tree.leaves(getattr(o, what)) for o in (outcome, trial.base)), strict=True
-            ):
-                assert np.array_equal(found, expected), f"of {what}, {expected} becomes {found}"
+    for kind in range(NUM_KINDS):
+        outcome = trial.outcome(right(LENGTHS, TIME), kind=kind)
+        for what in (trial.rows_of, lambda outcome: outcome.param_gradients, input_gradient_rows):
+            for found, expected in zip(*(jax.tree.leaves(what(o)) for o in (outcome, trial.base)), strict=True):
+                assert np.array_equal(found, expected), f"{expected} becomes {found}"
 
 
 def real_rows(trial: Trial) -> None:
@@ -113,7 +114,7 @@ def empty_batch(trial: Trial) -> None:
     """All rows may be empty: each has the documented value."""
     rows = trial.draw(NO_LENGTHS)
     outcome = trial.outcome(right(NO_LENGTHS, TIME), rows)
-    assert_rows_equal(outcome.rows, trial.reference(trial.params, rows))
+    assert_rows_equal(trial.rows_of(outcome), trial.reference(trial.params, rows))
     _assert_no_gradient_at_padding(outcome)
 
 
@@ -131,7 +132,7 @@ def one_compile(trial: Trial) -> None:
     trial.outcome(right(LENGTHS, TIME))
     traces = trial.num_traces
     for layout in (right, left):
-        assert_rows_equal(trial.outcome(layout(OTHER_LENGTHS, TIME), rows).rows, expected)
+        assert_rows_equal(trial.rows_of(trial.outcome(layout(OTHER_LENGTHS, TIME), rows)), expected)
         assert trial.num_traces == traces, "it is traced again"
 
 
@@ -171,7 +172,7 @@ def vmapped(trial: Trial) -> None:
 def arrays(trial: Trial) -> None:
     """Arrays are sequences without padding."""
     rows = draw_rows(trial.rng, trial.case.inputs, [TIME] * len(LENGTHS), overlapping=False)
-    leaves = zip(trial.case.kinds, leaves_of(_run(trial, map(np.stack, rows))), strict=True)
+    leaves = zip(trial.case.kinds, output_leaves(_run(trial, map(np.stack, rows))), strict=True)
     actual = [rows_of_leaf(kind, leaf) for kind, leaf in leaves]
     assert_rows_equal(actual, trial.reference(trial.params, rows))
 
@@ -187,11 +188,11 @@ def ranks(trial: Trial) -> None:
     rows = trial.draw(lengths)
     inputs = trial.batch(right(lengths, TIME), rows)
     expected = trial.reference(trial.params, rows)
-    outputs = leaves_of(_run(trial, jax.tree.map(lambda leaf: leaf.reshape(2, 3, *leaf.shape[1:]), inputs)))
+    outputs = output_leaves(_run(trial, jax.tree.map(lambda leaf: leaf.reshape(2, 3, *leaf.shape[1:]), inputs)))
     documents = [jax.tree.map(lambda leaf: np.asarray(leaf).reshape(6, *leaf.shape[2:]), leaf) for leaf in outputs]
     for i in range(len(lengths)):
         one = slice(i, i + 1) if trial.case.has_rows_alone else i
-        sentence = leaves_of(_run(trial, jax.tree.map(lambda leaf, one=one: leaf[one], inputs)))
+        sentence = output_leaves(_run(trial, jax.tree.map(lambda leaf, one=one: leaf[one], inputs)))
         for leaf, document, found in zip(expected, documents, sentence, strict=True):
             if document.mask.ndim > 1 or document.mask[i]:  # a sentence without words is not real
                 assert_rows_equal([[_real(document[i])]], [[leaf[i]]])
@@ -230,6 +231,20 @@ TRANSFORM_LAWS: Mapping[str, Law] = {
     "ranks": ranks,
 }
 DTYPE_LAWS: Mapping[str, Law] = {"float32": float32, "bfloat16": bfloat16}
+LAWS: Mapping[str, Law] = {**MASK_LAWS, **EAGER_LAWS, **TRANSFORM_LAWS, **DTYPE_LAWS}
+NEED_A_PROGRAM = {"more padding", *EAGER_LAWS, *TRANSFORM_LAWS, *DTYPE_LAWS}  # other than the one of the first law
+
+
+def laws_of(case: Case) -> set[str]:
+    """The names of the laws that say something of a case and that it does not skip."""
+    silent = {
+        "gradients": not case.has_floats,
+        "real rows": "pooled" not in case.kinds,
+        "zero padding": not case.zero_padding,
+        "ranks": not case.any_rank,
+        **dict.fromkeys(DTYPE_LAWS, not case.has_floats),
+    }
+    return {name for name in LAWS if name not in case.skips and not silent.get(name)}
 
 
 def _run(trial: Trial, inputs: Any) -> Any:
@@ -246,7 +261,7 @@ def _real(leaf: Any) -> np.ndarray:
 def _assert_dtype(trial: Trial, dtype: str) -> None:
     params, rows = (_cast(tree, dtype) for tree in (trial.params, trial.rows))
     outputs = trial.outputs(params, *trial.batch(right(LENGTHS, TIME), rows))
-    found = {str(leaf.dtype) for leaf in leaves_of(outputs) if jnp.issubdtype(leaf.dtype, jnp.floating)}
+    found = {str(leaf.dtype) for leaf in output_leaves(outputs) if jnp.issubdtype(leaf.dtype, jnp.floating)}
     assert found <= {dtype}, f"the outputs are {found}"
     expected = trial.reference(_cast(params, "float64"), _cast(rows, "float64"))
     assert_rows_equal(rows_of(trial.case, outputs), expected, precision=dtype)
@@ -259,16 +274,20 @@ def _cast(tree: Any, dtype: str) -> Any:
 
 def _assert_same(trial: Trial, outcome: Outcome) -> None:
     """The values that are expected, and the gradients of right padding."""
-    assert_rows_equal(outcome.rows, trial.expected)
+    assert_rows_equal(trial.rows_of(outcome), trial.expected)
     jax.tree.map(assert_close, outcome.param_gradients, trial.base.param_gradients)
-    assert_rows_equal(outcome.input_gradient_rows, trial.base.input_gradient_rows)
+    assert_rows_equal(input_gradient_rows(outcome), input_gradient_rows(trial.base))
+
+
+def input_gradient_rows(outcome: Outcome) -> list[list[np.ndarray]]:
+    """The gradient of each input of floats at its real steps."""
+    return [rows_under_mask(gradient) for _, _, gradient in float_gradients(outcome)]
 
 
 def _assert_no_gradient_at_padding(outcome: Outcome) -> None:
     for leaf in jax.tree.leaves(outcome.param_gradients):
         assert np.isfinite(leaf).all(), f"a gradient of parameters is {leaf}"
-    for x, gradient in outcome.float_gradients:
-        values = np.asarray(gradient.values if isinstance(x, jm.Masked) else gradient)
-        assert np.isfinite(values).all(), f"a gradient of inputs is {values}"
-        if isinstance(x, jm.Masked):
-            assert not values[~np.asarray(x.mask)].any(), f"the gradient at padding is {values[~np.asarray(x.mask)]}"
+    for i, _, gradient in float_gradients(outcome):
+        values = np.asarray(values_of(gradient))
+        assert np.isfinite(values).all(), f"the gradient of input {i} is {values}"
+    check_no_gradient_at_padding("invisible padding", "", outcome)

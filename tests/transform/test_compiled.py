@@ -11,7 +11,7 @@ import pytest
 import jmask as jm
 from jmask.core import programs
 from jmask.testing import assert_close
-from tests.support.counting import num_compiles
+from jmask.testing.counting import num_compiles
 
 W = jnp.linspace(-1.0, 1.0, 16).reshape(4, 4)
 FUNCTIONS = {

@@ -1,7 +1,7 @@
 """`jax.vmap` of the engine: the rows of all examples become the rows of one batch, and share its lanes.
 
-A loop whose number of steps is an array, vmapped as JAX does it, would go on for all examples until the last is
-done, and select between old and new for every buffer it carries. Here nothing of the kind is ever vmapped.
+JAX vmaps a loop whose number of steps is an array by running it for all examples until the last one is done, selecting
+between old and new for every buffer it carries. Here no such loop is ever vmapped.
 """
 
 from collections.abc import Callable
@@ -18,11 +18,11 @@ def folds_rows(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]
 
     Args:
         function: of pytrees `rows`, whose arrays begin with the rows' axis, and `weights`; all that it returns begins
-            with the rows' axis too.
+            with the rows' axis as well.
 
     Returns:
-        The function. Vmapped with shared weights, it runs once on the rows of all examples; with weights of their own,
-        on one example after another.
+        The function. Vmapped with shared weights, it runs once on the rows of all examples; if each example has its own
+        weights, it runs on one example after another.
     """
     batched = custom_vmap(function)
 

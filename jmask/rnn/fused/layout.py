@@ -1,6 +1,6 @@
-"""Where the steps of a block stand: gathered by a plan, or, without padding, in order.
+"""Where the steps of a block are: gathered by a plan, or in order if there is no padding.
 
-Both layouts say the same things about a block of `steps` steps of `width` lanes side by side, its slots flattened to
+Both layouts have the same methods for a block of `steps` steps of `width` lanes side by side, its slots flattened to
 `(steps * width, ...)`. So the forward and the backward pass are written once.
 """
 
@@ -69,7 +69,7 @@ class FullRowsBlock:
         return jnp.concatenate([before, cut(outputs, self.slot, (self.layout.steps - 1) * width)])
 
     def restarts(self, initial: State | None) -> None:
-        """No sequence begins in the middle of a lane."""
+        """None: no sequence begins in the middle of a lane."""
         return None
 
     def put_last(self, last: Any, values: Any) -> Any:
@@ -78,16 +78,16 @@ class FullRowsBlock:
         return jnp.where(self.is_end, cut(values, (self.count - 1) * width, width), last)
 
     def take_last(self, last: Any) -> Any:
-        """The gradient of the state after the last step comes in with the loop's first state."""
+        """None: this gradient is the first state of the backward loop."""
         return None
 
     def add_initial(self, total: Any, values: Any) -> Any:
-        """The gradient of the initial state goes out with the loop's last state."""
+        """The total as it is: this gradient is the last state of the backward loop."""
         return total
 
 
 class Lanes:
-    """Rows packed into lanes by a plan. Arrays are `(rows * time, ...)`, steps where the user has them."""
+    """Rows packed into lanes by a plan. Arrays are `(rows * time, ...)`, with the steps in the user's order."""
 
     def __init__(self, plan: Plan, rows: int, time: int, width: int) -> None:
         self.plan, self.rows, self.time, self.width = plan, rows, time, width
@@ -122,7 +122,7 @@ class LanesBlock:
         self.is_last = self.is_real & (layout.plan.last[self.row] == self.step)[:, None]
 
     def take(self, array: Any) -> Any:
-        """The steps of the block; in an idle slot some real step, so that nothing is ever NaN."""
+        """The steps of the block; an idle slot reads some real step, so that NaN in the padding is never read."""
         return gather(array, self.step)
 
     def take_real(self, array: Any) -> Any:
@@ -130,7 +130,7 @@ class LanesBlock:
         return jnp.where(self.is_real, self.take(array), 0)
 
     def put(self, array: Any, values: Any) -> Any:
-        """Writes the steps of the block to where they stand."""
+        """Writes the steps of the block to their places."""
         return array.at[self.target].set(values.astype(array.dtype), mode="drop", unique_indices=True)
 
     def previous(self, outputs: Any, initial: Any) -> Any:
@@ -154,7 +154,7 @@ class LanesBlock:
         return jnp.where(self.is_last, gather(last, self.row), 0)
 
     def add_initial(self, total: Any, values: Any) -> Any:
-        """Adds up values by row where a sequence begins."""
+        """Adds values to the total of their row, where a sequence begins."""
         target = jnp.where(self.begins[:, 0], self.row, self.layout.rows)
         return total.at[target].add(values, mode="drop")
 
@@ -167,7 +167,7 @@ Block = FullRowsBlock | LanesBlock
 
 
 def restart(restarts: tuple[Any, State | None] | None, step: Any, state: State) -> State:
-    """The state with which a step begins: a new one where a sequence begins."""
+    """The state before a step: the initial one where a sequence begins."""
     if restarts is None:
         return state
     begins, start = restarts

@@ -1,9 +1,9 @@
 """Which lane runs which steps: the rows of a batch packed into lanes, inside the program.
 
 A recurrence is sequential over time and parallel over rows, so its cost is the number of lanes times the number of
-steps that each of them runs. Padding makes lanes idle. Here a lane that has finished one row goes on with another one
-(the state starts anew in between), so that few lanes, all busy, do the work of the batch. Nothing but integers is
-moved: the steps themselves stay where they are and are gathered block by block.
+steps that each of them runs. Padding makes lanes idle. Here a lane that has finished one row continues with another one
+(the state is reset in between), so that few lanes, all busy, do the work of the batch. Only integers are moved: the
+steps themselves stay where they are and are gathered block by block.
 """
 
 from typing import Any, NamedTuple
@@ -14,20 +14,21 @@ from jax import lax
 from ...core.segment_ids import sequence_starts
 
 IDLE = -1  # the entry of a slot in which nothing runs
-_STEP_OVERHEAD = 4  # what a step costs besides its lanes, in lanes: measured on CPUs, where choices depend on it
-_LARGE = 256  # units from which on a recurrent kernel no longer fits a core's own cache
+_STEP_OVERHEAD = 4  # the fixed cost of a step, in lanes: measured on CPUs, where choices depend on it
+_LARGE = 256  # from so many units on, a recurrent kernel no longer fits a core's own cache
 _BLOCK_SLOTS = 512  # slots of a block: enough for a large matrix product, few enough for the cache
 
 
 class Plan(NamedTuple):
     """Lanes of a batch `(rows, time)`. A slot is one step of one lane, numbered lane by lane within a step.
 
-    Lanes stand side by side in groups, which run one after another. A step is known by `row * time + t`.
+    Lanes are in groups, which run one after another; those of a group run side by side. The number of a step is
+    `row * time + t`.
 
     Attributes:
         slot_step: int32 `(rows + slots,)`: twice the step that runs in a slot, plus 1 where a sequence begins; `IDLE`
             where none runs. The first `rows` entries are idle, so that there is a slot before the first of a group.
-        any_step: int32: some real step, which idle slots read.
+        any_step: int32, some real step, which idle slots read.
         last: int32 `(rows,)`: the last real step of each row in the direction of the scan; 0 for an empty row.
         length: int32 `(rows,)`: how many steps each group runs.
         stride: int32, steps from one group's slots to the next's.
@@ -47,9 +48,9 @@ class Plan(NamedTuple):
 def widths(rows: int, units: int = _LARGE, are_packed: bool = False) -> tuple[int, ...]:
     """Numbers of lanes to choose from: for much padding, for some, and for little (every row a lane).
 
-    Each is a program of its own to compile. With few units the first two cost the same: several narrow groups of lanes
-    take no longer than a wide one, as long as the recurrent kernel stays in a core's own cache. Rows that are packed
-    already are lanes as they are.
+    A separate program is compiled for each. With few units the first two cost the same: several narrow groups of lanes
+    take no longer than a wide one, as long as the recurrent kernel stays in a core's own cache. Packed
+    rows are lanes as they are.
     """
     if rows < 8 or are_packed:
         return (rows,)
@@ -60,7 +61,7 @@ def widths(rows: int, units: int = _LARGE, are_packed: bool = False) -> tuple[in
 
 
 def block_steps(width: int, time: int) -> int:
-    """Steps of a block: a power of two, so that it has about `_BLOCK_SLOTS` slots and no more steps than there are."""
+    """Steps of a block: the largest power of two with at most `_BLOCK_SLOTS` slots and at most `time` steps."""
     steps = 1
     while 2 * steps * width <= _BLOCK_SLOTS and 2 * steps <= time:
         steps *= 2
@@ -68,7 +69,7 @@ def block_steps(width: int, time: int) -> int:
 
 
 def num_slots(rows: int, time: int) -> int:
-    """Slots for every row in a lane of its own, in whole blocks; no plan needs more."""
+    """Slots for every row in its own lane, in whole blocks; no plan needs more."""
     steps = block_steps(rows, time)
     return rows * -(-time // steps) * steps
 
@@ -79,7 +80,7 @@ def make_plan(mask: Any, segment_ids: Any, reverse: bool, units: int = _LARGE) -
     Args:
         mask: bool `(rows, time)`.
         segment_ids: integers `(rows, time)`, ids of the sequences that share a row, or None: each row is one sequence.
-        reverse: whether the rows run from their last real step to the first.
+        reverse: whether to run from the last real step of each row to the first.
         units: length of the state.
 
     Returns:
@@ -147,7 +148,7 @@ def first_fit(count: Any) -> tuple[Any, Any, Any]:
 
 
 def _row_by_row(count: Any) -> tuple[Any, Any, Any]:
-    """Every row in a lane of its own: on an accelerator lanes are free, and steps are not."""
+    """Every row in its own lane: on an accelerator lanes are free, and steps are not."""
     lane = jnp.cumsum(jnp.ones_like(count)) - 1
     return lane.astype(jnp.int32), jnp.zeros_like(count), jnp.max(lane).astype(jnp.int32) + 1
 

@@ -23,8 +23,6 @@ from tests.support.fused_runs import (
     run,
 )
 
-pytestmark = pytest.mark.slow
-
 BATCH, TIME = 11, 13
 LENGTHS = np.array([4, 1, 13, 1, 7, 2, 3, 5, 2, 1, 6])  # no empty row, of which the others make something else
 
@@ -70,8 +68,8 @@ def flax_gru(params):
 FLAX = {"lstm": (nn.LSTMCell, flax_lstm), "gru": (nn.GRUCell, flax_gru)}
 
 
-@pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("name", FLAX)
+@pytest.mark.parametrize("reverse", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["gru", pytest.param("lstm", marks=pytest.mark.slow)])
 def test_it_is_that_of_flax(name, reverse, rng, x):
     cell, convert = FLAX[name]
     model = nn.RNN(cell(UNITS, param_dtype=jnp.float64), return_carry=True, reverse=reverse, keep_order=True)
@@ -106,6 +104,7 @@ def torch_order(name, array):
     return np.concatenate(gates if name == "lstm" else [gates[1], gates[0], gates[2]], -1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lstm", "gru"])
 def test_it_is_that_of_pytorch_on_a_packed_sequence(name, rng, x):
     with warnings.catch_warnings():

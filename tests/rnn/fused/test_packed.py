@@ -18,8 +18,6 @@ from tests.support.fused_runs import (
     draw_values,
 )
 
-pytestmark = pytest.mark.slow
-
 L = jm.layers
 EACH = pytest.mark.parametrize("name", NAMES)
 
@@ -31,8 +29,8 @@ def draw_sequences(rng, count=41, longest=13):
     return [rng.normal(size=(n, FEATURES)) for n in rng.permutation(lengths)]
 
 
-@EACH
-@pytest.mark.parametrize(("reverse", "num_rows"), [(False, None), (True, 17)])
+@pytest.mark.parametrize(("reverse", "num_rows"), [(False, None), pytest.param(True, 17, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", [NAMES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[1:])])
 def test_each_sequence_of_a_pack_is_alone(name, reverse, num_rows, rng, x64):
     """With rows that are nearly full, and with many empty rows besides, which makes fewer lanes of them."""
     params, sequences = draw_params(rng, name), draw_sequences(rng)
@@ -43,6 +41,7 @@ def test_each_sequence_of_a_pack_is_alone(name, reverse, num_rows, rng, x64):
     assert_is_the_oracle(actual, name, params, x, None, cotangents, reverse=reverse)
 
 
+@pytest.mark.slow
 @EACH
 def test_holes_and_ids_that_return(name, rng, x64):
     """Padding before, among and behind the steps of a sequence, and an id that comes again as another sequence."""
@@ -75,6 +74,7 @@ class Deep(jm.Layer):
 STACKS = {"three layers": Deep(), "cells": L.RNN([L.LSTMCell(5), L.GRUCell(3)], return_sequences=True)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", STACKS)
 def test_layers_on_layers(kind, rng, getkey, x64):
     """Packed as padded: outputs, and gradients by parameters and inputs."""

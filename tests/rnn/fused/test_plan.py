@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jmask.rnn.fused import plan as plans
-from tests.support.counting import Counted
+from jmask.testing.counting import Counted
 from tests.support.fused_oracle import sequences_of
 from tests.support.fused_runs import LAYOUTS
 

@@ -27,8 +27,6 @@ from tests.support.fused_runs import (
     run,
 )
 
-pytestmark = pytest.mark.slow  # one version of the packages tells all that these can
-
 EACH = pytest.mark.parametrize("name", NAMES)
 
 
@@ -61,6 +59,7 @@ def expected_of(name, params, x, initial, cotangents, **options):
 # One program
 
 
+@pytest.mark.slow
 def test_fifty_random_lengths_compile_once(rng):
     """Fills from nothing to everything, for which the engine chooses each of its numbers of lanes."""
     rows, time, num_traces = 32, 19, 0
@@ -95,6 +94,7 @@ def test_an_eager_call_compiles_once(rng, caplog):
 # Other platforms
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", ["tpu", "cuda"])
 @EACH
 def test_it_lowers_for_other_platforms(name, platform, rng):
@@ -138,6 +138,7 @@ def test_bfloat16_in_products_alone(name, rng):
     assert_same(actual, expected_of(name, *args), precision="bfloat16")
 
 
+@pytest.mark.slow
 def test_a_state_in_float32_keeps_what_bfloat16_would_lose(rng):
     """A cell that adds 1/512 a step: in bfloat16, 1 + 1/512 is 1, and the cell would stay there."""
     gates = jnp.array([[100.0], [100.0], [np.arctanh(1 / 512)], [100.0]], "bfloat16").T  # i = f = o = 1

@@ -24,8 +24,6 @@ from tests.support.fused_runs import (
     draw_values,
 )
 
-pytestmark = pytest.mark.slow
-
 STEP = 1e-6  # of a central difference
 
 
@@ -74,6 +72,7 @@ def masks(draw, rows, time):
     return LAYOUTS[layout](lengths, time)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "rows", "time", "reverse", "has_state", "has_bias", "remat"), PROGRAMS)
 def test_it_is_the_loop_over_each_sequence_alone(name, rows, time, reverse, has_state, has_bias, remat):
     program: Any = compiled(name, reverse=reverse, remat=remat)
@@ -96,6 +95,7 @@ def test_it_is_the_loop_over_each_sequence_alone(name, rows, time, reverse, has_
     assert program._cache_size() <= num_programs + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_no_mask_at_all(name, rng):
     """Nothing is planned then; 11 steps are no whole number of blocks."""

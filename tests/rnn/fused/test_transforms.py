@@ -10,10 +10,8 @@ import pytest
 from jax import lax
 
 import jmask as jm
-from tests.support.counting import Counted
+from jmask.testing.counting import Counted
 from tests.support.fused_runs import NAMES, QUICKLY, assert_same, draw_params, draw_state, draw_values, run
-
-pytestmark = pytest.mark.slow
 
 EXAMPLES, ROWS, TIME = 2, 3, 5
 SHARED, EACH, WEIGHTS = (None, 0, 0, 0), (0, 0, 0, 0), (0, None, None, None)
@@ -135,6 +133,7 @@ def draw(rng, name, transform, rows=ROWS, examples=EXAMPLES):
     return jax.tree.map(jnp.asarray, params), *arrays
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("transform", "name"), TRIALS)
 def test_a_transform_gives_what_it_gives_of_the_scan(transform, name, rng, x64):
     args, reverse = draw(rng, name, transform), name in ("gru", "simple_rnn")
@@ -146,6 +145,7 @@ def test_a_transform_gives_what_it_gives_of_the_scan(transform, name, rng, x64):
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(actual))
 
 
+@pytest.mark.slow
 def test_vmap_shares_the_lanes_of_many_rows(rng, x64):
     """Twenty rows of four examples have three numbers of lanes to choose from; nothing is compiled for new masks."""
     loss = loss_of("lstm", "xla", reverse=False)
@@ -160,7 +160,7 @@ def test_vmap_shares_the_lanes_of_many_rows(rng, x64):
     assert counted.num_traces == 1
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [NAMES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[1:])])
 def test_forward_mode_is_refused_but_for_the_scan(name, rng, x64):
     params, *arrays = first(draw(rng, name, "checkpoint"))
     xla, scan = (value_of(loss_of(name, way, reverse=False)) for way in ("xla", "scan"))
@@ -176,6 +176,7 @@ def test_forward_mode_is_refused_but_for_the_scan(name, rng, x64):
         derivative(xla)
 
 
+@pytest.mark.slow
 def test_the_hessian_is_that_of_reverse_over_reverse(rng, x64):
     params, *arrays = first(draw(rng, "lstm", "checkpoint"))
     xla, scan = (

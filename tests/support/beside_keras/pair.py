@@ -12,6 +12,7 @@ from tests.support.batches import Vector, floats, ids, place
 STEPS = np.array([[1, 1, 1, 1, 1, 0, 0], [0, 0, 0, 0, 1, 1, 1], [1, 0, 1, 1, 1, 0, 1]], bool)
 KEYS = np.array([[0, 0, 1, 1, 1, 1], [1, 1, 0, 0, 0, 0], [0, 1, 1, 0, 1, 1]], bool)
 BATCH = len(STEPS)
+FLOATS, IDS = (0.5, np.nan), (1, 0)  # which stand at padded positions; ids that Keras can look up
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,9 +56,9 @@ class Input:
         return [row.astype("float32") if row.dtype == float else row for row in rows]
 
     def batch(self, rows: list[np.ndarray], *, garbage: int) -> Any:
-        return (
-            np.stack(rows) if self.layout is None else place(self.spec, rows, self.layout, self.spec.garbage[garbage])
-        )
+        if self.layout is None:
+            return np.stack(rows)
+        return place(self.spec, rows, self.layout, (FLOATS if self.spec.maximum is None else IDS)[garbage])
 
     def symbol(self, keras: Any) -> Any:
         """A symbolic input of Keras, of any batch and time."""

@@ -5,7 +5,6 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import jax
 import jax.monitoring
 
 
@@ -20,6 +19,7 @@ class Counted:
         self.function, self.num_traces = function, 0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the function."""
         self.num_traces += 1
         return self.function(*args, **kwargs)
 
@@ -33,21 +33,24 @@ class Compiles:
 _open: list[Compiles] = []
 
 
-def _on_event(name: str, _: float, **__: Any) -> None:
-    if name.endswith("backend_compile_duration"):
-        for compiles in _open:
-            compiles.count += 1
-
-
-jax.monitoring.register_event_duration_secs_listener(_on_event)
-
-
 @contextlib.contextmanager
 def num_compiles() -> Iterator[Compiles]:
-    """Counts what JAX compiles inside, eager operations too."""
+    """Counts what JAX compiles inside, eager operations included."""
+    _listen()
     compiles = Compiles()
     _open.append(compiles)
     try:
         yield compiles
     finally:
         _open.remove(compiles)
+
+
+@functools.cache  # JAX keeps its listeners, so one is registered, and only where somebody counts
+def _listen() -> None:
+    jax.monitoring.register_event_duration_secs_listener(lambda event, *_, **__: _on_event(event))
+
+
+def _on_event(event: str) -> None:
+    if event.endswith("backend_compile_duration"):
+        for compiles in _open:
+            compiles.count += 1

@@ -1,0 +1,50 @@
+"""Rows that differ from another row of their name in one choice, and compile as long as that one does.
+
+A variant meets the laws that need no program of their own: values, gradients, padding of every kind in every place.
+What is left to the other row of its name is in `tests.support.laws.NEED_A_PROGRAM`, and a test says that no name loses
+a law by that.
+"""
+
+VARIANTS = {
+    "layers.Attention(list, concat, causal)",
+    "layers.Bidirectional(ConvLSTM1D, held outputs)",
+    "layers.Bidirectional(None, backward_layer)",
+    "layers.Bidirectional(ave)",
+    "layers.Bidirectional(initial_state)",
+    "layers.Bidirectional(mul)",
+    "layers.Bidirectional(stacked)",
+    "layers.Bidirectional(sum)",
+    "layers.ConvLSTM1D(initial_state, go_backwards)",
+    "layers.GRU(dropout in training)",
+    "layers.GRU(reset before, go_backwards)",
+    "layers.GroupQueryAttention(gate)",
+    "layers.LSTM(go_backwards)",
+    "layers.LSTM(go_backwards, return_sequences)",
+    "layers.LSTM(held outputs)",
+    "layers.LSTM(initial_state)",
+    "layers.LSTM(recurrent dropout in training)",
+    "layers.LSTM(return_sequences)",
+    "layers.LSTM(return_state)",
+    "layers.LSTM(unroll)",
+    "layers.MultiHeadAttention(dropout in training)",
+    "layers.MultiHeadAttention(gate)",
+    "layers.RNN(initial_state, go_backwards)",
+    "layers.RNN(list of cells)",
+    "losses.crf_negative_log_likelihood(of each sequence)",
+    "losses.crf_negative_log_likelihood(weights)",
+    "ops.attention(causal)",
+    "ops.attention(causal, offset)",
+    "ops.attention(dropout)",
+    "rnn.bidirectional(scan)",
+    "rnn.gru(fused, initial state)",
+    "rnn.gru(fused, reverse)",
+    "rnn.gru(reset before, initial state, reverse)",
+    "rnn.lstm(fused, initial state)",
+    "rnn.lstm(fused, reverse)",
+    "rnn.lstm(initial state, no bias)",
+    "rnn.lstm(reverse)",
+    "rnn.scan(initial state)",
+    "rnn.scan(reverse)",
+    "rnn.simple_rnn(fused, initial state)",
+    "rnn.simple_rnn(fused, reverse)",
+}
