@@ -1,6 +1,7 @@
 """Losses: one number for each step, summed over the real steps of all sequences and divided once."""
 
 from ..core.public_names import listing as _listing
+from ..core.signatures import shorten_signatures as _shorten_signatures
 from .accumulator import Mean as Mean
 from .activity_penalties import penalties as penalties
 from .classification import hinge_loss as hinge_loss
@@ -17,4 +18,5 @@ from .regression import log_cosh as log_cosh
 from .regression import squared_error as squared_error
 from .wrapping import masked_loss as masked_loss
 
+_shorten_signatures(globals())
 __dir__ = _listing(globals())

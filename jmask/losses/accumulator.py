@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import operator
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,33 +13,41 @@ from jaxtyping import Array, ArrayLike, Bool
 from ..core.display import is_concrete
 from ..core.errors import report_not_counted
 
+# JAX rebuilds a pytree with anything in its leaves (axes, shardings, None), so at run time they are not checked.
+if TYPE_CHECKING:
+    Leaf = Array
+else:
+    Leaf = Any
+
+S = TypeVar("S", bound="Sums")
+
 
 class Sums:
-    """A frozen pytree of sums: `+` merges two of them, `sum` those of a list, and `psum` those of all devices.
+    """A frozen pytree of sums: `+` adds two of them, `sum` those of a list, and `psum` those of all devices.
 
-    0 is what changes nothing, on either side, so `total = 0; total += metric` works. `.value` divides. Of sums in which
-    nothing was counted it gives the documented value, and a `jm.NotCountedWarning` (a `jm.NotCountedError` under
-    `jm.strict()`) where they are concrete; `.value_or(...)` gives what one asks for.
+    Adding 0 changes nothing, so `total = 0; total += metric` works. `.value` divides. If nothing was counted, it is the
+    documented value, with a `jm.NotCountedWarning` (a `jm.NotCountedError` under `jm.strict()`) if the sums are
+    concrete; `.value_or(x)` is `x` instead, without a warning.
 
-    Sums are float32, or float64 where the data are. Over very many steps add them up in double precision on the host,
+    Sums are float32, or float64 if the data are. Over very many steps, add them up in double precision on the host,
     `sum(jax.tree.map(np.float64, sums) for sums in batches)`.
     """
 
     @property
     def is_empty(self) -> Bool[ArrayLike, "..."] | bool:
-        """Whether nothing was counted that a value could be made of."""
+        """Whether too little was counted for a value."""
         raise NotImplementedError
 
     @property
     def value(self) -> Array:
-        """What the sums are for; every class says it."""
+        """The result: the sums divided, as the function that made them says."""
         return value_of(self)
 
     def value_or(self, nothing: ArrayLike) -> Array:
         """The value, or `nothing` where nothing was counted.
 
         Args:
-            nothing: such as `jnp.nan`; it broadcasts against the value.
+            nothing: a number such as `jnp.nan`, or an array that broadcasts against the value.
 
         Returns:
             The same as `.value`, without a warning.
@@ -54,7 +62,7 @@ class Sums:
     def _value(self) -> Array:
         raise NotImplementedError
 
-    def __add__(self, other: Any) -> Any:
+    def __add__(self: S, other: S | int | float | np.number) -> S:
         if _is_zero(other):
             return self
         if type(other) is not type(self):
@@ -68,16 +76,16 @@ class Sums:
             )
         return jax.tree.map(operator.add, self, other)
 
-    __array_ufunc__ = None  # zeros of NumPy leave the addition to us
+    __array_ufunc__ = None  # so that NumPy's zeros leave the addition to us
 
-    def __radd__(self, other: Any) -> Any:
+    def __radd__(self: S, other: S | int | float | np.number) -> S:
         return self + other
 
-    def psum(self, axis_name: Any) -> Any:
-        """The sums of all devices, under `jax.shard_map` or `jax.vmap` with this axis.
+    def psum(self: S, axis_name: Any) -> S:
+        """The sums over all devices, inside `jax.shard_map` or `jax.vmap` with this axis.
 
         Args:
-            axis_name: as for `jax.lax.psum`.
+            axis_name: the name of the axis, or a tuple of names.
 
         Returns:
             The same sums on each device.
@@ -89,15 +97,18 @@ class Sums:
 @functools.partial(jax.tree_util.register_dataclass, data_fields=("total", "count"), meta_fields=())
 @dataclasses.dataclass(frozen=True)
 class Mean(Sums):
-    """A mean before its division, so that batches and devices merge exactly whatever their numbers of real steps.
+    """A mean before its division, so that batches and devices add up exactly, however many real steps each has.
 
-    A mean of means would count the steps of a short batch for more than those of a long one. Under `jax.shard_map` or
-    `jax.vmap(axis_name="batch")` each device has steps of its own, and `mean.psum("batch").value` is the mean over all;
-    under `jax.jit` alone, sharded arrays need nothing, as every sum is over all devices already.
+    A mean of means would give the steps of a short batch more weight than those of a long one. Inside `jax.shard_map`
+    or `jax.vmap(axis_name="batch")` each device has its own steps, and `mean.psum("batch").value` is the mean over all
+    of them; under `jax.jit` alone, sharded arrays need nothing, as every sum is over all devices already.
+
+    Losses with `divide=False` and metrics return one; build one for the initial value of a scan,
+    `jm.losses.Mean(jnp.zeros(()), jnp.zeros(()))`.
 
     Attributes:
-        total: the sum, weighted where there are weights.
-        count: what it is to be divided by.
+        total: the sum, weighted if there are weights.
+        count: the number to divide by: of steps or sequences, or the sum of the weights.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x, y = (jm.from_lengths(jnp.array([[1.0, 2.0, 3.0]]), [n]) for n in (3, 1))
@@ -108,8 +119,8 @@ class Mean(Sums):
     3.75
     """
 
-    total: Any
-    count: Any
+    total: Leaf
+    count: Leaf
 
     @property
     def is_empty(self) -> Bool[ArrayLike, "..."] | bool:
@@ -122,14 +133,14 @@ class Mean(Sums):
 
 
 def value_of(sums: Sums, name: str = "") -> Array:
-    """`sums.value`; `name` is of the loss or metric, for the warning."""
+    """`sums.value`; the warning names the loss or metric `name`."""
     is_empty = sums.is_empty
     if (isinstance(is_empty, bool) or is_concrete(is_empty)) and np.any(is_empty):
         whose = f"`{name}`" if name else f"`{type(sums).__name__}.value`"
         remedy = "`.value_or(jnp.nan)` gives something else" + (" of sums, `divide=False`" if name else "")
         report_not_counted(
-            f"{whose}: nothing was counted that a value could be made of (is any step real?), and it is the "
-            f"documented one of nothing. {remedy}; `.value_or(0.0)` says that this is meant."
+            f"{whose}: nothing was counted that a value could be made of (is any step real?), so it is the "
+            f"documented value of nothing. {remedy}; `.value_or(0.0)` says that this is meant."
         )
     return sums._value()
 
@@ -139,6 +150,6 @@ def _is_zero(other: Any) -> bool:
 
 
 def ratio(total: Any, count: Any) -> Array:
-    """`total / count`, 0 where `count` is."""
+    """`total / count`; 0 if `count` is."""
     nothing = count == 0
     return jnp.where(nothing, 0, total / jnp.where(nothing, 1, count))

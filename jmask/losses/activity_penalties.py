@@ -14,7 +14,7 @@ def penalties(state: Any) -> Float[Array, ""]:
 
     Args:
         state: what `apply_with_state` has returned. A penalty is a number under the name `"penalty"` in it, such as
-            that of `jm.layers.ActivityRegularization`, or of a layer of one's own with `resets_state = True`.
+            that of `jm.layers.ActivityRegularization`, or of your own layer with `resets_state = True`.
 
     Returns:
         One number, 0 if there is no penalty. It has the gradients of the activities, so call this inside the function

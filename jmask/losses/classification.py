@@ -1,14 +1,17 @@
-"""Losses of classes: unnormalised log-probabilities against ids, or against probabilities."""
+"""Losses of classes: logits against ids or probabilities."""
 
-from typing import Any
+from typing import Any, Unpack, overload
 
 import jax.numpy as jnp
-from jaxtyping import Bool, Float, Integer, Num
+from jaxtyping import Array, Bool, Float, Integer, Num
 
 from ..core.lazy import LazyModule
+from ..core.masked import Masked
 from ..ops.linear import AnyArray
+from .accumulator import Mean
 from .options import check_number
 from .ranges import classes, probabilities, signs
+from .signatures import Divided, Input, Undivided, Unreduced, plain
 from .steps import check_alike
 from .wrapping import masked_loss, of_labels
 
@@ -20,28 +23,54 @@ Ids = Integer[AnyArray, "..."] | Bool[AnyArray, "..."]
 Decisions = Num[AnyArray, "..."] | Bool[AnyArray, "..."]
 
 
+@overload
+def softmax_cross_entropy_with_integer_labels(
+    predictions: Input,
+    targets: Input,
+    *,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    **options: Unpack[Divided],
+) -> Array: ...
+@overload
+def softmax_cross_entropy_with_integer_labels(
+    predictions: Input,
+    targets: Input,
+    *,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    **options: Unpack[Undivided],
+) -> Mean: ...
+@overload
+def softmax_cross_entropy_with_integer_labels(
+    predictions: Input,
+    targets: Input,
+    *,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    **options: Unpack[Unreduced],
+) -> Masked | Array: ...
 @of_labels(classes)
 def softmax_cross_entropy_with_integer_labels(
     predictions: Logits, targets: Ids, *, label_smoothing: float = 0.0
 ) -> PerStep:
-    """Cross-entropy with the ids of classes, `optax.softmax_cross_entropy_with_integer_labels`.
+    """Cross-entropy of logits and class ids, `optax.softmax_cross_entropy_with_integer_labels`.
 
     Args:
         predictions: logits, `(batch, time, classes)`.
-        targets: ids, `(batch, time)`, integers in `[0, classes)`. An id outside is an error where it is concrete; where
-            it is traced, the loss and its gradients are NaN.
-        ignore_index: a target that is this id does not count, as if its step were padding; -100 as a rule.
-        label_smoothing: this part of the label's probability, in `[0, 1]`, goes to all classes alike.
-        **options: as in `jm.losses.masked_loss`, which also says what is returned and raised.
+        targets: ids, `(batch, time)`, integers in `[0, classes)`. Another id raises an error if it is concrete; if it
+            is traced, the loss and its gradients are NaN.
+        ignore_index: a target with this id does not count, as if its step were padding; usually -100.
+        label_smoothing: the part of the label's probability, in `[0, 1]`, that is spread evenly over all classes.
+        **options: `sample_weight`, `mask`, `reduction` and `divide`, which every loss has: see `jm.losses.masked_loss`.
 
     Returns:
-        The loss; 0, with zero gradients, where no step is real. In the mean a step of weight 0 counts, as one of loss
-        0; not with `reduction="weights"`.
+        The loss, in the dtype of the predictions; 0, with zero gradients, if no step is real.
 
     Raises:
-        TypeError: the labels are not integers.
-        ValueError: a label is no class, `label_smoothing` is outside of `[0, 1]`, or one of those of
-            `jm.losses.masked_loss`.
+        TypeError: the predictions are not floats, or the targets are not integers.
+        ValueError: a target is not a class, `label_smoothing` is outside `[0, 1]`, the shapes do not fit, or
+            `reduction` is another word.
 
     References:
         Szegedy et al.: Rethinking the Inception Architecture for Computer Vision, arXiv:1512.00567, section 7, for
@@ -62,26 +91,38 @@ def softmax_cross_entropy_with_integer_labels(
     return (1 - label_smoothing) * sharp + label_smoothing * smooth
 
 
+@overload
+def softmax_cross_entropy(
+    predictions: Input, targets: Input, *, label_smoothing: float = 0.0, **options: Unpack[Divided]
+) -> Array: ...
+@overload
+def softmax_cross_entropy(
+    predictions: Input, targets: Input, *, label_smoothing: float = 0.0, **options: Unpack[Undivided]
+) -> Mean: ...
+@overload
+def softmax_cross_entropy(
+    predictions: Input, targets: Input, *, label_smoothing: float = 0.0, **options: Unpack[Unreduced]
+) -> Masked | Array: ...
 @masked_loss
 def softmax_cross_entropy(
     predictions: Logits, targets: Num[AnyArray, "... classes"], *, label_smoothing: float = 0.0
 ) -> PerStep:
-    """Cross-entropy with one-hot vectors or probabilities, `optax.safe_softmax_cross_entropy`.
+    """Cross-entropy of logits and one-hot vectors or probabilities, `optax.safe_softmax_cross_entropy`.
 
     A class of probability 0 costs nothing, even if its logit is -inf.
 
     Args:
         predictions: logits, `(batch, time, classes)`.
         targets: probabilities, the same shape.
-        label_smoothing: this part of the probabilities, in `[0, 1]`, goes to all classes alike.
-        **options: as in `jm.losses.masked_loss`, which also says what is returned and raised.
+        label_smoothing: the part of the probabilities, in `[0, 1]`, that is spread evenly over all classes.
+        **options: `sample_weight`, `mask`, `reduction` and `divide`, which every loss has: see `jm.losses.masked_loss`.
 
     Returns:
-        The loss; 0, with zero gradients, where no step is real. In the mean a step of weight 0 counts, as one of loss
-        0; not with `reduction="weights"`.
+        The loss, in the dtype of the predictions; 0, with zero gradients, if no step is real.
 
     Raises:
-        ValueError: `label_smoothing` is outside of `[0, 1]`, or one of those of `jm.losses.masked_loss`.
+        TypeError: the predictions are not floats.
+        ValueError: `label_smoothing` is outside `[0, 1]`, the shapes differ, or `reduction` is another word.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> logits = jm.from_lengths(jnp.array([[[0.0, -jnp.inf], [jnp.nan, jnp.nan]]]), [1])
@@ -96,25 +137,53 @@ def softmax_cross_entropy(
     return optax.safe_softmax_cross_entropy(predictions, labels)
 
 
+@overload
+def sigmoid_binary_cross_entropy(
+    predictions: Input,
+    targets: Input,
+    *,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    **options: Unpack[Divided],
+) -> Array: ...
+@overload
+def sigmoid_binary_cross_entropy(
+    predictions: Input,
+    targets: Input,
+    *,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    **options: Unpack[Undivided],
+) -> Mean: ...
+@overload
+def sigmoid_binary_cross_entropy(
+    predictions: Input,
+    targets: Input,
+    *,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    **options: Unpack[Unreduced],
+) -> Masked | Array: ...
 @of_labels(probabilities)
 def sigmoid_binary_cross_entropy(predictions: PerStep, targets: Decisions, *, label_smoothing: float = 0.0) -> PerStep:
-    """Cross-entropy of independent decisions, `optax.sigmoid_binary_cross_entropy`.
+    """Cross-entropy of independent binary decisions, `optax.sigmoid_binary_cross_entropy`.
 
     Args:
         predictions: logits, `(batch, time)`, or `(batch, time, labels)` for several decisions at each step, which are
             averaged.
-        targets: 0 and 1 or probabilities, the same shape. What is outside of `[0, 1]` is an error where it is concrete;
-            where it is traced, the loss and its gradients are NaN.
-        ignore_index: a target that is this number does not count; of several decisions at a step, the others do.
-        label_smoothing: this part of the probabilities, in `[0, 1]`, goes to 0 and 1 alike.
-        **options: as in `jm.losses.masked_loss`, which also says what is returned and raised.
+        targets: 0 and 1, or probabilities, the same shape. A number outside `[0, 1]` raises an error if it is concrete;
+            if it is traced, the loss and its gradients are NaN.
+        ignore_index: a target with this number does not count; other decisions at the same step do.
+        label_smoothing: the part of the probabilities, in `[0, 1]`, that is spread evenly over 0 and 1.
+        **options: `sample_weight`, `mask`, `reduction` and `divide`, which every loss has: see `jm.losses.masked_loss`.
 
     Returns:
-        The loss; 0, with zero gradients, where no step is real. In the mean a step of weight 0 counts, as one of loss
-        0; not with `reduction="weights"`.
+        The loss, in the dtype of the predictions; 0, with zero gradients, if no step is real.
 
     Raises:
-        ValueError: a target or `label_smoothing` is outside of `[0, 1]`, or one of those of `jm.losses.masked_loss`.
+        TypeError: the predictions are not floats.
+        ValueError: a target or `label_smoothing` is outside `[0, 1]`, the shapes differ, or `reduction` is another
+            word.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> logits = jm.from_lengths(jnp.array([[100.0, -100.0, jnp.nan]]), [2])
@@ -128,18 +197,22 @@ def sigmoid_binary_cross_entropy(predictions: PerStep, targets: Decisions, *, la
     return optax.sigmoid_binary_cross_entropy(predictions, labels)
 
 
+@plain
 @masked_loss
 def kl_divergence(predictions: Logits, targets: Float[AnyArray, "... classes"]) -> PerStep:
     """The Kullback-Leibler divergence of predictions from targets, `optax.kl_divergence`.
 
     Args:
-        predictions: logarithms of probabilities, `(batch, time, classes)`.
-        targets: probabilities, the same shape. One of 0 costs nothing, but has no gradient with respect to itself.
-        **options: as in `jm.losses.masked_loss`, which also says what is returned and raised.
+        predictions: log-probabilities, `(batch, time, classes)`.
+        targets: probabilities, the same shape. A probability of 0 adds nothing, and its own gradient is 0.
+        **options: `sample_weight`, `mask`, `reduction` and `divide`, which every loss has: see `jm.losses.masked_loss`.
 
     Returns:
-        The loss; 0, with zero gradients, where no step is real. In the mean a step of weight 0 counts, as one of loss
-        0; not with `reduction="weights"`.
+        The loss, in the dtype of the predictions; 0, with zero gradients, if no step is real.
+
+    Raises:
+        TypeError: the predictions are not floats.
+        ValueError: the shapes differ, or `reduction` is another word.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.log(jnp.array([[[0.5, 0.5], [jnp.nan, 1.0]]])), [1])
@@ -150,20 +223,35 @@ def kl_divergence(predictions: Logits, targets: Float[AnyArray, "... classes"]) 
     return optax.kl_divergence(predictions, targets)
 
 
+@overload
+def hinge_loss(
+    predictions: Input, targets: Input, *, ignore_index: int | None = None, **options: Unpack[Divided]
+) -> Array: ...
+@overload
+def hinge_loss(
+    predictions: Input, targets: Input, *, ignore_index: int | None = None, **options: Unpack[Undivided]
+) -> Mean: ...
+@overload
+def hinge_loss(
+    predictions: Input, targets: Input, *, ignore_index: int | None = None, **options: Unpack[Unreduced]
+) -> Masked | Array: ...
 @of_labels(signs)
 def hinge_loss(predictions: PerStep, targets: Num[AnyArray, "..."]) -> PerStep:
-    """The hinge loss of decisions, `optax.hinge_loss`.
+    """The hinge loss of binary decisions, `optax.hinge_loss`.
 
     Args:
         predictions: `(batch, time, ...)`, whose sign is the decision.
-        targets: -1 and 1, the same shape. What is outside of `[-1, 1]` is an error where it is concrete; where it is
+        targets: -1 and 1, the same shape. A number outside `[-1, 1]` raises an error if it is concrete; if it is
             traced, the loss and its gradients are NaN.
-        ignore_index: a target that is this number does not count.
-        **options: as in `jm.losses.masked_loss`, which also says what is returned and raised.
+        ignore_index: a target with this number does not count.
+        **options: `sample_weight`, `mask`, `reduction` and `divide`, which every loss has: see `jm.losses.masked_loss`.
 
     Returns:
-        The loss; 0, with zero gradients, where no step is real. In the mean a step of weight 0 counts, as one of loss
-        0; not with `reduction="weights"`.
+        The loss, in the dtype of the predictions; 0, with zero gradients, if no step is real.
+
+    Raises:
+        TypeError: the predictions are not floats.
+        ValueError: the shapes differ, or `reduction` is another word.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[2.0, 0.5, jnp.nan]]), [2])

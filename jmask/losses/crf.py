@@ -1,7 +1,7 @@
-"""Linear-chain conditional random fields: how improbable the tags are, among all sequences of tags."""
+"""The loss of a linear-chain conditional random field: how improbable the tags are among all sequences of tags."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Unpack, overload
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer, Num
@@ -14,12 +14,40 @@ from .accumulator import Mean
 from .labels import check_ignore_index, outside
 from .reduce import check_reduction
 from .sequences import reduce_sequences
+from .signatures import Divided, Input, Undivided, Unreduced
 from .steps import align, check_labels
 
 NAME = "crf_negative_log_likelihood"
 REDUCTIONS = ("sequences", "steps", "weights", "sum", None)
 
 
+@overload
+def crf_negative_log_likelihood(
+    params: Mapping[str, Any],
+    predictions: Input,
+    targets: Input,
+    *,
+    ignore_index: int | None = None,
+    **options: Unpack[Divided],
+) -> Array: ...
+@overload
+def crf_negative_log_likelihood(
+    params: Mapping[str, Any],
+    predictions: Input,
+    targets: Input,
+    *,
+    ignore_index: int | None = None,
+    **options: Unpack[Undivided],
+) -> Mean: ...
+@overload
+def crf_negative_log_likelihood(
+    params: Mapping[str, Any],
+    predictions: Input,
+    targets: Input,
+    *,
+    ignore_index: int | None = None,
+    **options: Unpack[Unreduced],
+) -> Masked | Array: ...
 def crf_negative_log_likelihood(
     params: Mapping[str, Any],
     predictions: Masked | Float[AnyArray, "*batch time tags"],
@@ -33,35 +61,36 @@ def crf_negative_log_likelihood(
 ) -> Array | Masked | Mean:
     """Minus the log-probability of the tags of each sequence, in a linear-chain conditional random field.
 
-    The score of a sequence of tags is the sum of the logits of its tags, of the transitions from each tag to the next
-    and of those into the first and out of the last; its probability is in proportion to the exponential of the score.
+    The score of a sequence of tags is the sum of the logits of its tags, of the transitions from each tag to the next,
+    and of those into the first and out of the last; its probability is proportional to the exponential of the score.
     `jm.layers.CRF` makes these transitions, and decodes with them.
 
     Args:
         params: those of `jm.layers.CRF`: `"transitions"`, `(tags, tags)`, from the tag of the row to that of the
             column, `"start_transitions"` and `"end_transitions"`, `(tags,)`. Entries of -inf forbid a transition; a
-            sequence of targets with such a one has the loss inf.
+            sequence of targets that contains one has an infinite loss.
         predictions: logits, `(batch, time, tags)`, with a mask `(batch, time)`. The steps on both sides of padding are
-            neighbours; in packed rows each sequence is one on its own.
-        targets: ids in `[0, tags)`, `(batch, time)`, whose mask takes part. An id outside is an error where it is
-            concrete; where it is traced, the loss and its gradients are NaN.
-        ignore_index: a step with this target is left out of its sequence, as if it were padding; -100 as a rule.
-        sample_weight: `(batch,)`; the loss of a row is multiplied by it. Bools are a mask.
-        mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
-        reduction: `"sequences"`: the mean over the sequences that have a step, of weight 0 or not; `"steps"`: the sum
-            over the number of their steps; `"weights"`: the sum over the sum of their weights; `"sum"`: the sum; None:
-            the weighted losses, `(batch,)`.
-        divide: False gives a `jm.losses.Mean` that is not divided yet.
+            neighbours; in packed rows each sequence stands alone.
+        targets: ids in `[0, tags)`, `(batch, time)`; a step counts if it is real here too. Another id raises an error
+            if it is concrete; if it is traced, the loss and its gradients are NaN.
+        ignore_index: a step with this target is left out of its sequence, as if it were padding; usually -100.
+        sample_weight: `(batch,)`: the loss of a row is multiplied by its weight. Bools are a mask instead.
+        mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
+        reduction: `"sequences"`: the mean over the sequences that have a step, whatever their weights; `"steps"`: the
+            sum divided by the number of steps; `"weights"`: the sum divided by the sum of the weights; `"sum"`: the
+            sum; None: the weighted losses, `(batch,)`.
+        divide: False returns a `jm.losses.Mean`, a sum and its count, to be added up over batches and devices.
 
     Returns:
         The loss, in the dtype of the predictions; for `reduction=None` a `Masked` if there is a mask. A sequence
-        without steps counts nowhere and passes no gradient.
+        without steps does not count and passes no gradient.
 
     Raises:
-        TypeError: predictions that are not floats, or targets that are not integers.
-        ValueError: a target that is no tag, shapes that do not fit, another word for `reduction`, or packed rows with
+        TypeError: the predictions are not floats, or the targets are not integers.
+        ValueError: a target is not a tag, shapes do not fit, `reduction` is another word, or rows are packed and
             `reduction=None`.
-        NotCountedError: as in `jm.losses.masked_loss`.
+        NotCountedError: a target that is real where the predictions are padding, or no step at all, under
+            `jm.strict()`; otherwise a `jm.NotCountedWarning`.
 
     References:
         Lafferty et al.: Conditional Random Fields, ICML 2001, section 3.

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from typing import Any, Literal
+from typing import Any, Literal, Unpack, overload
 
 import jax
 import jax.numpy as jnp
@@ -23,11 +23,42 @@ from .labels import as_ids, check_ignore_index, outside
 from .options import check_bool, check_integer
 from .reduce import check_reduction
 from .sequences import reduce_sequences
+from .signatures import DividedSequences, Input, UndividedSequences, Unreduced
 from .steps import with_explicit_mask
 
 REDUCTIONS = ("sequences", "weights", "sum", None)
 
 
+@overload
+def ctc_loss(
+    predictions: Input,
+    targets: Input,
+    *,
+    blank_id: int = 0,
+    zero_infinity: bool = False,
+    ignore_index: int | None = None,
+    **options: Unpack[DividedSequences],
+) -> Array: ...
+@overload
+def ctc_loss(
+    predictions: Input,
+    targets: Input,
+    *,
+    blank_id: int = 0,
+    zero_infinity: bool = False,
+    ignore_index: int | None = None,
+    **options: Unpack[UndividedSequences],
+) -> Mean: ...
+@overload
+def ctc_loss(
+    predictions: Input,
+    targets: Input,
+    *,
+    blank_id: int = 0,
+    zero_infinity: bool = False,
+    ignore_index: int | None = None,
+    **options: Unpack[Unreduced],
+) -> Masked | Array: ...
 def ctc_loss(
     predictions: Masked | Float[AnyArray, "*batch time classes"],
     targets: Masked | Integer[AnyArray, "*batch labels"] | Bool[AnyArray, "*batch labels"],
@@ -40,34 +71,34 @@ def ctc_loss(
     reduction: Literal["sequences", "weights", "sum"] | None = "sequences",
     divide: bool = True,
 ) -> Array | Masked | Mean:
-    """Minus the log-probability of the labels, over all ways to place them in time; as `optax.ctc_loss`.
+    """Minus the log-probability of the labels, summed over all ways to place them in time; as `optax.ctc_loss`.
 
-    The masks of predictions and targets give the two lengths of each sequence, and need not agree. Padding may stand
+    The masks of predictions and targets give the two lengths of each sequence, and need not agree. Padding may be
     anywhere.
 
     Args:
         predictions: logits, `(batch, time, classes)`, with a mask `(batch, time)`.
-        targets: ids of classes but the blank, `(batch, labels)`, with a mask of their own. What is no such id is an
-            error where it is concrete; where it is traced, the loss and its gradients are NaN.
-        blank_id: the id of the blank, which stands between labels.
-        zero_infinity: whether a loss that is infinite becomes 0.
-        ignore_index: a target that is this id is padding; -100 as a rule.
-        sample_weight: `(batch,)`; the loss of a sequence is multiplied by it. Bools are a mask.
-        mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
-        reduction: `"sequences"`: the mean over the sequences that have a step, of weight 0 or not; `"weights"`: the sum
-            over the sum of their weights; `"sum"`: the sum; None: the weighted losses, `(batch,)`.
-        divide: False gives a `jm.losses.Mean` that is not divided yet.
+        targets: class ids other than the blank, `(batch, labels)`, with their own mask. Another id raises an error if
+            it is concrete; if it is traced, the loss and its gradients are NaN.
+        blank_id: the id of the blank, the class between labels.
+        zero_infinity: whether an infinite loss becomes 0.
+        ignore_index: a target with this id is padding; usually -100.
+        sample_weight: `(batch,)`: the loss of a sequence is multiplied by its weight. Bools are a mask instead.
+        mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
+        reduction: `"sequences"`: the mean over the sequences that have a step, whatever their weights; `"weights"`: the
+            sum divided by the sum of the weights; `"sum"`: the sum; None: the weighted losses, `(batch,)`.
+        divide: False returns a `jm.losses.Mean`, a sum and its count, to be added up over batches and devices.
 
     Returns:
         The loss, in the dtype of the predictions; for `reduction=None` a `Masked` if the predictions are one. A
-        sequence without steps counts nowhere and passes no gradient; one without labels is to be blank throughout.
-        Where labels do not fit into the steps, each a step and one more between two that are equal, the loss is inf and
+        sequence without steps does not count and passes no gradient; one without labels should be blank throughout.
+        If there are too few steps for the labels (one each, and one more between two equal ones), the loss is inf and
         passes no gradient; with `zero_infinity` it is 0, and the sequence still counts.
 
     Raises:
-        TypeError: predictions that are not floats, or targets that are not integers.
-        ValueError: packed rows, shapes that do not fit, a target that is no label, or another word for `reduction`.
-        NotCountedError: labels of a sequence without steps, or no sequence at all, under `jm.strict()`; else a
+        TypeError: the predictions are not floats, or the targets are not integers.
+        ValueError: rows are packed, shapes do not fit, a target is not a label, or `reduction` is another word.
+        NotCountedError: labels of a sequence without steps, or no sequence at all, under `jm.strict()`; otherwise a
             `jm.NotCountedWarning`.
 
     References:

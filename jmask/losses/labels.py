@@ -1,4 +1,4 @@
-"""Labels: ids of classes and other targets of which it is known where they must lie, and those that do not count."""
+"""Labels: class ids and other targets with a known range, and those that do not count."""
 
 from collections.abc import Callable
 from typing import Any
@@ -34,7 +34,7 @@ def as_ids(x: Any) -> Any:
 
 
 def are_not(targets: Any, ignore_index: int | None) -> Any:
-    """Where targets are not the one that stands for none, one bool for each target; None if no target does."""
+    """Where targets are not `ignore_index`, a bool for each target; None if it is None."""
     return None if ignore_index is None else targets != ignore_index
 
 
@@ -44,21 +44,21 @@ def check_ignore_index(name: str, ignore_index: Any) -> int | None:
 
 
 def outside(name: str, targets: Any, mask: Any, low: int | float, high: int | float, what: str = "targets") -> Any:
-    """Where targets lie outside of what there is, a bool for each; None if they are known not to.
+    """Where targets are outside their range, a bool for each; None if they are known not to be.
 
     Args:
         name: of the loss or metric.
         targets: an array.
         mask: which of them count, its shape a prefix of theirs; None: all.
-        low: the lowest that there is.
-        high: the highest.
-        what: is checked.
+        low: the lowest valid target.
+        high: the highest valid target.
+        what: what is checked, for the error.
 
     Returns:
         None where targets and mask are concrete; where they are traced, an array that is False at padding.
 
     Raises:
-        ValueError: a concrete target that counts lies outside.
+        ValueError: a concrete target that counts is outside.
     """
     if not (is_concrete(targets) and (mask is None or is_concrete(mask))):
         return _outside(jnp.asarray(targets), None if mask is None else jnp.asarray(mask), low, high)
@@ -71,7 +71,7 @@ def outside(name: str, targets: Any, mask: Any, low: int | float, high: int | fl
 
 
 def poisoned(results: Any, wrong: Any) -> Any:
-    """Results that are NaN if any target is outside, since a count without it would be wrong in silence."""
+    """The results, NaN if any target is outside, since a count without it would be silently wrong."""
     if wrong is None:
         return results
     return jax.tree.map(lambda leaf: jnp.where(jnp.any(wrong), jnp.nan, leaf), results)

@@ -1,4 +1,4 @@
-"""What losses and metrics ask of their options; each error names the option."""
+"""Checks of the options of losses and metrics; each error names the option."""
 
 import operator
 from typing import Any
@@ -7,13 +7,13 @@ import numpy as np
 
 
 def check_bool(name: str, option: str, value: Any) -> None:
-    """Refuses what is only taken for true or false, such as "no"."""
+    """Raises unless the value is a bool; "no" would count as true."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"`{name}`: `{option}` must be True or False; received {value!r}.")
 
 
 def check_integer(name: str, option: str, value: Any, minimum: int | None = None) -> int:
-    """The option as an int; refuses bools, floats such as 2.0 and NaN, and what is below the minimum."""
+    """The option as an int; raises for bools, for floats such as 2.0, and below the minimum."""
     try:
         number = operator.index(value)
     except TypeError:
@@ -28,7 +28,7 @@ def check_integer(name: str, option: str, value: Any, minimum: int | None = None
 def check_number(
     name: str, option: str, value: Any, rule: str, low: int | float = -np.inf, high: int | float = np.inf
 ) -> None:
-    """Refuses what is no number, or is known to be NaN or not from `low` to `high`; `rule` says it in words."""
+    """Raises unless the value is a number from `low` to `high`, as far as that is known; `rule` says it in words."""
     dtype = getattr(value, "dtype", None)
     is_number = isinstance(value, (int, float)) if dtype is None else dtype.kind in "iuf" or dtype.name == "bfloat16"
     if not is_number or isinstance(value, bool) or np.ndim(value):

@@ -1,4 +1,4 @@
-"""Which targets there are: what each loss of labels says of its own, and of those of optax."""
+"""The valid targets of each loss of labels, ours and those of optax."""
 
 import sys
 from collections.abc import Callable
@@ -15,18 +15,18 @@ def classes(name: str, logits: Any, labels: Any) -> tuple[int, int]:
 
 
 def probabilities(name: str, predictions: Any, targets: Any) -> tuple[int, int]:
-    """Decisions: 0, 1, and what is between."""
+    """Binary decisions: from 0 to 1."""
     check_alike(name, predictions, targets)
     return 0, 1
 
 
 def signs(name: str, predictions: Any, targets: Any) -> tuple[int, int]:
-    """-1, 1, and what is between."""
+    """Signs: from -1 to 1."""
     check_alike(name, predictions, targets)
     return -1, 1
 
 
-# A negative id would count from the end there, and a number such as -100 be taken at its word.
+# In optax a negative id counts from the end, and a number such as -100 is used as it is.
 _OF_OPTAX: tuple[tuple[str, Range], ...] = (
     ("softmax_cross_entropy_with_integer_labels", classes),
     ("multiclass_hinge_loss", classes),
@@ -40,7 +40,7 @@ _OF_OPTAX: tuple[tuple[str, Range], ...] = (
 
 
 def range_of(function: Callable[..., Any]) -> Range | None:
-    """The targets of a loss of optax; None for any other function, which may take any."""
+    """The range of targets of a loss of optax; None for any other function, whose targets may be any numbers."""
     function = getattr(function, "func", function)  # of a partial object
     losses = sys.modules.get("optax.losses")  # without it no function is one of optax
     return next((found for name, found in _OF_OPTAX if losses and function is getattr(losses, name, None)), None)

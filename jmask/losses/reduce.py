@@ -1,4 +1,4 @@
-"""From losses of steps to one number: what is summed, and what the sum is divided by."""
+"""From losses of steps to one number: the sum, and what it is divided by."""
 
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ REDUCTIONS = ("steps", "sequences", "weights", "sum", None)
 
 
 def check_reduction(name: str, reduction: Any, divide: bool, known: tuple[Any, ...] = REDUCTIONS) -> None:
-    """Refuses another word, and an undivided result of what is not divided."""
+    """Raises for another word, or for `divide=False` where nothing is divided."""
     check_bool(name, "divide", divide)
     check_one_of("reduction", reduction, known, caller=name)
     if not divide and reduction in ("sum", None):
@@ -63,7 +63,7 @@ def _count(mask: Array, dtype: Any) -> Array:
 
 
 def _sequences(mask: Array, ids: Any) -> tuple[Array, Array]:
-    """For each step the number of steps of its sequence, 1 at padding; and where there is one of each sequence.
+    """For each step the length of its sequence, 1 at padding; and a mask with one True for each sequence.
 
     Under one axis alone, of rows or of the steps of one sequence, each entry counts: the quotient is the same, and the
     sums of batches add up to those of all rows.

@@ -1,13 +1,16 @@
-"""Losses of numbers: each entry of a prediction against the entry of the target."""
+"""Losses of numbers: each entry of a prediction is compared with the same entry of the target."""
 
-from typing import Any
+from typing import Any, Unpack, overload
 
 import jax.numpy as jnp
-from jaxtyping import Float, Num
+from jaxtyping import Array, Float, Num
 
 from ..core.lazy import LazyModule
+from ..core.masked import Masked
 from ..ops.linear import AnyArray
+from .accumulator import Mean
 from .options import check_number
+from .signatures import Divided, Input, Undivided, Unreduced, plain
 from .steps import check_alike
 from .wrapping import masked_loss
 
@@ -18,18 +21,22 @@ Numbers = Float[AnyArray, "..."]
 Targets = Num[AnyArray, "..."]
 
 
+@plain
 @masked_loss
 def squared_error(predictions: Numbers, targets: Targets) -> Numbers:
-    """The squared difference, `optax.squared_error`; its mean over the steps is the mean squared error.
+    """The squared difference, `optax.squared_error`; the mean over the steps is the mean squared error.
 
     Args:
         predictions: `(batch, time, ...)`.
         targets: the same shape.
-        **options: as in `jm.losses.masked_loss`, which also says what is returned and raised.
+        **options: `sample_weight`, `mask`, `reduction` and `divide`, which every loss has: see `jm.losses.masked_loss`.
 
     Returns:
-        The loss; 0, with zero gradients, where no step is real. In the mean a step of weight 0 counts, as one of loss
-        0; not with `reduction="weights"`.
+        The loss, in the dtype of the predictions; 0, with zero gradients, if no step is real.
+
+    Raises:
+        TypeError: the predictions are not floats.
+        ValueError: the shapes differ, or `reduction` is another word.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2])
@@ -40,11 +47,22 @@ def squared_error(predictions: Numbers, targets: Targets) -> Numbers:
     return optax.squared_error(predictions, targets)
 
 
+@plain
 @masked_loss
 def absolute_error(predictions: Numbers, targets: Targets) -> Numbers:
-    """The absolute difference, with a gradient of 0 where there is none; arguments as in `jm.losses.squared_error`.
+    """The absolute difference; its gradient is 0 where the difference is.
 
-    A step of weight 0 counts in the mean, as one of loss 0; not with `reduction="weights"`.
+    Args:
+        predictions: `(batch, time, ...)`.
+        targets: the same shape.
+        **options: `sample_weight`, `mask`, `reduction` and `divide`, which every loss has: see `jm.losses.masked_loss`.
+
+    Returns:
+        The loss, in the dtype of the predictions; 0, with zero gradients, if no step is real.
+
+    Raises:
+        TypeError: the predictions are not floats.
+        ValueError: the shapes differ, or `reduction` is another word.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[1.0, -3.0, jnp.nan]]), [2])
@@ -55,22 +73,30 @@ def absolute_error(predictions: Numbers, targets: Targets) -> Numbers:
     return jnp.abs(predictions - targets)
 
 
+@overload
+def huber_loss(predictions: Input, targets: Input, *, delta: float = 1.0, **options: Unpack[Divided]) -> Array: ...
+@overload
+def huber_loss(predictions: Input, targets: Input, *, delta: float = 1.0, **options: Unpack[Undivided]) -> Mean: ...
+@overload
+def huber_loss(
+    predictions: Input, targets: Input, *, delta: float = 1.0, **options: Unpack[Unreduced]
+) -> Masked | Array: ...
 @masked_loss
 def huber_loss(predictions: Numbers, targets: Targets, *, delta: float = 1.0) -> Numbers:
-    """Half the squared difference up to `delta`, and linear beyond; `optax.huber_loss`.
+    """Half the squared difference up to `delta`, linear beyond; `optax.huber_loss`.
 
     Args:
         predictions: `(batch, time, ...)`.
         targets: the same shape.
-        delta: where the line begins, above 0.
-        **options: as in `jm.losses.masked_loss`.
+        delta: the difference beyond which the loss is linear, above 0.
+        **options: `sample_weight`, `mask`, `reduction` and `divide`, which every loss has: see `jm.losses.masked_loss`.
 
     Returns:
-        The loss; 0, with zero gradients, where no step is real. In the mean a step of weight 0 counts, as one of loss
-        0; not with `reduction="weights"`.
+        The loss, in the dtype of the predictions; 0, with zero gradients, if no step is real.
 
     Raises:
-        ValueError: `delta` is not above 0, or one of those of `jm.losses.masked_loss`.
+        TypeError: the predictions or `delta` are not floats.
+        ValueError: `delta` is not above 0, the shapes differ, or `reduction` is another word.
 
     References:
         Huber: Robust Estimation of a Location Parameter, Ann. Math. Statist. 35 (1964).
@@ -85,11 +111,22 @@ def huber_loss(predictions: Numbers, targets: Targets, *, delta: float = 1.0) ->
     return optax.huber_loss(predictions, targets, delta=delta)
 
 
+@plain
 @masked_loss
 def log_cosh(predictions: Numbers, targets: Targets) -> Numbers:
-    """The logarithm of the hyperbolic cosine of the difference, `optax.log_cosh`; arguments as in `squared_error`.
+    """The logarithm of the hyperbolic cosine of the difference, `optax.log_cosh`.
 
-    A step of weight 0 counts in the mean, as one of loss 0; not with `reduction="weights"`.
+    Args:
+        predictions: `(batch, time, ...)`.
+        targets: the same shape.
+        **options: `sample_weight`, `mask`, `reduction` and `divide`, which every loss has: see `jm.losses.masked_loss`.
+
+    Returns:
+        The loss, in the dtype of the predictions; 0, with zero gradients, if no step is real.
+
+    Raises:
+        TypeError: the predictions are not floats.
+        ValueError: the shapes differ, or `reduction` is another word.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[0.0, jnp.nan]]), [1])
@@ -100,6 +137,7 @@ def log_cosh(predictions: Numbers, targets: Targets) -> Numbers:
     return optax.log_cosh(predictions, targets)
 
 
+@plain
 @masked_loss
 def cosine_distance(
     predictions: Float[AnyArray, "... features"], targets: Num[AnyArray, "... features"]
@@ -111,11 +149,14 @@ def cosine_distance(
     Args:
         predictions: `(batch, time, features)`.
         targets: the same shape.
-        **options: as in `jm.losses.masked_loss`.
+        **options: `sample_weight`, `mask`, `reduction` and `divide`, which every loss has: see `jm.losses.masked_loss`.
 
     Returns:
-        The loss; 0, with zero gradients, where no step is real. In the mean a step of weight 0 counts, as one of loss
-        0; not with `reduction="weights"`.
+        The loss, in the dtype of the predictions; 0, with zero gradients, if no step is real.
+
+    Raises:
+        TypeError: the predictions are not floats.
+        ValueError: the shapes differ, or `reduction` is another word.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[[1.0, 1.0], [0.0, 0.0], [jnp.nan, 1.0]]]), [2])

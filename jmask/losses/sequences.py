@@ -22,20 +22,20 @@ def reduce_sequences(
     divide: bool,
     num_steps: Any = None,
 ) -> Any:
-    """Sums losses of rows and divides them.
+    """Adds up the losses of rows and divides the sum.
 
     Args:
         name: of the loss.
         losses: one for each row.
-        counts: how many sequences each row holds; one of packed rows may hold several.
-        predictions: a `Masked` or an array; the loss comes in its dtype, and of `reduction=None` as the same kind.
-        sample_weight: as the loss has received it, one for each row.
-        reduction: `"sequences"`, `"weights"`, `"sum"` or None, and `"steps"` where there are `num_steps`.
+        counts: the number of sequences in each row; a packed row may hold several.
+        predictions: a `Masked` or an array; the loss has its dtype, and with `reduction=None` its kind.
+        sample_weight: one for each row, as given to the loss.
+        reduction: `"sequences"`, `"weights"`, `"sum"` or None, and `"steps"` if there are `num_steps`.
         divide: whether a mean is divided.
-        num_steps: how many real steps each row holds.
+        num_steps: the number of real steps in each row.
 
     Returns:
-        What the loss returns.
+        The result of the loss.
     """
     mask = counts > 0
     if isinstance(sample_weight, Masked):

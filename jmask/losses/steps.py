@@ -1,4 +1,4 @@
-"""Predictions and targets side by side: which steps count and for how much, and harmless values at all others."""
+"""Predictions and targets, aligned: which steps count, their weights, and guarded values at all others."""
 
 import dataclasses
 import functools
@@ -21,7 +21,7 @@ from .labels import are_not, as_ids
 
 @dataclasses.dataclass(frozen=True)
 class Steps:
-    """What a loss or a metric sees.
+    """The inputs of a loss or a metric.
 
     Attributes:
         name: of the loss or metric, for its errors.
@@ -43,7 +43,7 @@ class Steps:
     labels: Any = None
 
     def per_step(self, results: Array) -> Array:
-        """One number for each step that counts, the mean over the axes behind the steps; 0 at the others.
+        """One number for each step that counts, the mean over its entries; 0 for the others.
 
         Raises:
             ValueError: `results` are not one number for each step, or for each of its entries.
@@ -70,7 +70,7 @@ class Steps:
         return jnp.ones(shape, bool) if self.mask is None else jnp.asarray(self.mask)
 
     def weights(self, shape: tuple[int, ...], dtype: Any) -> Array:
-        """For how much each step counts; 0 if it does not.
+        """The weight of each step; 0 if it does not count.
 
         Raises:
             ValueError: the shape of `sample_weight` is not that of the steps, or of their first axes.
@@ -84,7 +84,7 @@ class Steps:
         return jnp.where(self.real(shape), expand(weight, len(shape)), 0)
 
     def rank(self, results: Array) -> int:
-        """How many axes of `results` are those of the steps: those of the mask; without masks batch and time."""
+        """The number of leading axes that are steps: those of the mask, without masks batch and time."""
         return min(results.ndim, 2) if self.mask is None else self.mask.ndim
 
     def _fits(self, results: Array) -> bool:
@@ -106,7 +106,7 @@ def align(
         name: of the loss or metric.
         inputs: `Masked` or arrays, predictions first.
         sample_weight: a `Masked`, whose mask takes part too, an array, or None. Bools are a mask, and weigh nothing.
-        mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
+        mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
         labels: whether integers are ids, which become int32.
         ignore_index: a target that is this does not count.
 
@@ -133,13 +133,13 @@ def align(
     if mask is None:
         _report_lost_labels(name, *xs)
     joint, segment_ids = functools.reduce(join, marks)
-    values = tuple(_harmless(values_of(x), joint) for x in xs)
+    values = tuple(_guarded(values_of(x), joint) for x in xs)
     raw = values_of(xs[-1]) if labels else None
     return Steps(name, values, xs[0].dtype, joint, segment_ids, values_of(sample_weight), raw)
 
 
 def check_alike(name: str, predictions: Any, targets: Any) -> None:
-    """Refuses targets that would broadcast against the predictions."""
+    """Raises if the shapes differ, as targets would broadcast against the predictions."""
     if predictions.shape != targets.shape:
         raise ValueError(
             f"`{name}` compares entry by entry, so predictions and targets need one shape; received "
@@ -149,7 +149,7 @@ def check_alike(name: str, predictions: Any, targets: Any) -> None:
 
 
 def check_labels(name: str, logits: Any, labels: Any) -> None:
-    """Refuses what are not the ids of classes, one for each vector of logits."""
+    """Raises unless labels are class ids, one for each vector of logits."""
     if not jnp.issubdtype(labels.dtype, jnp.integer) and labels.dtype != bool:
         raise TypeError(
             f"`{name}` takes ids of classes, integers; received dtype {labels.dtype}. Convert them with "
@@ -186,7 +186,7 @@ def _check_numbers(name: str, xs: Sequence[Any]) -> None:
 
 
 def _check_steps(name: str, xs: Sequence[Any], masks: Sequence[tuple[int, ...]]) -> None:
-    """Refuses inputs whose leading axes are not those of the mask with the most axes, or masks that are not either."""
+    """Raises unless the leading axes of all inputs and masks are those of the mask with the most axes."""
     steps = max(masks, key=len, default=())
     shapes = [tuple(x.shape) for x in xs]
     fit = all(shape[: len(steps)] == steps for shape in shapes) and all(steps[: len(mask)] == mask for mask in masks)
@@ -227,13 +227,13 @@ def _marks(x: Any) -> tuple[Any, Any]:
     return (still_bool(x.mask), ids_of(x)) if isinstance(x, Masked) else (None, None)
 
 
-def _harmless(values: Any, mask: Any) -> Array:
+def _guarded(values: Any, mask: Any) -> Array:
     values = jnp.asarray(values)
     if jnp.issubdtype(values.dtype, jnp.floating):
         values = values.astype(jnp.promote_types(values.dtype, jnp.float32))
     if jnp.issubdtype(values.dtype, jnp.integer) and values.dtype.itemsize < 4:
-        values = values.astype(jnp.int32)  # as ids, int8 would end at 127
+        values = values.astype(jnp.int32)  # int8 ids would end at 127
     if mask is None:
         return values
-    harmless = 1 if jnp.issubdtype(values.dtype, jnp.inexact) else 0
-    return jnp.where(expand(mask, values.ndim), values, jnp.asarray(harmless, values.dtype))
+    neutral = 1 if jnp.issubdtype(values.dtype, jnp.inexact) else 0
+    return jnp.where(expand(mask, values.ndim), values, jnp.asarray(neutral, values.dtype))

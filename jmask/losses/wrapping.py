@@ -1,10 +1,10 @@
-"""The one wrapper: a loss of each step becomes a loss of sequences with masks."""
+"""The wrapper of all losses of steps: it makes a loss of plain arrays one of sequences with masks."""
 
 import functools
 import inspect
 from collections.abc import Callable
 from inspect import Parameter
-from typing import Any
+from typing import Any, TypeVar
 
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Num
@@ -15,7 +15,10 @@ from .accumulator import Mean, value_of
 from .labels import Range, check_ignore_index, outside
 from .ranges import range_of
 from .reduce import Reduction, check_reduction, reduce
+from .signatures import AnyLoss
 from .steps import align
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _options(
@@ -26,56 +29,68 @@ def _options(
     divide: bool = True,
     ignore_index: int | None = None,
 ) -> None:
-    """The options of losses, for their signatures."""
+    """The options of every loss, for their signatures."""
 
 
 *_OPTIONS, _IGNORE_INDEX = inspect.signature(_options).parameters.values()
 
 
-def masked_loss(function: Callable[..., Any]) -> Callable[..., Any]:
+OPTIONS = """\
+        sample_weight: `(batch,)` for sequences or `(batch, time)` for steps, an array or a `Masked`: the loss of a step
+            is multiplied by its weight. Bools are a mask instead: a step that is False does not count.
+        mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
+        reduction: `"steps"`: the sum of the weighted losses divided by the number of real steps, whatever their
+            weights; `"sequences"`: the mean over the steps of each sequence, then the mean over the sequences that have
+            a step; `"weights"`: the sum of the weighted losses divided by the sum of the weights; `"sum"`: the sum;
+            None: the weighted losses, `(batch, time)`.
+        divide: False returns a `jm.losses.Mean`, a sum and its count, to be added up over batches and devices.
+"""
+# In the docstring of a loss; `help` shows the options themselves instead.
+PLACEHOLDER = """\
+        **options: `sample_weight`, `mask`, `reduction` and `divide`, which every loss has: see `jm.losses.masked_loss`.
+"""
+
+
+def with_options(function: F) -> F:
+    """Writes the shared options into the docstring of a loss."""
+    function.__doc__ = (function.__doc__ or "").replace(PLACEHOLDER, OPTIONS)
+    return function
+
+
+@with_options
+def masked_loss(function: Callable[..., Any]) -> AnyLoss:
     """Makes a loss that knows nothing of masks, such as those of optax, count real steps only.
 
-    The result is called as `loss(predictions, targets, *, sample_weight=None, mask=None, reduction="steps",
-    divide=True, **options)`.
-
-    A step counts where predictions, targets and weights are all real; of packed rows, where they belong to the same
-    sequence. The function sees 1 (0 if integer) at all other steps, so nothing that stands there reaches the loss, and
-    their gradient is exactly 0. It sees float32 where the data are narrower. A loss that the function gives for each
-    entry of a step, such as a squared error of several features, is averaged over the entries. Losses of optax that
-    take ids, decisions or signs refuse others and have an `ignore_index`, as those of `jm.losses` do.
-
-    - `predictions`: floats, `(batch, time, ...)`, a `Masked` or an array, in which all steps are real.
-    - `targets`: a `Masked` with a mask of its own, or an array.
-    - `sample_weight`: `(batch,)` for sequences or `(batch, time)` for steps: the loss of a step is multiplied by it.
-      May be a `Masked`. Bools do not weigh: they are a mask, and a step that is False counts nowhere.
-    - `mask`: overrides the mask of the predictions; `jm.NO_MASK` removes it.
-    - `reduction`: `"steps"`: the sum of the losses over the number of real steps, whatever their weights are, so that
-      a weight scales the part of its step in the gradient, and a step of weight 0 still counts; `"sequences"`: the
-      mean over the steps of each sequence, also of each one in a packed row, and of these the mean over the sequences
-      that have a step (of one axis alone, `(batch,)` or `(time,)`, each entry counts as one); `"weights"`: the sum
-      over the sum of the weights, to which a weight of 0 adds nothing; `"sum"`: the sum; None: the weighted losses,
-      `(batch, time)`.
-    - `divide`: False gives a `jm.losses.Mean` that is not divided yet, to be added up over batches and devices.
-    - `options`: those of the function.
+    The result is called as `loss(predictions, targets, **options)`. A step counts if predictions, targets and weights
+    are all real there; in packed rows, if they belong to the same sequence. At all other steps the function sees 1 (0
+    for integers), so padded values cannot reach the loss, and their gradients are exactly 0. Narrower floats are
+    converted to float32. If the function gives a loss for each entry of a step, such as the squared error of several
+    features, these are averaged. Losses of optax that take ids, decisions or signs check their targets and have an
+    `ignore_index`, as those of `jm.losses` do.
 
     Not every real step of the predictions needs a target. But targets that are real where the predictions are padding
-    give a `jm.NotCountedWarning`, or a `jm.NotCountedError` under `jm.strict()`, where both masks are concrete; and so
-    does a mean of nothing at all. Under `jax.jit` nobody can see it: there `divide=False` gives sums with
+    give a `jm.NotCountedWarning`, or a `jm.NotCountedError` under `jm.strict()`, if both masks are concrete; and so
+    does a mean of nothing at all. Under `jax.jit` this cannot be seen: there use `divide=False`, whose sums have
     `.is_empty` and `.value_or(...)`.
 
     Args:
-        function: takes arrays of predictions and targets, and options by name; gives a loss for each step, or for each
-            entry of a step.
+        function: takes arrays of predictions and targets, and options by name; returns a loss for each step, or for
+            each entry of a step.
 
     Returns:
-        A function of `Masked` or arrays. It returns an array of the dtype of the predictions; of `reduction=None`, a
-        `Masked` with 0 at padded steps if an input was one. Without any real step the loss is 0, and so are all
-        gradients.
+        A function with these arguments, and the options of `function` by name:
+
+        predictions: floats, `(batch, time, ...)`, a `Masked`, or an array, whose steps are all real.
+        targets: a `Masked` with its own mask, or an array.
+        **options: `sample_weight`, `mask`, `reduction` and `divide`, which every loss has: see `jm.losses.masked_loss`.
+
+        It returns an array in the dtype of the predictions; for `reduction=None` a `Masked`, 0 at padded steps, if an
+        input is one; for `divide=False` a `jm.losses.Mean`. If no step is real, the loss and all gradients are 0.
 
     Raises:
-        TypeError: predictions that are not floats, or an option that the function does not have.
-        ValueError: shapes that do not fit one another, or another word for `reduction`.
-        NotCountedError: labels without a prediction, or no real step, under `jm.strict()`.
+        TypeError: the predictions are not floats, or the function does not have an option (at the call).
+        ValueError: shapes do not fit, or `reduction` is another word (at the call).
+        NotCountedError: labels without a prediction, or no real step, under `jm.strict()` (at the call).
 
     >>> import jax.numpy as jnp, jmask as jm, optax
     >>> x = jm.from_lengths(jnp.array([[3.0, 1.0, jnp.nan], [5.0, jnp.nan, jnp.nan]]), [2, 1])
@@ -86,16 +101,16 @@ def masked_loss(function: Callable[..., Any]) -> Callable[..., Any]:
     return _masked_loss(function, range_of(function))
 
 
-def of_labels(label_range: Range) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """`masked_loss` for a loss that knows which targets there are, and so has the option `ignore_index` too.
+def of_labels(label_range: Range) -> Callable[[Callable[..., Any]], Any]:
+    """`masked_loss` for a loss that knows its valid targets, and therefore has the option `ignore_index` too.
 
-    A target outside raises an error where it is concrete. Where it is traced, the loss is NaN, and so are its
-    gradients: they would be wrong in silence.
+    An invalid target raises an error if it is concrete. If it is traced, the loss and its gradients are NaN, since
+    they would otherwise be silently wrong.
     """
     return functools.partial(_masked_loss, label_range=label_range)
 
 
-def _masked_loss(function: Callable[..., Any], label_range: Range | None) -> Callable[..., Any]:
+def _masked_loss(function: Callable[..., Any], label_range: Range | None) -> Any:
     name = name_of(function)
     own = list(inspect.signature(function).parameters.values())[2:]
     more = own if label_range is None else [_IGNORE_INDEX, *own]
@@ -131,19 +146,20 @@ def _masked_loss(function: Callable[..., Any], label_range: Range | None) -> Cal
                 losses *= jnp.where(wrong, jnp.nan, 1).astype(losses.dtype)  # of gradients, too
         return divided(name, reduce(steps, steps.per_step(losses), reduction), steps.dtype, divide)
 
+    with_options(loss)
     loss.__signature__ = _signature(function, more)  # pyright: ignore[reportAttributeAccessIssue]
     return loss
 
 
 def name_of(function: Any) -> str:
-    """What errors call it; a partial object has the name of its function."""
+    """The name in error messages; a partial object has the name of its function."""
     if isinstance(function, functools.partial):
         return name_of(function.func)
     return getattr(function, "__name__", type(function).__name__)
 
 
 def divided(name: str, reduced: Any, dtype: Any, divide: bool = True) -> Any:
-    """What `reduce` gives, as a loss returns it."""
+    """The result of `reduce` as a loss returns it."""
     if not isinstance(reduced, Mean):
         return reduced.astype(dtype)
     return value_of(reduced, name).astype(dtype) if divide else reduced
@@ -159,7 +175,7 @@ def _check_options(name: str, options: dict[str, Any], known: list[Parameter]) -
 
 
 def _signature(function: Callable, more: list[Parameter]) -> inspect.Signature:
-    """That of the function, for `Masked` too, with our options beside its own."""
+    """The signature of the function, with `Masked` inputs and the shared options added."""
     first, second = list(inspect.signature(function).parameters.values())[:2]
     inputs = [
         Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, annotation=Masked | _annotation(parameter))

@@ -1,6 +1,7 @@
 """Metrics: frozen pytrees of sums over real steps, merged by `+` or `psum`, and divided once by `.value`."""
 
 from ..core.public_names import listing as _listing
+from ..core.signatures import shorten_signatures as _shorten_signatures
 from .confusion import confusion_matrix as confusion_matrix
 from .confusion import f1_score as f1_score
 from .confusion import precision as precision
@@ -19,4 +20,5 @@ from .sequences import edit_distance as edit_distance
 from .sequences import exact_match as exact_match
 from .sequences import word_error_rate as word_error_rate
 
+_shorten_signatures(globals())
 __dir__ = _listing(globals())

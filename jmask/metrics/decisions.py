@@ -1,4 +1,4 @@
-"""What a prediction decides: the class of the largest score, or whether one score is above a threshold."""
+"""From predictions to decisions: the class of the largest score, or whether a score is above a threshold."""
 
 import dataclasses
 from typing import Any
@@ -13,20 +13,20 @@ from ..losses.steps import Steps, align, check_alike, check_labels
 
 
 def are(ids: Array, classes: Array) -> Array:
-    """For each id and each class whether they are the same, `(..., classes)`."""
+    """For each id and each class, whether they are equal: `(..., classes)`."""
     return ids[..., None] == classes.reshape((1,) * ids.ndim + (-1,))
 
 
 @dataclasses.dataclass(frozen=True)
 class Decisions:
-    """Predictions beside targets, as ids.
+    """Predictions and targets, as ids.
 
     Attributes:
-        steps: which count.
+        steps: which steps count.
         found: ids of predictions.
         true: ids of targets, in the same shape.
-        num_classes: None if ids do not tell.
-        wrong: where an id is no class, a bool for each, if it can only be seen in the program; see
+        num_classes: None if it is not known, as for ids.
+        wrong: a bool for each id that is not a class, if ids are traced, so that nothing can be raised; see
             `jmask.losses.labels.outside`.
     """
 
@@ -37,10 +37,10 @@ class Decisions:
     wrong: Any
 
     def check_classes(self, num_classes: int) -> "Decisions":
-        """Refuses, or marks as wrong, what is none of so many classes, predictions included."""
+        """Raises for ids of predictions or targets beyond this number of classes, or marks them as wrong."""
         name, steps = self.steps.name, self.steps
         if self.num_classes is not None:
-            return self  # scores cannot decide for another class, and their targets have been looked at
+            return self  # scores decide for one of their classes, and their targets are checked already
         wrong = outside(name, steps.labels, steps.mask, 0, num_classes - 1)
         found = outside(name, self.found, steps.mask, 0, num_classes - 1, "predictions")
         marks = [mark for mark in (wrong, found) if mark is not None]
@@ -51,28 +51,27 @@ def decide(
     name: str,
     predictions: Any,
     targets: Any,
-    *,
     threshold: Any = 0.5,
     from_logits: bool = False,
     ignore_index: int | None = None,
     sample_weight: Any = None,
     mask: Any = None,
 ) -> Decisions:
-    """The ids of predictions and targets.
+    """Decides: turns predictions and targets into ids.
 
     Args:
         name: of the metric.
-        predictions: scores `(..., classes)`, whose largest decides; scores of the targets' shape, which decide by the
-            threshold; or ids of that shape.
-        targets: ids, `(...)`; for scores with a threshold numbers from 0 to 1, those above 0.5 for true.
-        threshold: a score above it is true.
-        from_logits: whether the sigmoid of the scores is to be taken first.
-        ignore_index: a target that is this does not count.
-        sample_weight: as in `jmask.losses.steps.align`.
-        mask: as in `jmask.losses.steps.align`.
+        predictions: scores `(..., classes)`, of which the largest decides; scores in the shape of the targets, compared
+            with the threshold; or ids in that shape.
+        targets: ids, `(...)`; for scores with a threshold, numbers from 0 to 1, where those above 0.5 are positive.
+        threshold: a score above it is positive.
+        from_logits: whether the sigmoid is applied to the scores first.
+        ignore_index: a target with this id does not count.
+        sample_weight: weights of sequences or steps, or None; bools are a mask.
+        mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:
-        Ids of predictions and of targets, of one shape.
+        Ids of predictions and targets, in one shape.
     """
     check_number(name, "threshold", threshold, "a number")
     check_bool(name, "from_logits", from_logits)

@@ -1,4 +1,4 @@
-"""Entities: runs of tags such as B-PER I-PER, found and compared as wholes."""
+"""Entities: runs of tags such as B-PER I-PER, which are right or wrong as a whole."""
 
 import functools
 import re
@@ -16,16 +16,16 @@ from ..core.masked import Masked
 from ..core.segment_ids import sequence_starts
 from ..core.step_order import left_align
 from ..losses.labels import poisoned
-from .confusion import F1Sums
+from .class_sums import F1Sums
 from .decisions import are, decide
-from .means import Numbers
+from .inputs import Numbers
 
 Average = Literal["micro", "macro", "weighted"] | None
 AVERAGES = ("micro", "macro", "weighted", None)
 MODES = ("lenient", "strict")
 
 OUTSIDE, BEGIN, INSIDE, END, SINGLE = range(5)
-# BILOU and BMEWO are other letters for the same.
+# BILOU and BMEWO use other letters for the same kinds.
 KINDS = {"O": OUTSIDE, "B": BEGIN, "I": INSIDE, "M": INSIDE, "E": END, "L": END, "S": SINGLE, "U": SINGLE, "W": SINGLE}
 
 
@@ -39,33 +39,34 @@ def entity_f1(
     ignore_index: int | None = None,
     mask: Any = None,
 ) -> F1Sums:
-    """F1 of entities: one counts as found if its type, its first step and its last step are all right.
+    """F1 of entities: an entity is right if its type, its first step and its last step are.
 
     Args:
-        predictions: scores of tags, `(batch, time, tags)`, the largest of which decides, or ids of tags,
-            `(batch, time)`. The steps on both sides of padding are neighbours; packed rows keep their sequences apart.
-        targets: ids of tags, `(batch, time)`. What is no tag is an error where it is concrete; where it is traced, the
-            score is NaN.
+        predictions: scores of tags, `(batch, time, tags)`, of which the largest decides, or ids of tags,
+            `(batch, time)`. The steps on both sides of padding are neighbours; in packed rows each sequence stands
+            alone.
+        targets: ids of tags, `(batch, time)`. Another id raises an error if it is concrete; if it is traced, the score
+            is NaN.
         tags: the names of the tags, in the order of their ids: `"O"`, or one of B, I, E and S, a hyphen and the type
-            of the entity, as in `"B-PER"`; without a type, `"B"`. M, L, U and W are taken for the I, E and S of other
-            schemes. Types are in the order in which they first come.
+            of the entity, as in `"B-PER"`; without a type, `"B"`. M and I mean the same, so do L and E, and U, W and S.
+            Types are in the order of their first tags.
         mode: `"lenient"`: an entity begins wherever it can, also at an I after O or after another type, as in the
-            evaluation of CoNLL; `"strict"`: only well-formed entities are any: a B and the I of its type behind it; and
-            if there is a tag with E or S, an S alone, or a B, perhaps I, and an E.
+            evaluation of CoNLL; `"strict"`: only well-formed entities count: a B, followed by any number of I of its
+            type; if there is a tag with E or S, a single S, or a B, any number of I, and an E.
         average: `"micro"`: from the counts of all types together; `"macro"`: the mean over the types that were
-            predicted or are there; `"weighted"`: the same, weighted by how often each is there; None: one score for
-            each type.
-        ignore_index: a step with this target is left out of its sequence, as if it were padding; -100 as a rule.
-        mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
+            predicted or are targets; `"weighted"`: the same, weighted by how often each is a target; None: one score
+            per type.
+        ignore_index: a step with this target is left out of its sequence, as if it were padding; usually -100.
+        mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:
-        Sums, whose `.value` is 0 without any entity, and which has `.precision` and `.recall` besides. It
-        passes no gradient.
+        Sums, whose `.value` is 0 without any entity, and which have `.precision` and `.recall` too. They pass no
+        gradient.
 
     Raises:
-        TypeError: targets that are not integers.
-        ValueError: a name that is no tag, another word for `mode` or `average`, a number of scores that is not that of
-            the tags, or shapes that do not fit.
+        TypeError: the targets are not integers.
+        ValueError: a name is not a tag, `mode` or `average` is another word, the number of scores is not that of the
+            tags, or shapes do not fit.
 
     References:
         Tjong Kim Sang and De Meulder: Introduction to the CoNLL-2003 Shared Task, 2003, section 4.
@@ -123,7 +124,7 @@ def _count(
     ends_itself: bool,
     is_strict: bool,
 ) -> tuple[Array, Array, Array]:
-    """For each type how many entities were predicted and right, predicted, and there."""
+    """For each type how many entities were predicted and right, how many predicted, and how many are targets."""
     rows = left_align(Masked(jnp.stack([found, true], -1), real, segment_ids=segment_ids))[0]
     mask = rows.mask
     begins = sequence_starts(mask, mask.astype(jnp.int32) if rows.segment_ids is None else rows.segment_ids)
@@ -131,11 +132,11 @@ def _count(
     kind, kind_type = jnp.where(mask[..., None], kind, OUTSIDE), jnp.where(mask[..., None], kind_type, -1)
     kind_before = jnp.where(begins[..., None], OUTSIDE, jnp.roll(kind, 1, -2))
     type_before = jnp.where(begins[..., None], -1, jnp.roll(kind_type, 1, -2))
-    first, goes_on = (_strict if is_strict else _lenient)(kind_before, type_before, kind, kind_type)
-    goes_on &= ~begins[..., None]
-    # Where the entity that begins at a step ends: before the next step at which none goes on.
+    first, continues = (_strict if is_strict else _lenient)(kind_before, type_before, kind, kind_type)
+    continues &= ~begins[..., None]
+    # An entity that begins at a step ends before the next step at which none continues.
     steps = lax.broadcasted_iota(jnp.int32, kind.shape, mask.ndim - 1)
-    stops = jnp.roll(~goes_on, -1, -2).at[..., -1:, :].set(True)
+    stops = jnp.roll(~continues, -1, -2).at[..., -1:, :].set(True)
     last = lax.cummin(jnp.where(stops, steps, mask.shape[-1]), mask.ndim - 1, reverse=True)
     if not ends_itself:
         ending = jnp.take_along_axis(kind, jnp.minimum(last, mask.shape[-1] - 1), -2)
@@ -150,21 +151,21 @@ def _count(
 
 
 def _lenient(kind_before: Array, type_before: Array, kind: Array, kind_type: Array) -> tuple[Array, Array]:
-    """Where an entity begins, and where the one of the step before goes on."""
+    """Where an entity begins, and where that of the step before continues."""
     inside = kind != OUTSIDE
     closed = (kind_before == OUTSIDE) | (kind_before == END) | (kind_before == SINGLE)
-    goes_on = inside & ~closed & (kind_type == type_before) & (kind != BEGIN) & (kind != SINGLE)
-    return inside & ~goes_on, goes_on
+    continues = inside & ~closed & (kind_type == type_before) & (kind != BEGIN) & (kind != SINGLE)
+    return inside & ~continues, continues
 
 
 def _strict(kind_before: Array, type_before: Array, kind: Array, kind_type: Array) -> tuple[Array, Array]:
     opened = (kind_before == BEGIN) | (kind_before == INSIDE)
-    goes_on = opened & ((kind == INSIDE) | (kind == END)) & (kind_type == type_before)
-    return (kind == BEGIN) | (kind == SINGLE), goes_on
+    continues = opened & ((kind == INSIDE) | (kind == END)) & (kind_type == type_before)
+    return (kind == BEGIN) | (kind == SINGLE), continues
 
 
 def _read_tags(tags: Any) -> tuple[tuple[int, ...], tuple[int, ...], int]:
-    """The kind and the type of each tag as numbers, and how many types there are."""
+    """The kind and the type of each tag as numbers, and the number of types."""
     if isinstance(tags, str) or not isinstance(tags, (Sequence, np.ndarray)) or not len(tags):
         raise TypeError(
             f"`entity_f1`: `tags` must be the names of all tags, in the order of their ids; received {tags!r}."

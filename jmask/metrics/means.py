@@ -1,4 +1,4 @@
-"""Metrics that are means over steps, and functions of such means."""
+"""Metrics that are means over steps, or functions of such means."""
 
 import dataclasses
 import functools
@@ -6,9 +6,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Integer, Num
+from jaxtyping import Array
 
-from ..core.masked import Masked
 from ..losses.accumulator import Mean
 from ..losses.classification import softmax_cross_entropy_with_integer_labels
 from ..losses.labels import check_ignore_index, outside, poisoned
@@ -16,13 +15,9 @@ from ..losses.options import check_integer
 from ..losses.reduce import reduce
 from ..losses.regression import absolute_error, squared_error
 from ..losses.steps import Steps, align, check_labels
-from ..ops.linear import AnyArray, check_float
+from ..ops.linear import check_float
 from .decisions import decide
-
-Numbers = Masked | Num[AnyArray, "..."] | Bool[AnyArray, "..."]
-Floats = Masked | Float[AnyArray, "..."]
-Ids = Masked | Integer[AnyArray, "..."] | Bool[AnyArray, "..."]
-Weight = Numbers | None
+from .inputs import Floats, Ids, Numbers, Weight
 
 _sums = functools.partial(jax.tree_util.register_dataclass, data_fields=("total", "count"), meta_fields=())
 
@@ -30,10 +25,10 @@ _sums = functools.partial(jax.tree_util.register_dataclass, data_fields=("total"
 @_sums
 @dataclasses.dataclass(frozen=True)
 class RootMeanSums(Mean):
-    """The root of a mean."""
+    """The sum and count of a mean whose root is the value."""
 
     def _value(self) -> Array:
-        """The root of `total / count`; 0 where nothing was counted. A root of 0 passes no gradient."""
+        """The root of `total / count`; 0 if nothing was counted. A root of 0 passes no gradient."""
         mean = super()._value()
         return jnp.where(mean == 0, 0, jnp.sqrt(jnp.where(mean == 0, 1, mean)))
 
@@ -41,28 +36,28 @@ class RootMeanSums(Mean):
 @_sums
 @dataclasses.dataclass(frozen=True)
 class PerplexitySums(Mean):
-    """The exponential of a mean cross-entropy."""
+    """The sum and count of a mean cross-entropy whose exponential is the value."""
 
     def _value(self) -> Array:
-        """`exp(total / count)`; 1 where nothing was counted."""
+        """`exp(total / count)`; 1 if nothing was counted."""
         return jnp.exp(super()._value())
 
 
 def mean(values: Numbers, *, sample_weight: Weight = None, mask: Any = None) -> Mean:
-    """The mean of numbers over the real steps, of a loss for example.
+    """The mean of numbers, such as losses, over the real steps.
 
     Args:
-        values: `(batch, time, ...)`, a `Masked` or an array, in which all steps are real; the entries of a step are
+        values: `(batch, time, ...)`, a `Masked`, or an array, whose steps are all real; the entries of a step are
             averaged first.
-        sample_weight: `(batch,)` for sequences or `(batch, time)` for steps; may be a `Masked`. Each step counts as
-            often as its weight says: the sum is divided by that of the weights.
-        mask: overrides the mask of `values`; `jm.NO_MASK` removes it.
+        sample_weight: `(batch,)` for sequences or `(batch, time)` for steps, an array or a `Masked`; each step counts
+            as often as its weight says: the weighted sum is divided by the sum of the weights. Bools are a mask.
+        mask: replaces the mask of `values`; `jm.NO_MASK` removes it.
 
     Returns:
         A `jm.losses.Mean`, whose `.value` is 0 without any real step.
 
     Raises:
-        ValueError: shapes that do not fit one another.
+        ValueError: shapes do not fit.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2])
@@ -83,42 +78,34 @@ def accuracy(
     sample_weight: Weight = None,
     mask: Any = None,
 ) -> Mean:
-    """How many predictions are right.
+    """The part of the predictions that are right.
 
     Args:
-        predictions: scores of classes, `(batch, time, classes)`, the largest of which decides, logits or
-            probabilities; ids, `(batch, time)`, integer or bool; or floats `(batch, time)` or
-            `(batch, time, labels)`, scores of one decision each.
-        targets: ids, `(batch, time)`; of single decisions 0 and 1 in the shape of the predictions. What is no class,
-            such as -100, is an error where it is concrete; where it is traced, the accuracy is NaN.
-        threshold: a single decision is true if its score is above it.
-        from_logits: whether these scores are logits, of which the sigmoid is taken first.
-        ignore_index: a target that is this id does not count, as if its step were padding; -100 as a rule.
-        sample_weight: `(batch,)` or `(batch, time)`; see `jm.metrics.mean`.
-        mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
+        predictions: scores of classes, `(batch, time, classes)`, logits or probabilities, of which the largest decides;
+            ids, `(batch, time)`, integer or bool; or scores of binary decisions, floats `(batch, time)` or
+            `(batch, time, labels)`.
+        targets: ids, `(batch, time)`; for binary decisions 0 and 1, in the shape of the predictions. Another target,
+            such as -100, raises an error if it is concrete; if it is traced, the accuracy is NaN.
+        threshold: a binary decision is positive if its score is above this.
+        from_logits: whether these scores are logits, to which the sigmoid is applied first.
+        ignore_index: a target with this id does not count, as if its step were padding; usually -100.
+        sample_weight: `(batch,)` for sequences or `(batch, time)` for steps, an array or a `Masked`; each step counts
+            as often as its weight says. Bools are a mask.
+        mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:
         A `jm.losses.Mean`, whose `.value` is 0 without any real step. It passes no gradient.
 
     Raises:
-        TypeError: targets for scores of classes that are not integers.
-        ValueError: a target that is no class, or shapes that do not fit one another.
+        TypeError: the targets for scores of classes are not integers.
+        ValueError: a target is not a class, or shapes do not fit.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> targets = jm.pad_sequences([[1, 2, 3], [4]])
     >>> float(jm.metrics.accuracy(jnp.array([[1, 2, 0], [4, 0, 0]]), targets).value)
     0.75
     """
-    decisions = decide(
-        "accuracy",
-        predictions,
-        targets,
-        threshold=threshold,
-        from_logits=from_logits,
-        ignore_index=ignore_index,
-        sample_weight=sample_weight,
-        mask=mask,
-    )
+    decisions = decide("accuracy", predictions, targets, threshold, from_logits, ignore_index, sample_weight, mask)
     return poisoned(_mean_of(decisions.steps, decisions.found == decisions.true), decisions.wrong)
 
 
@@ -131,22 +118,24 @@ def top_k_accuracy(
     sample_weight: Weight = None,
     mask: Any = None,
 ) -> Mean:
-    """How many targets are among the `k` classes of the largest scores; of equal scores all are as good as the first.
+    """The part of the targets that are among the `k` classes of the largest scores; equal scores rank equally.
 
     Args:
         predictions: scores, `(batch, time, classes)`.
-        targets: ids, `(batch, time)`.
-        k: an integer, at least 1.
-        ignore_index: as in `jm.metrics.accuracy`, which also says what becomes of targets that are no class.
-        sample_weight: `(batch,)` or `(batch, time)`; see `jm.metrics.mean`.
-        mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
+        targets: ids, `(batch, time)`. An id that is not a class raises an error if it is concrete; if it is traced, the
+            accuracy is NaN.
+        k: the number of classes, at least 1.
+        ignore_index: a target with this id does not count, as if its step were padding; usually -100.
+        sample_weight: `(batch,)` for sequences or `(batch, time)` for steps, an array or a `Masked`; each step counts
+            as often as its weight says. Bools are a mask.
+        mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:
         A `jm.losses.Mean`, whose `.value` is 0 without any real step. It passes no gradient.
 
     Raises:
-        TypeError: scores that are not floats, or targets that are not integers.
-        ValueError: `k` is below 1, a target is no class, or shapes do not fit one another.
+        TypeError: the scores are not floats, or the targets are not integers.
+        ValueError: `k` is below 1, a target is not a class, or shapes do not fit.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> float(jm.metrics.top_k_accuracy(jnp.array([[[0.1, 0.5, 0.4]]]), jnp.array([[2]]), k=2).value)
@@ -166,7 +155,21 @@ def top_k_accuracy(
 def mean_squared_error(
     predictions: Floats, targets: Numbers, *, sample_weight: Weight = None, mask: Any = None
 ) -> Mean:
-    """The mean squared difference; arguments as in `jm.metrics.mean`, errors as in `jm.losses.squared_error`.
+    """The mean squared difference.
+
+    Args:
+        predictions: floats, `(batch, time, ...)`; the entries of a step are averaged.
+        targets: numbers in the same shape.
+        sample_weight: `(batch,)` for sequences or `(batch, time)` for steps, an array or a `Masked`; each step counts
+            as often as its weight says. Bools are a mask.
+        mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
+
+    Returns:
+        A `jm.losses.Mean`, whose `.value` is 0 without any real step.
+
+    Raises:
+        TypeError: the predictions are not floats.
+        ValueError: the shapes differ.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> float(jm.metrics.mean_squared_error(jnp.array([[1.0, 3.0]]), jnp.zeros((1, 2))).value)
@@ -180,7 +183,21 @@ def mean_squared_error(
 def mean_absolute_error(
     predictions: Floats, targets: Numbers, *, sample_weight: Weight = None, mask: Any = None
 ) -> Mean:
-    """The mean absolute difference; arguments as in `jm.metrics.mean`, errors as in `jm.losses.absolute_error`.
+    """The mean absolute difference.
+
+    Args:
+        predictions: floats, `(batch, time, ...)`; the entries of a step are averaged.
+        targets: numbers in the same shape.
+        sample_weight: `(batch,)` for sequences or `(batch, time)` for steps, an array or a `Masked`; each step counts
+            as often as its weight says. Bools are a mask.
+        mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
+
+    Returns:
+        A `jm.losses.Mean`, whose `.value` is 0 without any real step.
+
+    Raises:
+        TypeError: the predictions are not floats.
+        ValueError: the shapes differ.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> float(jm.metrics.mean_absolute_error(jnp.array([[1.0, -3.0]]), jnp.zeros((1, 2))).value)
@@ -194,7 +211,21 @@ def mean_absolute_error(
 def root_mean_squared_error(
     predictions: Floats, targets: Numbers, *, sample_weight: Weight = None, mask: Any = None
 ) -> RootMeanSums:
-    """The root of the mean squared difference; arguments as in `jm.metrics.mean_squared_error`.
+    """The root of the mean squared difference.
+
+    Args:
+        predictions: floats, `(batch, time, ...)`; the entries of a step are averaged.
+        targets: numbers in the same shape.
+        sample_weight: `(batch,)` for sequences or `(batch, time)` for steps, an array or a `Masked`; each step counts
+            as often as its weight says. Bools are a mask.
+        mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
+
+    Returns:
+        Sums, whose `.value` is 0 without any real step.
+
+    Raises:
+        TypeError: the predictions are not floats.
+        ValueError: the shapes differ.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> float(jm.metrics.root_mean_squared_error(jnp.array([[1.0, 7.0]]), jnp.zeros((1, 2))).value)
@@ -212,17 +243,23 @@ def perplexity(
     sample_weight: Weight = None,
     mask: Any = None,
 ) -> PerplexitySums:
-    """The exponential of the mean cross-entropy: among how many classes a uniform choice is as hard.
+    """The exponential of the mean cross-entropy: the number of equally likely classes with the same cross-entropy.
 
     Args:
         predictions: logits, `(batch, time, classes)`.
-        targets: ids, `(batch, time)`.
-        ignore_index: as in `jm.metrics.accuracy`, which also says what becomes of targets that are no class.
-        sample_weight: `(batch,)` or `(batch, time)`; see `jm.metrics.mean`.
-        mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
+        targets: ids, `(batch, time)`. An id that is not a class raises an error if it is concrete; if it is traced, the
+            perplexity is NaN.
+        ignore_index: a target with this id does not count, as if its step were padding; usually -100.
+        sample_weight: `(batch,)` for sequences or `(batch, time)` for steps, an array or a `Masked`; each step counts
+            as often as its weight says. Bools are a mask.
+        mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:
         Sums, whose `.value` is 1 without any real step.
+
+    Raises:
+        TypeError: the logits are not floats, or the targets are not integers.
+        ValueError: a target is not a class, or shapes do not fit.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> round(float(jm.metrics.perplexity(jnp.zeros((1, 2, 7)), jnp.array([[3, 5]])).value), 3)

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool
 
 from ..core.arithmetic import expand
-from ..losses.accumulator import Sums, ratio
+from ..losses.accumulator import Leaf, Sums, ratio
 from ..losses.options import check_number
 from ..losses.steps import align, check_alike
 from ..ops.linear import check_float
-from .means import Floats, Numbers, Weight
+from .inputs import Floats, Numbers, Weight
 
 
 @functools.partial(
@@ -24,25 +24,25 @@ from .means import Floats, Numbers, Weight
 )
 @dataclasses.dataclass(frozen=True)
 class R2Sums(Sums):
-    """The sums of `jm.metrics.r2_score`, one of each kind for each output, `(...)` the axes behind the steps.
+    """The sums of `jm.metrics.r2_score`, `(outputs,)`.
 
     Attributes:
-        residual: of `(target - prediction)^2`.
-        squares: of `(target - center)^2`.
-        total: of `target - center`.
-        count: of the weights, a scalar.
-        center: see `jm.metrics.r2_score`.
+        residual: the sums of `(target - prediction)^2`.
+        squares: the sums of `(target - center)^2`.
+        total: the sums of `target - center`.
+        count: the sum of the weights, a scalar.
+        center: the number subtracted from the targets.
     """
 
-    residual: Any
-    squares: Any
-    total: Any
-    count: Any
+    residual: Leaf
+    squares: Leaf
+    total: Leaf
+    count: Leaf
     center: float = 0.0
 
     @property
     def of_outputs(self) -> Array:
-        """The coefficient of each output; 0 where the targets are all equal or nothing was counted."""
+        """The coefficient of each output; 0 if its targets are all equal or nothing was counted."""
         deviation = self.squares - ratio(self.total * self.total, self.count)
         varies = deviation > 0
         return jnp.where(varies, 1 - self.residual / jnp.where(varies, deviation, 1), 0)
@@ -65,25 +65,26 @@ def r2_score(
     sample_weight: Weight = None,
     mask: Any = None,
 ) -> R2Sums:
-    """The coefficient of determination: which part of the variance of the targets the predictions explain.
+    """The coefficient of determination: the part of the variance of the targets that the predictions explain.
 
-    `1 - sum((y - p)^2) / (sum(y^2) - sum(y)^2 / n)`, for each output apart, and their mean.
+    It is `1 - sum((y - p)^2) / (sum(y^2) - sum(y)^2 / n)` for each output, averaged over the outputs.
 
     Args:
         predictions: `(batch, time)`, or `(batch, time, outputs)`.
         targets: the same shape.
-        center: a number near the mean of the targets, the same for all batches. The denominator is a difference of
-            sums, which loses digits where the mean is far from 0: in float32 all of them where it is some thousand
-            standard deviations away. Taken off the targets, it changes nothing else.
-        sample_weight: `(batch,)` or `(batch, time)`; see `jm.metrics.mean`.
-        mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
+        center: a number near the mean of the targets, the same for all batches, which is subtracted from the targets.
+            The denominator is a difference of sums and loses digits if the mean is far from 0: in float32 all of them
+            if it is some thousand standard deviations away. Otherwise `center` changes nothing.
+        sample_weight: `(batch,)` for sequences or `(batch, time)` for steps, an array or a `Masked`; each step counts
+            as often as its weight says. Bools are a mask.
+        mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:
-        Sums, whose `.value` is 0 without any real step.
+        Sums, whose `.value` is 0 without any real step; `.of_outputs` has the coefficient of each output.
 
     Raises:
-        TypeError: predictions that are not floats.
-        ValueError: shapes that do not fit one another.
+        TypeError: the predictions are not floats.
+        ValueError: the shapes differ.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> targets = jm.from_lengths(jnp.array([[1.0, 2.0, 3.0, jnp.nan]]), [3])

@@ -9,37 +9,37 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool
 
 from ..core.arithmetic import expand
-from ..losses.accumulator import Sums, ratio
+from ..losses.accumulator import Leaf, Sums, ratio
 from ..losses.labels import check_ignore_index, outside, poisoned
 from ..losses.options import check_bool, check_integer
 from ..losses.steps import align, check_alike
 from ..ops.linear import check_float
 from .decisions import are
-from .means import Floats, Numbers, Weight
+from .inputs import Floats, Numbers, Weight
 
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=("positives", "negatives"), meta_fields=())
 @dataclasses.dataclass(frozen=True)
 class AUCSums(Sums):
-    """How often scores fell between two neighbouring thresholds, from the lowest to the highest.
+    """Histograms of scores: how many are between each threshold and the next.
 
     Attributes:
-        positives: of steps whose target is true, `(num_thresholds - 1,)`.
-        negatives: of the others.
+        positives: counts of steps whose target is positive, `(num_thresholds - 1,)`.
+        negatives: counts of the other steps.
     """
 
-    positives: Any
-    negatives: Any
+    positives: Leaf
+    negatives: Leaf
 
     @property
     def is_empty(self) -> Bool[ArrayLike, "..."] | bool:
-        """Whether there are only true steps, only others, or none."""
+        """Whether there are only positive steps, only negative ones, or none."""
         return (self.positives.sum() == 0) | (self.negatives.sum() == 0)
 
     def _value(self) -> Array:
-        """The probability that a true step has a higher score than another one; 0 unless there are both.
+        """The probability that a positive step has a higher score than a negative one; 0 unless there are both.
 
-        Two scores between the same thresholds count half. That is the trapezoidal rule along the ROC curve.
+        Two scores between the same thresholds count half, which is the trapezoidal rule along the ROC curve.
         """
         positives, negatives = self._shares
         below = jnp.cumsum(negatives) - negatives
@@ -47,7 +47,7 @@ class AUCSums(Sums):
 
     @property
     def error(self) -> Array:
-        """A bound of the distance from the exact area: half the probability of two scores between two thresholds."""
+        """A bound on the distance from the exact area: half the probability that two scores share an interval."""
         positives, negatives = self._shares
         return jnp.sum(positives * negatives) / 2
 
@@ -66,25 +66,26 @@ def auc(
     sample_weight: Weight = None,
     mask: Any = None,
 ) -> AUCSums:
-    """The area under the ROC curve, by thresholds at equal distances as in Keras.
+    """The area under the ROC curve, from equally spaced thresholds as in Keras.
 
     Args:
         predictions: scores from 0 to 1, `(batch, time, ...)`; those outside count as 0 or 1.
-        targets: 0 and 1, the same shape. What is outside of `[0, 1]` is an error where it is concrete; where it is
-            traced, the area is NaN.
-        num_thresholds: at least 2. The result's `.error` says how far the value can be from the exact area; more
-            thresholds make it smaller.
-        from_logits: whether the scores are logits, of which the sigmoid is taken first.
-        ignore_index: a target that is this number does not count.
-        sample_weight: `(batch,)` or `(batch, time)`; each step counts as often as its weight says.
-        mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
+        targets: 0 and 1, the same shape. A number outside `[0, 1]` raises an error if it is concrete; if it is traced,
+            the area is NaN.
+        num_thresholds: at least 2; more thresholds make the error smaller.
+        from_logits: whether the scores are logits, to which the sigmoid is applied first.
+        ignore_index: a target with this number does not count.
+        sample_weight: `(batch,)` for sequences or `(batch, time)` for steps, an array or a `Masked`; each step counts
+            as often as its weight says. Bools are a mask.
+        mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:
-        Sums, whose `.value` is 0 without any real step. It passes no gradient.
+        Sums, whose `.value` is 0 without any real step, and whose `.error` bounds its distance from the exact area.
+        They pass no gradient.
 
     Raises:
-        TypeError: predictions that are not floats.
-        ValueError: `num_thresholds` is below 2, a target is outside of `[0, 1]`, or shapes do not fit one another.
+        TypeError: the predictions are not floats.
+        ValueError: `num_thresholds` is below 2, a target is outside `[0, 1]`, or the shapes differ.
 
     References:
         Fawcett: An introduction to ROC analysis, Pattern Recognition Letters 27 (2006), sections 7 and 8.
@@ -108,7 +109,7 @@ def auc(
     weights = expand(steps.weights(scores.shape[: steps.rank(scores)], scores.dtype), scores.ndim)
 
     def histogram(which: Array) -> Array:
-        # A comparison and a sum, which XLA makes one loop: scattering is slower, and not for sharded arrays.
+        # XLA fuses comparison and sum into one loop; a scatter is slower, and does not work on sharded arrays.
         hits = jnp.where(which, weights, 0)[..., None] * are(bins, jnp.arange(num_bins))
         return hits.sum(tuple(range(scores.ndim)))
 

@@ -1,4 +1,4 @@
-"""Metrics of whole sequences: which are right, and how far the others are from it."""
+"""Metrics of whole sequences: how many are right, and how far apart predictions and targets are."""
 
 import dataclasses
 import functools
@@ -19,21 +19,21 @@ from ..losses.accumulator import Mean
 from ..losses.labels import LARGEST, are_not, as_ids, check_ignore_index, outside
 from ..losses.sequences import reduce_sequences
 from ..losses.steps import with_explicit_mask
-from .means import Ids, Numbers, Weight
+from .inputs import Ids, Numbers, Weight
 
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=("total", "count"), meta_fields=())
 @dataclasses.dataclass(frozen=True)
 class ErrorRateSums(Mean):
-    """Edits over the number of ids in the references."""
+    """The number of edits and of ids in the targets."""
 
     @property
     def is_empty(self) -> Any:
-        """Whether there was neither an edit nor an id in a reference."""
+        """Whether there was neither an edit nor an id in a target."""
         return (self.count == 0) & (self.total == 0)
 
     def _value(self) -> Array:
-        """`total / count`; of edits without any reference it is inf, and without edits 0."""
+        """`total / count`; without any id in a target it is inf if there are edits, else 0."""
         return jnp.where((self.count == 0) & (self.total > 0), jnp.inf, super()._value())
 
 
@@ -45,25 +45,25 @@ def exact_match(
     sample_weight: Weight = None,
     mask: Any = None,
 ) -> Mean:
-    """How many sequences are right as a whole: of the right length, and right at every step.
+    """The part of the sequences that are right as a whole: of the right length, and right at every step.
 
     Args:
-        predictions: ids, `(batch, time)`, or scores of classes, `(batch, time, classes)`, the largest of which decides.
-            A `Masked` says how long each is, wherever its padding stands; an array is as long as the targets are, if
-            they have the same time axis.
-        targets: ids, `(batch, labels)`; an array is as long as the predictions are.
-        ignore_index: a step with this target does not count, whatever is predicted there, as in `jm.metrics.accuracy`;
-            predictions and targets need the same time axis then. -100 as a rule.
+        predictions: ids, `(batch, time)`, or scores of classes, `(batch, time, classes)`, of which the largest decides.
+            The mask says how long each sequence is, wherever its padding is; in an array each is as long as its target,
+            if they have the same time axis.
+        targets: ids, `(batch, labels)`; in an array each is as long as its prediction.
+        ignore_index: a step with this target does not count, whatever is predicted there; predictions and targets must
+            then have the same time axis. Usually -100.
         sample_weight: `(batch,)`; each sequence counts as often as its weight says.
-        mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
+        mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:
-        A `jm.losses.Mean`, whose `.value` is 0 without any sequence. A sequence that is empty on both sides counts
-        nowhere; one that is empty on one side is wrong. It passes no gradient.
+        A `jm.losses.Mean`, whose `.value` is 0 without any sequence. A sequence that is empty on both sides does not
+        count; one that is empty on one side is wrong. It passes no gradient.
 
     Raises:
-        TypeError: targets that are not integers.
-        ValueError: packed rows, or shapes that do not fit.
+        TypeError: the targets are not integers.
+        ValueError: rows are packed, or shapes do not fit.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> found, true = jm.pad_sequences([[1, 2], [3, 4], []]), jm.pad_sequences([[1, 2], [3], []])
@@ -94,23 +94,23 @@ def edit_distance(
     sample_weight: Weight = None,
     mask: Any = None,
 ) -> Mean:
-    """The mean edit distance of sequences: how many insertions, deletions and substitutions lead from one to the other.
+    """The mean edit distance: the number of insertions, deletions and substitutions from one sequence to the other.
 
     Args:
-        predictions: ids, `(batch, time)`. A `Masked` says how long each is, wherever its padding stands; in an array
+        predictions: ids, `(batch, time)`. The mask says how long each sequence is, wherever its padding is; in an array
             all steps are real.
-        targets: ids, `(batch, labels)`, of any time axis.
-        ignore_index: an id that is this one is padding, on both sides; -100 as a rule.
+        targets: ids, `(batch, labels)`; the time axes may differ.
+        ignore_index: this id is padding, on both sides; usually -100.
         sample_weight: `(batch,)`; each sequence counts as often as its weight says.
-        mask: overrides the mask of the predictions; `jm.NO_MASK` removes it.
+        mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:
-        A `jm.losses.Mean`, whose `.value` is 0 without any sequence. Beside an empty sequence the distance is the
-        length of the other; a sequence that is empty on both sides counts nowhere. It passes no gradient.
+        A `jm.losses.Mean`, whose `.value` is 0 without any sequence. The distance from an empty sequence is
+        the length of the other; a sequence that is empty on both sides does not count. It passes no gradient.
 
     Raises:
-        TypeError: predictions or targets that are not integers.
-        ValueError: packed rows, or shapes that do not fit.
+        TypeError: the predictions or targets are not integers.
+        ValueError: rows are packed, or shapes do not fit.
 
     References:
         Wagner and Fischer: The String-to-String Correction Problem, J. ACM 21 (1974).
@@ -133,13 +133,25 @@ def word_error_rate(
     sample_weight: Weight = None,
     mask: Any = None,
 ) -> ErrorRateSums:
-    """The edits of all sequences over the number of words in all targets, whose ids are the words.
+    """The number of edits in all sequences divided by the number of words in all targets, where ids are words.
 
-    Of ids that are characters, this is the character error rate. Arguments as in `jm.metrics.edit_distance`.
+    If ids are characters, this is the character error rate.
+
+    Args:
+        predictions: ids, `(batch, time)`. The mask says how long each sequence is, wherever its padding is; in an array
+            all steps are real.
+        targets: ids, `(batch, labels)`; the time axes may differ.
+        ignore_index: this id is padding, on both sides; usually -100.
+        sample_weight: `(batch,)`; each sequence counts as often as its weight says.
+        mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:
-        Sums, whose `.value` is 0 without any sequence, and inf if there are predictions and not a single
-        target. It passes no gradient.
+        Sums, whose `.value` is 0 without any sequence, and inf if there are predictions but not a single word in the
+        targets. They pass no gradient.
+
+    Raises:
+        TypeError: the predictions or targets are not integers.
+        ValueError: rows are packed, or shapes do not fit.
 
     >>> import jmask as jm
     >>> found, true = jm.pad_sequences([[1, 2, 3], []]), jm.pad_sequences([[1, 3], [4, 4, 4]])
@@ -155,7 +167,7 @@ def word_error_rate(
 
 @jax.jit  # a second eager call compiles nothing
 def _are_equal(x: Masked, y: Masked) -> tuple[Array, Array]:
-    """Whether two sequences are equal, and whether there is any step on either side."""
+    """Whether two sequences are equal, and whether either has a step."""
     x, y = left_align(x)[0], left_align(y)[0]
     time = min(x.shape[-1], y.shape[-1])
     lengths = x.mask.sum(-1), y.mask.sum(-1)
@@ -166,7 +178,7 @@ def _are_equal(x: Masked, y: Masked) -> tuple[Array, Array]:
 
 @jax.jit
 def _distances(x: Masked, y: Masked) -> tuple[Array, Array]:
-    """The distance of each pair of sequences, and the length of the second."""
+    """The distance between each pair of sequences, and the length of the second."""
     batch, x, y = x.shape[:-1], left_align(x)[0], left_align(y)[0]
     size, lengths = math.prod(batch), y.mask.sum(-1, dtype=jnp.int32)
     first, is_real, second = (z.reshape(size, z.shape[-1]) for z in (x.values, x.mask, y.values))
@@ -174,7 +186,7 @@ def _distances(x: Masked, y: Masked) -> tuple[Array, Array]:
 
 
 def _distance(x: Array, is_real: Array, y: Array, length: Array) -> Array:
-    """Row by row through the table of prefixes; insertions, which depend on one another, are a running minimum."""
+    """The table of prefixes, row by row; insertions, which depend on one another, are a running minimum."""
     columns = jnp.arange(y.shape[0] + 1, dtype=jnp.int32)
 
     def step(row: Array, inputs: tuple[Array, Array]) -> tuple[Array, None]:
@@ -197,7 +209,7 @@ def _summed(name: str, values: Array, counts: Array, sample_weight: Any) -> Mean
 
 
 def _ids(name: str, predictions: Any, targets: Any, mask: Any, ignore_index: int | None) -> tuple[Masked, Masked]:
-    """Both sides as `Masked` ids, without those that do not count."""
+    """Both sides as `Masked` ids, with those that do not count as padding."""
     ignore_index = check_ignore_index(name, ignore_index)
     x, y = (_real(z) for z in _two_sequences(name, predictions, targets, mask, takes_scores=False))
     if ignore_index is not None:
@@ -206,7 +218,7 @@ def _ids(name: str, predictions: Any, targets: Any, mask: Any, ignore_index: int
 
 
 def _two_sequences(name: str, predictions: Any, targets: Any, mask: Any, *, takes_scores: bool) -> tuple[Any, Any]:
-    """Both sides as ids, `Masked` or arrays, after a check of what they are."""
+    """Both sides as ids, `Masked` or arrays; raises if they are not."""
     xs = [x if isinstance(x, Masked) else as_array(x) for x in (predictions, targets)]
     xs[0] = with_explicit_mask(name, xs[0], mask)
     if takes_scores and jnp.issubdtype(xs[0].dtype, jnp.floating) and xs[0].ndim == xs[1].ndim + 1:
@@ -216,8 +228,8 @@ def _two_sequences(name: str, predictions: Any, targets: Any, mask: Any, *, take
         check_not_packed(x, f"`{name}`")
         if not jnp.issubdtype(x.dtype, jnp.integer) and x.dtype != bool:
             raise TypeError(
-                f"`{name}` compares ids, integers; received {which} of dtype {x.dtype}. Of scores take the ids of the "
-                "largest, `predictions.map(lambda x: x.argmax(-1))`; number words with a vocabulary."
+                f"`{name}` compares ids, integers; received {which} of dtype {x.dtype}. Turn scores into ids, "
+                "`predictions.map(lambda x: x.argmax(-1))`, and number words with a vocabulary."
             )
     ranks = [x.mask.ndim for x in xs if isinstance(x, Masked)]
     fit = xs[0].ndim == xs[1].ndim > 0 and xs[0].shape[:-1] == xs[1].shape[:-1]
@@ -227,7 +239,7 @@ def _two_sequences(name: str, predictions: Any, targets: Any, mask: Any, *, take
             f"{tuple(xs[0].shape)} and {tuple(xs[1].shape)}, and masks of ranks {ranks}."
         )
     for x, which in zip(xs, ("predictions", "targets"), strict=True):
-        if isinstance(values_of(x), np.ndarray):  # beyond int32 different ids would become the same
+        if isinstance(values_of(x), np.ndarray):  # beyond int32 different ids would become equal
             outside(name, values_of(x), x.mask if isinstance(x, Masked) else None, 1 - LARGEST, LARGEST - 1, which)
     first, second = (x.with_values(as_ids(x.values)) if isinstance(x, Masked) else as_ids(x) for x in xs)
     return first, second
@@ -238,7 +250,7 @@ def _real(x: Any) -> Masked:
 
 
 def _as_long_as(x: Any, other: Any) -> Masked:
-    """An array of ids says nothing of its length, where the other side does."""
+    """The ids; an array does not say how long its sequences are, so it gets the mask of the other side."""
     if not isinstance(x, Masked) and isinstance(other, Masked) and x.shape == other.shape:
         return Masked(jnp.asarray(x), other.mask)
     return _real(x)

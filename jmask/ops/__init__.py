@@ -1,6 +1,7 @@
 """Pure functions on `Masked` and arrays: padding never enters a result."""
 
 from ..core.public_names import listing as _listing
+from ..core.signatures import shorten_signatures as _shorten_signatures
 from .activations import elu as elu
 from .activations import prelu as prelu
 from .activations import relu as relu
@@ -57,6 +58,7 @@ from .picking import take as take
 from .pool import average_pool as average_pool
 from .pool import global_max_pool as global_max_pool
 from .pool import max_pool as max_pool
+from .pool import mean_pool as mean_pool
 from .position_encoding import position_embedding as position_embedding
 from .position_encoding import positions as positions
 from .position_encoding import rotary as rotary
@@ -67,7 +69,6 @@ from .reduce import all as all
 from .reduce import any as any
 from .reduce import max as max
 from .reduce import mean as mean
-from .reduce import mean_pool as mean_pool
 from .reduce import min as min
 from .reduce import prod as prod
 from .reduce import sum as sum
@@ -86,4 +87,5 @@ from .time_axis import reverse as reverse
 from .time_axis import roll as roll
 from .time_axis import shift as shift
 
+_shorten_signatures(globals())
 __dir__ = _listing(globals())

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Num
 from ..core.arithmetic import expand, in_front
 from ..core.masked import Masked, fill
 from ..core.segment_ids import check_not_packed
+from .kinds import same_kind
 from .linear import AnyArray, check_float, check_no_steps
 
 
@@ -28,6 +29,7 @@ def apply(function: Callable[[Any], Any], x: Any, *, has_finite_gradient: bool =
     return x.with_values(function(x.values)) if has_finite_gradient else x.map(function)
 
 
+@same_kind
 def relu(
     x: Masked | Num[AnyArray, "..."],
     *,
@@ -59,6 +61,7 @@ def relu(
     return apply(function, x)
 
 
+@same_kind
 def elu(x: Masked | Float[AnyArray, "..."], *, alpha: float = 1.0) -> Masked | Float[Array, "..."]:
     """The exponential linear unit: `x` above 0, `alpha * (exp(x) - 1)` below.
 
@@ -83,6 +86,7 @@ def elu(x: Masked | Float[AnyArray, "..."], *, alpha: float = 1.0) -> Masked | F
     return apply(lambda v: jax.nn.elu(v, alpha), x)
 
 
+@same_kind
 def prelu(x: Masked | Float[AnyArray, "..."], alpha: Float[AnyArray, "..."]) -> Masked | Float[Array, "..."]:
     """The parametric rectified linear unit: `x` above 0, `alpha * x` below.
 
@@ -109,11 +113,12 @@ def prelu(x: Masked | Float[AnyArray, "..."], alpha: Float[AnyArray, "..."]) -> 
     return apply(lambda v: jnp.where(v >= 0, v, in_front(alpha, v.ndim) * jnp.minimum(v, 0)), x)
 
 
+@same_kind
 def softmax(x: Masked | Float[AnyArray, "..."], axis: int = -1) -> Masked | Float[Array, "..."]:
     """Softmax along one axis; along a masked axis it runs over the real steps of each sequence.
 
     A step that is -inf counts as a step of weight 0. Nothing is added to the values: a real value of any size keeps
-    its weight, where a large negative number in the place of padding would not.
+    its weight, which it would not if padding were a large negative number.
 
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array.

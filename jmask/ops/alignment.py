@@ -14,9 +14,9 @@ def align(xs: Sequence[Any], name: str) -> list[Any]:
     """Inputs of one rank whose shapes broadcast.
 
     Every input has the axes of the rows, `(batch, ...)`. One of lower rank has no steps: `(batch, features)` belongs to
-    the sequence, and gets an axis of size 1 in the place of time, `(batch, 1, features)`. Under a mask of rank 3,
+    the sequence, and gets an axis of size 1 for time, `(batch, 1, features)`. Under a mask of rank 3,
     `(documents, sentences, features)` belongs to the sentence; to one sequence, `(time, features)` under a mask of rank
-    1, belongs `(features,)`. A mask of rows, `(batch,)`, covers all that stands in them.
+    1, belongs `(features,)`. A mask of rows, `(batch,)`, covers all their entries.
 
     Args:
         xs: `Masked` or arrays.
@@ -47,7 +47,7 @@ def align(xs: Sequence[Any], name: str) -> list[Any]:
 
 
 def check_list(xs: Any, name: str) -> None:
-    """Refuses what is no list of inputs."""
+    """Raises unless `xs` is a list of inputs."""
     if not isinstance(xs, (list, tuple)) or not xs:
         raise ValueError(f"`{name}` takes a list of one or more inputs; received {xs!r}.")
 

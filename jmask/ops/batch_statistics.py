@@ -7,6 +7,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from ..core.masked import Masked
+from .kinds import same_kind
 from .linear import AnyArray, check_float
 from .normalization import finish, where_real, widened
 
@@ -56,6 +57,7 @@ def batch_moments(
     return mean, jnp.where(count > 0, variance, 1), count.max(initial=0)
 
 
+@same_kind
 def batch_norm(
     x: Masked | Float[AnyArray, "..."],
     mean: Float[AnyArray, " features"],
@@ -98,7 +100,7 @@ def batch_norm(
 
 
 def _along(vector: Array, axis: int, ndim: int) -> Array:
-    """One number for each feature, in the place of their axis."""
+    """A per-feature vector, reshaped to broadcast along the feature axis."""
     return jnp.expand_dims(vector, [a for a in range(ndim) if a != axis])
 
 

@@ -1,22 +1,33 @@
 """One of two inputs, entry by entry."""
 
 import functools
-from typing import Any
+from typing import Any, overload
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, ArrayLike
 
 from ..core.arithmetic import is_host_only, join
 from ..core.masked import Masked, mask_of, segment_ids_of, values_of
+from .kinds import AnyInput
 
 
+@overload
+def where(condition: Masked, x: AnyInput, y: AnyInput) -> Masked: ...
+@overload
+def where(condition: ArrayLike, x: Masked, y: AnyInput) -> Masked: ...
+@overload
+def where(condition: ArrayLike, x: ArrayLike, y: Masked) -> Masked: ...
+@overload
+def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike) -> Array: ...
 def where(condition: Any, x: Any, y: Any) -> Any:
     """`x` where the condition holds, and `y` where it does not, entry by entry.
 
     Args:
         condition: bool, a `Masked`, an array or a scalar whose shape broadcasts against the others'.
-        x: values `(batch, time, ...)` with a mask `(batch, time)`, an array or a scalar.
-        y: the same.
+        x: values `(batch, time, ...)` with a mask `(batch, time)`, an array or a scalar: taken where the condition
+            holds.
+        y: a `Masked`, an array or a scalar: taken elsewhere.
 
     Returns:
         A `Masked` if any of the three is one: a step is real where it is in all of them, as in `x + y`. An empty row
@@ -46,7 +57,7 @@ def where(condition: Any, x: Any, y: Any) -> Any:
 
 
 def _check_ranks(found: list[Masked], values: list[Any]) -> None:
-    """Refuses shapes that would broadcast time against another axis."""
+    """Raises if shapes would broadcast time against another axis."""
     ndim, mask_ndim = found[0].ndim, found[0].mask.ndim
     if any((x.ndim, x.mask.ndim) != (ndim, mask_ndim) for x in found) or any(np.ndim(v) > ndim for v in values):
         raise ValueError(

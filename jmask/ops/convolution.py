@@ -12,10 +12,12 @@ from jaxtyping import Array, Float, Num
 from ..core.arithmetic import in_front
 from ..core.masked import Masked
 from ..data.padding import checked_size
+from .kinds import same_kind
 from .linear import AnyArray
 from .windows import Padding, Pads, TransposedWindows, Windows, check_steps, slide
 
 
+@same_kind
 def conv(
     x: Masked | Num[AnyArray, "... features"],
     kernel: Float[AnyArray, "width channels filters"],
@@ -40,9 +42,9 @@ def conv(
         groups: the features and the filters fall into so many groups, and filters see the features of theirs alone.
 
     Returns:
-        `(batch, places, filters)`, with a mask if `x` has one, and zeros in the padding. If there are as many places as
-        steps, they stand where the steps stood; else at the front. A sequence that is too short for any window gives an
-        empty row, as an empty row does, which passes no gradient.
+        `(batch, new_time, filters)`, with a mask if `x` has one, and zeros in the padding. If there are as many results
+        as steps, each is where its step is; otherwise the results of a row come first. An empty row, or a sequence that
+        is too short for any window, gives an empty row and passes no gradient.
 
     Raises:
         ValueError: shapes or options that do not fit, or packed rows, unless the window is a single step.
@@ -64,6 +66,7 @@ def conv(
     return slide(x, Windows(kernel.shape[0], strides, padding, dilation_rate), convolve, "conv")
 
 
+@same_kind
 def conv_transpose(
     x: Masked | Num[AnyArray, "... features"],
     kernel: Float[AnyArray, "width filters features"],
@@ -119,6 +122,7 @@ def conv_transpose(
     return slide(x, windows, convolve, "conv_transpose")
 
 
+@same_kind
 def depthwise_conv(
     x: Masked | Num[AnyArray, "... features"],
     kernel: Float[AnyArray, "width features multiplier"],
@@ -139,8 +143,8 @@ def depthwise_conv(
         dilation_rate: as for `jm.ops.conv`.
 
     Returns:
-        `(batch, places, features * multiplier)`, as `jm.ops.conv` with as many groups as features. An empty row, or one
-        that is too short for any window, gives an empty row and passes no gradient.
+        `(batch, new_time, features * multiplier)`, as `jm.ops.conv` with as many groups as features. An empty row, or a
+        sequence that is too short for any window, gives an empty row and passes no gradient.
 
     Raises:
         ValueError: shapes or options that do not fit, or packed rows, unless the window is a single step.
@@ -163,6 +167,7 @@ def depthwise_conv(
     return slide(x, windows, convolve, "depthwise_conv")
 
 
+@same_kind
 def separable_conv(
     x: Masked | Num[AnyArray, "... features"],
     depthwise_kernel: Float[AnyArray, "width features multiplier"],
@@ -185,7 +190,7 @@ def separable_conv(
         dilation_rate: of the first, as for `jm.ops.conv`.
 
     Returns:
-        `(batch, places, filters)`, as `jm.ops.conv` gives it. An empty row, or one that is too short for any window,
+        `(batch, new_time, filters)`, as `jm.ops.conv` gives it. An empty row, or one that is too short for any window,
         gives an empty row and passes no gradient.
 
     Raises:
@@ -204,7 +209,7 @@ def separable_conv(
 
 
 def _check(name: str, x: Any, kernel: Any, layout: str, *, axis: int, groups: int = 1) -> None:
-    """Refuses a kernel that does not have its part of the features along this axis."""
+    """Raises unless the kernel has its part of the features along this axis."""
     check_steps(x, name)
     if kernel.ndim != 3 or kernel.shape[axis] * groups != x.shape[-1] or kernel.shape[2] % groups:
         in_groups = f" and {groups} groups, of which filters are a multiple" if groups > 1 else ""

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from ..core.masked import Masked, like, mask_of, segment_ids_of, values_of
 from ..core.segment_ids import sequence_starts
+from .kinds import same_kind
 from .linear import AnyArray, check_float
 from .log_space import log_sum_exp
 
@@ -18,18 +19,19 @@ Transitions = Float[AnyArray, "tags tags"]
 Ends = Float[AnyArray, " tags"] | None
 
 
+@same_kind
 def crf_decode(
     logits: Logits, transitions: Transitions, start_transitions: Ends = None, end_transitions: Ends = None
 ) -> Masked | Int[Array, "*batch time"]:
     """The most probable sequence of tags of a linear-chain conditional random field, by the algorithm of Viterbi.
 
     The score of a sequence of tags is the sum of the logits of its tags, of the transitions from each tag to the next
-    and of those into the first and out of the last; its probability is in proportion to the exponential of the score.
+    and of those into the first and out of the last; its probability is proportional to the exponential of the score.
     Such weights are trained with `jm.losses.crf_negative_log_likelihood`.
 
     Args:
         logits: `(batch, time, tags)`, with a mask `(batch, time)`. The steps on both sides of padding are neighbours;
-            of packed rows each sequence is decoded on its own.
+            in packed rows each sequence is decoded on its own.
         transitions: `(tags, tags)`, from the tag of the row to that of the column. -inf forbids one.
         start_transitions: `(tags,)`, into the first tag; None: zeros.
         end_transitions: `(tags,)`, out of the last tag; None: zeros.
@@ -39,8 +41,8 @@ def crf_decode(
         tags have the lower ids, from the last on. An empty row holds no real step; nothing passes a gradient.
 
     Raises:
-        TypeError: logits that are not floats.
-        ValueError: shapes that do not fit.
+        TypeError: the logits are not floats.
+        ValueError: shapes do not fit.
 
     References:
         Viterbi: Error Bounds for Convolutional Codes, IEEE Trans. Inf. Theory 13 (1967).
@@ -55,20 +57,26 @@ def crf_decode(
     return like(logits, tags)
 
 
+@same_kind
 def crf_marginals(
     logits: Logits, transitions: Transitions, start_transitions: Ends = None, end_transitions: Ends = None
 ) -> Masked | Float[Array, "*batch time tags"]:
-    """The probability of each tag at each step, whatever the others are; arguments as in `jm.ops.crf_decode`.
+    """The marginal probability of each tag at each step, in a linear-chain conditional random field.
 
-    Of packed rows each sequence has probabilities of its own.
+    Args:
+        logits: `(batch, time, tags)`, with a mask `(batch, time)`. The steps on both sides of padding are neighbours;
+            in packed rows each sequence stands alone.
+        transitions: `(tags, tags)`, from the tag of the row to that of the column. -inf forbids one.
+        start_transitions: `(tags,)`, into the first tag; None: zeros.
+        end_transitions: `(tags,)`, out of the last tag; None: zeros.
 
     Returns:
         `(batch, time, tags)`, with the mask of the logits and 0 at padded steps. An empty row holds no real step and
         passes no gradient.
 
     Raises:
-        TypeError: logits that are not floats.
-        ValueError: shapes that do not fit.
+        TypeError: the logits are not floats.
+        ValueError: shapes do not fit.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> stay = jnp.array([[0.0, -jnp.inf], [-jnp.inf, 0.0]])
@@ -81,7 +89,7 @@ def crf_marginals(
 
 
 def check_crf(name: str, logits: Any, transitions: Any, start: Any, end: Any) -> tuple[Any, Any, Any]:
-    """The weights, zeros where there are none, in float32 at least; refuses what does not fit the logits."""
+    """The weights, by default zeros, in float32 at least; raises if they do not fit the logits."""
     check_float(logits, name)
     mask = mask_of(logits)
     if logits.ndim < 2 or (mask is not None and mask.ndim != logits.ndim - 1):

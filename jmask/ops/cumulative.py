@@ -12,23 +12,25 @@ from jaxtyping import Array, ArrayLike
 from ..core.arithmetic import expand
 from ..core.masked import Masked, fill, like, segment_ids_of, values_of
 from ..core.segment_ids import ids_of, sequence_starts
+from .kinds import same_kind
 from .linear import check_float
 from .reduce import highest, lowest
 from .scans import scan as scan_arrays
 from .time_axis import check_time, time_axis
 
 
+@same_kind
 def cumsum(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
-    """At each real step the sum of it and of all real steps before it.
+    """The running sum: at each real step, the sum of it and all real steps before it.
 
     Args:
-        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, whose axis 1, or only one, is
-            time. In packed rows each sequence begins anew.
-        reverse: from the last step to the first.
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, in which axis 1, or the only
+            axis, is time. In packed rows each sequence starts afresh.
+        reverse: whether to go from the last step to the first.
 
     Returns:
-        The shape and mask of `x`; small integers and bool become wider, and half precision is summed in float32. An
-        empty row holds no real step and passes no gradient.
+        The shape and mask of `x`; small integers and bools are widened, and half precision is accumulated in float32.
+        An empty row holds no real step and passes no gradient.
 
     Raises:
         ValueError: there is no time axis.
@@ -41,8 +43,21 @@ def cumsum(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
     return _accumulate(x, lax.cumsum, jnp.add, 0, reverse, "cumsum", widen=True)
 
 
+@same_kind
 def cumprod(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
-    """At each real step the product of it and of all real steps before it; else as `jm.ops.cumsum`.
+    """The running product: at each real step, the product of it and all real steps before it.
+
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, in which axis 1, or the only
+            axis, is time. In packed rows each sequence starts afresh.
+        reverse: whether to go from the last step to the first.
+
+    Returns:
+        The shape and mask of `x`; small integers and bools are widened, and half precision is accumulated in float32.
+        An empty row holds no real step and passes no gradient.
+
+    Raises:
+        ValueError: there is no time axis.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.cumprod(jm.from_lengths(jnp.array([[2, 3, 9]]), [2]), reverse=True).fill(0).tolist()
@@ -51,10 +66,20 @@ def cumprod(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
     return _accumulate(x, lax.cumprod, jnp.multiply, 1, reverse, "cumprod", widen=True)
 
 
+@same_kind
 def cummax(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
-    """At each real step the largest of it and of all real steps before it, in the dtype of `x`.
+    """The running maximum: at each real step, the largest of it and all real steps before it.
 
-    Arguments and masks as in `jm.ops.cumsum`.
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, in which axis 1, or the only
+            axis, is time. In packed rows each sequence starts afresh.
+        reverse: whether to go from the last step to the first.
+
+    Returns:
+        The shape and mask of `x` in its dtype. An empty row holds no real step and passes no gradient.
+
+    Raises:
+        ValueError: there is no time axis.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.cummax(jm.from_lengths(jnp.array([[2, 1, 3, 9]]), [3])).fill(0).tolist()
@@ -63,10 +88,20 @@ def cummax(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
     return _accumulate(x, lax.cummax, jnp.maximum, lowest, reverse, "cummax")
 
 
+@same_kind
 def cummin(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
-    """At each real step the smallest of it and of all real steps before it, in the dtype of `x`.
+    """The running minimum: at each real step, the smallest of it and all real steps before it.
 
-    Arguments and masks as in `jm.ops.cumsum`.
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, in which axis 1, or the only
+            axis, is time. In packed rows each sequence starts afresh.
+        reverse: whether to go from the last step to the first.
+
+    Returns:
+        The shape and mask of `x` in its dtype. An empty row holds no real step and passes no gradient.
+
+    Raises:
+        ValueError: there is no time axis.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.cummin(jm.from_lengths(jnp.array([[2, 3, 1, 0]]), [3])).fill(0).tolist()
@@ -75,10 +110,17 @@ def cummin(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
     return _accumulate(x, lax.cummin, jnp.minimum, highest, reverse, "cummin")
 
 
+@same_kind
 def cumlogsumexp(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
-    """At each real step the logarithm of the sum of the exponentials of it and of all real steps before it.
+    """The running log-sum-exp: at each real step, that of it and all real steps before it; -inf adds nothing.
 
-    A step that is -inf adds nothing. Arguments and masks as in `jm.ops.cumsum`.
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, in which axis 1, or the only
+            axis, is time. In packed rows each sequence starts afresh.
+        reverse: whether to go from the last step to the first.
+
+    Returns:
+        The shape and mask of `x` in its dtype. An empty row holds no real step and passes no gradient.
 
     Raises:
         TypeError: the values are not floats.
@@ -96,7 +138,7 @@ def cumlogsumexp(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Ar
 def _accumulate(
     x: Any, scan: Callable, combine: Callable, neutral: Any, reverse: bool, name: str, *, widen: bool = False
 ) -> Any:
-    """Fills padding with the neutral element and accumulates, in packed rows from the beginning of each sequence."""
+    """Fills the padding with the neutral element and accumulates, in packed rows from the start of each sequence."""
     check_time(x, name)
     axis, values = time_axis(x), jnp.asarray(values_of(x))
     dtype = jax.eval_shape(jnp.sum, values).dtype if widen else values.dtype
@@ -113,7 +155,7 @@ def _accumulate(
 
 
 def _restart(combine: Callable, neutral: Array, left: tuple[Array, Array], right: tuple[Array, Array]) -> Any:
-    """Two stretches of steps as one; where a sequence begins on the right, nothing of the left reaches it."""
+    """Combines two runs of steps; if a sequence begins in the right one, the left one does not reach it."""
     (begun, total), (begins, value) = left, right
     return begun | begins, combine(jnp.where(begins, neutral, total), value)
 
@@ -124,7 +166,7 @@ def _scan_log_add(values: Array, axis: int, *, reverse: bool) -> Array:
 
 
 def _log_add(x: Array, y: Array) -> Array:
-    """`log(exp(x) + exp(y))`; of nothing but -inf it is -inf and passes no gradient."""
+    """`log(exp(x) + exp(y))`; if both are -inf, it is -inf and passes no gradient."""
     peak = lax.stop_gradient(jnp.maximum(x, y))
     peak = jnp.where(jnp.isfinite(peak), peak, 0)
     total = jnp.exp(x - peak) + jnp.exp(y - peak)

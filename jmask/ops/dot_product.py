@@ -5,17 +5,20 @@ from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array
 
 from ..core.arithmetic import expand, intersect_masks, rebuild
 from ..core.masked import Masked, fill, mask_of, values_of
 from ..core.segment_ids import check_not_packed
+from .kinds import AnyInput, merged
 from .linear import check_float
 from .merge import check_pair
 
 _SMALLEST_SQUARE = 1e-12  # of a norm; a vector of zeros stays one
 
 
-def dot(xs: Sequence[Any], axes: int | Sequence[int] = -1, *, normalize: bool = False) -> Any:
+@merged
+def dot(xs: Sequence[AnyInput], axes: int | Sequence[int] = -1, *, normalize: bool = False) -> Masked | Array:
     """The dot product of two inputs along one axis of each, row by row.
 
     Along features it compares steps: of values `(batch, t, features)` and `(batch, s, features)` it is
@@ -31,7 +34,7 @@ def dot(xs: Sequence[Any], axes: int | Sequence[int] = -1, *, normalize: bool = 
 
     Returns:
         The product, with the axes of the first that stay and then those of the second; `(batch, 1)` if none does. Its
-        mask is the AND of the masks over axes that stay, repeated over what stands in front of them: `(batch, t, s)`
+        mask is the AND of the masks over axes that stay, repeated over the axes before them: `(batch, t, s)`
         for the steps of two sequences. Where an axis of a mask is summed over, what is left of it stays real where
         there was any real entry: over time, the rows with a real step. A product of arrays is an array. An empty row
         gives 0, or holds no real entry, and passes no gradient.
@@ -70,7 +73,7 @@ def dot(xs: Sequence[Any], axes: int | Sequence[int] = -1, *, normalize: bool = 
 
 
 def check_axes(axes: Any) -> None:
-    """Refuses what is neither an axis nor two."""
+    """Raises unless `axes` is one axis or two, none of them the batch axis."""
     pair = (axes, axes) if isinstance(axes, int) else axes
     if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not all(type(axis) is int for axis in pair):
         raise ValueError(f"`axes` of `dot` must be an integer or two; received {axes!r}.")

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from ..core.checks import check_probability
 from ..core.masked import Masked
+from .kinds import same_kind
 from .linear import AnyArray, check_float
 from .random import bernoulli, draw, draw_for_sequences, with_draws
 from .time_axis import time_axis
@@ -17,6 +18,7 @@ SELU_ALPHA = 1.6732632423543772848170429916717
 SELU_SCALE = 1.0507009873554804934193349852946
 
 
+@same_kind
 def dropout(x: Masked | Float[AnyArray, "..."], rate: float, key: Any) -> Masked | Float[Array, "..."]:
     """Sets entries to zero with probability `rate` and scales the rest by `1 / (1 - rate)`.
 
@@ -48,6 +50,7 @@ def dropout(x: Masked | Float[AnyArray, "..."], rate: float, key: Any) -> Masked
     return _drop(x, rate, draw, key)
 
 
+@same_kind
 def spatial_dropout(
     x: Masked | Float[AnyArray, "... features"], rate: float, key: Any
 ) -> Masked | Float[Array, "... features"]:
@@ -87,6 +90,7 @@ def spatial_dropout(
     return _drop(x, rate, draw_for_sequences, key)
 
 
+@same_kind
 def alpha_dropout(x: Masked | Float[AnyArray, "..."], rate: float, key: Any) -> Masked | Float[Array, "..."]:
     """Dropout for networks of SELU units: sets entries to the limit of SELU far below 0 instead of to 0.
 

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Num
 
 from ..core.arithmetic import in_front
 from ..core.masked import Masked, fill, like
+from .kinds import same_kind
 from .linear import AnyArray, check_no_steps
 
 _FORMS = {
@@ -20,6 +21,7 @@ _FORMS = {
 }
 
 
+@same_kind
 def einsum_dense(
     x: Masked | Num[AnyArray, "..."],
     kernel: Float[AnyArray, "..."],
@@ -66,7 +68,7 @@ class Equation:
     """The letters of the axes, for inputs of one rank.
 
     Attributes:
-        inputs: of the inputs; axes that `...` stands for have letters too.
+        inputs: of the inputs; the axes of `...` have letters too.
         kernel: of the kernel.
         outputs: of the outputs.
         asked: those of the outputs whose sizes a layer is asked for.
@@ -150,7 +152,7 @@ def parse(equation: str) -> tuple[str, str, str, str | None]:
 
 
 def _check_steps_stay(equation: Equation, x: Masked) -> None:
-    """Refuses an equation that moves, contracts or weighs the axes of the mask."""
+    """Raises for an equation that moves, contracts or weighs the axes of the mask."""
     steps = equation.inputs[: x.mask.ndim]
     if equation.outputs[: len(steps)] != steps or set(steps) & set(equation.kernel):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Where the largest and the smallest real step of each sequence stands."""
+"""The indices of the largest and the smallest real step of each sequence."""
 
 from collections.abc import Callable
 from typing import Any, SupportsIndex
@@ -11,25 +11,28 @@ from ..core.arithmetic import guard
 from ..core.masked import Masked
 from ..core.segment_ids import UNPACK, check_not_packed
 from ..core.step_order import left_align
+from .kinds import array_for_array
 from .reduce import highest, lowest, with_remaining_mask
 from .sorting import is_time, one_axis
 
 
+@array_for_array
 def argmax(x: Masked | ArrayLike, axis: SupportsIndex | None = None, *, keepdims: bool = False) -> Masked | Array:
     """The index of the largest value along one axis; along time it counts the real steps of each sequence from 0.
 
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array.
-        axis: of values `(batch, time, features)`, 1 is time and -1 the features. None, over everything, is for
+        axis: of values `(batch, time, features)`, 1 is time and -1 the features. None, for all entries, is only for
             arrays and for a single sequence of numbers.
-        keepdims: keeps the axis with size 1.
+        keepdims: whether the axis stays, with size 1.
 
     Returns:
-        int32, of the first of equal values, masked as what `jm.ops.max` gives. `jm.ops.take(x, index)` is the step
-        that an index along time belongs to. An empty row gives 0.
+        int32, for equal values the first. Along time a `Masked` with a mask `(batch,)`, True for rows that have a real
+        step; along features one with the mask of `x`. An empty row gives 0. `jm.ops.take(x, index)` is the step at an
+        index along time.
 
     Raises:
-        ValueError: None or another masked axis than time, or packed rows along time.
+        ValueError: `axis` is None or another masked axis than time, or rows are packed and it is time.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> int(jm.ops.argmax(jm.masked(jnp.array([9, 1, 3, 2]), jnp.array([False, True, True, True]))))
@@ -38,8 +41,23 @@ def argmax(x: Masked | ArrayLike, axis: SupportsIndex | None = None, *, keepdims
     return _extreme(x, axis, keepdims, jnp.argmax, lowest, "argmax")
 
 
+@array_for_array
 def argmin(x: Masked | ArrayLike, axis: SupportsIndex | None = None, *, keepdims: bool = False) -> Masked | Array:
-    """The index of the smallest value along one axis; arguments, masks and an empty row as in `jm.ops.argmax`.
+    """The index of the smallest value along one axis; along time it counts the real steps of each sequence from 0.
+
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array.
+        axis: of values `(batch, time, features)`, 1 is time and -1 the features. None, for all entries, is only for
+            arrays and for a single sequence of numbers.
+        keepdims: whether the axis stays, with size 1.
+
+    Returns:
+        int32, for equal values the first. Along time a `Masked` with a mask `(batch,)`, True for rows that have a real
+        step; along features one with the mask of `x`. An empty row gives 0. `jm.ops.take(x, index)` is the step at an
+        index along time.
+
+    Raises:
+        ValueError: `axis` is None or another masked axis than time, or rows are packed and it is time.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> int(jm.ops.argmin(jm.masked(jnp.array([5, 4, 0]), jnp.array([True, True, False]))))

@@ -15,7 +15,7 @@ from ..core.step_order import is_right_padded
 
 
 def is_fused(q: Array, k: Array, v: Array, needs_weights: bool, implementation: Any) -> bool:
-    """Whether `jax.nn.dot_product_attention` computes it; refuses an `implementation` that it cannot choose from."""
+    """Whether `jax.nn.dot_product_attention` computes it; raises for an `implementation` that it cannot have."""
     can = not needs_weights and q.dtype == k.dtype == v.dtype and k.shape == v.shape and q.ndim <= 4
     if implementation is None or (implementation == "xla" and q.dtype == jnp.float16):
         # It sums products of float64 and, for a CPU, of float16 in a way that there is not.
@@ -87,7 +87,7 @@ def fused(
         seen: which keys each query attends to, from `visible`; None for all.
         lengths: the same by `as_lengths`, or None. Which of both is told is decided in the program.
         scale: of the dot products.
-        implementation: as in `jm.ops.attention`.
+        implementation: `"xla"` or `"cudnn"`.
 
     Returns:
         `(batch, queries, heads, features)`, 0 where a query sees nothing.

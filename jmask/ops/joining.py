@@ -5,14 +5,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from ..core.arithmetic import join
 from ..core.masked import Masked, mask_of, segment_ids_of, values_of
 from ..core.segment_ids import check_not_packed
 from .alignment import check_list, with_masks_of_one_rank
+from .kinds import AnyInput, merged
 
 
-def concatenate(xs: Sequence[Any], axis: int = -1) -> Any:
+@merged
+def concatenate(xs: Sequence[AnyInput], axis: int = -1) -> Masked | Array:
     """Concatenation, values and masks together.
 
     Args:
@@ -56,7 +59,8 @@ def concatenate(xs: Sequence[Any], axis: int = -1) -> Any:
     return Masked(values, jnp.concatenate(masks, axis), segment_ids)
 
 
-def stack(xs: Sequence[Any], axis: int = 0) -> Any:
+@merged
+def stack(xs: Sequence[AnyInput], axis: int = 0) -> Masked | Array:
     """Inputs of one shape along a new axis, values and masks together.
 
     Args:

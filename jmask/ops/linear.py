@@ -1,4 +1,4 @@
-"""Maps of each step alone: the affine map, and the lookup of an embedding."""
+"""Maps of single steps: the affine map, the lookup of an embedding, and one-hot vectors."""
 
 from typing import Any
 
@@ -10,10 +10,12 @@ from jaxtyping import Array, Float, Integer, Num
 
 from ..core.arithmetic import expand, in_front
 from ..core.masked import Masked, fill, like
+from .kinds import same_kind
 
 AnyArray = Array | np.ndarray
 
 
+@same_kind
 def dense(
     x: Masked | Num[AnyArray, "... features"],
     kernel: Float[AnyArray, "features units"],
@@ -47,14 +49,15 @@ def dense(
     return like(x, y)
 
 
+@same_kind
 def embed(
     ids: Masked | Integer[AnyArray, "..."], table: Float[AnyArray, "vocabulary features"]
 ) -> Masked | Float[Array, "... features"]:
     """The rows of a table.
 
     Args:
-        ids: integers in `[0, vocabulary)`, any shape. An id outside gives a row of NaN, which shows, where wrapping
-            or clipping would not; ids at padded steps are never looked up.
+        ids: integers in `[0, vocabulary)`, any shape. Out-of-range ids give rows of NaN, so that the mistake is visible
+            (wrapping or clipping would hide it); ids at padded steps are never looked up.
         table: `(vocabulary, features)`.
 
     Returns:
@@ -73,15 +76,16 @@ def embed(
     return like(ids, rows)
 
 
+@same_kind
 def one_hot(
     x: Masked | Integer[AnyArray, "..."], num_classes: int, *, dtype: Any = float
 ) -> Masked | Num[Array, "... classes"]:
-    """A vector for each id: 1 at the place of the id and 0 elsewhere.
+    """A vector for each id: 1 at the index of the id and 0 elsewhere.
 
     Args:
         x: integers, any shape. An id outside `[0, num_classes)` gives zeros, as in `jax.nn.one_hot`.
-        num_classes: length of a vector.
-        dtype: of the vectors, a float by default.
+        num_classes: the length of each vector.
+        dtype: the dtype of the vectors, a float by default.
 
     Returns:
         `(*x.shape, num_classes)` with the mask of `x`, 0 at padded steps. An empty row holds no real step.
@@ -111,13 +115,13 @@ def _index_of(ids: Any) -> Array:
 
 
 def check_float(x: Any, name: str) -> None:
-    """Refuses values that cannot hold the result."""
+    """Raises unless the values are floats."""
     if not jnp.issubdtype(x.dtype, jnp.inexact):
         raise TypeError(f"`{name}` works on floats; received dtype {x.dtype}. Convert with `x.astype('float32')`.")
 
 
 def check_feature_axis(x: Any, name: str) -> None:
-    """Refuses values without a feature axis behind the mask, whose last axis is time."""
+    """Raises unless there is a feature axis after the masked axes."""
     if isinstance(x, Masked) and x.mask.ndim >= x.ndim:
         raise ValueError(
             f"`{name}` works on the last axis, which must be a feature axis behind the mask; received values "
@@ -126,7 +130,7 @@ def check_feature_axis(x: Any, name: str) -> None:
 
 
 def check_no_steps(x: Any, parameter: Any, ndim: int, name: str) -> None:
-    """Refuses a parameter that broadcasts against values of rank `ndim` and differs along the masked axes of `x`."""
+    """Raises if a parameter that broadcasts against values of rank `ndim` differs along the masked axes of `x`."""
     if isinstance(x, Masked) and any(size != 1 for size in parameter.shape[: -(ndim - x.mask.ndim) or None]):
         raise ValueError(
             f"{name} has shape {tuple(parameter.shape)}, so it differs along the masked axes of values {x.shape} "

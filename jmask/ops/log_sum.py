@@ -5,20 +5,30 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from ..core.masked import Masked, fill, like, values_of
+from .kinds import Axis, reduction
 from .linear import AnyArray, check_float
-from .reduce import Axis, max, refuse_crossing, sum
+from .reduce import max, refuse_crossing, sum
 
 
+@reduction
 def logsumexp(
     x: Masked | Float[AnyArray, "..."], axis: Axis = None, *, keepdims: bool = False
 ) -> Masked | Float[Array, "..."]:
-    """`log(sum(exp(x)))` over the real steps; arguments and masks as in `jm.ops.sum`.
+    """`log(sum(exp(x)))` over the real steps; a step that is -inf adds nothing.
 
-    A step that is -inf adds nothing. An empty row gives -inf, the logarithm of no sum, and passes no gradient.
+    Args:
+        x: floats `(batch, time, ...)`, mask `(batch, time)`, or an array, all of whose entries count.
+        axis: the axis or axes to reduce; None: all.
+        keepdims: whether reduced axes stay, with size 1.
+
+    Returns:
+        Over all masked axes (batch and time), and of an array, an array; over time alone, a `Masked` with a mask
+        `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
+        empty row gives -inf, the logarithm of 0, and passes no gradient.
 
     Raises:
         TypeError: the values are not floats.
-        ValueError: as `jm.ops.sum`.
+        ValueError: rows are packed and `axis` has some of the masked axes, but not all, or an axis does not exist.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> y = jm.ops.logsumexp(jm.from_lengths(jnp.log(jnp.array([[1.0, 2.0, 9.0]])), [2]))

@@ -1,38 +1,42 @@
-"""Several inputs into one, step by step: sums, products, means and extremes."""
+"""Several inputs combined into one, step by step: sums, products, means and extremes."""
 
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from ..core.arithmetic import expand, intersect
 from ..core.checks import check_one_of
 from ..core.masked import Masked, fill, mask_of, segment_ids_of, values_of
 from ..core.segment_ids import check_not_packed
 from .alignment import align
+from .kinds import AnyInput, merged
 from .reduce import highest, lowest
 
 Merge = Literal["intersection", "union"]
 
 
-def add(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
+@merged
+def add(xs: Sequence[AnyInput], *, merge: Merge = "intersection") -> Masked | Array:
     """The sum of several inputs, step by step.
 
     Args:
-        xs: `Masked` or arrays whose shapes broadcast, `(batch, time, ...)`. One of lower rank, `(batch, features)`,
-            belongs to the sequence: it takes part in each of its steps, and has none of its own. A number for each
-            step, `(batch, time)`, therefore needs a feature axis, `x[..., None]`.
-        merge: `"intersection"`: a step is real where it is in all inputs, and an array counts as all real;
-            `"union"`: where it is in any, and an input adds 0 at its padded steps. Packed rows meet step by step
-            where their ids are equal, as in `x + y`; in a union all inputs must have the segment ids of one of them.
+        xs: `Masked` or arrays whose shapes broadcast, `(batch, time, ...)`. An input of lower rank,
+            `(batch, features)`, belongs to the sequence: it takes part in each of its steps. A number for each step,
+            `(batch, time)`, therefore needs a feature axis, `x[..., None]`.
+        merge: `"intersection"`: a step is real if it is real in all inputs, and all steps of an array are real;
+            `"union"`: if it is real in any input, and an input adds 0 at its padded steps. Packed rows are combined
+            step by step where their ids are equal, as in `x + y`; in a union all inputs must have the segment ids of
+            one of them.
 
     Returns:
         The sum; a `Masked` unless no step is padding. An empty row holds no real step and passes no gradient.
 
     Raises:
-        ValueError: no inputs, shapes or masks that do not fit, another word for `merge`, packed rows with an input of
-            lower rank, or a union of rows that are packed in different ways.
+        ValueError: there are no inputs, shapes or masks do not fit, `merge` is another word, rows are packed and an
+            input has a lower rank, or rows of a union are packed in different ways.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x, y = (jm.from_lengths(jnp.ones((1, 3)), [n]) for n in (1, 2))
@@ -43,13 +47,25 @@ def add(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
     return _fold(xs, "add", jnp.add, lambda dtype: 0, merge)
 
 
-def subtract(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
-    """The first of two inputs minus the second, step by step; arguments and masks as in `jm.ops.add`.
+@merged
+def subtract(xs: Sequence[AnyInput], *, merge: Merge = "intersection") -> Masked | Array:
+    """The first of two inputs minus the second, step by step.
 
-    In a union an input counts as 0 at its padded steps.
+    Args:
+        xs: two `Masked` or arrays whose shapes broadcast, `(batch, time, ...)`. An input of lower rank,
+            `(batch, features)`, belongs to the sequence: it takes part in each of its steps. A number for each step,
+            `(batch, time)`, therefore needs a feature axis, `x[..., None]`.
+        merge: `"intersection"`: a step is real if it is real in all inputs, and all steps of an array are real;
+            `"union"`: if it is real in any input, and an input counts as 0 at its padded steps. Packed rows are
+            combined step by step where their ids are equal, as in `x + y`; in a union all inputs must have the segment
+            ids of one of them.
+
+    Returns:
+        The difference; a `Masked` unless no step is padding. An empty row holds no real step and passes no gradient.
 
     Raises:
-        ValueError: not two inputs, or as for `jm.ops.add`.
+        ValueError: there are not two inputs, shapes or masks do not fit, `merge` is another word, rows are packed and
+            an input has a lower rank, or rows of a union are packed in different ways.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.subtract([jnp.array([5.0]), jnp.array([3.0])]).tolist()
@@ -59,10 +75,25 @@ def subtract(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
     return _fold(xs, "subtract", jnp.subtract, lambda dtype: 0, merge)
 
 
-def multiply(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
-    """The product of several inputs, step by step; arguments and masks as in `jm.ops.add`.
+@merged
+def multiply(xs: Sequence[AnyInput], *, merge: Merge = "intersection") -> Masked | Array:
+    """The product of several inputs, step by step.
 
-    In a union an input counts as 1 at its padded steps.
+    Args:
+        xs: `Masked` or arrays whose shapes broadcast, `(batch, time, ...)`. An input of lower rank,
+            `(batch, features)`, belongs to the sequence: it takes part in each of its steps. A number for each step,
+            `(batch, time)`, therefore needs a feature axis, `x[..., None]`.
+        merge: `"intersection"`: a step is real if it is real in all inputs, and all steps of an array are real;
+            `"union"`: if it is real in any input, and an input counts as 1 at its padded steps. Packed rows are
+            combined step by step where their ids are equal, as in `x + y`; in a union all inputs must have the segment
+            ids of one of them.
+
+    Returns:
+        The product; a `Masked` unless no step is padding. An empty row holds no real step and passes no gradient.
+
+    Raises:
+        ValueError: there are no inputs, shapes or masks do not fit, `merge` is another word, rows are packed and an
+            input has a lower rank, or rows of a union are packed in different ways.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.multiply([jm.from_lengths(jnp.ones((1, 2, 3)), [1]), jnp.array([[2.0, 3.0, 4.0]])])[0, 0].fill().tolist()
@@ -71,10 +102,25 @@ def multiply(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
     return _fold(xs, "multiply", jnp.multiply, lambda dtype: 1, merge)
 
 
-def maximum(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
-    """The largest of several inputs, entry by entry; arguments and masks as in `jm.ops.add`.
+@merged
+def maximum(xs: Sequence[AnyInput], *, merge: Merge = "intersection") -> Masked | Array:
+    """The largest of several inputs, entry by entry.
 
-    In a union an input has no part in its padded steps.
+    Args:
+        xs: `Masked` or arrays whose shapes broadcast, `(batch, time, ...)`. An input of lower rank,
+            `(batch, features)`, belongs to the sequence: it takes part in each of its steps. A number for each step,
+            `(batch, time)`, therefore needs a feature axis, `x[..., None]`.
+        merge: `"intersection"`: a step is real if it is real in all inputs, and all steps of an array are real;
+            `"union"`: if it is real in any input, and the padded steps of an input do not count. Packed rows are
+            combined step by step where their ids are equal, as in `x + y`; in a union all inputs must have the segment
+            ids of one of them.
+
+    Returns:
+        The maximum; a `Masked` unless no step is padding. An empty row holds no real step and passes no gradient.
+
+    Raises:
+        ValueError: there are no inputs, shapes or masks do not fit, `merge` is another word, rows are packed and an
+            input has a lower rank, or rows of a union are packed in different ways.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.maximum([jnp.array([5, -3]), jnp.array([3, -1])]).tolist()
@@ -83,10 +129,25 @@ def maximum(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
     return _fold(xs, "maximum", jnp.maximum, lowest, merge)
 
 
-def minimum(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
-    """The smallest of several inputs, entry by entry; arguments and masks as in `jm.ops.add`.
+@merged
+def minimum(xs: Sequence[AnyInput], *, merge: Merge = "intersection") -> Masked | Array:
+    """The smallest of several inputs, entry by entry.
 
-    In a union an input has no part in its padded steps.
+    Args:
+        xs: `Masked` or arrays whose shapes broadcast, `(batch, time, ...)`. An input of lower rank,
+            `(batch, features)`, belongs to the sequence: it takes part in each of its steps. A number for each step,
+            `(batch, time)`, therefore needs a feature axis, `x[..., None]`.
+        merge: `"intersection"`: a step is real if it is real in all inputs, and all steps of an array are real;
+            `"union"`: if it is real in any input, and the padded steps of an input do not count. Packed rows are
+            combined step by step where their ids are equal, as in `x + y`; in a union all inputs must have the segment
+            ids of one of them.
+
+    Returns:
+        The minimum; a `Masked` unless no step is padding. An empty row holds no real step and passes no gradient.
+
+    Raises:
+        ValueError: there are no inputs, shapes or masks do not fit, `merge` is another word, rows are packed and an
+            input has a lower rank, or rows of a union are packed in different ways.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.minimum([jnp.array([5, -3]), jnp.array([3, -1])]).tolist()
@@ -95,11 +156,25 @@ def minimum(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
     return _fold(xs, "minimum", jnp.minimum, highest, merge)
 
 
-def average(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
-    """The mean of several inputs, step by step; arguments and masks as in `jm.ops.add`.
+@merged
+def average(xs: Sequence[AnyInput], *, merge: Merge = "intersection") -> Masked | Array:
+    """The mean of several inputs, step by step, computed in float32 at least; the mean of integers is a float.
 
-    In a union the sum at a step is divided by the number of inputs that have the step. Sums are taken in float32 at
-    least; integers have a float mean.
+    Args:
+        xs: `Masked` or arrays whose shapes broadcast, `(batch, time, ...)`. An input of lower rank,
+            `(batch, features)`, belongs to the sequence: it takes part in each of its steps. A number for each step,
+            `(batch, time)`, therefore needs a feature axis, `x[..., None]`.
+        merge: `"intersection"`: a step is real if it is real in all inputs, and all steps of an array are real;
+            `"union"`: if it is real in any input, and the sum at a step is divided by the number of inputs in which it
+            is real. Packed rows are combined step by step where their ids are equal, as in `x + y`; in a union all
+            inputs must have the segment ids of one of them.
+
+    Returns:
+        The mean; a `Masked` unless no step is padding. An empty row holds no real step and passes no gradient.
+
+    Raises:
+        ValueError: there are no inputs, shapes or masks do not fit, `merge` is another word, rows are packed and an
+            input has a lower rank, or rows of a union are packed in different ways.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x, y = (jm.from_lengths(jnp.full((1, 3), 2.0 * n), [n]) for n in (1, 2))
@@ -117,39 +192,39 @@ def average(xs: Sequence[Any], *, merge: Merge = "intersection") -> Any:
 
 
 def check_pair(xs: Any, name: str) -> None:
-    """Refuses what is no list of two inputs."""
+    """Raises unless `xs` is a list of two inputs."""
     if not isinstance(xs, (list, tuple)) or len(xs) != 2:
         received = f"a list of {len(xs)}" if isinstance(xs, (list, tuple)) else repr(xs)
         raise ValueError(f"`{name}` takes a list of two inputs; received {received}.")
 
 
 def _fold(xs: Sequence[Any], name: str, combine: Callable, identity: Callable[[Any], Any], merge: Merge) -> Any:
-    """The inputs combined from left to right; in a union padding is the identity of the operation."""
+    """Combines the inputs from left to right; in a union the padding is the identity of the operation."""
     check_one_of("merge", merge, get_args(Merge))
     aligned = align(xs, name)
     if len(xs) == 1:
         return xs[0]
     dtype = jnp.result_type(*map(values_of, xs))
-    # A factor is the derivative of the others, so it must be finite at padding too; a term is not.
+    # A factor is part of the derivatives of the others, so it must be finite in the padding too; a term need not be.
     is_filled = merge == "union" or combine is jnp.multiply
     values = functools.reduce(combine, [_values(x, dtype, identity(dtype) if is_filled else None) for x in aligned])
     return _marked(xs, aligned, values, name, merge)
 
 
 def _values(x: Any, dtype: Any, padding: Any = None) -> Any:
-    """Values of the common dtype, in which the identity is one for all inputs; padding as it is if it is None."""
+    """The values in the common dtype, with `padding` at padded steps; None leaves those as they are."""
     values = jnp.asarray(values_of(x), dtype)
     return values if padding is None or not isinstance(x, Masked) else fill(x.with_values(values), padding)
 
 
 def _num_present(xs: Sequence[Any]) -> Any:
-    """How many inputs have each step, at least 1."""
+    """The number of inputs in which each step is real, at least 1."""
     present = [1 if mask_of(x) is None else expand(x.mask, x.ndim).astype(jnp.int32) for x in xs]
     return jnp.maximum(sum(present), 1)
 
 
 def _marked(xs: Sequence[Any], aligned: Sequence[Any], values: Any, name: str, merge: Merge) -> Any:
-    """The merged values, under the mask that they have."""
+    """The merged values with their mask."""
     marks = _intersection(aligned) if merge == "intersection" else _union(xs, aligned, name)
     if marks is None:
         return values
@@ -161,7 +236,7 @@ def _marked(xs: Sequence[Any], aligned: Sequence[Any], values: Any, name: str, m
 
 
 def _intersection(xs: Sequence[Any]) -> Masked | None:
-    """Mask and segment ids of the steps that all inputs have, without values; None if all is real."""
+    """Mask and segment ids of the steps that are real in all inputs, without values; None if all are real."""
 
     def both(x: Masked, y: Masked) -> Masked:
         return Masked(None, *intersect(x, y))
@@ -171,7 +246,7 @@ def _intersection(xs: Sequence[Any]) -> Masked | None:
 
 
 def _union(xs: Sequence[Any], aligned: Sequence[Any], name: str) -> Masked | None:
-    """The same for the steps that any input has; inputs of lower rank have none."""
+    """The same for the steps that are real in any input; inputs of lower rank have no steps."""
     if len({id(segment_ids_of(x)) for x in xs}) > 1:
         remedy = "Use `merge='intersection'`, or unpack them first, `jm.unpack_batch(x, num_sequences, length)`."
         for x in xs:

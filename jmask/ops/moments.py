@@ -1,12 +1,27 @@
 """Variance and standard deviation over the real steps."""
 
+from typing import overload
+
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 
 from ..core.masked import Masked, fill, like, values_of
-from .reduce import Axis, mean, refuse_crossing, sum
+from .kinds import AnyInput, Axis
+from .reduce import mean, refuse_crossing, sum
 
 
+@overload
+def var(
+    x: AnyInput, axis: None = None, *, keepdims: bool = False, ddof: int = 0, weights: AnyInput | None = None
+) -> Array: ...
+@overload
+def var(
+    x: ArrayLike, axis: Axis = None, *, keepdims: bool = False, ddof: int = 0, weights: ArrayLike | None = None
+) -> Array: ...
+@overload
+def var(
+    x: AnyInput, axis: Axis = None, *, keepdims: bool = False, ddof: int = 0, weights: AnyInput | None = None
+) -> Masked | Array: ...
 def var(
     x: Masked | ArrayLike,
     axis: Axis = None,
@@ -15,14 +30,27 @@ def var(
     ddof: int = 0,
     weights: Masked | ArrayLike | None = None,
 ) -> Masked | Array:
-    """Variance over the real steps; arguments and masks as in `jm.ops.sum`.
+    """The variance over the real steps.
 
-    The sum of squares is divided by the number of real values less `ddof`, or with `weights` (see `jm.ops.mean`) by
-    their sum. The mean is taken off first, so large means cost no digits. An empty row gives 0 and passes no gradient,
-    and so does one of no more than `ddof` values, of which NumPy makes NaN.
+    The mean is subtracted first, so a large mean costs no digits.
+
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array, all of whose entries count.
+        axis: the axis or axes to reduce; None: all.
+        keepdims: whether reduced axes stay, with size 1.
+        ddof: subtracted from the number of values that the sum of squares is divided by, as in NumPy.
+        weights: of sequences `(batch,)`, of steps `(batch, time)`, or of single values, an array or a `Masked`, which
+            is real where both are; the sum of squares is divided by their sum. None: all 1.
+
+    Returns:
+        Over all masked axes (batch and time), and of an array, an array; over time alone, a `Masked` with a mask
+        `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
+        empty row gives 0 and passes no gradient, and so does a row of no more than `ddof` values, where NumPy gives
+        NaN.
 
     Raises:
-        ValueError: as `jm.ops.sum`, or both `ddof` and `weights`, which need not be counts.
+        ValueError: rows are packed and `axis` has some of the masked axes, but not all, an axis does not
+            exist, or both `ddof` and `weights` are given, as a sum of weights need not be a number of steps.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.var(jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2]), axis=1).values.tolist()
@@ -45,6 +73,18 @@ def var(
     return variance.astype(jnp.finfo(dtype).dtype)
 
 
+@overload
+def std(
+    x: AnyInput, axis: None = None, *, keepdims: bool = False, ddof: int = 0, weights: AnyInput | None = None
+) -> Array: ...
+@overload
+def std(
+    x: ArrayLike, axis: Axis = None, *, keepdims: bool = False, ddof: int = 0, weights: ArrayLike | None = None
+) -> Array: ...
+@overload
+def std(
+    x: AnyInput, axis: Axis = None, *, keepdims: bool = False, ddof: int = 0, weights: AnyInput | None = None
+) -> Masked | Array: ...
 def std(
     x: Masked | ArrayLike,
     axis: Axis = None,
@@ -53,9 +93,24 @@ def std(
     ddof: int = 0,
     weights: Masked | ArrayLike | None = None,
 ) -> Masked | Array:
-    """Standard deviation over the real steps, the root of `jm.ops.var`, whose arguments these are.
+    """The standard deviation over the real steps, the root of `jm.ops.var`.
 
-    An empty row gives 0 and passes no gradient, nor does a row of equal steps, where the root has none.
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array, all of whose entries count.
+        axis: the axis or axes to reduce; None: all.
+        keepdims: whether reduced axes stay, with size 1.
+        ddof: subtracted from the number of values that the sum of squares is divided by, as in NumPy.
+        weights: of sequences `(batch,)`, of steps `(batch, time)`, or of single values, an array or a `Masked`, which
+            is real where both are; the sum of squares is divided by their sum. None: all 1.
+
+    Returns:
+        Over all masked axes (batch and time), and of an array, an array; over time alone, a `Masked` with a mask
+        `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
+        empty row gives 0 and passes no gradient; nor does a row of equal steps, where the root has none.
+
+    Raises:
+        ValueError: rows are packed and `axis` has some of the masked axes, but not all, an axis does not
+            exist, or both `ddof` and `weights` are given, as a sum of weights need not be a number of steps.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.std(jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2]), axis=1).values.tolist()

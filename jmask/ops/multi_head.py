@@ -45,7 +45,7 @@ def multi_head_attention(
 
     Raises:
         TypeError: values that are not floats, or an unknown option.
-        ValueError: shapes that do not fit, and what `jm.ops.attention` refuses.
+        ValueError: shapes do not fit, or `jm.ops.attention` raises.
 
     References:
         Vaswani et al.: Attention Is All You Need, arXiv:1706.03762, section 3.2.2. Qiu et al.: Gated Attention for

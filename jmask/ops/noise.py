@@ -7,10 +7,12 @@ from jaxtyping import Array, Float
 
 from ..core.checks import check_probability
 from ..core.masked import Masked
+from .kinds import same_kind
 from .linear import AnyArray, check_float
 from .random import draw, normal, with_draws
 
 
+@same_kind
 def gaussian_dropout(x: Masked | Float[AnyArray, "..."], rate: float, key: Any) -> Masked | Float[Array, "..."]:
     """Multiplies each entry by a normal number of mean 1 and standard deviation `sqrt(rate / (1 - rate))`.
 
@@ -43,8 +45,9 @@ def gaussian_dropout(x: Masked | Float[AnyArray, "..."], rate: float, key: Any) 
     return with_draws(x, lambda values: values * (1 + stddev * draw(x, normal(values), key)), is_identity=rate == 0)
 
 
+@same_kind
 def gaussian_noise(x: Masked | Float[AnyArray, "..."], stddev: float, key: Any) -> Masked | Float[Array, "..."]:
-    """Adds to each entry a normal number of mean 0. Draws follow the real steps as in `jm.ops.dropout`.
+    """Adds Gaussian noise of mean 0 to each entry. The noise follows the real steps, so padding does not change it.
 
     Args:
         x: values `(batch, time, ...)` with a mask, or an array.

@@ -13,9 +13,11 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from ..core.arithmetic import expand, in_front
 from ..core.masked import Masked, fill, like
 from ..core.segment_ids import check_not_packed
+from .kinds import same_kind
 from .linear import AnyArray, check_feature_axis, check_float
 
 
+@same_kind
 def layer_norm(
     x: Masked | Float[AnyArray, "... features"],
     scale: Float[AnyArray, " features"] | None = None,
@@ -55,6 +57,7 @@ def layer_norm(
     return finish(x, centred * _inverse_root(variance, epsilon, where_real(x, x.ndim)), scale, offset)
 
 
+@same_kind
 def rms_norm(
     x: Masked | Float[AnyArray, "... features"],
     scale: Float[AnyArray, " features"] | None = None,
@@ -91,6 +94,7 @@ def rms_norm(
     return finish(x, wide * _inverse_root(square, epsilon, where_real(x, x.ndim)), scale)
 
 
+@same_kind
 def unit_norm(
     x: Masked | Float[AnyArray, "..."], axis: int | Sequence[int] = -1, *, epsilon: float = 1e-12
 ) -> Masked | Float[Array, "..."]:
@@ -128,6 +132,7 @@ def unit_norm(
     return finish(x, wide * factor)
 
 
+@same_kind
 def group_norm(
     x: Masked | Float[AnyArray, "... features"],
     scale: Float[AnyArray, " features"] | None = None,

@@ -5,14 +5,18 @@ from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array
 
 from ..core.masked import Masked
 from ..core.segment_ids import check_not_packed
 from ..core.step_order import left_align
+from .kinds import same_kind
+from .linear import AnyArray
 from .reshaping import time_axis
 
 
-def crop(x: Any, cropping: int | Sequence[int] = (1, 1)) -> Any:
+@same_kind
+def crop(x: Masked | AnyArray, cropping: int | Sequence[int] = (1, 1)) -> Masked | Array:
     """Takes real steps away from both ends of each sequence.
 
     Args:
@@ -44,7 +48,8 @@ def crop(x: Any, cropping: int | Sequence[int] = (1, 1)) -> Any:
     return Masked(values, mask)
 
 
-def zero_pad(x: Any, padding: int | Sequence[int] = 1) -> Any:
+@same_kind
+def zero_pad(x: Masked | AnyArray, padding: int | Sequence[int] = 1) -> Masked | Array:
     """Adds real steps of zeros at both ends of each sequence.
 
     Args:
@@ -77,7 +82,7 @@ def zero_pad(x: Any, padding: int | Sequence[int] = 1) -> Any:
 
 
 def pair_of(name: str, number: Any) -> tuple[int, int]:
-    """Two numbers of steps; one stands for both."""
+    """Two numbers of steps; one number means both."""
     pair = (number, number) if type(number) is int else number
     fits = isinstance(pair, (list, tuple)) and len(pair) == 2 and all(type(n) is int and n >= 0 for n in pair)
     if not fits:

@@ -59,13 +59,13 @@ def activity_penalty(
 
 
 def check_factors(name: str, l1: float, l2: float) -> None:
-    """Refuses negative factors and NaN."""
+    """Raises for a negative factor or NaN."""
     if not (l1 >= 0 and l2 >= 0):
         raise ValueError(f"`l1` and `l2` of `{name}` must not be negative; received {l1} and {l2}.")
 
 
 def _num_sequences(x: Any) -> Any:
-    """How many sequences have a real step; under a mask of rank 1, and of an array, each row is one."""
+    """The number of sequences that have a real step; under a mask of rank 1, and in an array, each row is one."""
     if not isinstance(x, Masked):
         return x.shape[0] if x.ndim else 1
     mask = jnp.asarray(still_bool(x.mask))

@@ -8,32 +8,35 @@ from jaxtyping import Array, ArrayLike, Integer
 from ..core.arithmetic import expand, in_front
 from ..core.masked import Masked, as_masked, values_of
 from ..core.segment_ids import UNPACK, check_not_packed
+from .kinds import array_for_array
 from .linear import AnyArray
 from .reduce import with_remaining_mask
 from .time_axis import check_time, time_axis
 
 
+@array_for_array
 def take(
     x: Masked | ArrayLike, n: SupportsIndex | Integer[AnyArray, "..."] | Masked, *, fill_value: Any = 0
 ) -> Masked | Array:
     """The `n`-th real step of each sequence, counted from 0.
 
     Args:
-        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, whose axis 1, or only one, is
-            time.
-        n: which step, from the end if negative; an integer, or one for each row, `(batch,)`,
-            such as `jm.ops.argmax(x, 1)`.
-        fill_value: what a row without such a step gives: a scalar, or an array that broadcasts against the result; it
-            must fit the dtype.
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, in which axis 1, or the only
+            axis, is time.
+        n: which step, counted from the end if negative; an integer, or one for each row, `(batch,)`, such as
+            `jm.ops.argmax(x, 1)`.
+        fill_value: the result for a row without such a step: a scalar, or an array that broadcasts against the result;
+            it must fit the dtype.
 
     Returns:
-        `(batch, ...)`; of a `Masked` with a mask `(batch,)`, in which a row is real if it has a real step, and of a
-        mask of rank 3, `(documents, sentences, words)`, one in which a sentence is real if it has a real word. An empty
-        row gives `fill_value` and passes no gradient.
+        `(batch, ...)`; of a `Masked` with a mask `(batch,)`, True for rows that have a real step; of a mask of rank 3,
+        `(documents, sentences, words)`, with one that is True for sentences that have a real word. An empty row gives
+        `fill_value` and passes no gradient.
 
     Raises:
-        TypeError: `n` is no integer, or `fill_value` does not fit the dtype.
-        ValueError: there is no time axis, `n` does not fit, or packed rows, which have several such steps each.
+        TypeError: `n` is not an integer, or `fill_value` does not fit the dtype.
+        ValueError: there is no time axis, the shape of `n` does not fit, or rows are packed, and so have several such
+            steps each.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[1, 2, 9], [3, 9, 9]]), [2, 1])
@@ -43,10 +46,23 @@ def take(
     return _take(x, n, fill_value, "take")
 
 
+@array_for_array
 def first(x: Masked | ArrayLike, *, fill_value: Any = 0) -> Masked | Array:
     """The first real step of each sequence: `jm.ops.take(x, 0)`.
 
-    An empty row gives `fill_value` and passes no gradient.
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, in which axis 1, or the only
+            axis, is time.
+        fill_value: the result for a row without a real step: a scalar, or an array that broadcasts against the result;
+            it must fit the dtype.
+
+    Returns:
+        `(batch, ...)`; of a `Masked` with a mask `(batch,)`, True for rows that have a real step. An empty row gives
+        `fill_value` and passes no gradient.
+
+    Raises:
+        TypeError: `fill_value` does not fit the dtype.
+        ValueError: there is no time axis, or rows are packed, and so have several such steps each.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.first(jm.from_lengths(jnp.array([[9, 1, 2]]), [2], padding_side="left")).values.tolist()
@@ -55,10 +71,23 @@ def first(x: Masked | ArrayLike, *, fill_value: Any = 0) -> Masked | Array:
     return _take(x, 0, fill_value, "first")
 
 
+@array_for_array
 def last(x: Masked | ArrayLike, *, fill_value: Any = 0) -> Masked | Array:
     """The last real step of each sequence: `jm.ops.take(x, -1)`.
 
-    An empty row gives `fill_value` and passes no gradient.
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, in which axis 1, or the only
+            axis, is time.
+        fill_value: the result for a row without a real step: a scalar, or an array that broadcasts against the result;
+            it must fit the dtype.
+
+    Returns:
+        `(batch, ...)`; of a `Masked` with a mask `(batch,)`, True for rows that have a real step. An empty row gives
+        `fill_value` and passes no gradient.
+
+    Raises:
+        TypeError: `fill_value` does not fit the dtype.
+        ValueError: there is no time axis, or rows are packed, and so have several such steps each.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.last(jm.from_lengths(jnp.array([[1, 2, 9]]), [2])).values.tolist()

@@ -1,23 +1,25 @@
-"""Pooling over time: of the steps in a window, or of all; padding is in none."""
+"""Pooling over time: over the steps in a window, or over all steps; padding is in neither."""
 
 from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Num
+from jaxtyping import Array, ArrayLike, Num
 
 from ..core.checks import check_one_of
 from ..core.masked import Masked
 from ..core.segment_ids import UNPACK, check_not_packed
 from ..data.padding import checked_option, checked_size
 from . import reduce
+from .kinds import array_for_array, same_kind
 from .linear import AnyArray
 from .windows import Pads, Windows, check_steps, slide
 
 PoolPadding = Literal["valid", "same"]
 
 
+@same_kind
 def max_pool(
     x: Masked | Num[AnyArray, "... features"],
     pool_size: int = 2,
@@ -35,8 +37,9 @@ def max_pool(
             beyond both ends, on the right by one more step if they are odd.
 
     Returns:
-        `(batch, places, features)`, with a mask if `x` has one, and zeros in the padding; placed as by `jm.ops.conv`. A
-        sequence that is too short for any window gives an empty row, as an empty row does, which passes no gradient.
+        `(batch, new_time, features)`, with a mask if `x` has one, and zeros in the padding. If there are as many
+        results as steps, each is where its step is; otherwise the results of a row come first. An empty row, or a
+        sequence that is too short for any window, gives an empty row and passes no gradient.
         Of equal values the first has the gradient.
 
     Raises:
@@ -58,6 +61,7 @@ def max_pool(
     return slide(x, windows, largest, "max_pool", least)
 
 
+@same_kind
 def average_pool(
     x: Masked | Num[AnyArray, "... features"],
     pool_size: int = 2,
@@ -74,8 +78,9 @@ def average_pool(
         padding: as for `jm.ops.max_pool`; a window that reaches beyond the sequence has the mean of what is within.
 
     Returns:
-        `(batch, places, features)`, with a mask if `x` has one, and zeros in the padding; placed as by `jm.ops.conv`. A
-        sequence that is too short for any window gives an empty row, as an empty row does, which passes no gradient.
+        `(batch, new_time, features)`, with a mask if `x` has one, and zeros in the padding. If there are as many
+        results as steps, each is where its step is; otherwise the results of a row come first. An empty row, or a
+        sequence that is too short for any window, gives an empty row and passes no gradient.
 
     Raises:
         ValueError: shapes or options that do not fit, or packed rows, unless the window is a single step.
@@ -100,19 +105,43 @@ def average_pool(
     return slide(x, windows, mean, "average_pool")
 
 
-def global_max_pool(x: Masked | Num[AnyArray, "..."], *, keepdims: bool = False) -> Masked | Num[Array, "..."]:
-    """Largest value of the real steps of each sequence: `jm.ops.max` over the last masked axis.
+@array_for_array
+def mean_pool(x: Masked | ArrayLike, *, keepdims: bool = False) -> Masked | Array:
+    """The mean over the real steps of each sequence: `jm.ops.mean` over the last masked axis.
 
     Args:
-        x: values `(batch, time, features)`, mask `(batch, time)`; in an array axis -2 is time.
-        keepdims: keeps the time axis with size 1.
+        x: values `(batch, time, features)`, mask `(batch, time)`; axis -2 of an array is time.
+        keepdims: whether the time axis stays, with size 1.
 
     Returns:
-        The maxima, `(batch, features)`, of a `Masked` with a mask `(batch,)`: which rows have a real step. An empty row
-        gives zeros and passes no gradient.
+        The means, `(batch, features)`; of a `Masked` with a mask `(batch,)`, True for rows that have a real step. An
+        empty row gives zeros and passes no gradient.
 
     Raises:
-        ValueError: packed rows, which have several maxima each.
+        ValueError: rows are packed, and so have several means each.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.ops.mean_pool(jm.from_lengths(jnp.ones((1, 3, 2)), [2])).values.tolist()
+    [[1.0, 1.0]]
+    """
+    check_not_packed(x, "`mean_pool` over time", f"{UNPACK} The first makes one vector for each sequence.")
+    return reduce.mean(x, x.mask.ndim - 1 if isinstance(x, Masked) else -2, keepdims=keepdims)
+
+
+@array_for_array
+def global_max_pool(x: Masked | Num[AnyArray, "..."], *, keepdims: bool = False) -> Masked | Num[Array, "..."]:
+    """The largest value of the real steps of each sequence: `jm.ops.max` over the last masked axis.
+
+    Args:
+        x: values `(batch, time, features)`, mask `(batch, time)`; axis -2 of an array is time.
+        keepdims: whether the time axis stays, with size 1.
+
+    Returns:
+        The maxima, `(batch, features)`; of a `Masked` with a mask `(batch,)`, True for rows that have a real step. An
+        empty row gives zeros and passes no gradient.
+
+    Raises:
+        ValueError: rows are packed, and so have several maxima each.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.global_max_pool(jm.from_lengths(jnp.array([[[-2], [-1], [9]]]), [2])).values.tolist()
@@ -128,7 +157,7 @@ def _windows(pool_size: int, strides: int | None, padding: PoolPadding) -> Windo
 
 
 def check_pool(pool_size: Any, strides: Any, padding: Any) -> None:
-    """Refuses what makes no windows to pool."""
+    """Raises if the options describe no windows."""
     checked_size("pool_size", pool_size, 1)
     checked_option("strides", strides, 1)
     check_one_of("padding", padding, ("valid", "same"))

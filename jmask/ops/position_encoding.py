@@ -9,10 +9,12 @@ from jaxtyping import Array, Float, Int
 from ..core.arithmetic import expand
 from ..core.masked import Masked, like, values_of
 from ..data.sources import refuse_marks
+from .kinds import same_kind
 from .linear import AnyArray, check_feature_axis, check_float, embed
 from .step_positions import Offset, Places, places
 
 
+@same_kind
 def positions(x: Masked | AnyArray, *, offset: Offset = None) -> Masked | Int[Array, "..."]:
     """The index of each real step within its sequence.
 
@@ -27,7 +29,7 @@ def positions(x: Masked | AnyArray, *, offset: Offset = None) -> Masked | Int[Ar
         int32 of the mask's shape, with the mask of `x`; of an array `(batch, time)`. An empty row holds no real step.
 
     Raises:
-        TypeError: an offset that is no integer.
+        TypeError: the offset is not an integer.
         ValueError: a mask of rank 0, which has no time axis, or an offset of another shape.
 
     >>> import jax.numpy as jnp, jmask as jm
@@ -40,6 +42,7 @@ def positions(x: Masked | AnyArray, *, offset: Offset = None) -> Masked | Int[Ar
     return like(x, index)
 
 
+@same_kind
 def position_embedding(
     x: Masked | AnyArray,
     table: Float[AnyArray, "positions features"],
@@ -51,7 +54,7 @@ def position_embedding(
 
     Args:
         x: values `(batch, time, features)`, mask `(batch, time)`, or an array; only shape and mask count.
-        table: `(positions, features)`. A real step beyond it gives NaN, which shows.
+        table: `(positions, features)`. A real step beyond it gives NaN.
         offset: how many real steps of each sequence came before these, an integer or one for each row, `(batch,)`.
         positions: the positions themselves, instead: integers that broadcast to `(batch, time)`, or a `Masked` of them.
 
@@ -83,6 +86,7 @@ def position_embedding(
     return _for_every_row(x, embed(_index(x, x.ndim - 1, "position_embedding", offset, positions), table))
 
 
+@same_kind
 def sine_position_encoding(
     x: Masked | Float[AnyArray, "..."],
     *,
@@ -104,7 +108,7 @@ def sine_position_encoding(
         The shape, dtype and mask of `x`. An empty row holds no real step; nothing passes a gradient.
 
     Raises:
-        TypeError: the values are not floats, or an offset is no integer.
+        TypeError: the values are not floats, or the offset is not an integer.
         ValueError: values without a feature axis, a wavelength that is not positive, positions or an offset of another
             shape, or both.
 
@@ -127,6 +131,7 @@ def sine_position_encoding(
     return _for_every_row(x, _at_places(x, encode, "sine_position_encoding", offset, positions))
 
 
+@same_kind
 def rotary(
     x: Masked | Float[AnyArray, "..."],
     *,
@@ -152,7 +157,7 @@ def rotary(
         The shape, dtype and mask of `x`. An empty row holds no real step and passes no gradient.
 
     Raises:
-        TypeError: the values are not floats, or an offset is no integer.
+        TypeError: the values are not floats, or the offset is not an integer.
         ValueError: an odd number of features, no feature axis, a wavelength that is not positive, positions or an
             offset of another shape, or both.
 

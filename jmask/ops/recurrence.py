@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
@@ -55,6 +55,33 @@ def associative_scan(fn: Callable[..., Any], elems: Any, reverse: bool = False, 
     return structure.unflatten(found)
 
 
+@overload
+def linear_recurrence(
+    decay: Masked,
+    inputs: Masked | ArrayLike,
+    *,
+    initial_state: ArrayLike | None = None,
+    reverse: bool = False,
+    axis: int | None = None,
+) -> Masked: ...
+@overload
+def linear_recurrence(
+    decay: ArrayLike,
+    inputs: Masked,
+    *,
+    initial_state: ArrayLike | None = None,
+    reverse: bool = False,
+    axis: int | None = None,
+) -> Masked: ...
+@overload
+def linear_recurrence(
+    decay: ArrayLike,
+    inputs: ArrayLike,
+    *,
+    initial_state: ArrayLike | None = None,
+    reverse: bool = False,
+    axis: int | None = None,
+) -> Array: ...
 def linear_recurrence(
     decay: Masked | ArrayLike,
     inputs: Masked | ArrayLike,
@@ -83,7 +110,7 @@ def linear_recurrence(
         passes no gradient.
 
     Raises:
-        ValueError: as `jm.ops.associative_scan`.
+        ValueError: sizes along `axis` differ, a `Masked` is scanned along another axis than time, or ranks do not fit.
 
     References:
         Martin and Cundy, "Parallelizing linear recurrent neural nets over sequence length", 2018.

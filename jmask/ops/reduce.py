@@ -3,7 +3,7 @@
 import builtins
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, SupportsIndex
+from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
@@ -12,26 +12,27 @@ from jaxtyping import Array, ArrayLike
 from ..core.arithmetic import expand
 from ..core.masked import Masked, like, values_of
 from ..core.segment_ids import UNPACK, check_not_packed
+from .kinds import AnyInput, Axis, reduction
 
-Axis = SupportsIndex | Sequence[SupportsIndex] | None
 
-
+@reduction
 def sum(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
-    """Sum over the real steps.
+    """The sum over the real steps.
 
     Args:
-        x: values `(batch, time, ...)`, mask `(batch, time)`; an array counts in full.
-        axis: axes to reduce, all by default.
-        keepdims: keeps the reduced axes with size 1.
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array, all of whose entries count.
+        axis: the axis or axes to reduce; None: all.
+        keepdims: whether reduced axes stay, with size 1.
 
     Returns:
-        Over time, a `Masked` with a mask `(batch,)`, in which a row is real if it has a real step; of a mask of rank 3,
-        `(documents, sentences, words)`, reducing the words leaves the sentences that have a real word. Over feature
-        axes alone, a `Masked` with the mask of `x`; over all masked axes, batch and time, an array, as of an array. An
-        empty row gives 0 and passes no gradient.
+        Over all masked axes (batch and time), and of an array, an array. Over time alone, a `Masked` with a mask
+        `(batch,)`, True for rows that have a real step; of a mask of rank 3, `(documents, sentences, words)`, reducing
+        the words leaves the sentences that have a real word. Over feature axes alone, a `Masked` with the mask of `x`.
+        An empty row gives 0 and passes no gradient.
 
     Raises:
-        ValueError: packed rows, over some of the masked axes; a result over batch and time merges all sequences.
+        ValueError: rows are packed and `axis` has some of the masked axes, but not all (over batch and time all
+            sequences are merged), or an axis does not exist.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.sum(jm.from_lengths(jnp.ones((2, 3)), [2, 0]), axis=1)
@@ -41,14 +42,34 @@ def sum(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
     return _reduce(x, axis, keepdims, lambda v, where, axes: jnp.sum(v, axes, keepdims=True), "sum", neutral=0)
 
 
+@overload
+def mean(x: AnyInput, axis: None = None, *, keepdims: bool = False, weights: AnyInput | None = None) -> Array: ...
+@overload
+def mean(x: ArrayLike, axis: Axis = None, *, keepdims: bool = False, weights: ArrayLike | None = None) -> Array: ...
+@overload
+def mean(
+    x: AnyInput, axis: Axis = None, *, keepdims: bool = False, weights: AnyInput | None = None
+) -> Masked | Array: ...
 def mean(
     x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False, weights: Masked | ArrayLike | None = None
 ) -> Masked | Array:
-    """Mean over the real steps, the sum divided by their number; arguments and masks as in `jm.ops.sum`.
+    """The mean over the real steps: their sum divided by their number, or by the sum of their weights.
 
-    With `weights` it is the sum of the weighted steps divided by the sum of the weights, which have one entry for each
-    sequence `(batch,)`, each step `(batch, time)`, or each value; a `Masked` of weights is real where both are. An
-    empty row gives 0 and passes no gradient, and so does one whose weights sum to 0.
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array, all of whose entries count.
+        axis: the axis or axes to reduce; None: all.
+        keepdims: whether reduced axes stay, with size 1.
+        weights: of sequences `(batch,)`, of steps `(batch, time)`, or of single values, an array or a `Masked`, which
+            is real where both are. None: all 1.
+
+    Returns:
+        Over all masked axes (batch and time), and of an array, an array; over time alone, a `Masked` with a mask
+        `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
+        empty row gives 0 and passes no gradient, and so does a row whose weights sum to 0.
+
+    Raises:
+        ValueError: rows are packed and `axis` has some of the masked axes, but not all, an axis does not
+            exist, or the shape of the weights does not fit.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> float(jm.ops.mean(jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2])))
@@ -59,7 +80,7 @@ def mean(
 
     def mean_of(values: Array, where: Array, axes: tuple[int, ...]) -> Array:
         dtype = jnp.result_type(values.dtype, float)
-        wide = jnp.promote_types(dtype, jnp.float32)  # a sum of many may be beyond the range of its dtype
+        wide = jnp.promote_types(dtype, jnp.float32)  # a long sum may exceed the range of its dtype
         total = jnp.sum(values, axes, keepdims=True, dtype=wide)
         count = jnp.sum(where, axes, keepdims=True, dtype=jnp.int32)
         return (total / jnp.maximum(count, 1).astype(wide)).astype(dtype)
@@ -67,10 +88,22 @@ def mean(
     return _reduce(x, axis, keepdims, mean_of, "mean", neutral=0)
 
 
+@reduction
 def max(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
-    """Largest value of the real steps; arguments and masks as in `jm.ops.sum`.
+    """The largest value of the real steps.
 
-    An empty row gives 0 and passes no gradient.
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array, all of whose entries count.
+        axis: the axis or axes to reduce; None: all.
+        keepdims: whether reduced axes stay, with size 1.
+
+    Returns:
+        Over all masked axes (batch and time), and of an array, an array; over time alone, a `Masked` with a mask
+        `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
+        empty row gives 0 and passes no gradient.
+
+    Raises:
+        ValueError: rows are packed and `axis` has some of the masked axes, but not all, or an axis does not exist.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.max(jm.from_lengths(jnp.array([[-2, -5, 9]]), [2]), axis=1).values.tolist()
@@ -79,10 +112,22 @@ def max(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
     return _reduce(x, axis, keepdims, _unless_empty(jnp.max), "max", neutral=lowest)
 
 
+@reduction
 def min(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
-    """Smallest value of the real steps; arguments and masks as in `jm.ops.sum`.
+    """The smallest value of the real steps.
 
-    An empty row gives 0 and passes no gradient.
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array, all of whose entries count.
+        axis: the axis or axes to reduce; None: all.
+        keepdims: whether reduced axes stay, with size 1.
+
+    Returns:
+        Over all masked axes (batch and time), and of an array, an array; over time alone, a `Masked` with a mask
+        `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
+        empty row gives 0 and passes no gradient.
+
+    Raises:
+        ValueError: rows are packed and `axis` has some of the masked axes, but not all, or an axis does not exist.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.min(jm.from_lengths(jnp.array([[2, 5, -9]]), [2]), axis=1).values.tolist()
@@ -91,8 +136,22 @@ def min(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
     return _reduce(x, axis, keepdims, _unless_empty(jnp.min), "min", neutral=highest)
 
 
+@reduction
 def any(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
-    """Whether a real step is true; arguments and masks as in `jm.ops.sum`. An empty row gives False.
+    """Whether any real step is true.
+
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array, all of whose entries count.
+        axis: the axis or axes to reduce; None: all.
+        keepdims: whether reduced axes stay, with size 1.
+
+    Returns:
+        Over all masked axes (batch and time), and of an array, an array; over time alone, a `Masked` with a mask
+        `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
+        empty row gives False.
+
+    Raises:
+        ValueError: rows are packed and `axis` has some of the masked axes, but not all, or an axis does not exist.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.any(jm.from_lengths(jnp.array([[0, 1]]), [1]), axis=1).values.tolist()
@@ -101,8 +160,22 @@ def any(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
     return _reduce(x, axis, keepdims, lambda v, where, axes: jnp.any(v, axes, keepdims=True), "any", neutral=0)
 
 
+@reduction
 def all(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
-    """Whether all real steps are true; arguments and masks as in `jm.ops.sum`. An empty row gives True.
+    """Whether all real steps are true.
+
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array, all of whose entries count.
+        axis: the axis or axes to reduce; None: all.
+        keepdims: whether reduced axes stay, with size 1.
+
+    Returns:
+        Over all masked axes (batch and time), and of an array, an array; over time alone, a `Masked` with a mask
+        `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
+        empty row gives True.
+
+    Raises:
+        ValueError: rows are packed and `axis` has some of the masked axes, but not all, or an axis does not exist.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.all(jm.from_lengths(jnp.array([[1, 0]]), [1]), axis=1).values.tolist()
@@ -111,8 +184,22 @@ def all(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
     return _reduce(x, axis, keepdims, lambda v, where, axes: jnp.all(v, axes, keepdims=True), "all", neutral=1)
 
 
+@reduction
 def prod(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Masked | Array:
-    """Product of the real steps; arguments and masks as in `jm.ops.sum`. An empty row gives 1 and no gradient.
+    """The product of the real steps.
+
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array, all of whose entries count.
+        axis: the axis or axes to reduce; None: all.
+        keepdims: whether reduced axes stay, with size 1.
+
+    Returns:
+        Over all masked axes (batch and time), and of an array, an array; over time alone, a `Masked` with a mask
+        `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
+        empty row gives 1 and passes no gradient.
+
+    Raises:
+        ValueError: rows are packed and `axis` has some of the masked axes, but not all, or an axis does not exist.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.prod(jm.from_lengths(jnp.array([[2, 3, 9]]), [2]), axis=1).values.tolist()
@@ -143,33 +230,11 @@ def _weighted_mean(x: Any, weights: Any, axis: Axis, keepdims: bool) -> Any:
     return like(total, result)
 
 
-def mean_pool(x: Masked | ArrayLike, *, keepdims: bool = False) -> Masked | Array:
-    """Mean over the real steps of each sequence: `jm.ops.mean` over the last masked axis.
-
-    Args:
-        x: values `(batch, time, features)`, mask `(batch, time)`; in an array axis -2 is time.
-        keepdims: keeps the time axis with size 1.
-
-    Returns:
-        The means, `(batch, features)`, of a `Masked` with a mask `(batch,)`: which rows have a real step. An empty row
-        gives zeros and passes no gradient.
-
-    Raises:
-        ValueError: packed rows, which have several means each.
-
-    >>> import jax.numpy as jnp, jmask as jm
-    >>> jm.ops.mean_pool(jm.from_lengths(jnp.ones((1, 3, 2)), [2])).values.tolist()
-    [[1.0, 1.0]]
-    """
-    check_not_packed(x, "`mean_pool` over time", f"{UNPACK} The first makes one vector for each sequence.")
-    return mean(x, x.mask.ndim - 1 if isinstance(x, Masked) else -2, keepdims=keepdims)
-
-
 def refuse_crossing(x: Any, axis: Axis, name: str) -> None:
-    """Refuses packed rows where a reduction would cross from one sequence to another, unless it is to merge them all.
+    """Raises if a reduction would cross from one sequence of a packed row to another, unless it merges them all.
 
-    That is over every masked axis, batch and time; in one row alone the time axis is all there is, and still refused,
-    because under `jax.vmap` every row is one alone.
+    All are merged over every masked axis, batch and time. Under a mask of rank 1 time is the only one, and still
+    raises, because under `jax.vmap` every row has such a mask.
     """
     if isinstance(x, Masked) and x.segment_ids is not None:
         masked_axes = [a for a in _axes(axis, x.ndim) if a < x.mask.ndim]
@@ -179,7 +244,7 @@ def refuse_crossing(x: Any, axis: Axis, name: str) -> None:
 
 
 def _reduce(x: Any, axis: Axis, keepdims: bool, reduction: Callable, name: str, neutral: Any) -> Any:
-    """Fills padding with the reduction's neutral element, reduces, and finds the mask of what is left."""
+    """Fills the padding with the reduction's neutral element, reduces, and adds the remaining mask."""
     if not isinstance(x, Masked):
         values = jnp.asarray(x)
         axes = _axes(axis, values.ndim)
@@ -196,7 +261,7 @@ def _reduce(x: Any, axis: Axis, keepdims: bool, reduction: Callable, name: str, 
 
 
 def with_remaining_mask(x: Masked, values: Array, masked_axes: tuple[int, ...], keepdims: bool) -> Any:
-    """What is left of `x`: a `Masked` where masked axes are left, which say what has a real step; else an array."""
+    """The result of a reduction: a `Masked` if masked axes remain, True where there was a real step; else an array."""
     if not masked_axes:
         return x.with_values(values)
     if x.mask.ndim == len(masked_axes):
@@ -217,7 +282,7 @@ def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
 
 
 def _unless_empty(reduction: Callable) -> Callable:
-    """A reduction without a finite neutral element, made 0 where there is nothing to reduce."""
+    """A reduction that has no finite neutral element, made 0 where there is nothing to reduce."""
 
     def safe(values: Array, where: Array, axes: tuple[int, ...]) -> Array:
         found = jnp.any(where, axes, keepdims=True)
@@ -229,14 +294,14 @@ def _unless_empty(reduction: Callable) -> Callable:
 
 
 def lowest(dtype: Any) -> Any:
-    """What no value of the dtype is below."""
+    """The smallest value of the dtype."""
     if dtype == bool:
         return False
     return -jnp.inf if jnp.issubdtype(dtype, jnp.inexact) else jnp.iinfo(dtype).min
 
 
 def highest(dtype: Any) -> Any:
-    """What no value of the dtype is above."""
+    """The largest value of the dtype."""
     if dtype == bool:
         return True
     return jnp.inf if jnp.issubdtype(dtype, jnp.inexact) else jnp.iinfo(dtype).max

@@ -5,13 +5,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from ..core.masked import Masked
 from ..core.segment_ids import check_not_packed, ids_of
 from ..core.step_order import left_align
+from .kinds import same_kind
+from .linear import AnyArray
 
 
-def flatten(x: Any) -> Any:
+@same_kind
+def flatten(x: Masked | AnyArray) -> Masked | Array:
     """All axes behind the batch as one.
 
     Joining time with features gives sequences of different lengths different numbers of features, so a mask over time
@@ -32,7 +36,7 @@ def flatten(x: Any) -> Any:
     (2, 12)
     """
     if x.ndim == 2:
-        return x
+        return x if isinstance(x, Masked) else jnp.asarray(x)
     if isinstance(x, Masked) and x.mask.ndim > 1 and set(x.mask.shape[1:]) == {1} and x.segment_ids is None:
         x = Masked(x.values, x.mask.reshape(-1))
     if isinstance(x, Masked) and x.mask.ndim > 1:
@@ -45,7 +49,8 @@ def flatten(x: Any) -> Any:
     return _reshaped(x, (x.shape[0], math.prod(x.shape[1:])))
 
 
-def reshape(x: Any, target_shape: Sequence[int]) -> Any:
+@same_kind
+def reshape(x: Masked | AnyArray, target_shape: Sequence[int]) -> Masked | Array:
     """Another shape behind the batch axis.
 
     Under a mask the masked axes must stay in front, except for time, the last of them:
@@ -95,7 +100,8 @@ def reshape(x: Any, target_shape: Sequence[int]) -> Any:
     )
 
 
-def permute(x: Any, dims: Sequence[int]) -> Any:
+@same_kind
+def permute(x: Masked | AnyArray, dims: Sequence[int]) -> Masked | Array:
     """The axes behind the batch in another order.
 
     Args:
@@ -133,7 +139,8 @@ def permute(x: Any, dims: Sequence[int]) -> Any:
     return Masked(values, jnp.transpose(x.mask, masked_axes))
 
 
-def repeat_vector(x: Any, n: int) -> Any:
+@same_kind
+def repeat_vector(x: Masked | AnyArray, n: int) -> Masked | Array:
     """A sequence of `n` steps out of one vector for each row.
 
     Args:
@@ -164,7 +171,8 @@ def repeat_vector(x: Any, n: int) -> Any:
     return Masked(jnp.repeat(jnp.asarray(x.values)[:, None], n, 1), jnp.repeat(x.mask[:, None], n, 1))
 
 
-def up_sample(x: Any, size: int) -> Any:
+@same_kind
+def up_sample(x: Masked | AnyArray, size: int) -> Masked | Array:
     """Every step `size` times.
 
     Args:
@@ -199,7 +207,7 @@ def time_axis(x: Any, name: str) -> int:
 
 
 def check_target_shape(target_shape: Any) -> None:
-    """Refuses what is no shape with at most one unknown size."""
+    """Raises unless it is a shape with at most one unknown size."""
     sizes = tuple(target_shape) if isinstance(target_shape, (list, tuple)) else ()
     fits = all(type(size) is int and size >= -1 for size in sizes) and sizes.count(-1) < 2
     if not isinstance(target_shape, (list, tuple)) or not fits:
@@ -210,13 +218,13 @@ def check_target_shape(target_shape: Any) -> None:
 
 
 def check_dims(dims: Any) -> None:
-    """Refuses what is no permutation of the axes behind the batch."""
+    """Raises unless it is a permutation of the axes after the batch."""
     if not isinstance(dims, (list, tuple)) or sorted(dims) != list(range(1, len(dims) + 1)):
         raise ValueError(f"`dims` must be a permutation of the axes behind the batch, 1, 2, ...; received {dims!r}.")
 
 
 def check_repetitions(name: str, number: Any) -> None:
-    """Refuses what is no positive integer."""
+    """Raises unless the number is a positive integer."""
     if type(number) is not int or number < 1:
         raise ValueError(f"`{name}` must be a positive integer; received {number!r}.")
 

@@ -59,7 +59,7 @@ def attention(
             `(batch,)`: the number of real keys that came before it.
         query_positions: the positions of the queries, instead: numbers that broadcast to `(batch, queries)`, or a
             `Masked` of them.
-        key_positions: those of the keys, for keys that are not in order, such as a cache that begins anew at its end.
+        key_positions: those of the keys, for keys that are not in order, such as a cache that wraps around.
         attention_mask: bool, True where a query may attend to a key: `(queries, keys)`, `(batch, queries, keys)` or
             `(batch, heads, queries, keys)`, sizes of 1 included.
         bias: floats of these shapes, added to the scores; -inf forbids, as False does in `attention_mask`.
@@ -80,7 +80,7 @@ def attention(
         weights before dropout, `(batch, heads, queries, keys)`, 0 where query or key is padding.
 
     Raises:
-        TypeError: values that are not floats, an `attention_mask` that is not bool, or an offset that is no integer.
+        TypeError: values are not floats, `attention_mask` is not bool, or an offset is not an integer.
         ValueError: shapes that do not fit, a value without a key, packed rows that are not packed alike, a rate
             outside `[0, 1]`, dropout without a key, both an offset and positions, or an `implementation` for what it
             cannot compute.
@@ -242,7 +242,7 @@ def _keys_and_values(query: Any, key: Any, value: Any, name: str) -> tuple[Any, 
 
 
 def _check_inputs(query: Any, key: Any, value: Any, name: str) -> None:
-    """Refuses values, masks and packings that do not fit one another."""
+    """Raises if values, masks or packings do not fit one another."""
     shapes = [tuple(x.shape) for x in (query, key, value)]
     masks = [x.mask.ndim if isinstance(x, Masked) else x.ndim - 2 for x in (query, key, value)]
     for x in (query, key, value):

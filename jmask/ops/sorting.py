@@ -1,7 +1,7 @@
-"""The order of the real steps of each sequence by value: sorted, as indices, and the largest of them."""
+"""Sorting the real steps of each sequence: in order, as indices, and the largest of them."""
 
 import operator
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, overload
 
 import jax.numpy as jnp
 from jax import lax
@@ -11,27 +11,29 @@ from ..core.arithmetic import expand, guard, in_front
 from ..core.masked import Masked
 from ..core.segment_ids import UNPACK, check_not_packed, ids_of, sequence_starts
 from ..core.step_order import left_align
+from .kinds import same_kind
 from .reduce import lowest
 from .time_axis import reverse
 
 
+@same_kind
 def sort(
     x: Masked | ArrayLike, axis: SupportsIndex = -1, *, stable: bool = True, descending: bool = False
 ) -> Masked | Array:
-    """Sorts along one axis; along time the real steps of each sequence, feature by feature, among their places.
+    """Sorts along one axis; along time the real steps of each sequence, feature by feature; padding stays in place.
 
     Args:
-        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array. Packed sequences are sorted each in its
-            place.
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array. Each sequence of a packed row is sorted on
+            its own.
         axis: of values `(batch, time, features)`, 1 is time and -1 the features.
         stable: whether equal steps keep their order.
-        descending: from the largest to the smallest.
+        descending: whether to sort from the largest to the smallest.
 
     Returns:
-        The shape and mask of `x`. NaN counts as larger than all. An empty row stays empty and passes no gradient.
+        The shape and mask of `x`. NaN counts as the largest. An empty row stays empty and passes no gradient.
 
     Raises:
-        ValueError: another masked axis than time, or an axis that `x` does not have.
+        ValueError: `axis` is another masked axis than time, or does not exist.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.masked(jnp.array([[5, 0, 2, 3]]), jnp.array([[True, False, True, True]]))
@@ -44,12 +46,24 @@ def sort(
     return _sorted(x, stable, descending)[0]
 
 
+@same_kind
 def argsort(
     x: Masked | ArrayLike, axis: SupportsIndex = -1, *, stable: bool = True, descending: bool = False
 ) -> Masked | Array:
     """The indices that sort along one axis; along time they count the real steps of each sequence from 0.
 
-    Arguments and masks as in `jm.ops.sort`.
+    Args:
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array. Each sequence of a packed row is sorted on
+            its own.
+        axis: of values `(batch, time, features)`, 1 is time and -1 the features.
+        stable: whether equal steps keep their order.
+        descending: whether to sort from the largest to the smallest.
+
+    Returns:
+        int32 in the shape and with the mask of `x`. NaN counts as the largest. An empty row stays empty.
+
+    Raises:
+        ValueError: `axis` is another masked axis than time, or does not exist.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.masked(jnp.array([[5, 0, 2, 3]]), jnp.array([[True, False, True, True]]))
@@ -62,22 +76,27 @@ def argsort(
     return _sorted(x, stable, descending)[1]
 
 
+@overload
+def top_k(x: Masked, k: SupportsIndex, *, axis: SupportsIndex = -1) -> tuple[Masked, Masked]: ...
+@overload
+def top_k(x: ArrayLike, k: SupportsIndex, *, axis: SupportsIndex = -1) -> tuple[Array, Array]: ...
 def top_k(x: Masked | ArrayLike, k: SupportsIndex, *, axis: SupportsIndex = -1) -> tuple[Any, Any]:
-    """The `k` largest along one axis, from the largest on, and their indices.
+    """The `k` largest values along one axis, in descending order, and their indices.
 
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array.
-        k: how many.
+        k: the number of values.
         axis: of values `(batch, time, features)`, 1 is time and -1 the features.
 
     Returns:
-        Values and int32 indices. Along the features, with the mask of `x`. Along time `(batch, k, ...)` with a mask
-        `(batch, k)`: a sequence of fewer steps has as many as it has, and an empty row none, and passes no gradient;
-        indices count real steps from 0, as `jm.ops.take` does.
+        Values and int32 indices. Along the features both have the mask of `x`. Along time they are `(batch, k, ...)`
+        with a mask `(batch, k)`: a sequence of fewer steps has padding after its steps, and an empty row nothing else,
+        and passes no gradient. Indices count real steps from 0, as in `jm.ops.take`.
 
     Raises:
-        TypeError: `k` is no integer.
-        ValueError: another masked axis than time, more than there are features, or packed rows along time.
+        TypeError: `k` is not an integer.
+        ValueError: `axis` is another masked axis than time, `k` exceeds the number of features, or rows are packed and
+            `axis` is time.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> values, indices = jm.ops.top_k(jm.from_lengths(jnp.array([[5, 7, 9], [3, 9, 9]]), [2, 1]), 2, axis=1)
@@ -92,7 +111,7 @@ def top_k(x: Masked | ArrayLike, k: SupportsIndex, *, axis: SupportsIndex = -1) 
 
 
 def one_axis(x: Any, axis: SupportsIndex, name: str) -> int:
-    """The axis, counted from the front."""
+    """The axis as a number from 0 on."""
     ndim, found = jnp.ndim(x.values if isinstance(x, Masked) else x), operator.index(axis)
     if not -ndim <= found < ndim:
         raise ValueError(f"`axis={axis}` of `{name}` is out of bounds for values of rank {ndim}.")
@@ -100,14 +119,14 @@ def one_axis(x: Any, axis: SupportsIndex, name: str) -> int:
 
 
 def is_time(x: Any, axis: int, name: str) -> bool:
-    """Whether the axis is the time of a `Masked`; refuses another masked axis, along which sequences would mix."""
+    """Whether the axis is the time of a `Masked`; raises for another masked axis, along which sequences would mix."""
     if not isinstance(x, Masked) or axis >= x.mask.ndim:
         return False
     if axis < x.mask.ndim - 1:
         raise ValueError(
-            f"`{name}` goes along time, axis {x.mask.ndim - 1}, or along features; along axis {axis} of values "
-            f"{tuple(x.shape)} with a mask {tuple(x.mask.shape)} it would compare steps of different sequences. Say "
-            "what padding is first, `x.fill(0)`."
+            f"`{name}` works along time, axis {x.mask.ndim - 1}, or along features; along axis {axis} of values "
+            f"{tuple(x.shape)} with a mask {tuple(x.mask.shape)} it would compare steps of different sequences. Fill "
+            "the padding first, `x.fill(0)`."
         )
     return True
 
@@ -122,7 +141,7 @@ def _sorted(x: Any, stable: bool, descending: bool) -> tuple[Masked, Masked]:
     front, restore = left_align(x)
     axis, mask = x.mask.ndim - 1, jnp.asarray(front.mask)
     index: Any = front.with_values(jnp.broadcast_to(expand(front.positions, x.ndim), x.shape))
-    if descending:  # in reverse and back, so that equal steps keep their order
+    if descending:  # reversed, sorted and reversed back, so that equal steps keep their order
         front, index = reverse(front), reverse(index)
     ids = ids_of(front)
     number = (

@@ -42,7 +42,7 @@ def places(x: Any, axis: int, name: str, prefix: str = "", *, offset: Any = None
         Integers, or what `positions` are; they broadcast to `(batch, time)`.
 
     Raises:
-        TypeError: an offset that is no integer, or positions that are no numbers.
+        TypeError: the offset is not an integer, or the positions are not numbers.
         ValueError: an offset or positions that do not fit, or both.
     """
     shape = tuple(x.shape[: axis + 1])

@@ -1,7 +1,7 @@
-"""The time axis: what moves steps, padding and all, or within the real steps of each sequence."""
+"""Moving steps along time: with their padding, or among the real steps of each sequence."""
 
 import operator
-from typing import Any
+from typing import Any, overload
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,17 +11,19 @@ from jaxtyping import Array, ArrayLike
 from ..core.masked import Masked, as_masked, like, values_of
 from ..core.segment_ids import ids_of, sequence_starts
 from ..core.step_order import real_steps_first, take_steps
+from .kinds import same_kind
 
 
-def flip(x: Any) -> Any:
-    """Reverses the time axis, padding and all: right padding becomes left padding.
+@same_kind
+def flip(x: Masked | ArrayLike) -> Masked | Array:
+    """Reverses the whole time axis, as `jnp.flip` does: padding moves to the other side, `[1 2 ·]` to `[· 2 1]`.
 
-    Of packed rows the segment ids are reversed with the steps: each sequence is reversed, and the last one of a row
-    stands first. `jm.ops.reverse` leaves the padding where it is.
+    `jm.ops.reverse` reverses the real steps only, and padding stays where it is: `[1 2 ·]` to `[2 1 ·]`. In packed rows
+    the segment ids are flipped with the steps: each sequence is reversed, and the last one of a row comes first.
 
     Args:
-        x: values `(batch, time, ...)` with a mask `(batch, time)`: its last axis is reversed; of an array, axis 1,
-            or the only one.
+        x: values `(batch, time, ...)` with a mask `(batch, time)`, or an array, in which axis 1, or the only axis, is
+            time.
 
     Returns:
         The same shape; a `Masked` stays one. An empty row stays empty.
@@ -43,12 +45,15 @@ def flip(x: Any) -> Any:
     return Masked(jnp.flip(x.values, axis), jnp.flip(x.mask, axis))
 
 
+@same_kind
 def reverse(x: Masked | ArrayLike) -> Masked | Array:
-    """Reverses the real steps of each sequence among the places that they have; padding stays where it is.
+    """Reverses the real steps of each sequence; padding stays where it is, `[1 2 ·]` to `[2 1 ·]`.
+
+    `jm.ops.flip` reverses the whole time axis, padding included: `[1 2 ·]` to `[· 2 1]`.
 
     Args:
-        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, whose axis 1, or only one, is
-            time. Packed sequences are reversed each in its place.
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, in which axis 1, or the only
+            axis, is time. Each sequence of a packed row is reversed on its own.
 
     Returns:
         The shape and mask of `x`. An empty row stays empty and passes no gradient.
@@ -65,19 +70,20 @@ def reverse(x: Masked | ArrayLike) -> Masked | Array:
     return _take_ranked(x, first + last - rank)
 
 
+@same_kind
 def roll(x: Masked | ArrayLike, n: int) -> Masked | Array:
-    """Moves the real steps of each sequence `n` places on; those that leave at its end come in at its beginning.
+    """Moves the real steps of each sequence by `n` steps; those that leave at one end come in at the other.
 
     Args:
-        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, whose axis 1, or only one, is
-            time. Packed sequences roll each in its place.
-        n: number of steps; negative towards the beginning.
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, in which axis 1, or the only
+            axis, is time. Each sequence of a packed row is rolled on its own.
+        n: number of steps; negative towards the start.
 
     Returns:
         The shape and mask of `x`. An empty row stays empty and passes no gradient.
 
     Raises:
-        TypeError: `n` is no integer.
+        TypeError: `n` is not an integer.
         ValueError: there is no time axis.
 
     >>> import jax.numpy as jnp, jmask as jm
@@ -91,29 +97,35 @@ def roll(x: Masked | ArrayLike, n: int) -> Masked | Array:
     return _take_ranked(x, first + (rank - first - n) % length)
 
 
+@overload
+def shift(x: Masked, n: int = 1, *, fill_value: Any = None) -> Masked: ...
+@overload
+def shift(x: ArrayLike, n: int = 1, *, fill_value: None = None) -> Masked: ...
+@overload
+def shift(x: ArrayLike, n: int = 1, *, fill_value: ArrayLike) -> Array: ...
 def shift(x: Masked | ArrayLike, n: int = 1, *, fill_value: Any = None) -> Masked | Array:
-    """Moves the real steps of each sequence `n` places on; those that leave are lost, and padding comes in.
+    """Moves the real steps of each sequence by `n` steps; those that leave are lost, and padding comes in.
 
-    With `n=-1` it makes the targets of a language model from its inputs: at each step stands the next one, and the last
-    step of each sequence, which has none, is padding, so that it counts in no loss. `logits[:, :-1]` against
-    `ids[:, 1:]` goes by index instead: it pairs a step before padding with nothing. With `n=1` each step gets to see
-    the one before: `x - jm.ops.shift(x)` are the differences of neighbours, and with a `fill_value` for the first it
-    makes the inputs of a decoder from its targets.
+    With `n=-1` it makes the targets of a language model from its inputs: each step becomes the next one, and the last
+    step of each sequence, which has none, becomes padding, so that it counts in no loss. (`logits[:, :-1]` against
+    `ids[:, 1:]` goes by index instead, and pairs a step before padding with nothing.) With `n=1` each step becomes the
+    one before: `x - jm.ops.shift(x)` are differences of neighbours, and with a `fill_value` for the first step it makes
+    the inputs of a decoder from its targets.
 
     Args:
-        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, whose axis 1, or only one, is
-            time. Packed sequences are shifted each in its place.
-        n: number of steps; negative towards the beginning.
-        fill_value: what comes in instead of padding: a scalar, or an array that broadcasts against the values; it must
-            fit their dtype.
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, in which axis 1, or the only
+            axis, is time. Each sequence of a packed row is shifted on its own.
+        n: number of steps; negative towards the start.
+        fill_value: a real value that comes in instead of padding: a scalar, or an array that broadcasts against the
+            values; it must fit their dtype.
 
     Returns:
-        A `Masked` of the shape of `x`, whose real steps are those that another has moved to. With `fill_value` the
-        shape and mask of `x`, of an array an array, with `fill_value` at padded steps too. An empty row stays empty and
+        A `Masked` in the shape of `x`, in which the steps that another has moved to are real. With `fill_value` the
+        shape and mask of `x`, for an array an array, and `fill_value` at padded steps too. An empty row stays empty and
         passes no gradient.
 
     Raises:
-        TypeError: `n` is no integer, or `fill_value` does not fit the dtype.
+        TypeError: `n` is not an integer, or `fill_value` does not fit the dtype.
         ValueError: there is no time axis.
 
     >>> import jax.numpy as jnp, jmask as jm
@@ -137,12 +149,12 @@ def shift(x: Masked | ArrayLike, n: int = 1, *, fill_value: Any = None) -> Maske
 
 
 def time_axis(x: Any) -> int:
-    """The last axis of the mask; of an array axis 1, or the only one; -1 where there is none."""
+    """The last axis of the mask; of an array axis 1, or the only axis; -1 if there is none."""
     return x.mask.ndim - 1 if isinstance(x, Masked) else min(1, np.ndim(values_of(x)) - 1)
 
 
 def check_time(x: Any, name: str) -> None:
-    """Refuses one step, which has no time axis."""
+    """Raises if there is no time axis."""
     if time_axis(x) < 0:
         raise ValueError(f"`{name}` needs a time axis; received values {np.shape(values_of(x))} without one: one step.")
 
@@ -166,7 +178,7 @@ def _ranks(x: Any, name: str) -> tuple[Array, Array, Array]:
 
 
 def _take_ranked(x: Any, rank: Array) -> Any:
-    """At each real step the step of its row with this rank among the real ones; padding stays as it is."""
+    """Takes at each real step the real step of its row with this rank; padding stays as it is."""
     masked = as_masked(x)
     rank = jnp.where(masked.mask, rank, 0)
     place = take_steps(real_steps_first(masked.mask), rank)

@@ -85,7 +85,7 @@ def visible(
 
 
 def per_head(name: str, array: Any, query: Any, keys: Any) -> Any:
-    """An array for each pair of a query and a key, of the rank of the scores; refuses another shape."""
+    """An array with one entry for each query and key, in the rank of the scores; raises for another shape."""
     shape = (*query.shape[:-3], query.shape[-2], query.shape[-3], keys.shape[-3])
     array = jnp.asarray(array)
     given = tuple(array.shape)
@@ -106,7 +106,7 @@ def per_head(name: str, array: Any, query: Any, keys: Any) -> Any:
 
 
 def check_shared_segment_ids(query: Any, key: Any, value: Any, name: str) -> None:
-    """Refuses packed rows unless all three are steps of the same rows, packed alike."""
+    """Raises for packed rows unless all three are packed alike."""
     ids = [getattr(x, "segment_ids", None) for x in (query, key, value)]
     if any(array is not ids[0] for array in ids):
         remedy = (
@@ -147,7 +147,7 @@ def _number_of_sequence(x: Masked) -> Any:
 
 
 def _sides(window: Window) -> tuple[int | None, int | None]:
-    """Left and right, None where nothing ends the window; refuses what is no window."""
+    """Left and right, None where the window has no end; raises if it is not a window."""
     sides = window if isinstance(window, (tuple, list)) else (window, window)
     if len(sides) != 2 or any(n is not None and (not isinstance(n, int) or n < 0) for n in sides):
         raise ValueError(
