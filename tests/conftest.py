@@ -5,6 +5,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
+from typing import Any
 
 # jax reads all of this when it is imported, so it comes before the imports below.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -19,6 +20,7 @@ if "xla_backend" not in os.environ["XLA_FLAGS"]:
         os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 
 import jax
+import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
@@ -47,6 +49,16 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
 
 
 @pytest.fixture
+def x(rng: np.random.Generator) -> Any:
+    """Sequences of 4, 0 and 5 steps of four features, with NaN in the padding."""
+    import jmask as jm  # here, for the process that only hands out tests needs none
+
+    values = rng.normal(size=(3, 5, 4)).astype("float32")
+    values[0, 4:], values[1] = np.nan, np.nan
+    return jm.from_lengths(jnp.asarray(values), [4, 0, 5])
+
+
+@pytest.fixture
 def x64() -> Iterator[None]:
     """Float64 for the length of a test, in every version of jax."""
     jax.config.update("jax_enable_x64", True)
@@ -63,7 +75,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselects what `--part` leaves out: another run, with other packages, has it."""
+    """Deselects what `--part` leaves out; a run with other packages has it."""
     if not config.getoption("part"):
         return
     part, parts = map(int, config.getoption("part").split("/"))

@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Concatenate, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,8 @@ from jax.core import Tracer
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..data.sources import refuse_marks
+
+X = TypeVar("X", bound="Arithmetic")
 
 _SCALARS = (bool, int, float, complex, np.generic)
 
@@ -161,11 +163,11 @@ def _check_shapes(name: str, x: "Arithmetic", other: Any) -> None:
         ) from None
 
 
-def _binary(function: Callable, *, guarded: bool, swap: bool = False) -> Callable:
+def _binary(function: Callable, *, guarded: bool, swap: bool = False) -> Callable[[X, Any], X]:
     """The operator's method. `guarded` keeps derivatives finite at padding, where the function has unbounded ones."""
     name = function.__name__
 
-    def method(self: Any, other: Any) -> Any:
+    def method(self: X, other: Any) -> Any:
         host = is_host_only(self.values)
         if not isinstance(other, (Arithmetic, np.ndarray, jax.Array, *_SCALARS)):
             if hasattr(other, "__jax_array__"):  # a symbolic dimension, a variable of flax
@@ -198,29 +200,32 @@ def rebuild(x: Any, values: Any, mask: Any, ids: Any) -> Any:
     return type(x)(values, mask, ids)
 
 
-def _unary(function: Callable) -> Callable:
-    def method(self: Any) -> Any:
+def _unary(function: Callable) -> Callable[[X], X]:
+    def method(self: X) -> X:
         return self.with_values(function(guard(self.values, self.mask)))
 
     return method
 
 
-def _matmul(self: Any, other: Any) -> Any:
-    """Values times a matrix over their last axis, which must be a feature axis."""
-    if not isinstance(other, (np.ndarray, jax.Array)):
-        return NotImplemented
-    if self.mask.ndim >= self.ndim or other.ndim > 2:
-        raise ValueError(
-            "`@` contracts the last axis of a `Masked` with a vector or a matrix, and that axis must lie behind the "
-            f"mask; received values {self.shape}, mask {self.mask.shape} and {other.shape}."
-        )
-    return self.with_values(self.fill(0) @ other)
+def _matrix_product() -> Callable[[X, Any], X]:
+    def method(self: X, other: Any) -> Any:
+        """Values times a matrix over their last axis, which must be a feature axis."""
+        if not isinstance(other, (np.ndarray, jax.Array)):
+            return NotImplemented
+        if self.mask.ndim >= self.ndim or other.ndim > 2:
+            raise ValueError(
+                "`@` contracts the last axis of a `Masked` with a vector or a matrix, and that axis must lie behind "
+                f"the mask; received values {self.shape}, mask {self.mask.shape} and {other.shape}."
+            )
+        return self.with_values(self.fill(0) @ other)
+
+    return method
 
 
-def _reduction(name: str) -> Callable:
+def _reduction(name: str) -> Callable[Concatenate[X, ...], X]:
     remedy = f"`jm.ops.{name}(x, axis=...)`, which counts real steps only, or `x.unmasked().{name}()`"
 
-    def method(self: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    def method(self: X, axis: Any = None, *, keepdims: bool = False) -> X:
         axes = range(self.ndim) if axis is None else normalize_axis_tuple(axis, self.ndim)
         if any(a < self.mask.ndim for a in axes):
             raise TypeError(
@@ -244,6 +249,7 @@ class Arithmetic:
     segment_ids: Any
     ndim: Any
     shape: Any
+    fill: Any
     with_values: Any
 
     # `==` is elementwise, so equal hashes would promise what it does not keep.
@@ -273,9 +279,14 @@ class Arithmetic:
     __le__ = _binary(operator.le, guarded=False)
     __gt__ = _binary(operator.gt, guarded=False)
     __ge__ = _binary(operator.ge, guarded=False)
-    __eq__ = _binary(operator.eq, guarded=False)  # type: ignore[assignment]
-    __ne__ = _binary(operator.ne, guarded=False)  # type: ignore[assignment]
-    __matmul__ = _matmul
+    if TYPE_CHECKING:
+
+        def __eq__(self, other: Any) -> Self: ...  # pyright: ignore[reportIncompatibleMethodOverride]
+        def __ne__(self, other: Any) -> Self: ...  # pyright: ignore[reportIncompatibleMethodOverride]
+    else:
+        __eq__ = _binary(operator.eq, guarded=False)
+        __ne__ = _binary(operator.ne, guarded=False)
+    __matmul__ = _matrix_product()
 
     __neg__ = _unary(operator.neg)
     __pos__ = _unary(operator.pos)

@@ -5,7 +5,7 @@ from typing import Any, TypeGuard
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Int
+from jaxtyping import Array
 
 from ..data.sources import find_marks, prefix_of, refuse_marks
 from . import display, state_dict
@@ -15,6 +15,7 @@ from .indexing import split_index, take
 from .numpy_protocol import Explained, apply_ufunc, call_function
 from .pytree import flatten, mask_of_segment_ids, put, rebuild, register
 from .segment_ids import check_not_packed, number_from, positions
+from .types import Values
 
 
 class Masked(Arithmetic, metaclass=Explained):
@@ -50,8 +51,8 @@ class Masked(Arithmetic, metaclass=Explained):
 
     __slots__ = ("__weakref__", "_kind", "_mask", "segment_ids", "values")
 
-    values: Any
-    segment_ids: Any
+    values: Values
+    segment_ids: Values | None
     _mask: Any
 
     def __init__(self, values: Any, mask: Any = None, segment_ids: Any = None) -> None:
@@ -70,12 +71,12 @@ class Masked(Arithmetic, metaclass=Explained):
         return rebuild, (Masked, *flatten(self))
 
     @property
-    def mask(self) -> Any:
+    def mask(self) -> Values:
         """True at real steps."""
         # Not kept where a pytree was put together again: what is computed in one trace must not leak into another.
-        return (
-            mask_of_segment_ids(self.segment_ids) if self._mask is None and self.segment_ids is not None else self._mask
-        )
+        if self.segment_ids is not None and self._mask is None:
+            return mask_of_segment_ids(self.segment_ids)
+        return self._mask
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -93,7 +94,7 @@ class Masked(Arithmetic, metaclass=Explained):
         return self.values.dtype
 
     @property
-    def lengths(self) -> Int[ArrayLike, "..."]:
+    def lengths(self) -> Values:
         """Number of real steps along the last axis of the mask, int32: `(batch,)` for a `(batch, time)` mask.
 
         Packed rows are refused: a row has several lengths. `x.mask.sum(-1)` counts the real steps of a row.
@@ -104,7 +105,7 @@ class Masked(Arithmetic, metaclass=Explained):
         return still_bool(self.mask).sum(axis=-1, dtype=np.int32)
 
     @property
-    def positions(self) -> Int[Array, "..."]:
+    def positions(self) -> Array:
         """Index of each real step within its sequence, int32 of the mask's shape; 0 at padded steps.
 
         It counts real steps only, and from 0 again where a sequence of packed rows begins. An empty row has zeros.
@@ -115,7 +116,7 @@ class Masked(Arithmetic, metaclass=Explained):
         """
         return positions(self)
 
-    def fill(self, value: Any = 0) -> Any:
+    def fill(self, value: Any = 0) -> Values:
         """The values as a plain array, with `value` at every padded position.
 
         Args:
@@ -137,7 +138,8 @@ class Masked(Arithmetic, metaclass=Explained):
             raise TypeError(f"{rule}; give another one, or convert the values first with `x.astype(...)`.")
         mask = expand(still_bool(self.mask), self.ndim)
         if is_host_only(self.values):
-            return np.where(mask, self.values, value)
+            filled: Any = np.where(mask, self.values, value)
+            return filled
         values = jnp.asarray(self.values)
         return jnp.where(mask, values, jnp.asarray(value, values.dtype))
 
@@ -170,7 +172,7 @@ class Masked(Arithmetic, metaclass=Explained):
         check_mask(values, mask)
         return put(object.__new__(Masked), values, mask, self.segment_ids)
 
-    def unmasked(self) -> Any:
+    def unmasked(self) -> Values:
         """The values as a plain array, padding and all: from here on every position counts as real."""
         return self.values
 

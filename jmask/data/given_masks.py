@@ -12,6 +12,7 @@ from ..core.checks import as_array, check_one_of
 from ..core.display import is_concrete
 from ..core.masked import Masked, as_masked, masked
 from ..core.segment_ids import check_not_packed
+from ..core.types import Values
 from .sources import as_host_array, refuse_marks
 
 
@@ -108,7 +109,7 @@ def from_attention_mask(values: Any, attention_mask: Any) -> Masked:
     return masked(values, attention_mask != 0)
 
 
-def to_attention_mask(x: Masked | ArrayLike, dtype: DTypeLike = jnp.int32) -> Any:
+def to_attention_mask(x: Masked | ArrayLike, dtype: DTypeLike = jnp.int32) -> Values:
     """The mask as Hugging Face models take it: 1 at real steps, 0 at padding.
 
     Args:

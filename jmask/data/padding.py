@@ -15,6 +15,7 @@ from ..core.conversion import OBJECT, convert, default_dtype, requested_dtype
 from ..core.masked import Masked, as_masked, values_of
 from ..core.row_lengths import ENDS, End, arrange_rows, mask_of_lengths
 from ..core.segment_ids import check_not_packed
+from ..core.types import Rows
 from .loading import split
 from .ragged import Ragged, read_nested
 from .sources import Flat, Steps, find_marks
@@ -94,7 +95,7 @@ def pad_sequences(
     return Masked(values.reshape(*leading, *values.shape[2:]), mask.reshape(leading))
 
 
-def unpad(x: Masked | ArrayLike, *, keep_empty: bool = False) -> Any:
+def unpad(x: Masked | ArrayLike, *, keep_empty: bool = False) -> Rows:
     """The real steps of each sequence, as NumPy arrays without padding.
 
     Args:

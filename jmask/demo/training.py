@@ -76,7 +76,9 @@ def train(
             key, step_key = jax.random.split(key)
             params, state, loss, predicted = step(params, state, batch, step_key)
             real = np.asarray(batch.tags.mask)
-            confusions += count_confusions([batch.tags.values[real]], [np.asarray(predicted)[real]], num_tags)
+            confusions += count_confusions(
+                [np.asarray(batch.tags.values)[real]], [np.asarray(predicted)[real]], num_tags
+            )
             losses.append(float(loss))
             watcher.step(number, float(np.mean(losses)), micro_score(confusions).f1)
         test_f1 = micro_score(evaluate(predictor, params, data.test, num_tags)).f1

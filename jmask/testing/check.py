@@ -1,4 +1,4 @@
-"""Holds a layer or a function of one's own to the laws."""
+"""Checks that a layer or a function keeps the laws."""
 
 from collections.abc import Callable, Collection
 from typing import Any
@@ -21,20 +21,20 @@ def check_layer(
 ) -> None:
     """Asserts that a layer keeps the laws, at inference.
 
-    The layer itself, on each sequence alone and without padding, says what is right: a layer that is wrong there too
-    is not found. Its parameters are those of `init` with a little noise, so that no bias is 0.
+    The expected result is that of the layer itself on each sequence alone, without padding, so a layer that is wrong
+    there as well is not found. A little noise is added to the parameters of `init`, so that no bias is 0.
 
     Args:
         layer: the layer, or a model.
         *specs: the inputs of its `call`, nests of `jm.Input`, or examples: `jm.Input((None, 8))` is a sequence of
             vectors, `jm.Input((4,))` a vector for each sequence.
-        key: a PRNG key for parameters and inputs; one of its own by default.
-        maximum: for inputs of integers, one more than the largest; an example need not say.
+        key: a PRNG key for parameters and inputs; by default always the same one.
+        maximum: for integer inputs, one more than the largest; not needed for an example.
         laws: the names of the laws to check, all by default (see `jm.testing.LAWS`).
 
     Raises:
-        LawBroken: the first law found broken, with the smallest example found.
-        ValueError: integers without a `maximum`, no input with a time axis, or no law of this name.
+        LawBroken: a law is broken; the message shows the smallest example that was found.
+        ValueError: integer inputs have no `maximum`, no input has a time axis, or a law has another name.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.testing.check_layer(jm.layers.Dense(3), jm.Input((None, 2)))
@@ -65,21 +65,22 @@ def check_function(
     maximum: int | None = None,
     laws: Collection[str] | None = None,
 ) -> None:
-    """Asserts that a function of `Masked` keeps the laws; what is right, and the options, are as in `check_layer`.
+    """Asserts that a function of `Masked` keeps the laws.
 
-    A result that is one number for the batch, such as a loss, is compared with that of an unpadded batch.
+    The expected result is that of the function itself on each sequence alone, without padding. A result that is one
+    number for the batch, such as a loss, is compared with that of an unpadded batch.
 
     Args:
         function: takes the inputs, after the parameters if there are some.
-        *specs: the inputs, nests of `jm.Input` or examples.
-        params: a nest of arrays, with respect to which gradients are checked too.
-        key: a PRNG key for inputs.
-        maximum: for inputs of integers, one more than the largest.
-        laws: the names of the laws to check.
+        *specs: the inputs, nests of `jm.Input`, or examples: `jm.Input((None, 8))` is a sequence of vectors.
+        params: a nest of arrays; gradients with respect to them are checked as well.
+        key: a PRNG key for inputs; by default always the same one.
+        maximum: for integer inputs, one more than the largest; not needed for an example.
+        laws: the names of the laws to check, all by default (see `jm.testing.LAWS`).
 
     Raises:
-        LawBroken: the first law found broken, with the smallest example found.
-        ValueError: as for `check_layer`.
+        LawBroken: a law is broken; the message shows the smallest example that was found.
+        ValueError: integer inputs have no `maximum`, no input has a time axis, or a law has another name.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.testing.check_function(lambda x: jm.ops.mean(x, axis=1), jm.Input((None, 2)))

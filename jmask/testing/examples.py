@@ -1,4 +1,4 @@
-"""Random sequences of given lengths, and their places among padding."""
+"""Random sequences of given lengths, and their positions among padding."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import numpy as np
 from ..core.masked import Masked
 
 Padding = Literal["right", "left", "holes"]
-NUM_KINDS = 4  # of garbage, besides the harmless one
+NUM_KINDS = 4  # of garbage, in addition to the harmless one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Example:
     Attributes:
         lengths: number of real steps of each row.
         time: number of steps.
-        padding: where padding stands.
+        padding: where the padding is.
     """
 
     lengths: tuple[int, ...]
@@ -61,7 +61,7 @@ def random_masked(
         time: number of steps of the batch, by default one more than the longest row has.
         dtype: floats are normal, integers in `[0, maximum)`, bools either.
         maximum: for integers: one more than the largest.
-        padding: where padding stands: `"right"`, `"left"`, or `"holes"`, among the steps.
+        padding: where the padding is: `"right"`, `"left"`, or `"holes"`, among the steps.
         padding_value: what it holds, by default NaN, or the largest number that the dtype has.
 
     Returns:

@@ -56,7 +56,7 @@ class Subject:
 
         Args:
             example: lengths and padding.
-            kind: which garbage stands at padded positions.
+            kind: which garbage is at padded positions.
             alone: these rows only, without padding; they have one length.
         """
         leaves, structure = jax.tree.flatten(self.specs)
@@ -70,7 +70,7 @@ class Subject:
         return structure.unflatten(batches)
 
     def garbage(self, kind: int) -> str:
-        """What stands at padded positions, as text."""
+        """What is at padded positions, as text."""
         return " and ".join({str(spec.garbage(kind)): spec for spec in jax.tree.leaves(self.specs) if spec.is_sequence})
 
     def run(self, inputs: tuple[Any, ...]) -> Any:
@@ -116,7 +116,7 @@ class Subject:
 
 @contextlib.contextmanager
 def _rules(is_strict: bool = False) -> Iterator[None]:
-    """A dropped mask raises, or is let pass where it is not the question; products are as exact as they can be."""
+    """A dropped mask raises, or is allowed where it is not the question; products are as exact as they can be."""
     with strict(is_strict), warnings.catch_warnings(), jax.default_matmul_precision("highest"):
         warnings.simplefilter("ignore", MaskDroppedWarning)
         yield

@@ -1,4 +1,4 @@
-"""How near is equal: the one table of tolerances."""
+"""How close counts as equal: the single table of tolerances."""
 
 from typing import Any
 

@@ -7,24 +7,14 @@ import pytest
 
 import jmask as jm
 from jmask.testing import assert_close
+from tests.support.parameters import shapes
 
 L = jm.layers
 
 
 @pytest.fixture
-def x(rng):
-    values = rng.normal(size=(3, 5, 4)).astype("float32")
-    values[0, 4:], values[1] = np.nan, np.nan
-    return jm.from_lengths(jnp.asarray(values), [4, 0, 5])
-
-
-@pytest.fixture
 def y(rng):
     return jm.from_lengths(jnp.asarray(rng.normal(size=(3, 7, 4)), "float32"), [7, 2, 3])
-
-
-def shapes(params):
-    return jax.tree.map(lambda p: p.shape, params)
 
 
 # parameters are named and shaped as in Keras

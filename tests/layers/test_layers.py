@@ -10,19 +10,9 @@ import pytest
 import jmask as jm
 from jmask.protocol.options import ACTIVATIONS, INITIALIZERS, has_finite_gradient, keeps_zeros
 from jmask.testing import assert_close
+from tests.support.parameters import shapes
 
 L = jm.layers
-
-
-@pytest.fixture
-def x(rng):
-    values = rng.normal(size=(3, 5, 4)).astype("float32")
-    values[0, 4:], values[1] = np.nan, np.nan
-    return jm.from_lengths(jnp.asarray(values), [4, 0, 5])
-
-
-def shapes(params):
-    return jax.tree.map(lambda p: p.shape, params)
 
 
 def dtypes(params):

@@ -12,13 +12,6 @@ L = jm.layers
 KEY = jax.random.key(5)
 
 
-@pytest.fixture
-def x(rng):
-    values = rng.normal(size=(3, 5, 4)).astype("float32")
-    values[0, 4:], values[1] = np.nan, np.nan
-    return jm.from_lengths(jnp.asarray(values), [4, 0, 5])
-
-
 NOISY = [L.SpatialDropout1D(0.5), L.GaussianDropout(0.5), L.GaussianNoise(0.5), L.AlphaDropout(0.5)]
 
 

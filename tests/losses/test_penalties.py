@@ -12,13 +12,6 @@ L = jm.layers
 LENGTHS = [4, 0, 5]
 
 
-@pytest.fixture
-def x(rng):
-    values = rng.normal(size=(3, 5, 4)).astype("float32")
-    values[0, 4:], values[1] = np.nan, np.nan
-    return jm.from_lengths(jnp.asarray(values), LENGTHS)
-
-
 def penalty_of(layer, x, params=None, state=None):
     state = layer.init_state(x) if state is None else state
     return jm.losses.penalties(layer.apply_with_state(params or {}, state, x, training=True)[1])

@@ -25,13 +25,6 @@ def merge(name, xs, **options):
 
 
 @pytest.fixture
-def x(rng):
-    values = rng.normal(size=(3, 5, 4)).astype("float32")
-    values[0, 4:], values[1] = np.nan, np.nan
-    return jm.from_lengths(jnp.asarray(values), [4, 0, 5])
-
-
-@pytest.fixture
 def y(rng):
     values = rng.normal(size=(3, 5, 4)).astype("float32")
     mask = np.array([[True, False, True, False, True]] * 3)

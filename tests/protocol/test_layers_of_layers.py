@@ -9,6 +9,7 @@ import pytest
 
 import jmask as jm
 from jmask.testing import assert_close
+from tests.support.parameters import shapes
 
 
 class Block(jm.Layer):
@@ -32,17 +33,6 @@ class Stack(jm.Layer):
         for i, layer in enumerate(self.layers):
             inputs = layer.apply(params[f"layer_{i}"], inputs)
         return {name: head.apply(params[name], inputs) for name, head in self.heads.items()}
-
-
-@pytest.fixture
-def x(rng):
-    values = rng.normal(size=(3, 5, 4)).astype("float32")
-    values[0, 4:], values[1] = np.nan, np.nan
-    return jm.from_lengths(jnp.asarray(values), [4, 0, 5])
-
-
-def shapes(params):
-    return jax.tree.map(lambda p: p.shape, params)
 
 
 def assert_same(actual, expected):
