@@ -34,7 +34,7 @@ def as_array(x: Any) -> Any:
 
 
 def check_mask(values: Any, mask: Any) -> None:
-    """Refuses a mask that is not bool, or whose shape is not a prefix of the values' shape."""
+    """Raises unless a mask is bool and its shape a prefix of the values' shape."""
     refuse_marks(mask)
     if mask.dtype != bool:
         remedy = (
@@ -51,7 +51,7 @@ def check_mask(values: Any, mask: Any) -> None:
 
 
 def check_segment_ids(values: Any, segment_ids: Any) -> Any:
-    """The ids of packed rows as int32; refuses what is no such id, or does not fit the values."""
+    """The segment ids as int32; raises if one is negative or too large, or if they do not fit the values."""
     check_segment_ids_fit(values, segment_ids)
     if is_concrete(segment_ids) and segment_ids.size:
         low, high = int(segment_ids.min()), int(segment_ids.max())
@@ -65,7 +65,7 @@ def check_segment_ids(values: Any, segment_ids: Any) -> Any:
 
 
 def check_segment_ids_fit(values: Any, segment_ids: Any) -> None:
-    """Refuses ids that are not integers, or whose shape is not a prefix of the values' shape."""
+    """Raises unless the segment ids are integers and their shape is a prefix of the values' shape."""
     if not jnp.issubdtype(segment_ids.dtype, jnp.integer):
         raise TypeError(
             f"`segment_ids` must be integers, 0 at padding; received dtype {segment_ids.dtype}. "
@@ -79,7 +79,7 @@ def check_segment_ids_fit(values: Any, segment_ids: Any) -> None:
 
 
 def check_parts(values: Any, mask: Any, segment_ids: Any) -> None:
-    """Refuses what does not fit where the values are an array; what JAX puts in its place says nothing."""
+    """Raises if the parts of a `Masked` do not fit; checks nothing where JAX has something else than an array."""
     if not _is_array(values):
         return
     if segment_ids is not None:

@@ -4,9 +4,10 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 from jaxtyping import ArrayLike
 
 _PATH = re.compile(r"\b(?:[a-z_]\w*\.)+(?=\w)")
@@ -53,8 +54,11 @@ def shown(annotation: Any) -> str:
             texts = [text for text in texts if text not in like]
         texts.sort(key="None".__eq__)  # last; the sort is stable
         return " | ".join(dict.fromkeys(texts))
-    if isinstance(annotation, type) and typing.get_origin(annotation) is None:
-        annotation = annotation.__name__  # of an array of jaxtyping with dtype and shape
+    origin = typing.get_origin(annotation)
+    if isinstance(origin, type) and origin is not Callable:
+        return f"{origin.__name__}[{', '.join('...' if a is ... else shown(a) for a in typing.get_args(annotation))}]"
+    if isinstance(annotation, type):
+        annotation = "Array" if annotation is np.ndarray else annotation.__name__  # jaxtyping's has dtype and shape
     text = _PATH.sub("", annotation if isinstance(annotation, str) else inspect.formatannotation(annotation))
     return re.sub(r"(?<=\[)ndarray(?=,)", "Array", text)
 

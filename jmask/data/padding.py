@@ -11,8 +11,9 @@ from jax.typing import DTypeLike
 from jaxtyping import ArrayLike
 
 from ..core.checks import check_one_of
+from ..core.constructors import as_masked
 from ..core.conversion import OBJECT, convert, default_dtype, requested_dtype
-from ..core.masked import Masked, as_masked, values_of
+from ..core.masked import Masked, values_of
 from ..core.row_lengths import ENDS, End, arrange_rows, mask_of_lengths
 from ..core.segment_ids import check_not_packed
 from ..core.types import Rows

@@ -2,6 +2,8 @@
 
 import functools
 import inspect
+import re
+import textwrap
 from collections.abc import Callable
 from inspect import Parameter
 from typing import Any, TypeVar
@@ -36,24 +38,22 @@ def _options(
 
 
 OPTIONS = """\
-        sample_weight: `(batch,)` for sequences or `(batch, time)` for steps, an array or a `Masked`: the loss of a step
-            is multiplied by its weight. Bools are a mask instead: a step that is False does not count.
-        mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
-        reduction: `"steps"`: the sum of the weighted losses divided by the number of real steps, whatever their
-            weights; `"sequences"`: the mean over the steps of each sequence, then the mean over the sequences that have
-            a step; `"weights"`: the sum of the weighted losses divided by the sum of the weights; `"sum"`: the sum;
-            None: the weighted losses, `(batch, time)`.
-        divide: False returns a `jm.losses.Mean`, a sum and its count, to be added up over batches and devices.
+sample_weight: `(batch,)` for sequences or `(batch, time)` for steps, an array or a `Masked`: the loss of a step
+    is multiplied by its weight. Bools are a mask instead: a step that is False does not count.
+mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
+reduction: `"steps"`: the sum of the weighted losses divided by the number of real steps, whatever their
+    weights; `"sequences"`: the mean over the steps of each sequence, then the mean over the sequences that have
+    a step; `"weights"`: the sum of the weighted losses divided by the sum of the weights; `"sum"`: the sum;
+    None: the weighted losses, `(batch, time)`.
+divide: False returns a `jm.losses.Mean`, a sum and its count, to be added up over batches and devices.
 """
-# In the docstring of a loss; `help` shows the options themselves instead.
-PLACEHOLDER = """\
-        **options: `sample_weight`, `mask`, `reduction` and `divide`, which every loss has: see `jm.losses.masked_loss`.
-"""
+# The line for them in the docstring of a loss, which `help` shows as the options themselves.
+PLACEHOLDER = re.compile(r"^( *)\*\*options: `sample_weight`, `mask`, `reduction` and `divide`, .*\n", re.MULTILINE)
 
 
 def with_options(function: F) -> F:
     """Writes the shared options into the docstring of a loss."""
-    function.__doc__ = (function.__doc__ or "").replace(PLACEHOLDER, OPTIONS)
+    function.__doc__ = PLACEHOLDER.sub(lambda line: textwrap.indent(OPTIONS, line[1]), function.__doc__ or "")
     return function
 
 
