@@ -1,13 +1,14 @@
-"""What functions ask of their arguments: masks and ids that fit the values, words, probabilities."""
+"""What functions ask of their arguments: masks and ids that fit the values, words, probabilities, sizes."""
 
+import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, SupportsIndex
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..data.sources import as_host_array, refuse_lists, refuse_marks
+from ..sources import as_host_array, refuse_lists, refuse_marks
 from .arithmetic import Arithmetic
 from .display import is_concrete
 
@@ -147,3 +148,17 @@ def check_probability(name: str, rate: float, *, below_one: bool = False) -> Non
     """
     if not 0 <= rate <= 1 or (below_one and rate == 1):
         raise ValueError(f"`{name}` is a probability in {'[0, 1)' if below_one else '[0, 1]'}; received {rate}.")
+
+
+def checked_size(name: str, size: Any, minimum: int, kind: str = "an integer") -> int:
+    """An argument that is a size; raises if it is not an integer or is too small."""
+    if isinstance(size, bool) or not isinstance(size, SupportsIndex):
+        raise TypeError(f"`{name}` must be {kind}; received {size!r}.")
+    if operator.index(size) < minimum:
+        raise ValueError(f"`{name}` must be at least {minimum}; received {size}.")
+    return operator.index(size)
+
+
+def checked_option(name: str, size: Any, minimum: int) -> int | None:
+    """An option that is a size or None."""
+    return None if size is None else checked_size(name, size, minimum, "an integer or None")

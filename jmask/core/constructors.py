@@ -4,7 +4,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ..data.sources import find_marks, prefix_of
+from ..sources import find_marks, prefix_of
 from .checks import as_array, check_mask, check_segment_ids
 from .masked import Masked
 from .segment_ids import number_from

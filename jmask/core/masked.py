@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..data.sources import refuse_marks
+from ..sources import refuse_marks
 from . import display, state_dict
 from .arithmetic import Arithmetic, convert, expand, fits, guard, is_host_only, still_bool
 from .checks import as_array, check_mask, check_parts, check_segment_ids

@@ -14,7 +14,7 @@ from ..core.display import is_concrete
 from ..core.masked import Masked
 from ..core.segment_ids import check_not_packed
 from ..core.types import Values
-from .sources import as_host_array, refuse_marks
+from ..sources import as_host_array, refuse_marks
 
 
 def from_lengths(values: Any, lengths: Any, *, padding_side: Literal["right", "left"] = "right") -> Masked:
