@@ -6,6 +6,9 @@ from . import metrics as metrics
 from . import ops as ops
 from . import rnn as rnn
 from . import testing as testing
+from .core.constructors import as_masked as as_masked
+from .core.constructors import from_segment_ids as from_segment_ids
+from .core.constructors import masked as masked
 from .core.errors import MaskDroppedError as MaskDroppedError
 from .core.errors import MaskDroppedWarning as MaskDroppedWarning
 from .core.errors import NotCountedError as NotCountedError
@@ -13,9 +16,6 @@ from .core.errors import NotCountedWarning as NotCountedWarning
 from .core.errors import strict as strict
 from .core.explicit_mask import NO_MASK as NO_MASK
 from .core.masked import Masked as Masked
-from .core.masked import as_masked as as_masked
-from .core.masked import from_segment_ids as from_segment_ids
-from .core.masked import masked as masked
 from .core.public_names import listing as _listing
 from .core.step_order import left_align as left_align
 from .data.flattened import from_cu_seqlens as from_cu_seqlens

@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from ..data.sources import refuse_marks
+from ..sources import refuse_marks
 
 X = TypeVar("X", bound="Arithmetic")
 

@@ -1,13 +1,14 @@
-"""What functions ask of their arguments: masks and ids that fit the values, words, probabilities."""
+"""What functions ask of their arguments: masks and ids that fit the values, words, probabilities, sizes."""
 
+import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, SupportsIndex
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..data.sources import as_host_array, refuse_lists, refuse_marks
+from ..sources import as_host_array, refuse_lists, refuse_marks
 from .arithmetic import Arithmetic
 from .display import is_concrete
 
@@ -34,7 +35,7 @@ def as_array(x: Any) -> Any:
 
 
 def check_mask(values: Any, mask: Any) -> None:
-    """Refuses a mask that is not bool, or whose shape is not a prefix of the values' shape."""
+    """Raises unless a mask is bool and its shape a prefix of the values' shape."""
     refuse_marks(mask)
     if mask.dtype != bool:
         remedy = (
@@ -51,7 +52,7 @@ def check_mask(values: Any, mask: Any) -> None:
 
 
 def check_segment_ids(values: Any, segment_ids: Any) -> Any:
-    """The ids of packed rows as int32; refuses what is no such id, or does not fit the values."""
+    """The segment ids as int32; raises if one is negative or too large, or if they do not fit the values."""
     check_segment_ids_fit(values, segment_ids)
     if is_concrete(segment_ids) and segment_ids.size:
         low, high = int(segment_ids.min()), int(segment_ids.max())
@@ -65,7 +66,7 @@ def check_segment_ids(values: Any, segment_ids: Any) -> Any:
 
 
 def check_segment_ids_fit(values: Any, segment_ids: Any) -> None:
-    """Refuses ids that are not integers, or whose shape is not a prefix of the values' shape."""
+    """Raises unless the segment ids are integers and their shape is a prefix of the values' shape."""
     if not jnp.issubdtype(segment_ids.dtype, jnp.integer):
         raise TypeError(
             f"`segment_ids` must be integers, 0 at padding; received dtype {segment_ids.dtype}. "
@@ -79,7 +80,7 @@ def check_segment_ids_fit(values: Any, segment_ids: Any) -> None:
 
 
 def check_parts(values: Any, mask: Any, segment_ids: Any) -> None:
-    """Refuses what does not fit where the values are an array; what JAX puts in its place says nothing."""
+    """Raises if the parts of a `Masked` do not fit; checks nothing where JAX has something else than an array."""
     if not _is_array(values):
         return
     if segment_ids is not None:
@@ -147,3 +148,17 @@ def check_probability(name: str, rate: float, *, below_one: bool = False) -> Non
     """
     if not 0 <= rate <= 1 or (below_one and rate == 1):
         raise ValueError(f"`{name}` is a probability in {'[0, 1)' if below_one else '[0, 1]'}; received {rate}.")
+
+
+def checked_size(name: str, size: Any, minimum: int, kind: str = "an integer") -> int:
+    """An argument that is a size; raises if it is not an integer or is too small."""
+    if isinstance(size, bool) or not isinstance(size, SupportsIndex):
+        raise TypeError(f"`{name}` must be {kind}; received {size!r}.")
+    if operator.index(size) < minimum:
+        raise ValueError(f"`{name}` must be at least {minimum}; received {size}.")
+    return operator.index(size)
+
+
+def checked_option(name: str, size: Any, minimum: int) -> int | None:
+    """An option that is a size or None."""
+    return None if size is None else checked_size(name, size, minimum, "an integer or None")

@@ -21,11 +21,11 @@ UNPACK = (
 
 
 def check_not_packed(x: Any, name: str, remedy: str = UNPACK) -> None:
-    """Refuses packed rows on behalf of what would cross from one sequence of a row to the next.
+    """Raises if rows are packed, for a caller that would mix the sequences of a row.
 
     Args:
-        x: a `Masked`, or an array, which is never refused.
-        name: what refuses, e.g. "`sum` over time".
+        x: a `Masked`, or an array, which is never packed.
+        name: the caller, for the error, e.g. "`sum` over time".
         remedy: what the caller can do.
 
     Raises:

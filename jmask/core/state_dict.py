@@ -2,19 +2,23 @@
 
 from typing import Any
 
-import flax.serialization
-
+from .lazy import LazyModule, after_import
 from .pytree import flatten, names_of, rebuild
+
+_serialization: Any = LazyModule("flax.serialization")
 
 
 def register(cls: Any) -> None:
-    """Makes the class of `Masked` known to `flax.serialization`."""
-    flax.serialization.register_serialization_state(cls, _to_state_dict, _from_state_dict)
+    """Makes the class of `Masked` known to `flax.serialization`, as soon as that is imported."""
+    after_import(
+        "flax.serialization",
+        lambda: _serialization.register_serialization_state(cls, _to_state_dict, _from_state_dict),
+    )
 
 
 def _to_state_dict(x: Any) -> dict[str, Any]:
     leaves, kind = flatten(x)
-    return dict(zip(names_of(kind), map(flax.serialization.to_state_dict, leaves), strict=True))
+    return dict(zip(names_of(kind), map(_serialization.to_state_dict, leaves), strict=True))
 
 
 def _from_state_dict(target: Any, state: dict[str, Any]) -> Any:
@@ -26,7 +30,7 @@ def _from_state_dict(target: Any, state: dict[str, Any]) -> Any:
             "rows are restored into packed rows, and others into others. Pass a target like what was saved, or read it "
             "without one, `flax.serialization.msgpack_restore(data)`."
         )
-    restore = flax.serialization.from_state_dict
+    restore = _serialization.from_state_dict
     return rebuild(
         type(target), [restore(leaf, state[name], name) for leaf, name in zip(leaves, names, strict=True)], kind
     )

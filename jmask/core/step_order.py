@@ -12,7 +12,8 @@ from jax import lax
 from jaxtyping import ArrayLike
 
 from .arithmetic import expand, in_front, is_host_only
-from .masked import Masked, as_masked, values_of
+from .constructors import as_masked
+from .masked import Masked, values_of
 from .segment_ids import ids_of
 
 

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core.checks import as_array
+from ..core.constructors import from_segment_ids
 from ..core.display import is_concrete
-from ..core.masked import Masked, from_segment_ids
+from ..core.masked import Masked
 
 
 def from_cu_seqlens(values: Any, cu_seqlens: Any) -> Masked:

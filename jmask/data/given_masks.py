@@ -9,11 +9,12 @@ from jax.typing import DTypeLike
 from jaxtyping import ArrayLike
 
 from ..core.checks import as_array, check_one_of
+from ..core.constructors import as_masked, masked
 from ..core.display import is_concrete
-from ..core.masked import Masked, as_masked, masked
+from ..core.masked import Masked
 from ..core.segment_ids import check_not_packed
 from ..core.types import Values
-from .sources import as_host_array, refuse_marks
+from ..sources import as_host_array, refuse_marks
 
 
 def from_lengths(values: Any, lengths: Any, *, padding_side: Literal["right", "left"] = "right") -> Masked:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..core.conversion import OBJECT, are_integers, common_dtype, convert, default_dtype
-from .sources import Steps
+from ..sources import Steps
+from ..sources.conversion import OBJECT, are_integers, common_dtype, convert, default_dtype
 
 SLICEABLE = {list, tuple, np.ndarray}
 _BLOCK = 64  # rows that are converted at once: few enough to stay in the cache

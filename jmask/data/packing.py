@@ -7,14 +7,15 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from ..core.arithmetic import is_host_only
+from ..core.checks import checked_option, checked_size
 from ..core.display import is_concrete
 from ..core.masked import Masked
-from ..core.row_lengths import mask_of_lengths
 from ..core.segment_ids import check_not_packed, ids_of, positions
+from ..sources import Flat
 from .loading import split
-from .padding import arrange, checked_option, checked_size, load_steps, refuse_tracers, unpad
+from .padding import arrange, load_steps, refuse_tracers, unpad
 from .ragged import Ragged, read
-from .sources import Flat
+from .row_lengths import mask_of_lengths
 
 
 def pack(

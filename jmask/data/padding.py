@@ -1,6 +1,5 @@
 """From ragged data to `Masked`, and back."""
 
-import operator
 from collections.abc import Sequence
 from typing import Any, SupportsIndex
 
@@ -10,15 +9,16 @@ from jax.core import Tracer
 from jax.typing import DTypeLike
 from jaxtyping import ArrayLike
 
-from ..core.checks import check_one_of
-from ..core.conversion import OBJECT, convert, default_dtype, requested_dtype
-from ..core.masked import Masked, as_masked, values_of
-from ..core.row_lengths import ENDS, End, arrange_rows, mask_of_lengths
+from ..core.checks import check_one_of, checked_option
+from ..core.constructors import as_masked
+from ..core.masked import Masked, values_of
 from ..core.segment_ids import check_not_packed
 from ..core.types import Rows
+from ..sources import Flat, Steps, find_marks
+from ..sources.conversion import OBJECT, convert, default_dtype, requested_dtype
 from .loading import split
 from .ragged import Ragged, read_nested
-from .sources import Flat, Steps, find_marks
+from .row_lengths import ENDS, End, arrange_rows, mask_of_lengths
 
 Sizes = SupportsIndex | Sequence[SupportsIndex | None] | None
 
@@ -194,15 +194,6 @@ def _default_text(flat: np.ndarray) -> Any:
     return 0
 
 
-def checked_size(name: str, size: Any, minimum: int, kind: str = "an integer") -> int:
-    """An argument that is a size; refuses what is no integer, or too small."""
-    if isinstance(size, bool) or not isinstance(size, SupportsIndex):
-        raise TypeError(f"`{name}` must be {kind}; received {size!r}.")
-    if operator.index(size) < minimum:
-        raise ValueError(f"`{name}` must be at least {minimum}; received {size}.")
-    return operator.index(size)
-
-
 def _per_axis(name: str, sizes: Any, num_axes: int, minimum: int) -> list[int | None]:
     """A size or None for each axis that differs in length."""
     if num_axes == 1 and not isinstance(sizes, (list, tuple)):
@@ -215,11 +206,6 @@ def _per_axis(name: str, sizes: Any, num_axes: int, minimum: int) -> list[int | 
             f"received {sizes!r}."
         )
     return [checked_option(name, size, minimum) for size in given]
-
-
-def checked_option(name: str, size: Any, minimum: int) -> int | None:
-    """An option that is a size or None."""
-    return None if size is None else checked_size(name, size, minimum, "an integer or None")
 
 
 def _real_steps(values: np.ndarray, mask: np.ndarray, keep_empty: bool) -> Any:

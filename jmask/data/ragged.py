@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..core.conversion import OBJECT, is_missing
 from ..core.masked import Masked
+from ..sources import Flat, Leaf, Lists, Steps, find_lists, find_marks, flat_steps, flatten, host_array
+from ..sources.conversion import OBJECT, is_missing
 from .loading import SLICEABLE, UnevenStepsError, load_arrays, load_lists, split
-from .sources import Flat, Leaf, Lists, Steps, find_lists, find_marks, flat_steps, flatten, host_array
 
 
 @dataclasses.dataclass(frozen=True)

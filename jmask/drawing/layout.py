@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 from collections.abc import Sequence
 
-from .places import Rows, Vertex, place
+from .places import Rows, Vertex, place_vertices
 from .routes import Point, Route, routes, tops
 
 _SWEEPS = 24
@@ -34,7 +34,7 @@ class Layout:
     height: float
 
 
-def arrange(sizes: Sequence[tuple[float, float]], links: Links) -> Layout:
+def lay_out(sizes: Sequence[tuple[float, float]], links: Links) -> Layout:
     """Finds places and ways.
 
     Args:
@@ -48,7 +48,7 @@ def arrange(sizes: Sequence[tuple[float, float]], links: Links) -> Layout:
     ranks = _ranks(len(sizes), links)
     paths, rows = _with_waypoints(vertices, ranks, links)
     rows = _ordered(rows)
-    place(rows)
+    place_vertices(rows)
     lines = tops(rows)
     boxes = []
     for vertex, rank in zip(vertices, ranks, strict=True):

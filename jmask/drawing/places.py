@@ -29,7 +29,7 @@ class Vertex:
 Rows = list[list[Vertex]]
 
 
-def place(rows: Rows) -> None:
+def place_vertices(rows: Rows) -> None:
     """Sets `x` of every vertex; the leftmost edge is at 0.
 
     First every row in turn moves to where its links are shortest, then columns of vertices in line move as one.

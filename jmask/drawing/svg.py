@@ -7,7 +7,7 @@ import math
 
 from ..graph.mask_flow import COLOURS, MASK_FLOW
 from .diagram import Box, Diagram, Link
-from .layout import arrange
+from .layout import lay_out
 from .routes import Point, Route
 from .style import css, shorten, text_width
 
@@ -58,7 +58,7 @@ def _picture(diagram: Diagram) -> _Part:
     """Boxes and links, without title and legend."""
     cards = [_card(box) for box in diagram.boxes]
     links = [(link.source, link.port, link.target) for link in diagram.links]
-    layout = arrange([(card.width, card.height) for card in cards], links)
+    layout = lay_out([(card.width, card.height) for card in cards], links)
     lines, signs = [], []
     for link, route in zip(diagram.links, layout.routes, strict=True):
         line, sign = _link(link, route, {"made", "given"} & {*diagram.boxes[link.source].mask_flow})

@@ -13,8 +13,7 @@ from typing import Any
 import jax
 from jax import export
 
-from ..transform.sizes import RESERVED, names_in
-from ..transform.sizes import evaluate as evaluate_symbolic
+from ..transform.sizes import RESERVED, evaluate_dim, is_symbolic, names_in
 
 _SCOPE = export.SymbolicScope()
 _STEP = 120  # sizes to probe with are multiples of it, so that halves, thirds, quarters and fifths are whole
@@ -24,11 +23,6 @@ _STEP = 120  # sizes to probe with are multiples of it, so that halves, thirds, 
 def symbol(name: str) -> Any:
     """The symbolic dimension of this name; equal names are equal sizes."""
     return export.symbolic_shape(name, scope=_SCOPE)[0]
-
-
-def is_symbolic(size: Any) -> bool:
-    """Whether a size is an expression in symbols."""
-    return export.is_symbolic_dim(size)
 
 
 def is_name(text: str) -> bool:
@@ -51,9 +45,9 @@ def symbols_in(specs: list[jax.ShapeDtypeStruct]) -> list[str]:
     return sorted(frozenset().union(*(names_in(size) for spec in specs for size in spec.shape)))
 
 
-def evaluate(size: Any, sizes: dict[str, int]) -> Any:
+def evaluate_size(size: Any, sizes: dict[str, int]) -> Any:
     """A symbolic size with numbers for its symbols."""
-    return evaluate_symbolic(size, sizes) if is_symbolic(size) else size
+    return evaluate_dim(size, sizes) if is_symbolic(size) else size
 
 
 def probe(infer: Callable[[list[Any]], list[Any]], specs: list[Any]) -> list[Any]:
@@ -117,7 +111,7 @@ class _Affine:
         for rest in range(self.divisor):
             parts = (self.scaled + rest) // self.divisor if self.divisor > 1 else self.scaled
             size = parts + self.constant
-            if all(evaluate(size, sizes) == expected for sizes, expected in found):
+            if all(evaluate_size(size, sizes) == expected for sizes, expected in found):
                 return size
         return None
 
@@ -139,4 +133,4 @@ def _where_defined(infer: Callable[[list[Any]], list[Any]], specs: list[Any], si
 
 
 def _at(specs: list[Any], sizes: dict[str, int]) -> list[Any]:
-    return [jax.ShapeDtypeStruct(tuple(evaluate(s, sizes) for s in spec.shape), spec.dtype) for spec in specs]
+    return [jax.ShapeDtypeStruct(tuple(evaluate_size(s, sizes) for s in spec.shape), spec.dtype) for spec in specs]

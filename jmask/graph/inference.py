@@ -15,7 +15,8 @@ from ..protocol.initialize import ParamsRef
 from ..protocol.layer import Layer
 from ..protocol.output_masks import uses_mask
 from ..protocol.symbolic import on_symbols
-from .dimensions import is_symbolic, probe
+from ..transform.sizes import is_symbolic
+from .dimensions import probe
 from .node import Call, MaskEdge, Node, nodes_in
 
 

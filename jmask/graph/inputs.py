@@ -11,7 +11,8 @@ import numpy as np
 
 from ..core.masked import Masked, is_masked
 from ..protocol.arguments import is_array
-from .dimensions import is_name, is_symbolic, symbol
+from ..transform.sizes import is_symbolic
+from .dimensions import is_name, symbol
 from .node import MaskEdge, Node
 
 

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 from ..core.masked import Masked, is_masked, values_of
 from ..protocol import path
 from ..protocol.arguments import is_array
-from .dimensions import is_named, is_symbolic, shape_text
+from ..transform.sizes import is_symbolic
+from .dimensions import is_named, shape_text
 from .node import Node, nodes_in
 
 
-def names_of(inputs: Any) -> dict[int, str]:
+def input_names_of(inputs: Any) -> dict[int, str]:
     """A name for every input node, by its id: its own, its key in a dict, or `input`; numbered where it is taken."""
     names: dict[int, str] = {}
     for keys, node in jax.tree_util.tree_leaves_with_path(inputs):
@@ -68,7 +69,7 @@ def match(nodes: Any, inputs: tuple[Any, ...]) -> dict[int, Any]:
         ValueError: an input of another structure, rank, kind or size, or one that disagrees with another about a size
             that has a name.
     """
-    values, names = restructure(nodes, inputs), names_of(nodes)
+    values, names = restructure(nodes, inputs), input_names_of(nodes)
     sizes: dict[str, tuple[Any, str]] = {}
     for node, value in zip(nodes_in(nodes), values, strict=True):
         _check(node, names[id(node)], value)

@@ -16,7 +16,7 @@ from .dimensions import at_some_size
 from .graph_layer import GraphLayer
 from .inference import split_options
 from .inputs import input_like, inputs_like
-from .matching import match, names_of, restructure
+from .matching import input_names_of, match, restructure
 from .names import assign_names
 from .node import Call, Node, nodes_in
 from .summary import summarize
@@ -94,7 +94,7 @@ class Model(GraphLayer):
     @functools.cached_property
     def input_names(self) -> dict[int, str]:
         """The name of every input node, by its id."""
-        return names_of(self.inputs)
+        return input_names_of(self.inputs)
 
     @property
     def layers(self) -> dict[str, Layer]:

@@ -69,7 +69,7 @@ class Summary:
 
     def __str__(self) -> str:
         tables = _terminal_table()
-        return tables.plain(tables.rich_table(self))
+        return tables.plain_text(tables.rich_table(self))
 
     def _repr_html_(self) -> str:
         return html_table(self)

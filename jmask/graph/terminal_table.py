@@ -56,11 +56,11 @@ def show(summary: Any) -> None:
         has_sources = console.measure(rich_table(summary), options=options).maximum <= console.width
         console.print(rich_table(summary, has_sources=has_sources))
     else:
-        text = plain(rich_table(summary, is_ascii=console.options.ascii_only))
+        text = plain_text(rich_table(summary, is_ascii=console.options.ascii_only))
         console.print(text, soft_wrap=True, markup=False, highlight=False, emoji=False)
 
 
-def plain(table: Table) -> str:
+def plain_text(table: Table) -> str:
     """A table as text, as wide as it needs to be."""
     stream = io.StringIO()
     console = Console(file=stream, width=_WIDEST, color_system=None, force_jupyter=False)

@@ -10,55 +10,8 @@ import jax
 
 from .. import layers
 from .converted import Context, Converted, keras, read_variable, weights_of
-from .options import with_options
+from .options import layer_with_options
 
-# Of one name and one set of options in both libraries, with their weights under the same names.
-SAME = [
-    "ActivityRegularization",
-    "Add",
-    "AdditiveAttention",
-    "AlphaDropout",
-    "Attention",
-    "Average",
-    "AveragePooling1D",
-    "Concatenate",
-    "Conv1D",
-    "Conv1DTranspose",
-    "Cropping1D",
-    "Dense",
-    "DepthwiseConv1D",
-    "Dot",
-    "Dropout",
-    "ELU",
-    "EinsumDense",
-    "Embedding",
-    "Flatten",
-    "GaussianDropout",
-    "GaussianNoise",
-    "GlobalAveragePooling1D",
-    "GlobalMaxPooling1D",
-    "Identity",
-    "LeakyReLU",
-    "Masking",
-    "MaxPooling1D",
-    "Maximum",
-    "Minimum",
-    "Multiply",
-    "PReLU",
-    "Permute",
-    "ReLU",
-    "RepeatVector",
-    "Reshape",
-    "SeparableConv1D",
-    "SpatialDropout1D",
-    "Subtract",
-    "UnitNormalization",
-    "UpSampling1D",
-    "ZeroPadding1D",
-    "GRUCell",
-    "LSTMCell",
-    "SimpleRNNCell",
-]
 RECURRENT = ("SimpleRNN", "GRU", "LSTM", "ConvLSTM1D")
 HEADS = {"MultiHeadAttention": "MultiHeadAttention", "GroupedQueryAttention": "GroupQueryAttention"}
 OVER_LAST_AXIS = ("LayerNormalization", "RMSNormalization", "GroupNormalization")
@@ -104,7 +57,9 @@ def convert_layer(keras_layer: Any, context: Context, **call_options: Any) -> Co
 
 def _same(keras_layer: Any, context: Context, **call_options: Any) -> Converted:
     cls = getattr(layers, type(keras_layer).__name__)
-    return Converted(with_options(cls, keras_layer, context, **call_options), weights_of(keras_layer, context), {})
+    return Converted(
+        layer_with_options(cls, keras_layer, context, **call_options), weights_of(keras_layer, context), {}
+    )
 
 
 def _over_last_axis(keras_layer: Any, context: Context) -> Converted:
@@ -113,7 +68,7 @@ def _over_last_axis(keras_layer: Any, context: Context) -> Converted:
     axes = keras_layer.axis if isinstance(keras_layer.axis, (list, tuple)) else [keras_layer.axis]
     if [axis % rank for axis in axes] != [rank - 1]:
         context.refuse(f"it normalises axis {list(axes)} of {rank}; jmask's layer the last one")
-    layer = with_options(getattr(layers, type(keras_layer).__name__), keras_layer, context, without="axis")
+    layer = layer_with_options(getattr(layers, type(keras_layer).__name__), keras_layer, context, without="axis")
     return Converted(layer, weights_of(keras_layer, context), {})
 
 
@@ -130,7 +85,7 @@ def _softmax(keras_layer: Any, context: Context) -> Converted:
 
 
 def _batch_normalization(keras_layer: Any, context: Context) -> Converted:
-    layer = with_options(layers.BatchNormalization, keras_layer, context)
+    layer = layer_with_options(layers.BatchNormalization, keras_layer, context)
     weights = weights_of(keras_layer, context)
     state = {name: weights.pop(name) for name in MOVING}
     return Converted(layer, weights, state)
@@ -138,20 +93,20 @@ def _batch_normalization(keras_layer: Any, context: Context) -> Converted:
 
 def _recurrent(keras_layer: Any, context: Context) -> Converted:
     """A layer whose weights are those of its cell."""
-    layer = with_options(getattr(layers, type(keras_layer).__name__), keras_layer, context)
+    layer = layer_with_options(getattr(layers, type(keras_layer).__name__), keras_layer, context)
     return Converted(layer, weights_of(keras_layer.cell, context), {})
 
 
 def _rnn(keras_layer: Any, context: Context) -> Converted:
     cell, params, _ = convert_layer(keras_layer.cell, context.below(keras_layer.cell.name))
-    return Converted(with_options(layers.RNN, keras_layer, context, cell=cell), params, {})
+    return Converted(layer_with_options(layers.RNN, keras_layer, context, cell=cell), params, {})
 
 
 def _stacked_cells(keras_layer: Any, context: Context) -> Converted:
     converted = {id(cell): convert_layer(cell, context.below(cell.name)) for cell in keras_layer.cells}
     cells = [converted[id(cell)].model for cell in keras_layer.cells]
     params = {str(cell.model.name): cell.params for cell in converted.values()}
-    return Converted(with_options(layers.StackedRNNCells, keras_layer, context, cells=cells), params, {})
+    return Converted(layer_with_options(layers.StackedRNNCells, keras_layer, context, cells=cells), params, {})
 
 
 def _bidirectional(keras_layer: Any, context: Context) -> Converted:
@@ -165,7 +120,7 @@ def _bidirectional(keras_layer: Any, context: Context) -> Converted:
         directions.append(dataclasses.replace(direction, name=None, **options))
     forward, backward = directions
     given = {"layer": forward, "backward_layer": None if _equal(forward, backward) else backward}
-    return Converted(with_options(layers.Bidirectional, keras_layer, context, **given), params, {})
+    return Converted(layer_with_options(layers.Bidirectional, keras_layer, context, **given), params, {})
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -183,7 +138,7 @@ def _time_distributed(keras_layer: Any, context: Context) -> Converted:
             stacklevel=2,
         )
         state = {layer.name: state}
-    return Converted(with_options(layers.TimeDistributed, keras_layer, context, layer=layer), params, state)
+    return Converted(layer_with_options(layers.TimeDistributed, keras_layer, context, layer=layer), params, state)
 
 
 def _heads(keras_layer: Any, context: Context, **call_options: Any) -> Converted:
@@ -198,7 +153,9 @@ def _heads(keras_layer: Any, context: Context, **call_options: Any) -> Converted
         projection, name = variable.path.split("/")[-2:]
         params.setdefault(projection, {})[name] = read_variable(variable)
     cls = getattr(layers, HEADS[type(keras_layer).__name__])
-    return Converted(with_options(cls, keras_layer, context, without="attention_axes", **call_options), params, {})
+    return Converted(
+        layer_with_options(cls, keras_layer, context, without="attention_axes", **call_options), params, {}
+    )
 
 
 def _lambda(keras_layer: Any, context: Context) -> Converted:
@@ -234,7 +191,7 @@ def _mention_frozen(keras_layer: Any, context: Context) -> None:
 
 
 _CONVERTERS: dict[str, Callable[..., Converted]] = {
-    **dict.fromkeys(SAME, _same),
+    **dict.fromkeys({*dir(layers)} - {"Layer"}, _same),  # of one name, options and weights in both, but for these:
     **dict.fromkeys(OVER_LAST_AXIS, _over_last_axis),
     **dict.fromkeys(RECURRENT, _recurrent),
     **dict.fromkeys(HEADS, _heads),

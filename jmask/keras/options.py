@@ -42,7 +42,9 @@ PENALTIES = "Set it to None on the layer, and add the penalty to the loss."
 CONSTRAINTS = "Set it to None on the layer, and project the parameters after each step, as `optax.projections` does."
 
 
-def with_options(cls: type[L], keras_layer: Any, context: Context, *, without: str | None = None, **given: Any) -> L:
+def layer_with_options(
+    cls: type[L], keras_layer: Any, context: Context, *, without: str | None = None, **given: Any
+) -> L:
     """A layer of jmask with the options of a layer of Keras.
 
     Args:

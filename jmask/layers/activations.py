@@ -57,7 +57,7 @@ class Softmax(BaseMaskedLayer):
         return ops.softmax(inputs, self.axis)
 
 
-class ReLU(Layer):
+class ReLU(BaseMaskedLayer):
     """The rectified linear unit, with a ceiling, a slope below and a threshold (see `jm.ops.relu`).
 
     Attributes:
@@ -71,7 +71,6 @@ class ReLU(Layer):
     """
 
     supports_masking = True
-    supports_packing = True
 
     max_value: Annotated[float, Interval(0), AnyFloat()] | None = None
     _: dataclasses.KW_ONLY
@@ -83,7 +82,7 @@ class ReLU(Layer):
         return ops.relu(inputs, max_value=self.max_value, negative_slope=self.negative_slope, threshold=self.threshold)
 
 
-class LeakyReLU(Layer):
+class LeakyReLU(BaseMaskedLayer):
     """The identity above 0, and a slope below (see `jm.ops.relu`).
 
     Attributes:
@@ -95,7 +94,6 @@ class LeakyReLU(Layer):
     """
 
     supports_masking = True
-    supports_packing = True
 
     negative_slope: NotNegative = 0.3
 
@@ -104,7 +102,7 @@ class LeakyReLU(Layer):
         return ops.relu(inputs, negative_slope=self.negative_slope)
 
 
-class ELU(Layer):
+class ELU(BaseMaskedLayer):
     """The exponential linear unit (see `jm.ops.elu`).
 
     Attributes:
@@ -116,7 +114,6 @@ class ELU(Layer):
     """
 
     supports_masking = True
-    supports_packing = True
 
     alpha: float = 1.0
 

@@ -12,7 +12,7 @@ from ..protocol.fields import Dtype, Rate
 from ..protocol.layer import Layer
 from ..protocol.options import initializer
 from ..protocol.row_masks import with_steps
-from .base import BaseMaskedLayer
+from .base import BaseMaskedLayer, missing_key
 
 
 class BaseAttention(BaseMaskedLayer):
@@ -161,10 +161,7 @@ def call_options(layer: Any, training: bool, key: Any) -> dict[str, Any]:
         )
     dropout = layer.dropout if training else 0.0
     if dropout > 0 and key is None:
-        raise ValueError(
-            f"{path.current()}: dropout in training draws at random; pass a key: "
-            "`model.apply(params, x, training=True, key=key)`."
-        )
+        raise missing_key("dropout")
     return {
         "causal": layer.use_causal_mask,
         "dropout": dropout,

@@ -1,5 +1,6 @@
-"""The base of layers that take `Masked`: most of them hand it to a function of `jmask.ops` or `jmask.rnn`."""
+"""What layers share that take `Masked`: most of them hand it to a function of `jmask.ops` or `jmask.rnn`."""
 
+from ..protocol import path
 from ..protocol.layer import Layer
 
 
@@ -12,3 +13,11 @@ class BaseMaskedLayer(Layer):
 
     raw_inputs = True
     supports_packing = True
+
+
+def missing_key(what: str) -> ValueError:
+    """The error of a layer that draws at random and was given no key."""
+    return ValueError(
+        f"{path.current()}: {what} in training draws at random; pass a key: "
+        "`model.apply(params, x, training=True, key=key)`."
+    )

@@ -21,13 +21,13 @@ class BaseMultiHead(BaseMaskedLayer):
     _: dataclasses.KW_ONLY
     dropout: Rate = 0.0
     use_bias: bool = True
-    use_gate: bool = False
     use_causal_mask: bool = False
     sliding_window: Size | None = None
     return_attention_scores: bool = False
     implementation: Literal["xla", "cudnn"] | None = None
     kernel_initializer: Initializer = "glorot_uniform"
     bias_initializer: Initializer = "zeros"
+    use_gate: bool = False
     param_dtype: Dtype = "float32"
 
     def sizes(self) -> dict[str, tuple[int, int]]:
@@ -132,16 +132,16 @@ class MultiHeadAttention(BaseMultiHead):
         num_heads: number of heads.
         key_dim: features of a head, of queries and keys.
         value_dim: features of a head, of values; `key_dim` by default.
-        output_shape: shape of a step of the outputs, a number or several; the features of the query by default.
         dropout: probability of dropping a weight in training.
         use_bias: whether all projections have a bias.
-        use_gate: whether the heads are multiplied by a gate, the sigmoid of one more projection of the query.
+        output_shape: shape of a step of the outputs, a number or several; the features of the query by default.
         use_causal_mask: whether a query attends to no step after it, by position among the real steps.
         sliding_window: if given, a query attends to steps that are fewer real steps away than this.
         return_attention_scores: whether to return the weights before dropout, too.
         implementation: see `jm.ops.attention`.
         kernel_initializer: by name or as `(key, shape, dtype)`.
         bias_initializer: the same for the biases.
+        use_gate: whether the heads are multiplied by a gate, the sigmoid of one more projection of the query.
         param_dtype: dtype of the parameters.
 
     References:

@@ -12,11 +12,11 @@ from jax import lax
 
 from .. import ops
 from ..core.arithmetic import expand
-from ..core.masked import Masked, is_masked, segment_ids_of, values_of
+from ..core.masked import Masked, fill, is_masked, segment_ids_of, values_of
 from ..protocol import path
 from ..protocol.row_masks import once_a_row, over_time
 from ..rnn.masked_scan import over_rows, refuse_state_of_packed_rows, scan_cell
-from .base import BaseMaskedLayer
+from .base import BaseMaskedLayer, missing_key
 from .stacked import StackedRNNCells, check_cell
 
 
@@ -49,8 +49,8 @@ class BaseRecurrent(BaseMaskedLayer):
     return_sequences: bool = False
     return_state: bool = False
     go_backwards: bool = False
-    zero_output_for_mask: bool = True
     unroll: bool = False
+    zero_output_for_mask: bool = True
 
     def get_cell(self) -> Any:
         """The cell whose steps the layer scans."""
@@ -101,18 +101,14 @@ class BaseRecurrent(BaseMaskedLayer):
     def sample_dropout(self, key: Any, inputs: Any) -> Any:
         """What each row drops in training, `(batch, ...)`, or None if the cell drops nothing."""
         cell, spec = self.get_cell(), step_spec(inputs)
-        if not hasattr(cell, "sample_dropout") or not jax.tree.leaves(
-            jax.eval_shape(cell.sample_dropout, jax.random.key(0), spec)
-        ):
+        sample = getattr(cell, "sample_dropout", None)
+        if sample is None or not jax.tree.leaves(jax.eval_shape(sample, jax.random.key(0), spec)):
             return None
         if key is None:
-            raise ValueError(
-                f"{path.current()}: dropout in training draws at random; pass a key: "
-                "`model.apply(params, x, training=True, key=key)`."
-            )
+            raise missing_key("dropout")
         rows = jnp.arange(inputs.shape[0])
-        drawn = jax.vmap(lambda row: cell.sample_dropout(jax.random.fold_in(key, row), spec))(rows)
-        values = inputs.fill(0) if isinstance(inputs, Masked) else inputs
+        drawn = jax.vmap(lambda row: sample(jax.random.fold_in(key, row), spec))(rows)
+        values = fill(inputs, 0)
         zeros = over_rows(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:], leaf.dtype), drawn), values)
         return jax.tree.map(jnp.add, zeros, drawn)  # sharded over the rows as the inputs are
 

@@ -3,10 +3,9 @@
 from typing import Any
 
 from .. import ops
-from ..protocol import path
 from ..protocol.fields import NotNegative, Rate, RateBelowOne
 from ..protocol.row_masks import over_time
-from .base import BaseMaskedLayer
+from .base import BaseMaskedLayer, missing_key
 
 
 class Dropout(BaseMaskedLayer):
@@ -115,8 +114,5 @@ class AlphaDropout(BaseMaskedLayer):
 def _needed(key: Any, what: str = "dropout") -> Any:
     """The key; raises if it is missing."""
     if key is None:
-        raise ValueError(
-            f"{path.current()}: {what} in training draws at random; pass a key: "
-            "`model.apply(params, x, training=True, key=key)`."
-        )
+        raise missing_key(what)
     return key

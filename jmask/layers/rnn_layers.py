@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from typing import Any, ClassVar, Literal
 
-from ..core.masked import Masked
+from ..core.masked import fill, like
 from ..protocol.fields import Dtype, Rate, Size
 from ..protocol.options import Activation, Initializer
 from ..rnn.implementations import run_network
@@ -211,4 +211,4 @@ class LSTM(BaseUnitsLayer):
 
 
 def _times(inputs: Any, factor: Any) -> Any:
-    return inputs.with_values(inputs.fill(0) * factor) if isinstance(inputs, Masked) else inputs * factor
+    return like(inputs, fill(inputs, 0) * factor)

@@ -3,9 +3,9 @@
 from typing import Any, Unpack, overload
 
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Bool, Float, Integer, Num
 
+from ..core.lazy import LazyModule
 from ..core.masked import Masked
 from ..ops.linear import AnyArray
 from .accumulator import Mean
@@ -14,6 +14,8 @@ from .ranges import classes, probabilities, signs
 from .signatures import Divided, Input, Undivided, Unreduced, plain
 from .steps import check_alike
 from .wrapping import masked_loss, of_labels
+
+optax: Any = LazyModule("optax")
 
 Logits = Float[AnyArray, "... classes"]
 PerStep = Float[AnyArray, "..."]

@@ -1,9 +1,8 @@
 """The valid targets of each loss of labels, ours and those of optax."""
 
+import sys
 from collections.abc import Callable
 from typing import Any
-
-import optax
 
 from .labels import Range
 from .steps import check_alike, check_labels
@@ -43,4 +42,5 @@ _OF_OPTAX: tuple[tuple[str, Range], ...] = (
 def range_of(function: Callable[..., Any]) -> Range | None:
     """The range of targets of a loss of optax; None for any other function, whose targets may be any numbers."""
     function = getattr(function, "func", function)  # of a partial object
-    return next((found for name, found in _OF_OPTAX if function is getattr(optax.losses, name, None)), None)
+    losses = sys.modules.get("optax.losses")  # without it no function is one of optax
+    return next((found for name, found in _OF_OPTAX if losses and function is getattr(losses, name, None)), None)

@@ -1,11 +1,11 @@
 """Losses of numbers: each entry of a prediction is compared with the same entry of the target."""
 
-from typing import Unpack, overload
+from typing import Any, Unpack, overload
 
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, Num
 
+from ..core.lazy import LazyModule
 from ..core.masked import Masked
 from ..ops.linear import AnyArray
 from .accumulator import Mean
@@ -14,6 +14,7 @@ from .signatures import Divided, Input, Undivided, Unreduced, plain
 from .steps import check_alike
 from .wrapping import masked_loss
 
+optax: Any = LazyModule("optax")
 TINY = 1e-300  # what is not below it is above 0
 
 Numbers = Float[AnyArray, "..."]

@@ -10,8 +10,8 @@ from jax.core import max_dim
 from jaxtyping import Array, Float, Num
 
 from ..core.arithmetic import in_front
+from ..core.checks import checked_size
 from ..core.masked import Masked
-from ..data.padding import checked_size
 from .kinds import same_kind
 from .linear import AnyArray
 from .windows import Padding, Pads, TransposedWindows, Windows, check_steps, slide

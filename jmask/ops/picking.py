@@ -6,7 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Integer
 
 from ..core.arithmetic import expand, in_front
-from ..core.masked import Masked, as_masked, values_of
+from ..core.constructors import as_masked
+from ..core.masked import Masked, values_of
 from ..core.segment_ids import UNPACK, check_not_packed
 from .kinds import array_for_array
 from .linear import AnyArray

@@ -7,10 +7,9 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, ArrayLike, Num
 
-from ..core.checks import check_one_of
+from ..core.checks import check_one_of, checked_option, checked_size
 from ..core.masked import Masked
 from ..core.segment_ids import UNPACK, check_not_packed
-from ..data.padding import checked_option, checked_size
 from . import reduce
 from .kinds import array_for_array, same_kind
 from .linear import AnyArray

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int
 
 from ..core.arithmetic import expand
 from ..core.masked import Masked, like, values_of
-from ..data.sources import refuse_marks
+from ..sources import refuse_marks
 from .kinds import same_kind
 from .linear import AnyArray, check_feature_axis, check_float, embed
 from .step_positions import Offset, Places, places

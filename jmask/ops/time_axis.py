@@ -8,7 +8,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, ArrayLike
 
-from ..core.masked import Masked, as_masked, like, values_of
+from ..core.constructors import as_masked
+from ..core.masked import Masked, like, values_of
 from ..core.segment_ids import ids_of, sequence_starts
 from ..core.step_order import real_steps_first, take_steps
 from .kinds import same_kind

@@ -13,11 +13,10 @@ import jax.numpy as jnp
 from jax import lax
 
 from ..core.arithmetic import expand, in_front
-from ..core.checks import check_one_of
+from ..core.checks import check_one_of, checked_size
 from ..core.masked import Masked, like
 from ..core.segment_ids import check_not_packed
 from ..core.step_order import close_gaps, left_align
-from ..data.padding import checked_size
 
 Padding = Literal["valid", "same", "causal"]
 Pads = tuple[Any, Any]

@@ -10,8 +10,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from ..core.arithmetic import in_front
-from ..core.checks import check_one_of
-from ..data.padding import checked_size
+from ..core.checks import check_one_of, checked_size
 from ..ops.windows import Padding, Windows
 from .cells import LSTMState, lstm_gates
 

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core.masked import Masked, fill, values_of
-from ..graph.dimensions import is_symbolic
 from ..graph.inputs import input_like
 from ..graph.node import Node
+from ..transform.sizes import is_symbolic
 from .examples import draw, garbage, place
 
 

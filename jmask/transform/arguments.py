@@ -46,7 +46,7 @@ class Argument:
 
 
 @dataclasses.dataclass(frozen=True)
-class Arguments:
+class BatchArguments:
     """The arguments of one call, without their numbers.
 
     Attributes:
@@ -68,7 +68,7 @@ class Arguments:
 
 def read_arguments(
     args: tuple[Any, ...], kwargs: dict[str, Any], in_axes: Any, lengths: Any
-) -> tuple[list[Any], Arguments]:
+) -> tuple[list[Any], BatchArguments]:
     """The leaves of the arguments of one call, `Masked` and arrays, and what is known of them, checked.
 
     Raises:
@@ -86,7 +86,7 @@ def read_arguments(
         for i, (leaf, axis, name) in enumerate(zip(leaves, axes, names, strict=True))
     )
     inner = structure.unflatten([Masked(0, 0) if (argument.mask_rank or 0) > 1 else 0 for argument in each])
-    return leaves, Arguments(each, jax.tree.structure(inner), size, _times(each))
+    return leaves, BatchArguments(each, jax.tree.structure(inner), size, _times(each))
 
 
 def _times(each: Sequence[Argument]) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def _times(each: Sequence[Argument]) -> dict[str, Any]:
     return times
 
 
-def widen(arguments: Arguments, constraints: Sequence[str]) -> tuple[Arguments, dict[str, int]]:
+def widen(arguments: BatchArguments, constraints: Sequence[str]) -> tuple[BatchArguments, dict[str, int]]:
     """The same arguments, padded to the least size that the function can have by these constraints on one length.
 
     Returns:

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from .arguments import Argument, Arguments
-from .evaluate import run
+from .arguments import Argument, BatchArguments
+from .evaluate import run_program
 from .padded import Padded, select
-from .results import Form, assemble, leave
-from .rows import Lengths, Ragged, enter, lend, merge_lengths, read, shelter
+from .results import OutSpec, stack_results, unpad_result
+from .rows import RaggedRows, RowLengths, detach_if_unused, find_fillers, merge_lengths, pad_row, read_rows
 from .sizes import Sizes, holds
 from .symbols import Symbols
 from .trace import Program
@@ -34,18 +34,18 @@ class Variant:
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class BatchPlan:
     """All that is known of a call before its numbers.
 
     Attributes:
         arguments: the arguments.
         variants: the programs; the first is for rows without an empty sequence.
-        forms: what becomes of each result.
+        out_specs: what becomes of each result.
     """
 
-    arguments: Arguments
+    arguments: BatchArguments
     variants: tuple[Variant, ...]
-    forms: tuple[Form, ...]
+    out_specs: tuple[OutSpec, ...]
 
     @property
     def main(self) -> Variant:
@@ -64,7 +64,7 @@ class Plan:
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class InSpec:
     """One array of the arguments, the batch's axis first if it has one, and a row of it, abstractly."""
 
     array: Any
@@ -72,7 +72,7 @@ class Part:
     spec: jax.ShapeDtypeStruct
 
 
-def evaluate(plan: Plan, leaves: Sequence[Any], constants: Sequence[Sequence[Any]]) -> list[Any]:
+def evaluate_batch(plan: BatchPlan, leaves: Sequence[Any], constants: Sequence[Sequence[Any]]) -> list[Any]:
     """The results of the batch, arrays and `Masked`.
 
     Args:
@@ -82,93 +82,96 @@ def evaluate(plan: Plan, leaves: Sequence[Any], constants: Sequence[Sequence[Any
     """
     size = plan.arguments.size
     rows = [_row(leaf, argument) for leaf, argument in zip(leaves, plan.arguments.each, strict=True)]
-    ragged = [row for row in rows if isinstance(row, Ragged)]
+    ragged = [row for row in rows if isinstance(row, RaggedRows)]
     lengths = merge_lengths(ragged, size)
     results = _run(plan, plan.main, rows, lengths, constants[0], lengths.have(()))
     for variant, consts in zip(plan.variants[1:], constants[1:], strict=True):
-        runs = lengths.have(variant.empty)
+        nonempty = lengths.have(variant.empty)
 
-        def replaced(results: Any, variant: Any = variant, consts: Any = consts, runs: Any = runs) -> Any:
-            found = _run(plan, variant, rows, lengths, consts, runs)
-            return [_choose(runs, new, old) for new, old in zip(found, results, strict=True)]
+        def replaced(results: Any, variant: Any = variant, consts: Any = consts, nonempty: Any = nonempty) -> Any:
+            found = _run(plan, variant, rows, lengths, consts, nonempty)
+            return [_choose(nonempty, new, old) for new, old in zip(found, results, strict=True)]
 
         # Devices must not take different branches: a collective in one of them would wait for ever.
         is_alone = not jax.sharding.get_abstract_mesh().manual_axes
-        results = lax.cond(runs.any(), replaced, lambda old: old, results) if is_alone else replaced(results)
+        results = lax.cond(nonempty.any(), replaced, lambda old: old, results) if is_alone else replaced(results)
     orders = {row.name: row.order for row in reversed(ragged) if row.name is not None}
     return [
-        assemble(form, values, mask, orders, plan.are_all_run)
-        for form, (values, mask) in zip(plan.forms, results, strict=True)
+        stack_results(out_spec, values, mask, orders, plan.are_all_run)
+        for out_spec, (values, mask) in zip(plan.out_specs, results, strict=True)
     ]
 
 
 def _row(leaf: Any, argument: Argument) -> Any:
     if argument.mask_rank is not None:
-        return read(leaf, argument.axis, argument.name)
+        return read_rows(leaf, argument.axis, argument.name)
     return jnp.moveaxis(leaf, argument.axis, 0) if argument.axis else leaf
 
 
 def _run(
-    plan: Plan, variant: Variant, rows: Sequence[Any], lengths: Lengths, constants: Sequence[Any], runs: Any
+    plan: BatchPlan, variant: Variant, rows: Sequence[Any], lengths: RowLengths, constants: Sequence[Any], nonempty: Any
 ) -> list[tuple[Any, Any]]:
     """Values and masks of the results of one program, for the rows that are to be run."""
     symbols = variant.symbols
     padded = {symbols.variables[name]: plan.arguments.times[name] for name in symbols.variables}
     counts = {symbols.variables[name]: lengths.counts[name] for name in symbols.variables}
     for rule in symbols.constraints:
-        runs &= holds(rule, lengths.counts)
-    parts = _parts(plan, variant, rows, padded)
-    counts, lent = lend(runs, counts, parts, padded)
-    constants = shelter(constants, runs)
-    shared = iter(shelter([part.array for part in parts if not part.is_batched], runs))
-    arrays = [part.array if part.is_batched else next(shared) for part in parts]
+        nonempty &= holds(rule, lengths.counts)
+    in_specs = _in_specs(plan, variant, rows, padded)
+    counts, fillers = find_fillers(nonempty, counts, in_specs, padded)
+    constants = detach_if_unused(constants, nonempty)
+    shared = iter(detach_if_unused([in_spec.array for in_spec in in_specs if not in_spec.is_batched], nonempty))
+    arrays = [in_spec.array if in_spec.is_batched else next(shared) for in_spec in in_specs]
 
-    def row_function(counts: dict[str, Any], runs: Any, is_wrong: Any, arrays: list[Any]) -> list[Any]:
-        sizes = Sizes(padded, counts, symbols.outer, runs)
-        operands = [Padded(array, part.spec.shape, sizes) for array, part in zip(arrays, parts, strict=True)]
-        operands = [enter(row, other, runs) for row, other in zip(operands, lent, strict=True)]
-        found = iter(run(variant.program.jaxpr, sizes, operands, constants=constants))
-        return [leave(form, [next(found) for _ in range(1 + form.has_mask)], runs, is_wrong) for form in plan.forms]
+    def row_function(counts: dict[str, Any], nonempty: Any, is_wrong: Any, arrays: list[Any]) -> list[Any]:
+        sizes = Sizes(padded, counts, symbols.outer, nonempty)
+        operands = [Padded(array, in_spec.spec.shape, sizes) for array, in_spec in zip(arrays, in_specs, strict=True)]
+        operands = [pad_row(row, other, nonempty) for row, other in zip(operands, fillers, strict=True)]
+        found = iter(run_program(variant.program.jaxpr, sizes, operands, constants=constants))
+        return [
+            unpad_result(out_spec, [next(found) for _ in range(1 + out_spec.has_mask)], nonempty, is_wrong)
+            for out_spec in plan.out_specs
+        ]
 
-    axes = (0, 0, 0, [0 if part.is_batched else None for part in parts])
+    axes = (0, 0, 0, [0 if in_spec.is_batched else None for in_spec in in_specs])
     mapped = jax.vmap(row_function, in_axes=axes, axis_size=plan.arguments.size)
-    return mapped(counts, runs, lengths.is_wrong, arrays)
+    return mapped(counts, nonempty, lengths.is_wrong, arrays)
 
 
-def _parts(plan: Plan, variant: Variant, rows: Sequence[Any], padded: dict[str, Any]) -> list[Part]:
+def _in_specs(plan: BatchPlan, variant: Variant, rows: Sequence[Any], padded: dict[str, Any]) -> list[InSpec]:
     """All arrays of the arguments, of the sizes that the program takes."""
     sizes, found = Sizes(padded, {}, variant.symbols.outer), []
     for row, argument in zip(rows, plan.arguments.each, strict=True):
         specs = argument.specs(variant.symbols)
-        if isinstance(row, Ragged):
-            fitted = row.fitted(sizes.static(specs[0].shape[0])) if row.name is not None else row
+        if isinstance(row, RaggedRows):
+            fitted = row.fitted(sizes.padded_size(specs[0].shape[0])) if row.name is not None else row
             arrays = [fitted.values, fitted.mask]
         else:
             arrays = [row]
-        found += [Part(a, argument.axis is not None, spec) for a, spec in zip(arrays, specs, strict=False)]
+        found += [InSpec(a, argument.axis is not None, spec) for a, spec in zip(arrays, specs, strict=False)]
     return found
 
 
-def fits(plan_form: Form, main: Sequence[Any], own: Sequence[Any]) -> bool:
+def fits_main_program(out_spec: OutSpec, main: Sequence[Any], own: Sequence[Any]) -> bool:
     """Whether results of one program can stand where those of the main one do.
 
     Args:
-        plan_form: what becomes of the result.
+        out_spec: what becomes of the result.
         main: its padded shape by the main program.
         own: by the other one.
     """
-    if len(main) != len(own) or tuple(main[plan_form.rank :]) != tuple(own[plan_form.rank :]):
+    if len(main) != len(own) or tuple(main[out_spec.rank :]) != tuple(own[out_spec.rank :]):
         return False
     return all(isinstance(a, int) and isinstance(b, int) and b <= a for a, b in zip(main, own, strict=True))
 
 
-def _choose(runs: Any, new: tuple[Any, Any], old: tuple[Any, Any]) -> tuple[Any, Any]:
+def _choose(nonempty: Any, new: tuple[Any, Any], old: tuple[Any, Any]) -> tuple[Any, Any]:
     """Values and mask of the rows that the other program has run."""
 
     def choose(new: Any, old: Any) -> Any:
         if old is None:
             return None
         widths = [(0, a - b) for a, b in zip(old.shape, new.shape, strict=True)]
-        return select(runs.reshape(-1, *(1,) * (old.ndim - 1)), jnp.pad(new, widths), old)
+        return select(nonempty.reshape(-1, *(1,) * (old.ndim - 1)), jnp.pad(new, widths), old)
 
     return choose(new[0], old[0]), choose(new[1], old[1])

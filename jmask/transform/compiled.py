@@ -9,11 +9,11 @@ from jax.core import Tracer
 
 from ..core.masked import Masked
 from ..core.programs import is_within_program, kept_programs, key_of
-from .batch import Plan, evaluate
+from .batch import BatchPlan, evaluate_batch
 from .rules import rules_of_users
 
 
-def run(plan: Plan, leaves: Sequence[Any]) -> list[Any]:
+def run_compiled(plan: BatchPlan, leaves: Sequence[Any]) -> list[Any]:
     """The results of a call, arrays and `Masked`.
 
     While JAX traces around the call, its program becomes part of that trace. Else it is compiled, and found again by
@@ -23,31 +23,33 @@ def run(plan: Plan, leaves: Sequence[Any]) -> list[Any]:
     is_traced = any(isinstance(array, Tracer) for array in jax.tree.leaves((leaves, constants)))
     if is_traced and is_within_program():
         with jax.numpy_rank_promotion("allow"):  # it was the user's while the function was traced
-            return evaluate(plan, leaves, constants)
+            return evaluate_batch(plan, leaves, constants)
     function = kept_programs.get(_key(plan), lambda: _compile(_without_constants(plan)))
     with jax.numpy_rank_promotion("allow"):
         results = function(leaves, constants)
-    return [_reuse(result, plan, leaves, form.name) for result, form in zip(results, plan.forms, strict=True)]
+    return [
+        _reuse(result, plan, leaves, out_spec.name) for result, out_spec in zip(results, plan.out_specs, strict=True)
+    ]
 
 
-def _compile(plan: Plan) -> Callable[..., Any]:
+def _compile(plan: BatchPlan) -> Callable[..., Any]:
     def vmap_of_sequences(leaves: Sequence[Any], constants: Sequence[Any]) -> list[Any]:
-        return evaluate(plan, leaves, constants)
+        return evaluate_batch(plan, leaves, constants)
 
     return jax.jit(vmap_of_sequences)
 
 
-def _key(plan: Plan) -> Hashable:
+def _key(plan: BatchPlan) -> Hashable:
     arguments = plan.arguments
     variants = [
         (v.empty, tuple(v.symbols.own.items()), v.symbols.constraints, v.program.has_mask, key_of(v.program.jaxpr))
         for v in plan.variants
     ]
     times = tuple(arguments.times.items())
-    return evaluate, arguments.each, arguments.size, times, tuple(variants), rules_of_users()
+    return evaluate_batch, arguments.each, arguments.size, times, tuple(variants), rules_of_users()
 
 
-def _without_constants(plan: Plan) -> Plan:
+def _without_constants(plan: BatchPlan) -> BatchPlan:
     """The plan without the arrays that the function closes over, which are not to be kept."""
     variants = [
         dataclasses.replace(v, program=dataclasses.replace(v.program, jaxpr=v.program.jaxpr.jaxpr))
@@ -56,7 +58,7 @@ def _without_constants(plan: Plan) -> Plan:
     return dataclasses.replace(plan, variants=tuple(variants))
 
 
-def _reuse(result: Any, plan: Plan, leaves: Sequence[Any], name: str | None) -> Any:
+def _reuse(result: Any, plan: BatchPlan, leaves: Sequence[Any], name: str | None) -> Any:
     """A result under the very mask of its argument, if nothing has moved."""
     if not (isinstance(result, Masked) and plan.are_all_run and result.mask.ndim == 2):
         return result

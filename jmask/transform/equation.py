@@ -73,16 +73,18 @@ class Equation:
             raise TypeError(
                 f"`equation.bind` of `{self.name}` takes arrays: of an operand `x.array`, or `x.fill(value)`."
             )
-        params = {name: self.sizes.statics(value) for name, value in self.params.items()}
+        params = {name: self.sizes.padded_sizes(value) for name, value in self.params.items()}
         return self.eqn.primitive.bind(*vary_alike(arrays), **params | changed)
 
-    def result(self, array: Any, *, is_safe: bool = False, index: int = 0) -> Padded:
+    def result(self, array: Any, *, has_safe_padding: bool = False, index: int = 0) -> Padded:
         """A result of the equation."""
-        return Padded(array, self.out_shapes[index], self.sizes, is_safe)
+        return Padded(array, self.out_shapes[index], self.sizes, has_safe_padding)
 
-    def results(self, arrays: Sequence[Any], *, is_safe: bool = False) -> list[Padded]:
+    def results(self, arrays: Sequence[Any], *, has_safe_padding: bool = False) -> list[Padded]:
         """All results of the equation."""
-        return [self.result(array, is_safe=is_safe, index=index) for index, array in enumerate(arrays)]
+        return [
+            self.result(array, has_safe_padding=has_safe_padding, index=index) for index, array in enumerate(arrays)
+        ]
 
 
 def programs_in(params: dict[str, Any]) -> Iterator[Any]:

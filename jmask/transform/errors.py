@@ -137,7 +137,7 @@ def _is_of_symbols(error: Exception, lengths: Iterable[str]) -> bool:
 
 
 @contextlib.contextmanager
-def explained(lengths: Iterable[str]) -> Iterator[None]:
+def explained_lengths(lengths: Iterable[str]) -> Iterator[None]:
     """Inside, a rule of a derivative is traced; what it says of symbolic lengths is explained."""
     try:
         yield

@@ -16,7 +16,7 @@ from .sizes import Sizes
 from .versions import bind_as_is, body_of, constants_of
 
 
-def run(
+def run_program(
     program: Any,
     sizes: Sizes,
     operands: Sequence[Padded],
@@ -52,25 +52,28 @@ def run(
     for eqn in body.eqns:
         stack = source_info_util.current_name_stack() + eqn.source_info.name_stack
         with source_info_util.user_context(eqn.source_info.traceback, name_stack=stack):
-            results = _step(Equation(eqn, sizes, run, around), [read(atom) for atom in eqn.invars])
+            results = _step(Equation(eqn, sizes, run_program, around), [read(atom) for atom in eqn.invars])
         env.update(zip(eqn.outvars, results, strict=True))
     return [read(atom) for atom in body.outvars]
 
 
 def _step(equation: Equation, operands: list[Padded]) -> list[Padded]:
     if not equation.is_ragged and not has_rule_always(equation):
-        is_rate = any(x.is_rate for x in operands)
+        is_tangent = any(x.is_tangent for x in operands)
         arrays = bind_as_is(equation.eqn, [x.array for x in operands])
-        return [Padded(a, s, equation.sizes, is_rate=is_rate) for a, s in zip(arrays, equation.out_shapes, strict=True)]
+        return [
+            Padded(a, s, equation.sizes, is_tangent=is_tangent)
+            for a, s in zip(arrays, equation.out_shapes, strict=True)
+        ]
     results = rule_for(equation)(equation, *operands)
     if not isinstance(results, (list, tuple)):
         results = [results]
     _check_results(equation, results)
     results = [x if isinstance(x, Padded) else equation.result(x, index=i) for i, x in enumerate(results)]
-    if any(x.is_rate for x in operands):
-        results = [dataclasses.replace(x, is_rate=True) for x in results]
+    if any(x.is_tangent for x in operands):
+        results = [dataclasses.replace(x, is_tangent=True) for x in results]
     for result, shape in zip(results, equation.out_shapes, strict=True):
-        padded = tuple(map(equation.sizes.static, shape))
+        padded = tuple(map(equation.sizes.padded_size, shape))
         if tuple(result.array.shape) != padded:
             raise ValueError(
                 f"The rule of `{equation.name}` must return the padded shape {padded}; it returned "
@@ -95,4 +98,4 @@ def _check_results(equation: Equation, results: Sequence[Any]) -> None:
 def _whole(value: Any, atom: Any, sizes: Sizes) -> Padded:
     """A constant of the program: nothing of it is padding."""
     array = value if isinstance(value, jax.Array) else np.asarray(value, atom.aval.dtype)
-    return Padded(array, tuple(atom.aval.shape), sizes, is_safe=True)
+    return Padded(array, tuple(atom.aval.shape), sizes, has_safe_padding=True)

@@ -23,18 +23,18 @@ class Padded:
         array: the padded array.
         shape: its shape in the traced program, with symbolic sizes.
         sizes: what the symbolic sizes stand for.
-        is_safe: whether all padding along a ragged axis is a copy of the first entry of that axis. Functions that are
-            infinite somewhere, or have infinite slopes, are then no worse there than on the sequence alone. True where
-            no axis is ragged.
-        is_rate: whether it depends on a tangent, so that all that becomes of it must be linear.
+        has_safe_padding: whether all padding along a ragged axis is a copy of the first entry of that axis. Functions
+            that are infinite somewhere, or have infinite slopes, are then no worse there than on the sequence alone.
+            True where no axis is ragged.
+        is_tangent: whether it depends on a tangent, so that all that becomes of it must be linear.
         dim: of a number, the symbolic size that it is, if that is known.
     """
 
     array: Any
     shape: tuple[Any, ...]
     sizes: Sizes
-    is_safe: bool = False
-    is_rate: bool = False
+    has_safe_padding: bool = False
+    is_tangent: bool = False
     dim: Any = None
 
     def __post_init__(self) -> None:
@@ -64,7 +64,7 @@ class Padded:
 
     def size(self, axis: Any) -> Any:
         """The size of an axis without padding: an int, or along a ragged axis an int32 scalar."""
-        return self.sizes.true(self.shape[axis])
+        return self.sizes.true_size(self.shape[axis])
 
     def valid(self, axes: Iterable[Any] | None = None) -> Any:
         """Whether each entry is one of the sequence alone: bool, which broadcasts against the array.
@@ -80,30 +80,30 @@ class Padded:
         axes = tuple(axis for axis in self.ragged_axes if axes is None or axis in axes)
         return select(self.valid(axes), self.array, value) if axes else self.array
 
-    def safe(self) -> "Padded":
+    def with_safe_padding(self) -> "Padded":
         """The same value with safe padding, through which no gradient flows."""
-        if self.is_safe or 0 in self.array.shape:
+        if self.has_safe_padding or 0 in self.array.shape:
             return self
-        if self.is_rate:
-            return dataclasses.replace(self, array=self.fill(0), is_safe=True)
+        if self.is_tangent:
+            return dataclasses.replace(self, array=self.fill(0), has_safe_padding=True)
         array = self.array
         for axis in self.ragged_axes:
             first = lax.stop_gradient(lax.slice_in_dim(array, 0, 1, axis=axis))
             if jnp.issubdtype(array.dtype, jnp.number):  # the first entry itself may be padding
                 first = select(self.size(axis) > 0, first, 1)
             array = select(self._valid_along(axis), array, first)
-        return dataclasses.replace(self, array=array, is_safe=True)
+        return dataclasses.replace(self, array=array, has_safe_padding=True)
 
     def take(self, indices: Any, axis: int) -> Any:
         """The entries at `indices` of an axis; indices beyond the array are those of its ends."""
-        return take(self.array, indices, axis)
+        return take_clipped(self.array, indices, axis)
 
     def _valid_along(self, axis: int) -> Any:
         steps = jnp.arange(self.array.shape[axis], dtype=jnp.int32)
         return jnp.expand_dims(steps < self.size(axis), [a for a in range(self.ndim) if a != axis])
 
 
-def take(array: Any, indices: Any, axis: Any) -> Any:
+def take_clipped(array: Any, indices: Any, axis: Any) -> Any:
     """The entries at `indices` of an axis, those of its ends beyond them; zeros where the axis has none."""
     if array.shape[axis] == 0:
         array = jnp.zeros((*array.shape[:axis], 1, *array.shape[axis + 1 :]), array.dtype)

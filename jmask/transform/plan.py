@@ -5,18 +5,18 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .arguments import Arguments
-from .batch import Plan, Variant, fits
-from .results import forms
+from .arguments import BatchArguments
+from .batch import BatchPlan, Variant, fits_main_program
+from .results import out_specs
 from .rules import exchanges
 from .sizes import Sizes
 from .symbols import Symbols
-from .trace import trace, try_trace
+from .trace import trace_program, try_trace
 
 _MOST_LENGTHS = 3  # of which all combinations of empty sequences have programs
 
 
-def make_plan(fn: Callable[..., Any], arguments: Arguments, symbols: Symbols) -> Plan:
+def plan_batch(fn: Callable[..., Any], arguments: BatchArguments, symbols: Symbols) -> BatchPlan:
     """The programs of `fn`.
 
     A row in which some sequences are empty and others are not has a program of its own, in which the empty ones have
@@ -27,7 +27,7 @@ def make_plan(fn: Callable[..., Any], arguments: Arguments, symbols: Symbols) ->
     Raises:
         SymbolicLengthError: the function asks for a length as a Python number.
     """
-    program = trace(fn, arguments.structure, arguments.specs, symbols)
+    program = trace_program(fn, arguments.structure, arguments.specs, symbols)
     main = Variant(frozenset(), symbols, program)
     found = [main]
     for empty in () if exchanges(program.jaxpr) else _combinations(symbols):
@@ -38,7 +38,7 @@ def make_plan(fn: Callable[..., Any], arguments: Arguments, symbols: Symbols) ->
         variant = program and Variant(empty, other, program)
         if variant and _agree(arguments, main, variant):
             found.append(variant)
-    return Plan(arguments, tuple(found), tuple(forms(main.program, symbols)))
+    return BatchPlan(arguments, tuple(found), tuple(out_specs(main.program, symbols)))
 
 
 def _combinations(symbols: Symbols) -> Iterator[frozenset[str]]:
@@ -50,20 +50,20 @@ def _combinations(symbols: Symbols) -> Iterator[frozenset[str]]:
             yield from map(frozenset, itertools.combinations(names, size))
 
 
-def _agree(arguments: Arguments, main: Variant, other: Variant) -> bool:
+def _agree(arguments: BatchArguments, main: Variant, other: Variant) -> bool:
     """Whether the results of the two can stand in one array."""
     if main.program.structure != other.program.structure or main.program.has_mask != other.program.has_mask:
         return False
     shapes = [_padded_shapes(arguments, variant) for variant in (main, other)]
     dtypes = [[aval.dtype for aval in variant.program.jaxpr.out_avals] for variant in (main, other)]
-    own = forms(other.program, other.symbols)
-    form_of = [form for form in forms(main.program, main.symbols) for _ in range(1 + form.has_mask)]
-    ranks = all(a.rank <= b.rank for a, b in zip(own, forms(main.program, main.symbols), strict=True))
-    return ranks and dtypes[0] == dtypes[1] and all(map(fits, form_of, *shapes))
+    own = out_specs(other.program, other.symbols)
+    spec_of = [out_spec for out_spec in out_specs(main.program, main.symbols) for _ in range(1 + out_spec.has_mask)]
+    ranks = all(a.rank <= b.rank for a, b in zip(own, out_specs(main.program, main.symbols), strict=True))
+    return ranks and dtypes[0] == dtypes[1] and all(map(fits_main_program, spec_of, *shapes))
 
 
-def _padded_shapes(arguments: Arguments, variant: Variant) -> list[tuple[Any, ...]]:
+def _padded_shapes(arguments: BatchArguments, variant: Variant) -> list[tuple[Any, ...]]:
     symbols = variant.symbols
     padded = {symbols.variables[name]: arguments.times[name] for name in symbols.variables}
     sizes = Sizes(padded, {}, symbols.outer)
-    return [tuple(map(sizes.static, aval.shape)) for aval in variant.program.jaxpr.out_avals]
+    return [tuple(map(sizes.padded_size, aval.shape)) for aval in variant.program.jaxpr.out_avals]

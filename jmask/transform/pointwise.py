@@ -13,7 +13,7 @@ from .equation import Equation, programs_in
 from .rules import effect_of
 from .sizes import Sizes, is_symbolic
 from .symbols import Symbols, make_symbols
-from .trace import Program, trace
+from .trace import Program, trace_program
 from .versions import body_of
 
 
@@ -128,7 +128,7 @@ def keeps_mask(fn: Callable[..., Any], arguments: Sequence[Any]) -> bool:
         shapes = [(*front, *x.shape[len(front) :]) if f else x.shape for x, f in zip(arguments, has_front, strict=True)]
         specs = [jax.ShapeDtypeStruct(shape, x.dtype) for shape, x in zip(shapes, arguments, strict=True)]
         try:
-            program = trace(fn, jax.tree.structure((tuple(specs), {})), lambda _: specs, symbols)
+            program = trace_program(fn, jax.tree.structure((tuple(specs), {})), lambda _: specs, symbols)
         except Exception:  # what cannot be traced with symbols is not proved
             return False
         return _is_pointwise(program, symbols, front)
@@ -145,7 +145,7 @@ def _program(fn: Callable[..., Any], specs: Sequence[Any]) -> tuple[Program, Sym
         named = [tuple(symbols.own.get(dim, dim) for dim in shape) for shape in shapes]
         return [jax.ShapeDtypeStruct(shape, leaf.dtype) for shape, leaf in zip(named, leaves, strict=True)]
 
-    return trace(fn, structure, rows, symbols), symbols
+    return trace_program(fn, structure, rows, symbols), symbols
 
 
 def _row_shape(leaf: Any) -> tuple[Any, ...]:

@@ -2,72 +2,86 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ParamSpec, Protocol, overload, runtime_checkable
 
 from .arguments import prefix, read_arguments, widen
-from .compiled import run
-from .plan import make_plan
+from .compiled import run_compiled
+from .plan import plan_batch
 from .results import move_axis
 from .rows import refuse_unequal
 from .symbols import check_constraints, make_symbols
 
+P = ParamSpec("P")
+
+
+@runtime_checkable
+class Vmapped(Protocol[P]):
+    """A function of a batch: an editor shows the parameters of the function of one sequence."""
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any: ...
+
+    @overload
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
 
 def vmap(
-    fn: Callable[..., Any],
+    fn: Callable[P, Any],
     in_axes: Any = 0,
     out_axes: Any = 0,
     *,
     lengths: Any = None,
     constraints: Sequence[str] = (),
-) -> Callable[..., Any]:
+) -> Vmapped[P]:
     """`jax.vmap` for sequences of different lengths: a function of one sequence becomes a function of a padded batch.
 
-    The function knows neither masks nor padding; it may come from anywhere, `jax.nn`, Flax or Equinox. Each row of a
-    `Masked` argument reaches it as a plain array of the row's real steps, and the result for each row is that of the
-    function on this sequence alone: values, lengths, and gradients with respect to arguments and to what the function
-    closes over. It is traced with a symbolic length, so other lengths compile nothing anew; then the program is run on
-    the padded rows, by a rule for each primitive that keeps padding out of the results. Outside `jax.jit` it is traced
-    at each call, as by `jax.vmap`, and compiled once for each program and shape.
+    The function needs to know nothing of masks or padding; it can come from `jax.nn`, Flax, Equinox or anywhere else.
+    Each row of a `Masked` argument reaches it as a plain array of the row's real steps. The result for each row is what
+    the function gives for this sequence alone: values, lengths, and gradients with respect to the arguments and to
+    everything that the function closes over.
+
+    How it works: the function is traced once with a symbolic length, and the traced program runs on the padded rows,
+    with a rule for each primitive that keeps padding out of the results. New lengths compile nothing new. Wrap it in
+    `jax.jit`, as you would wrap `jax.vmap`: outside `jax.jit` every call traces the function again, although it is
+    compiled only once for each program and shape.
 
     It composes with `jax.jit`, `jax.grad`, `jax.jvp`, `jax.checkpoint`, `jax.lax.scan`, `jax.vmap` and
-    `jax.shard_map`, inside and outside. `jm.vmap(jm.vmap(fn))` runs `fn` on the inner sequences of a mask of rank 3: on
-    the sentences, each of words, of documents. Between the two, a document is a `Masked` of as many sentences as it
-    has, those with any real word.
+    `jax.shard_map`, inside and outside. `jm.vmap(jm.vmap(fn))` is for masks of rank 3, such as documents of sentences
+    of words: `fn` gets one sentence, and between the two a document is a `Masked` of the sentences that have a word.
 
     Args:
-        fn: a function of one sequence, or of several, which returns a pytree of arrays. It may use lengths in shapes
-            and in arithmetic (`x.shape[0]`, `jnp.mean(x, 0)`, `x[:-1]`), not in Python's `if`, `int`, `range` or a
-            dictionary. A comparison is answered if the answer is the same for all lengths from 1 to the padded size,
-            and refused if not. The text of a length is its name: `f"{x.shape[0]}"` is `"t"` for all sequences, and
+        fn: a function of one or more sequences that returns a pytree of arrays. It may use lengths in shapes and in
+            arithmetic (`x.shape[0]`, `jnp.mean(x, 0)`, `x[:-1]`), but not in Python's `if`, `int`, `range` or as keys
+            of a dictionary. A comparison works if its answer is the same for all lengths from 1 to the padded size,
+            and raises otherwise. The text of a length is its name: `f"{x.shape[0]}"` is `"t"` for all sequences, and
             `isinstance(x.shape[0], int)` is False.
-        in_axes: as for `jax.vmap`: which axis of each argument is the batch's. Of a `Masked` it is an axis of the mask.
-        out_axes: as for `jax.vmap`.
-        lengths: names for the lengths, one for all `Masked` arguments, or a prefix of the positional arguments, like
-            `in_axes`. Arguments under one name have equal lengths, row by row; where they differ under `jax.jit`, the
-            results of the row are NaN, or of integers the smallest one. By default every `Masked` has a length of its
-            own, which may differ from the others'.
-        constraints: what the function needs of the lengths, e.g. `["t >= 3"]` for `jax.lax.top_k(x, 3)`, `["t == 4"]`,
-            `["mod(t, 2) == 0"]`; a single length without a name is called `t`. A row for which it does not hold counts
-            as empty.
+        in_axes: the batch axis of each argument, as for `jax.vmap`. For a `Masked` it is an axis of the mask as well.
+        out_axes: the batch axis of each result, as for `jax.vmap`.
+        lengths: names for the lengths: one name for all `Masked` arguments, or a prefix of the positional arguments,
+            like `in_axes`. Arguments that share a name have equal lengths in every row. If they differ under `jax.jit`,
+            the results of that row are NaN, or the smallest integer. By default each `Masked` has its own length.
+        constraints: what the function requires of the lengths, such as `["t >= 3"]` for `jax.lax.top_k(x, 3)`,
+            `["t == 4"]` or `["mod(t, 2) == 0"]`; a single unnamed length is called `t`. A row that does not meet them
+            counts as empty.
 
     Returns:
-        A function of the batch. Where the shape of a result depends on a length, it returns a `Masked` with zeros in
-        its padding: for a result of `t` steps the steps stand where those of the argument do, for one of `t - 1` or
-        `2*t` at the front; its mask spans the axes up to the last one that depends on a length. Other results are
-        arrays, without a mask of rows (`jm.masked(result, x.mask.any(1))` gives them one). For an empty row the
-        function is not run: the result is zeros, without a real step, and its gradients are zeros. A row counts as
-        empty if all its sequences are. Where some are and others are not, the result is that of the function on these
-        sequences, the empty ones without a step; if it has none for them (`jnp.max`), or results of another rank, the
-        row counts as empty.
+        A function of the batch. A result whose shape depends on a length is a `Masked` with zeros in its padding: a
+        result of `t` steps has its steps where the argument has them, one of `t - 1` or `2*t` steps has them at the
+        start. Its mask spans the axes up to the last one that depends on a length. Other results are arrays, without a
+        mask of the rows (`jm.masked(result, x.mask.any(1))` adds one).
 
-        Random draws of the function are valid for each row, but equal those of the sequence alone only for arrays whose
-        first axis alone depends on the length.
+        A row counts as empty if all its sequences are empty. The function does not run for it: the result is zeros,
+        with no real step, and its gradients are zeros. If only some of its sequences are empty, the function gets them
+        with 0 steps; if it has no result for that (`jnp.max`), or a result of another rank, the row counts as empty.
+
+        Random numbers that the function draws are valid for each row, but equal those for the sequence alone only in
+        arrays of which no axis but the first depends on the length.
 
     Raises:
-        SymbolicLengthError: the function asks for a length as a Python number; a `TypeError`.
-        NotImplementedError: a primitive without a rule; see `jm.def_vmap_rule`.
-        ValueError: packed rows, batches of different sizes, no argument with a batch axis, a constraint that is none,
-            or lengths of one name that are seen to differ.
+        SymbolicLengthError: if the function needs a length as a Python number; a `TypeError`.
+        NotImplementedError: if a primitive has no rule; see `jm.def_vmap_rule`.
+        ValueError: for packed rows, batches of different sizes, arguments without a batch axis, a constraint that
+            cannot be read, or lengths of one name that differ.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.pad_sequences([[3.0, 4.0, 5.0], [6.0], []])
@@ -97,8 +111,8 @@ def _call(fn: Any, in_axes: Any, out_axes: Any, lengths: Any, constraints: Any, 
         [(a.name, a.axis, leaf.mask) for leaf, a in zip(leaves, arguments.each, strict=True) if a.name is not None]
     )
     symbols = make_symbols(list(arguments.times), rules, most)
-    plan = make_plan(fn, arguments, symbols)
-    outputs = run(plan, leaves)
+    plan = plan_batch(fn, arguments, symbols)
+    outputs = run_compiled(plan, leaves)
     structure = plan.main.program.structure
     places = prefix(out_axes, structure.unflatten(outputs), "out_axes")
     return structure.unflatten(map(move_axis, outputs, places))

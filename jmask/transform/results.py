@@ -17,7 +17,7 @@ from .trace import Program
 
 
 @dataclasses.dataclass(frozen=True)
-class Form:
+class OutSpec:
     """What becomes of one result.
 
     Attributes:
@@ -31,7 +31,7 @@ class Form:
     name: str | None
 
 
-def forms(program: Program, symbols: Symbols) -> list[Form]:
+def out_specs(program: Program, symbols: Symbols) -> list[OutSpec]:
     """What becomes of each result, by its symbolic shape."""
     variables = frozenset(symbols.variables.values())
     found, shapes = [], iter([tuple(aval.shape) for aval in program.jaxpr.out_avals])
@@ -41,27 +41,27 @@ def forms(program: Program, symbols: Symbols) -> list[Form]:
         ragged = [axis for axis, dim in enumerate(shape) if not names_in(dim).isdisjoint(variables)]
         names = [name for name, dim in symbols.own.items() if ragged == [0] and shape[0] == dim]
         name = names[0] if names else None
-        found.append(Form(max(mask_rank, *(axis + 1 for axis in ragged), 0), has_mask, name))
+        found.append(OutSpec(max(mask_rank, *(axis + 1 for axis in ragged), 0), has_mask, name))
     return found
 
 
-def leave(form: Form, parts: Sequence[Padded], runs: Any, is_wrong: Any = None) -> tuple[Any, Any]:
+def unpad_result(out_spec: OutSpec, parts: Sequence[Padded], nonempty: Any, is_wrong: Any = None) -> tuple[Any, Any]:
     """One result of one row: values with zeros in the padding, and their mask, None if they need none.
 
     Args:
-        form: what becomes of it.
+        out_spec: what becomes of it.
         parts: its values, and its mask if it is a `Masked`.
-        runs: whether the row was to be run.
+        nonempty: whether the row was to be run.
         is_wrong: whether the row breaks what the user says of it, so that no number is right.
     """
     values = parts[0]
-    real = values.valid() & runs if values.is_ragged else runs
+    real = values.valid() & nonempty if values.is_ragged else nonempty
     mask = None
-    if form.rank:
-        shape = values.array.shape[: form.rank]
-        mask = jnp.broadcast_to(jnp.reshape(real, np.shape(real)[: form.rank] if np.ndim(real) else ()), shape)
-        if form.has_mask:
-            mask &= expand(parts[1].fill(False), form.rank)
+    if out_spec.rank:
+        shape = values.array.shape[: out_spec.rank]
+        mask = jnp.broadcast_to(jnp.reshape(real, np.shape(real)[: out_spec.rank] if np.ndim(real) else ()), shape)
+        if out_spec.has_mask:
+            mask &= expand(parts[1].fill(False), out_spec.rank)
         real = expand(mask, values.ndim)
     array = values.array if is_wrong is None else select(is_wrong, no_number(values.dtype), values.array)
     return select(real, array, 0), mask
@@ -77,21 +77,21 @@ def no_number(dtype: Any) -> Any:
     return jnp.zeros((), dtype)
 
 
-def assemble(
-    form: Form, values: Any, mask: Any, orders: Mapping[str, StepPermutation | None], are_all_run: bool
+def stack_results(
+    out_spec: OutSpec, values: Any, mask: Any, orders: Mapping[str, StepPermutation | None], are_all_run: bool
 ) -> Any:
     """One result of the batch, in the order that the steps of its length had.
 
     Args:
-        form: what becomes of it.
+        out_spec: what becomes of it.
         values: `(batch, ...)`.
         mask: `(batch, ...)` or None.
         orders: by name of a length, where its steps stood.
         are_all_run: whether every row was run that has steps.
     """
-    if not form.rank:
+    if not out_spec.rank:
         return values
-    order = orders.get(form.name or "")
+    order = orders.get(out_spec.name or "")
     if order is None:
         return Masked(values, mask)
     time = order.mask.shape[-1]

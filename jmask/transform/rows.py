@@ -18,7 +18,7 @@ from .sizes import Sizes
 
 
 @dataclasses.dataclass(frozen=True)
-class Ragged:
+class RaggedRows:
     """One `Masked` argument.
 
     Attributes:
@@ -43,7 +43,7 @@ class Ragged:
         """Padded number of steps."""
         return self.values.shape[int(self.is_batched)]
 
-    def fitted(self, time: Any) -> "Ragged":
+    def fitted(self, time: Any) -> "RaggedRows":
         """The same rows, with so many steps: more padding, or less."""
         own = self.time
         if not (isinstance(own, int) and isinstance(time, int)) or own == time:
@@ -59,7 +59,7 @@ class Ragged:
         return dataclasses.replace(self, values=fit(self.values), mask=inner)
 
 
-def read(x: Masked, axis: int | None, name: str | None) -> Ragged:
+def read_rows(x: Masked, axis: int | None, name: str | None) -> RaggedRows:
     """A `Masked` argument as rows.
 
     Args:
@@ -72,7 +72,7 @@ def read(x: Masked, axis: int | None, name: str | None) -> Ragged:
         values, mask = jnp.moveaxis(values, axis, 0), jnp.moveaxis(mask, axis, 0)
     batch = int(axis is not None)
     if mask.ndim == batch:
-        return Ragged(None, values, None, mask.astype(jnp.int32), None, bool(batch))
+        return RaggedRows(None, values, None, mask.astype(jnp.int32), None, bool(batch))
     inner = None
     if mask.ndim > batch + 1:
         inner, mask = mask, mask.any(tuple(range(batch + 1, mask.ndim)))
@@ -82,7 +82,7 @@ def read(x: Masked, axis: int | None, name: str | None) -> Ragged:
     values, length = aligned.values, mask.sum(-1, dtype=jnp.int32)
     if not batch:  # no other row has anything to lend
         values = select(length > 0, values, 1)
-    return Ragged(name, values, inner, length, order, bool(batch))
+    return RaggedRows(name, values, inner, length, order, bool(batch))
 
 
 def refuse_unequal(masks: Sequence[tuple[str, int | None, Any]]) -> None:
@@ -112,7 +112,7 @@ def refuse_unequal(masks: Sequence[tuple[str, int | None, Any]]) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class Lengths:
+class RowLengths:
     """The lengths of the rows of a batch.
 
     Attributes:
@@ -127,13 +127,13 @@ class Lengths:
 
     def have(self, empty: Collection[str]) -> Any:
         """Which rows have these sequences empty, and no others."""
-        runs = self.may_run
+        nonempty = self.may_run
         for name, count in self.counts.items():
-            runs = intersect_masks(runs, count == 0 if name in empty else count > 0)
-        return runs
+            nonempty = intersect_masks(nonempty, count == 0 if name in empty else count > 0)
+        return nonempty
 
 
-def merge_lengths(rows: list[Ragged], size: Any) -> Lengths:
+def merge_lengths(rows: list[RaggedRows], size: Any) -> RowLengths:
     """The lengths of each row by name; of those of one name the shorter one."""
     counts: dict[str, Any] = {}
     may_run: Any = jnp.ones(size, bool)
@@ -148,72 +148,79 @@ def merge_lengths(rows: list[Ragged], size: Any) -> Lengths:
             counts[row.name] = jnp.minimum(counts[row.name], length)
         else:
             counts[row.name] = length
-    return Lengths(counts, may_run, is_wrong)
+    return RowLengths(counts, may_run, is_wrong)
 
 
-def lend(runs: Any, counts: dict[str, Any], parts: Sequence[Any], padded: dict[str, Any]) -> tuple[Any, list[Any]]:
+def find_fillers(
+    nonempty: Any, counts: dict[str, Any], in_specs: Sequence[Any], padded: dict[str, Any]
+) -> tuple[Any, list[Any]]:
     """What rows that are not to be run get: all that one of the others has.
 
     A function may be infinite, or have infinite slopes, on numbers that no sequence has; its results for these rows are
     thrown away.
 
     Args:
-        runs: bool, `(batch,)`.
+        nonempty: bool, `(batch,)`.
         counts: lengths `(batch,)` by name.
-        parts: the arrays of the arguments, `Part`.
+        in_specs: the arrays of the arguments, `InSpec`.
         padded: padded sizes by name.
 
     Returns:
         The lengths, none of them 0, and of each array a row with safe padding, ones where no row is to be run; None of
         arrays without a batch axis and of PRNG keys.
     """
-    if runs.shape[0] == 0:
-        return counts, [None for _ in parts]
-    arrays = [None if _is_key(part.array) or not part.is_batched else lax.stop_gradient(part.array) for part in parts]
+    if nonempty.shape[0] == 0:
+        return counts, [None for _ in in_specs]
+    arrays = [
+        None if _is_key(in_spec.array) or not in_spec.is_batched else lax.stop_gradient(in_spec.array)
+        for in_spec in in_specs
+    ]
 
-    def lent_by(lender: Any) -> tuple[dict[str, Any], list[Any]]:
-        are_any = runs.any()
+    def fillers_from(lender: Any) -> tuple[dict[str, Any], list[Any]]:
+        are_any = nonempty.any()
         count = {name: select(are_any, _row(length, lender), 1) for name, length in counts.items()}
         sizes = Sizes(padded, count)
 
-        def lent(array: Any, part: Any) -> Any:
-            return Padded(select(are_any, _row(array, lender), 1), part.spec.shape, sizes).safe().array
+        def filler(array: Any, in_spec: Any) -> Any:
+            return Padded(select(are_any, _row(array, lender), 1), in_spec.spec.shape, sizes).with_safe_padding().array
 
-        rows = [None if array is None else lent(array, part) for array, part in zip(arrays, parts, strict=True)]
-        return {name: select(runs, length, count[name]) for name, length in counts.items()}, rows
+        rows = [
+            None if array is None else filler(array, in_spec) for array, in_spec in zip(arrays, in_specs, strict=True)
+        ]
+        return {name: select(nonempty, length, count[name]) for name, length in counts.items()}, rows
 
     # A branch, since XLA would compute what is small in here again for each entry of the batch.
-    return lax.cond(runs.all(), lambda: lent_by(0), lambda: lent_by(jnp.argmax(runs)))
+    return lax.cond(nonempty.all(), lambda: fillers_from(0), lambda: fillers_from(jnp.argmax(nonempty)))
 
 
-def shelter(constants: Sequence[Any], runs: Any) -> list[Any]:
+def detach_if_unused(constants: Sequence[Any], nonempty: Any) -> list[Any]:
     """What all rows share, without a gradient where no row is to be run: ones may be bad for the function, too."""
-    are_any = runs.any()
+    are_any = nonempty.any()
 
-    def sheltered(array: Any) -> Any:
+    def detached(array: Any) -> Any:
         is_inexact = jnp.issubdtype(array.dtype, jnp.inexact)
         return jnp.where(are_any, array, lax.stop_gradient(array)) if is_inexact else array
 
-    return [sheltered(array) for array in constants]
+    return [detached(array) for array in constants]
 
 
-def enter(x: Padded, lent: Any, runs: Any) -> Padded:
-    """One array of one row with safe padding, or a lent one.
+def pad_row(x: Padded, filler: Any, nonempty: Any) -> Padded:
+    """One array of one row with safe padding; a row that is not run gets the filler.
 
     One `select` serves both: XLA repeats it wherever the array is read.
 
     Args:
         x: the array, ragged along its first axis if at all.
-        lent: what `lend` gives for it.
-        runs: whether the row is to be run.
+        filler: what `find_fillers` returns for it.
+        nonempty: whether the row is to be run.
     """
-    if lent is None:
-        return x.safe()
+    if filler is None:
+        return x.with_safe_padding()
     if not x.is_ragged:
-        return dataclasses.replace(x, array=select(runs, x.array, lent))
+        return dataclasses.replace(x, array=select(nonempty, x.array, filler))
     first = lax.stop_gradient(x.array[:1])
-    array = select(x.valid() & runs, x.array, select(runs, jnp.broadcast_to(first, x.array.shape), lent))
-    return dataclasses.replace(x, array=array, is_safe=True)
+    array = select(x.valid() & nonempty, x.array, select(nonempty, jnp.broadcast_to(first, x.array.shape), filler))
+    return dataclasses.replace(x, array=array, has_safe_padding=True)
 
 
 def _is_key(array: Any) -> bool:

@@ -32,37 +32,38 @@ class Sizes:
         padded: the size of the row's arrays, by name: ints, or sizes that are symbolic in a trace around this one.
         lengths: the number of real steps, by name: int32 scalars, at least 1.
         outer: sizes that are symbolic in a trace around this one, by name.
-        runs: whether the row is run, a bool scalar: if not, its numbers are those of another row, or ones; None: it is.
+        nonempty: whether the row is run, a bool scalar: if not, its numbers are those of another row, or ones. None if
+            every row is.
     """
 
     padded: Mapping[str, Any]
     lengths: Mapping[str, Any]
     outer: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    runs: Any = None
+    nonempty: Any = None
 
     def is_ragged(self, dim: Any) -> bool:
         """Whether the size depends on a length of this row."""
         return not isinstance(dim, int) and not names_in(dim).isdisjoint(self.padded)
 
-    def static(self, dim: Any) -> Any:
+    def padded_size(self, dim: Any) -> Any:
         """The size of the padded array: the largest that any length up to the padded one gives."""
         if isinstance(dim, int):
             return dim
         if self.is_ragged(dim) and all(isinstance(self.padded[name], int) for name in names_in(dim)):
             return _largest(str(dim), tuple(sorted((name, self.padded[name]) for name in names_in(dim))))
-        return evaluate(dim, {**self.outer, **self.padded})
+        return evaluate_dim(dim, {**self.outer, **self.padded})
 
-    def true(self, dim: Any) -> Any:
+    def true_size(self, dim: Any) -> Any:
         """The size without padding: an int where no length of this row is in it, else an int32 scalar."""
-        return dim if isinstance(dim, int) else evaluate(dim, {**self.outer, **self.lengths})
+        return dim if isinstance(dim, int) else evaluate_dim(dim, {**self.outer, **self.lengths})
 
-    def statics(self, tree: Any) -> Any:
+    def padded_sizes(self, tree: Any) -> Any:
         """The padded sizes in a parameter of an equation, nested tuples and lists included."""
         if isinstance(tree, list):
-            return [self.statics(leaf) for leaf in tree]
+            return [self.padded_sizes(leaf) for leaf in tree]
         if isinstance(tree, tuple) and not hasattr(tree, "_fields"):
-            return tuple(self.statics(leaf) for leaf in tree)
-        return self.static(tree) if is_symbolic(tree) else tree
+            return tuple(self.padded_sizes(leaf) for leaf in tree)
+        return self.padded_size(tree) if is_symbolic(tree) else tree
 
 
 def is_symbolic(dim: Any) -> bool:
@@ -70,7 +71,7 @@ def is_symbolic(dim: Any) -> bool:
     return export.is_symbolic_dim(dim)
 
 
-def evaluate(dim: Any, values: Mapping[str, Any]) -> Any:
+def evaluate_dim(dim: Any, values: Mapping[str, Any]) -> Any:
     """A symbolic size for these values of its names: ints, arrays, or symbolic sizes themselves."""
     return _evaluate(_parse(str(dim)), values)
 

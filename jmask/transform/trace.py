@@ -33,7 +33,7 @@ class Program:
     has_mask: tuple[bool, ...]
 
 
-def trace(
+def trace_program(
     fn: Callable[..., Any], structure: Any, specs_of: Callable[[Symbols], Sequence[Any]], symbols: Symbols
 ) -> Program:
     """The program of `fn` on one sequence.

@@ -270,7 +270,7 @@ def test_remedies_in_polars_awkward_and_pandas():
 
 def test_arrow_memory_is_read_in_place_and_outlives_its_column():
     pyarrow = pytest.importorskip("pyarrow")
-    from jmask.data.sources import find_lists
+    from jmask.sources import find_lists
 
     flat = np.arange(6)
     column = pyarrow.LargeListArray.from_arrays(pyarrow.array([0, 2, 6]), pyarrow.array(flat))

@@ -12,7 +12,7 @@ import pytest
 
 import jmask as jm
 from jmask import layers as L  # noqa: N812 - it stands in every line
-from jmask.drawing.layout import arrange
+from jmask.drawing.layout import lay_out
 from tests.support.graphs import EXAMPLES, FEATURES, Mystery, solved
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -210,7 +210,7 @@ def random_graph(rng):
 @pytest.mark.parametrize("seed", range(25))
 def test_boxes_do_not_overlap_and_no_link_crosses_a_box(seed):
     sizes, links = random_graph(np.random.default_rng(seed))
-    layout = arrange(sizes, links)
+    layout = lay_out(sizes, links)
     boxes = [(x, y, x + w, y + h) for (x, y), (w, h) in zip(layout.boxes, sizes, strict=True)]
     for i, (left, top, right, bottom) in enumerate(boxes):
         assert -0.01 <= left < right <= layout.width + 0.01
@@ -237,7 +237,7 @@ def assert_route_is_clear(route, source, target, boxes):
 @pytest.mark.slow
 def test_links_lead_downwards_and_ends_at_one_box_are_apart():
     sizes, links = [(100.0, 40.0)] * 6, [(i, 0, 5) for i in range(5)]
-    layout = arrange(sizes, links)
+    layout = lay_out(sizes, links)
     ends = sorted(route[-1][1][0] for route in layout.routes)
     assert min(np.diff(ends)) > 12
     assert all(route[0][0][1] < route[-1][1][1] for route in layout.routes)
@@ -245,9 +245,9 @@ def test_links_lead_downwards_and_ends_at_one_box_are_apart():
 
 @pytest.mark.slow
 def test_a_chain_and_the_spine_of_a_residual_network_are_straight():
-    chain = arrange([(60.0 + 20 * i, 40.0) for i in range(12)], [(i, 0, i + 1) for i in range(11)])
+    chain = lay_out([(60.0 + 20 * i, 40.0) for i in range(12)], [(i, 0, i + 1) for i in range(11)])
     residual = [(i, 0, i + 1) for i in range(12)] + [(i, 0, i + 3) for i in range(0, 9, 3)]
-    spine = arrange([(100.0, 40.0)] * 13, residual)
+    spine = lay_out([(100.0, 40.0)] * 13, residual)
     centres = [x + 30 + 10 * i for i, (x, _) in enumerate(chain.boxes)]
     assert np.ptp(centres) < 0.01
     assert np.ptp([x for x, _ in spine.boxes]) < 0.01
@@ -255,7 +255,7 @@ def test_a_chain_and_the_spine_of_a_residual_network_are_straight():
 
 def test_crossings_are_undone_where_they_can_be():
     pairs = [(0, 0, 5), (1, 0, 4), (2, 0, 3)]  # three chains, in the wrong order
-    layout = arrange([(80.0, 30.0)] * 6, pairs)
+    layout = lay_out([(80.0, 30.0)] * 6, pairs)
     place = {box: x for box, (x, _) in enumerate(layout.boxes)}
     for i, (a, _, b) in enumerate(pairs):
         for c, _, d in pairs[:i]:
@@ -266,7 +266,7 @@ def test_crossings_are_undone_where_they_can_be():
 def test_links_of_one_port_share_a_way_and_links_of_two_do_not():
     sizes = [(100.0, 40.0)] * 6
     chain = [(i, 0, i + 1) for i in range(5)]
-    routes = arrange(sizes, [*chain, (0, 1, 4), (0, 1, 5), (0, 2, 5)]).routes
+    routes = lay_out(sizes, [*chain, (0, 1, 4), (0, 1, 5), (0, 2, 5)]).routes
     one, longer, other = routes[-3:]
     assert one[:-1] == longer[: len(one) - 1]
     assert all(a[0][0] != b[0][0] for a, b in zip(longer[1:-1], other[1:-1], strict=True))

@@ -10,7 +10,7 @@ import pytest
 import jmask as jm
 from jmask import layers as L  # noqa: N812 - it stands in every line
 from jmask.core.masked import values_of
-from jmask.graph.dimensions import evaluate
+from jmask.graph.dimensions import evaluate_size
 from jmask.graph.node import nodes_in
 from tests.support.graphs import (
     EXAMPLES,
@@ -116,10 +116,10 @@ def test_a_run_has_the_masks_shapes_and_dtypes_that_the_graph_foretold(name):
     assert found.nodes
     for node, value in zip(found.nodes, found.values, strict=True):
         assert isinstance(value, jm.Masked) == (node.edge is not None), node
-        assert value.shape == tuple(evaluate(size, SIZES) for size in node.shape), node
+        assert value.shape == tuple(evaluate_size(size, SIZES) for size in node.shape), node
         assert value.dtype == node.dtype, node
         if node.edge is not None:
-            assert value.mask.shape == tuple(evaluate(size, SIZES) for size in node.edge.spec.shape), node
+            assert value.mask.shape == tuple(evaluate_size(size, SIZES) for size in node.edge.spec.shape), node
 
 
 # Masks by hand

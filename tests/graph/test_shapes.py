@@ -6,7 +6,7 @@ import pytest
 
 import jmask as jm
 from jmask import layers as L  # noqa: N812 - it stands in every line
-from jmask.graph.dimensions import evaluate
+from jmask.graph.dimensions import evaluate_size
 from tests.support.graphs import FEATURES, Halve, sequences
 
 
@@ -69,7 +69,7 @@ def test_a_strided_slice_has_the_size_that_it_has(step, start):
     node = layer(function)(jm.Input((None, FEATURES)))
     for time in (9, 12, 23, 24, 48, 120, 121):
         expected = function(jnp.zeros((3, time, FEATURES))).shape
-        assert tuple(evaluate(size, {"batch": 3, "time": time}) for size in node.shape) == expected
+        assert tuple(evaluate_size(size, {"batch": 3, "time": time}) for size in node.shape) == expected
 
 
 @pytest.mark.parametrize("divisor", [2, 3, 4])
@@ -81,7 +81,7 @@ def test_sizes_that_jax_refuses_as_symbols_are_rounded_as_they_are(divisor, rest
     node = layer(function)(jm.Input((None, FEATURES)))
     for time in range(9, 20):
         expected = function(jnp.zeros((3, time, FEATURES))).shape
-        assert tuple(evaluate(size, {"batch": 3, "time": time}) for size in node.shape) == expected
+        assert tuple(evaluate_size(size, {"batch": 3, "time": time}) for size in node.shape) == expected
 
 
 def test_sizes_that_are_not_affine_are_refused_with_a_reason():
@@ -108,7 +108,7 @@ def test_masks_follow_the_sizes_of_their_values():
     assert str(deeper.edge.spec.shape) == "(batch, floordiv(time, 4))"
     joined = L.Concatenate(axis=1)([x, deeper])
     assert joined.edge.spec.shape == joined.shape[:2]
-    assert evaluate(joined.shape[1], {"time": 12}) == 15
+    assert evaluate_size(joined.shape[1], {"time": 12}) == 15
 
 
 def test_sizes_of_one_name_are_one_size():

@@ -450,3 +450,24 @@ def test_a_recurrent_layer_of_ones_own_says_what_it_scans(x):
 
     with pytest.raises(TypeError, match=r"`Empty` has no `get_cell\(self\)`, which says what is scanned"):
         Empty().apply({}, x)
+
+
+@pytest.mark.parametrize(
+    ("layer", "cell"),
+    [
+        (L.SimpleRNN(3, activation="relu"), L.SimpleRNNCell),
+        (L.GRU(3, reset_after=False), L.GRUCell),
+        (L.LSTM(3, unit_forget_bias=False), L.LSTMCell),
+        (L.ConvLSTM1D(3, 5, padding="same"), L.ConvLSTM1DCell),
+    ],
+)
+def test_a_layer_has_a_cell_with_its_options_and_is_none_itself(layer, cell):
+    assert type(layer.cell) is cell
+    assert not isinstance(layer, cell)
+    assert not hasattr(layer, "step")
+    of_layer = {field.name: field.default for field in dataclasses.fields(layer)}
+    for field in dataclasses.fields(cell):
+        assert getattr(layer.cell, field.name) == getattr(layer, field.name), field.name
+        assert field.default == of_layer[field.name], field.name
+    with pytest.raises(ValueError, match="`RNN` takes cells"):
+        L.RNN(layer)

@@ -50,6 +50,14 @@ def test_a_subclass_of_a_subclass_inherits_fields_and_adds_some():
         ScaleAndPower(2.0, 0.0, 3, True)
 
 
+def test_the_signature_shows_own_options_before_inherited_ones_and_no_marks():
+    shown = inspect.signature(ScaleAndPower)
+    assert list(shown.parameters) == ["factor", "offset", "power", "absolute", "name"]
+    assert list(inspect.signature(jm.layers.PReLU).parameters)[-1] == "name"
+    assert inspect.signature(jm.layers.Dense).parameters["units"].annotation is int
+    assert list(inspect.signature(Scale(2.0)).parameters) == ["inputs", "named"]  # of a layer, what it is called with
+
+
 def test_options_are_keyword_only_in_every_layer():
     positional = {
         "Activation": ["activation"],

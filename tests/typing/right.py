@@ -111,3 +111,14 @@ assert_type(accuracy.psum("batch").value_or(jnp.nan), jax.Array)
 assert_type(jm.metrics.f1_score(x, tags, average="macro").precision, jax.Array)
 assert_type(jm.metrics.r2_score(x, array).of_outputs, jax.Array)
 assert_type((jm.metrics.auc(x, array) + 0).error, jax.Array)
+
+
+def slope(x: jax.Array, scale: float = 1.0) -> jax.Array:
+    return (x[1:] - x[:-1]) * scale
+
+
+def vmapped(x: jm.Masked, array: jax.Array) -> None:
+    assert_type(jm.vmap(slope)(x), Any)  # a `Masked`, although the function of one sequence takes an array
+    assert_type(jm.vmap(slope)(array, scale=2.0), Any)
+    assert_type(jm.vmap(jm.vmap(slope))(x), Any)
+    assert_type(jax.jit(jm.vmap(slope, in_axes=(0, None), lengths="t"))(x, 2.0), Any)

@@ -1,5 +1,6 @@
 """What a user's editor must mark: pyright reports each line here, and any `ignore` that is not needed."""
 
+import jax
 import jax.numpy as jnp
 
 import jmask as jm
@@ -40,3 +41,8 @@ count = jm.losses.squared_error(x, targets).count  # pyright: ignore[reportAttri
 jm.losses.ctc_loss(x, targets, reduction="steps")  # pyright: ignore[reportCallIssue, reportArgumentType]
 jm.metrics.f1_score(x, targets, average="mean")  # pyright: ignore[reportArgumentType]
 total = jm.metrics.accuracy(x, targets) + jm.metrics.auc(x, targets)  # pyright: ignore[reportOperatorIssue]
+
+
+def vmapped() -> None:
+    jm.vmap(3)  # pyright: ignore[reportArgumentType]
+    jm.vmap(jax.nn.relu, length="t")  # pyright: ignore[reportCallIssue]

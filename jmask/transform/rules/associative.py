@@ -43,7 +43,7 @@ def find_combine(equation: Equation) -> Any:
 def run_in_parallel(equation: Equation, combine: Any, operands: Sequence[Padded]) -> list[Padded]:
     """The scan past the padding."""
     count, sizes = len(equation.eqn.outvars), equation.sizes
-    constants, steps = operands[:-count], [x.safe() for x in operands[-count:]]
+    constants, steps = operands[:-count], [x.with_safe_padding() for x in operands[-count:]]
     shapes = [x.shape[1:] for x in steps]
 
     def combine_one(left: Sequence[Any], right: Sequence[Any]) -> list[Any]:

@@ -8,7 +8,7 @@ from .registry import rule
 
 
 @rule("debug_callback", "debug_print", "pure_callback", "io_callback", effect=lambda _: "calls the host")
-def call_the_host(equation: Equation, *_: Padded) -> Any:
+def call_the_host_rule(equation: Equation, *_: Padded) -> Any:
     """Refused: the host would get padded rows."""
     raise NotImplementedError(
         f"`jm.vmap`: `{equation.name}` hands arrays of unknown length to the host, at {equation.line}, which would see "

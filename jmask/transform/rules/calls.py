@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..equation import Equation
-from ..errors import explained
+from ..errors import explained_lengths
 from ..padded import Padded
 from ..sizes import Sizes
 from ..versions import bind_as_is, body_of
@@ -18,7 +18,7 @@ from .registry import nothing, rule
 
 
 @rule("jit", "pjit", "closed_call", "core_call", "custom_vmap_call", effect=nothing)
-def call(equation: Equation, *operands: Padded) -> list[Padded]:
+def call_rule(equation: Equation, *operands: Padded) -> list[Padded]:
     """A function that means what its body means."""
     combine = find_combine(equation)
     if combine is not None:
@@ -28,23 +28,26 @@ def call(equation: Equation, *operands: Padded) -> list[Padded]:
 
 
 @rule("remat2", "checkpoint", "remat", effect=nothing)
-def checkpoint(equation: Equation, *operands: Padded) -> list[Padded]:
+def checkpoint_rule(equation: Equation, *operands: Padded) -> list[Padded]:
     """A function that is computed again in the backward pass."""
     params, flags = equation.params, []
 
     def body(arrays: list[Any]) -> list[Any]:
         inside = [dataclasses.replace(x, array=a) for a, x in zip(arrays, operands, strict=True)]
         results = equation.run(params["jaxpr"], equation.sizes, inside)
-        flags[:] = [x.is_safe for x in results]
+        flags[:] = [x.has_safe_padding for x in results]
         return [x.array for x in results]
 
     wrapped = jax.checkpoint(body, prevent_cse=params["prevent_cse"], policy=params["policy"])
     arrays = wrapped([x.array for x in operands])
-    return [equation.result(a, is_safe=safe, index=i) for i, (a, safe) in enumerate(zip(arrays, flags, strict=True))]
+    return [
+        equation.result(a, has_safe_padding=is_safe, index=i)
+        for i, (a, is_safe) in enumerate(zip(arrays, flags, strict=True))
+    ]
 
 
 @rule("custom_jvp_call", effect=nothing)
-def custom_jvp(equation: Equation, *operands: Padded) -> list[Padded]:
+def custom_jvp_rule(equation: Equation, *operands: Padded) -> list[Padded]:
     """A function with a rule for its tangents.
 
     JAX differentiates the equation with symbolic sizes, which runs the user's rule; the program that comes out is run
@@ -64,24 +67,24 @@ def custom_jvp(equation: Equation, *operands: Padded) -> list[Padded]:
                 "which JAX has another formula if the size is 1. Write `sign, log = jnp.linalg.slogdet(a)` and `sign * "
                 "jnp.exp(log)`."
             )
-        (lengths, arrays), (_, rates) = primals, tangents
+        (lengths, arrays), (_, tangents) = primals, tangents
 
         def both(specs: list[Any], directions: list[Any]) -> Any:
-            some = tuple(specs[i] for i in row.moving)
-            return jax.jvp(row.function_of_moving(specs), some, tuple(directions), has_aux=True)
+            some = tuple(specs[i] for i in row.differentiable)
+            return jax.jvp(row.function_of_differentiable(specs), some, tuple(directions), has_aux=True)
 
-        with explained(lengths):
-            program = jax.make_jaxpr(both)(row.specs, [row.specs[i] for i in row.moving])
-        found = row.run(program, lengths, arrays, [rates[i] for i in row.moving])
-        values, rest = _split(found, len(row.moving_results))
-        found_rates, others = _split(rest, len(row.moving_results))
-        return row.in_order(values, others), row.in_order(found_rates, [_no_gradient(x) for x in others])
+        with explained_lengths(lengths):
+            program = jax.make_jaxpr(both)(row.specs, [row.specs[i] for i in row.differentiable])
+        found = row.run(program, lengths, arrays, [tangents[i] for i in row.differentiable])
+        values, rest = _split(found, len(row.differentiable_results))
+        found_tangents, others = _split(rest, len(row.differentiable_results))
+        return row.in_order(values, others), row.in_order(found_tangents, [_no_gradient(x) for x in others])
 
     return row.results(function)
 
 
 @rule("custom_vjp_call", "custom_vjp_call_jaxpr", effect=nothing)
-def custom_vjp(equation: Equation, *operands: Padded) -> list[Padded]:
+def custom_vjp_rule(equation: Equation, *operands: Padded) -> list[Padded]:
     """A function with a rule for its cotangents, in the same way; those of padding are zeros."""
     row = _Row(equation, operands)
     pullback: dict[str, Any] = {}
@@ -92,16 +95,16 @@ def custom_vjp(equation: Equation, *operands: Padded) -> list[Padded]:
 
     def forward(lengths: Any, arrays: list[Any]) -> Any:
         def values_and_residuals(specs: list[Any]) -> Any:
-            some = (specs[i] for i in row.moving)
-            values, pull, others = jax.vjp(row.function_of_moving(specs), *some, has_aux=True)
+            some = (specs[i] for i in row.differentiable)
+            values, pull, others = jax.vjp(row.function_of_differentiable(specs), *some, has_aux=True)
             residuals, pullback["structure"] = jax.tree.flatten(pull)
             return values, others, residuals
 
-        with explained(lengths):
+        with explained_lengths(lengths):
             program = jax.make_jaxpr(values_and_residuals)(row.specs)
         pullback["residuals"] = program.out_avals[len(row.result_specs) :]
         found, residuals = _split(row.run(program, lengths, arrays), len(row.result_specs))
-        values, others = _split(found, len(row.moving_results))
+        values, others = _split(found, len(row.differentiable_results))
         return row.in_order(values, others), (lengths, arrays, residuals)
 
     def backward(saved: Any, cotangents: list[Any]) -> Any:
@@ -110,15 +113,15 @@ def custom_vjp(equation: Equation, *operands: Padded) -> list[Padded]:
         def pulled(residuals: list[Any], cotangents: list[Any]) -> Any:
             return pullback["structure"].unflatten(residuals)(cotangents)
 
-        specs = [row.result_specs[i] for i in row.moving_results]
+        specs = [row.result_specs[i] for i in row.differentiable_results]
         shapes = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in pullback["residuals"]]
-        with explained(lengths):
+        with explained_lengths(lengths):
             program, sizes = jax.make_jaxpr(pulled)(shapes, specs), row.sizes(lengths)
-        given = [cotangents[i] for i in row.moving_results]
+        given = [cotangents[i] for i in row.differentiable_results]
         given = [Padded(x, spec.shape, sizes).fill(0) for x, spec in zip(given, specs, strict=True)]
         found = iter(row.run(program, lengths, [*residuals, *given]))
         result = [
-            Padded(next(found), spec.shape, sizes).fill(0) if i in row.moving else _no_gradient(array)
+            Padded(next(found), spec.shape, sizes).fill(0) if i in row.differentiable else _no_gradient(array)
             for i, (array, spec) in enumerate(zip(arrays, row.specs, strict=True))
         ]
         return jax.tree.map(_no_gradient, lengths), result
@@ -134,63 +137,76 @@ class _Row:
 
     Attributes:
         specs: the operands, abstractly, with symbolic sizes.
-        moving: which of them have gradients.
+        differentiable: which of them have gradients.
         result_specs: the results, abstractly.
-        moving_results: which of them have gradients.
+        differentiable_results: which of them have gradients.
     """
 
     def __init__(self, equation: Equation, operands: Sequence[Padded]) -> None:
-        self.equation, self.operands = equation, [x.safe() for x in operands]
-        self.specs, moving = _specs(equation.eqn.invars)
+        self.equation, self.operands = equation, [x.with_safe_padding() for x in operands]
+        self.specs, differentiable = _specs(equation.eqn.invars)
         first = equation.params.get("num_consts", 0)  # before it, what the function closes over: it has no derivative
-        self.moving = [i for i in moving if i >= first]
-        self.result_specs, self.moving_results = _specs(equation.eqn.outvars)
-        self._are_safe: list[bool] = []
+        self.differentiable = [i for i in differentiable if i >= first]
+        self.result_specs, self.differentiable_results = _specs(equation.eqn.outvars)
+        self._have_safe_padding: list[bool] = []
 
     def sizes(self, lengths: dict[str, Any]) -> Sizes:
         """The sizes of a row of these lengths."""
         return dataclasses.replace(self.equation.sizes, lengths=lengths)
 
-    def run(self, program: Any, lengths: dict[str, Any], arrays: Sequence[Any], rates: Sequence[Any] = ()) -> list[Any]:
+    def run(
+        self, program: Any, lengths: dict[str, Any], arrays: Sequence[Any], tangents: Sequence[Any] = ()
+    ) -> list[Any]:
         """A program on arrays, and on tangents, whose shapes are those of its arguments."""
         sizes, shapes = self.sizes(lengths), [tuple(var.aval.shape) for var in body_of(program).invars]
         operands = [
-            Padded(array, shape, sizes, is_safe=i < len(self.specs) and bool(rates), is_rate=i >= len(arrays)).safe()
-            for i, (array, shape) in enumerate(zip((*arrays, *rates), shapes, strict=True))
+            Padded(
+                array,
+                shape,
+                sizes,
+                has_safe_padding=i < len(self.specs) and bool(tangents),
+                is_tangent=i >= len(arrays),
+            ).with_safe_padding()
+            for i, (array, shape) in enumerate(zip((*arrays, *tangents), shapes, strict=True))
         ]
         return [x.array for x in self.equation.run(program, sizes, operands)]
 
     def call(self, lengths: dict[str, Any], arrays: Sequence[Any]) -> list[Any]:
         """The function itself."""
         sizes = self.sizes(lengths)
-        operands = [Padded(a, spec.shape, sizes, is_safe=True) for a, spec in zip(arrays, self.specs, strict=True)]
+        operands = [
+            Padded(a, spec.shape, sizes, has_safe_padding=True) for a, spec in zip(arrays, self.specs, strict=True)
+        ]
         results = self.equation.run(self.equation.params["call_jaxpr"], sizes, operands)
-        self._are_safe = [x.is_safe for x in results]
+        self._have_safe_padding = [x.has_safe_padding for x in results]
         return [x.array for x in results]
 
-    def function_of_moving(self, specs: Sequence[Any]) -> Any:
+    def function_of_differentiable(self, specs: Sequence[Any]) -> Any:
         """The equation as JAX has it, of the operands that have gradients: results that have some, and the others."""
 
         def function(*some: Any) -> tuple[list[Any], list[Any]]:
             mixed = list(specs)
-            for i, value in zip(self.moving, some, strict=True):
+            for i, value in zip(self.differentiable, some, strict=True):
                 mixed[i] = value
             results = bind_as_is(self.equation.eqn, mixed)
-            others = [x for i, x in enumerate(results) if i not in self.moving_results]
-            return [results[i] for i in self.moving_results], others
+            others = [x for i, x in enumerate(results) if i not in self.differentiable_results]
+            return [results[i] for i in self.differentiable_results], others
 
         return function
 
-    def in_order(self, moving: Sequence[Any], others: Sequence[Any]) -> list[Any]:
+    def in_order(self, differentiable: Sequence[Any], others: Sequence[Any]) -> list[Any]:
         """Results in the order of the equation."""
-        first, second = iter(moving), iter(others)
-        return [next(first if i in self.moving_results else second) for i in range(len(self.result_specs))]
+        first, second = iter(differentiable), iter(others)
+        return [next(first if i in self.differentiable_results else second) for i in range(len(self.result_specs))]
 
     def results(self, function: Any) -> list[Padded]:
         """What the function gives of the operands."""
         arrays = function(dict(self.equation.sizes.lengths), [x.array for x in self.operands])
-        safe = self._are_safe or [False] * len(arrays)
-        return [self.equation.result(a, is_safe=s, index=i) for i, (a, s) in enumerate(zip(arrays, safe, strict=True))]
+        are_safe = self._have_safe_padding or [False] * len(arrays)
+        return [
+            self.equation.result(a, has_safe_padding=s, index=i)
+            for i, (a, s) in enumerate(zip(arrays, are_safe, strict=True))
+        ]
 
 
 def _is_determinant(equation: Equation) -> bool:

@@ -24,8 +24,8 @@ def _collective(identity: Callable[[Any], Any]) -> Callable[..., list[Padded]]:
     def exchange(equation: Equation, *operands: Padded) -> list[Padded]:
         if equation.is_ragged:
             _check_lengths(equation)
-        runs = equation.sizes.runs
-        arrays = [x.array if runs is None else select(runs, x.array, identity(x.dtype)) for x in operands]
+        nonempty = equation.sizes.nonempty
+        arrays = [x.array if nonempty is None else select(nonempty, x.array, identity(x.dtype)) for x in operands]
         results = equation.bind(*arrays)
         return equation.results(results if isinstance(results, (list, tuple)) else [results])
 
@@ -42,10 +42,12 @@ for _name in ("max", "min"):
 
 
 @rule("pvary", "pbroadcast", "pcast", effect=lambda _: None, always=True)
-def vary(equation: Equation, *operands: Padded) -> list[Padded]:
+def vary_rule(equation: Equation, *operands: Padded) -> list[Padded]:
     """Says that an array varies over axes of the mesh, unless the rows say so already."""
     axes = tuple(axis for axis in _axes(equation) if isinstance(axis, str))
-    return equation.results([vary_over(x.array, axes) for x in operands], is_safe=all(x.is_safe for x in operands))
+    return equation.results(
+        [vary_over(x.array, axes) for x in operands], has_safe_padding=all(x.has_safe_padding for x in operands)
+    )
 
 
 def exchanges(program: Any) -> bool:

@@ -8,14 +8,14 @@ from .registry import along, rule
 
 
 @rule("dot_general", effect=along("sums over", lambda e: e.params["dimension_numbers"][0][0]))
-def dot_general(equation: Equation, x: Padded, y: Padded) -> Padded:
+def dot_general_rule(equation: Equation, x: Padded, y: Padded) -> Padded:
     """Both sides are filled: a zero on one of them does not silence NaN on the other."""
     axes = equation.params["dimension_numbers"][0]
     x, y = (_tame(operand, summed) for operand, summed in zip((x, y), axes, strict=True))
     array = equation.bind(*(operand.fill(0, summed) for operand, summed in zip((x, y), axes, strict=True)))
-    return equation.result(array, is_safe=True)  # sums of copies are copies
+    return equation.result(array, has_safe_padding=True)  # sums of copies are copies
 
 
 def _tame(x: Padded, summed: Sequence[int]) -> Padded:
     """Safe padding where a sum does not end it: the slopes of a product are its other factor."""
-    return x.safe() if set(x.ragged_axes) - set(summed) else x
+    return x.with_safe_padding() if set(x.ragged_axes) - set(summed) else x

@@ -11,7 +11,7 @@ from jax import lax
 from jax.extend.core import Literal
 
 from ..equation import Equation
-from ..padded import Padded, select, take
+from ..padded import Padded, select, take_clipped
 from ..versions import body_of, scan_parts, vary_alike
 from .registry import nothing, rule
 
@@ -23,8 +23,8 @@ def _scans(equation: Equation) -> str | None:
 
 def _operands(program: Any, arrays: Any, equation: Equation, outside: Sequence[Padded]) -> list[Padded]:
     shapes = [tuple(var.aval.shape) for var in body_of(program).invars]
-    is_rate = any(x.is_rate for x in outside)
-    return [Padded(a, shape, equation.sizes, is_rate=is_rate) for a, shape in zip(arrays, shapes, strict=True)]
+    is_tangent = any(x.is_tangent for x in outside)
+    return [Padded(a, shape, equation.sizes, is_tangent=is_tangent) for a, shape in zip(arrays, shapes, strict=True)]
 
 
 def _arrays(values: Any, dtypes: Any) -> list[Any]:
@@ -36,7 +36,7 @@ def _arrays(values: Any, dtypes: Any) -> list[Any]:
 
 
 @rule("scan", effect=_scans)
-def scan(equation: Equation, *operands: Padded) -> list[Padded]:
+def scan_rule(equation: Equation, *operands: Padded) -> list[Padded]:
     """A scan over as many steps as the row has when padded; at padded steps what it carries stays as it is.
 
     There the body runs on what the first of its steps has, so that it is never worse than on the sequence alone.
@@ -44,15 +44,15 @@ def scan(equation: Equation, *operands: Padded) -> list[Padded]:
     params, program, sizes = equation.params, equation.params["jaxpr"], equation.sizes
     num_consts, num_carry = scan_parts(params)
     consts, init, xs = operands[:num_consts], operands[num_consts:][:num_carry], operands[num_consts + num_carry :]
-    steps = jnp.arange(sizes.static(params["length"]), dtype=jnp.int32)
+    steps = jnp.arange(sizes.padded_size(params["length"]), dtype=jnp.int32)
     is_ragged = sizes.is_ragged(params["length"])
-    inputs = [_with_first_step(x, params["reverse"]) if is_ragged else x.safe().array for x in xs]
+    inputs = [_with_first_step(x, params["reverse"]) if is_ragged else x.with_safe_padding().array for x in xs]
     dtypes = [var.aval.dtype for var in body_of(program).invars][num_consts:][:num_carry]
     start = _start(_arrays(init, dtypes), [*(x.array for x in consts), *inputs], equation)
 
     def step(carry: list[Any], inputs: Any) -> tuple[list[Any], list[Any]]:
         index, slices = inputs
-        is_real = index < sizes.true(params["length"])
+        is_real = index < sizes.true_size(params["length"])
         before = carry
         if is_ragged:
             before = [select(is_real, c, lax.stop_gradient(s)) for c, s in zip(carry, start, strict=True)]
@@ -63,18 +63,22 @@ def scan(equation: Equation, *operands: Padded) -> list[Padded]:
             after = [select(is_real, new, old) for new, old in zip(after, carry, strict=True)]
         return after, [x.array for x in results[num_carry:]]
 
-    unroll = sizes.statics(params["unroll"])
+    unroll = sizes.padded_sizes(params["unroll"])
     carry, ys = lax.scan(step, start, (steps, inputs), reverse=params["reverse"], unroll=unroll)
     return equation.results([*carry, *ys])
 
 
 def _with_first_step(x: Padded, is_reverse: bool) -> Any:
     """Inputs of a scan, at padded steps those of the step that it runs first."""
-    if not is_reverse or x.is_rate or 0 in x.array.shape:
-        return x.safe().array
+    if not is_reverse or x.is_tangent or 0 in x.array.shape:
+        return x.with_safe_padding().array
     others = tuple(axis for axis in x.ragged_axes if axis)
-    rest = Padded(x.array, (x.array.shape[0], *x.shape[1:]), x.sizes, x.is_safe).safe().array if others else x.array
-    last = lax.stop_gradient(take(rest, jnp.maximum(x.size(0) - 1, 0)[None], 0))
+    rest = (
+        Padded(x.array, (x.array.shape[0], *x.shape[1:]), x.sizes, x.has_safe_padding).with_safe_padding().array
+        if others
+        else x.array
+    )
+    last = lax.stop_gradient(take_clipped(rest, jnp.maximum(x.size(0) - 1, 0)[None], 0))
     return select(x.valid([0]), rest, select(x.size(0) > 0, last, 1))
 
 
@@ -95,7 +99,7 @@ def _start(carry: list[Any], arrays: Sequence[Any], equation: Equation) -> list[
 
 
 @rule("while", effect=nothing)
-def while_(equation: Equation, *operands: Padded) -> list[Padded]:
+def while_rule(equation: Equation, *operands: Padded) -> list[Padded]:
     """Runs on while its condition holds for this row."""
     bounds = _count_of(equation, operands)
     if bounds is not None:
@@ -144,18 +148,18 @@ def _count(equation: Equation, operands: Sequence[Padded], lower: int, upper: An
     start = _start(_arrays(init, dtypes), [x.array for x in operands], equation)
 
     def step(carry: list[Any], index: Any) -> tuple[list[Any], None]:
-        is_real = index < sizes.true(upper)
+        is_real = index < sizes.true_size(upper)
         before = [select(is_real, c, lax.stop_gradient(s)) for c, s in zip(carry, start, strict=True)]
         arrays = [*(x.array for x in consts), *before]
         results = equation.run(params["body_jaxpr"], sizes, _operands(params["body_jaxpr"], arrays, equation, operands))
         return [select(is_real, new, old) for new, old in zip(_arrays(results, dtypes), carry, strict=True)], None
 
-    carry, _ = lax.scan(step, start, jnp.arange(lower, max(sizes.static(upper), lower), dtype=jnp.int32))
+    carry, _ = lax.scan(step, start, jnp.arange(lower, max(sizes.padded_size(upper), lower), dtype=jnp.int32))
     return equation.results(carry)
 
 
 @rule("cond", effect=nothing)
-def cond(equation: Equation, index: Padded, *operands: Padded) -> list[Padded]:
+def cond_rule(equation: Equation, index: Padded, *operands: Padded) -> list[Padded]:
     """One of several programs."""
     dtypes = [var.aval.dtype for var in equation.eqn.outvars]
 
@@ -173,7 +177,7 @@ def cond(equation: Equation, index: Padded, *operands: Padded) -> list[Padded]:
 
 
 @rule("optimization_barrier", effect=nothing)
-def barrier(equation: Equation, *operands: Padded) -> list[Padded]:
+def barrier_rule(equation: Equation, *operands: Padded) -> list[Padded]:
     """Keeps everything as it is."""
     arrays = equation.bind(*(x.array for x in operands))
     return [dataclasses.replace(x, array=array) for x, array in zip(operands, arrays, strict=True)]

@@ -19,17 +19,19 @@ _FINITE_GRADIENT = """
 FINITE_GRADIENT = frozenset(_FINITE_GRADIENT.split())
 
 
-def evaluate(equation: Equation, *operands: Padded) -> list[Padded]:
+def elementwise_rule(equation: Equation, *operands: Padded) -> list[Padded]:
     """The primitive on padded arrays.
 
     Where it may have infinite slopes, its operands get safe padding first: a cotangent of 0 times an infinite slope
     would be NaN. Slopes of a product are its other factor.
     """
     if not _has_finite_gradient(equation) and equation.has_inexact_results:
-        operands = tuple(x.safe() for x in operands)
+        operands = tuple(x.with_safe_padding() for x in operands)
     arrays = equation.bind(*(x.array for x in operands))
-    is_safe = all(x.is_safe for x in operands)
-    return equation.results(arrays if equation.eqn.primitive.multiple_results else [arrays], is_safe=is_safe)
+    has_safe_padding = all(x.has_safe_padding for x in operands)
+    return equation.results(
+        arrays if equation.eqn.primitive.multiple_results else [arrays], has_safe_padding=has_safe_padding
+    )
 
 
 def _has_finite_gradient(equation: Equation) -> bool:

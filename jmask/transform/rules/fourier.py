@@ -16,7 +16,7 @@ def _transforms(equation: Equation) -> str | None:
 
 
 @rule("fft", effect=_transforms)
-def fft(equation: Equation, x: Padded) -> Padded:
+def fft_rule(equation: Equation, x: Padded) -> Padded:
     r"""The transforms of `jax.numpy.fft`, `X_k = \sum_j x_j e^{-2 \pi i j k / n}` and its inverse.
 
     Over a ragged axis it takes `O(n^2)` operations and the matrix of them; several axes are transformed one by one.
@@ -24,21 +24,21 @@ def fft(equation: Equation, x: Padded) -> Padded:
     lengths = equation.params["fft_lengths"]
     kind = lax.FftType(equation.params["fft_type"])
     if not any(map(equation.sizes.is_ragged, lengths)):
-        x = x.safe()
-        return equation.result(equation.bind(x.array), is_safe=True)
+        x = x.with_safe_padding()
+        return equation.result(equation.bind(x.array), has_safe_padding=True)
     axes = range(x.ndim - len(lengths), x.ndim)
     of_complex = lax.FftType.FFT if kind in (lax.FftType.FFT, lax.FftType.RFFT) else lax.FftType.IFFT
     last = (axes[-1], lengths[-1], kind)
     others = [(axis, length, of_complex) for axis, length in zip(axes[:-1], lengths[:-1], strict=True)]
     for axis, length, one in [last, *others] if kind == lax.FftType.RFFT else [*others, last]:
         shape = (*x.shape[:axis], equation.out_shapes[0][axis], *x.shape[axis + 1 :])
-        x = Padded(_along(x, axis, length, one, equation.sizes.static(shape[axis])), shape, x.sizes)
+        x = Padded(_along(x, axis, length, one, equation.sizes.padded_size(shape[axis])), shape, x.sizes)
     return equation.result(x.array.astype(equation.eqn.outvars[0].aval.dtype))
 
 
 def _along(x: Padded, axis: int, length: Any, kind: Any, out_size: int) -> Any:
     """The transform over one axis."""
-    size = x.sizes.true(length)
+    size = x.sizes.true_size(length)
     if kind == lax.FftType.IRFFT:
         array, full = _whole_spectrum(x, axis, size)
     else:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ..equation import Equation
-from ..padded import Padded, select, take
+from ..padded import Padded, select, take_clipped
 from .registry import rule
 
 MODE = lax.GatherScatterMode
@@ -32,28 +32,28 @@ def _gathered(equation: Equation) -> str | None:
 
 def _start(equation: Equation, index: Any, size: Any, part: Any) -> Any:
     """Where a part of an axis begins, moved so that it ends within the axis."""
-    return jnp.clip(index, 0, equation.sizes.true(size) - equation.sizes.true(part)).astype(jnp.int32)
+    return jnp.clip(index, 0, equation.sizes.true_size(size) - equation.sizes.true_size(part)).astype(jnp.int32)
 
 
 @rule("dynamic_slice", effect=_sliced)
-def dynamic_slice(equation: Equation, x: Padded, *starts: Padded) -> Padded:
+def dynamic_slice_rule(equation: Equation, x: Padded, *starts: Padded) -> Padded:
     """A part that begins at an index."""
-    array, is_safe = x.array, x.is_safe
+    array, has_safe_padding = x.array, x.has_safe_padding
     for axis, (start, size) in enumerate(zip(starts, equation.out_shapes[0], strict=True)):
         if size == x.shape[axis]:
             continue
         first = _start(equation, start.array, x.shape[axis], size)
         if equation.sizes.is_ragged(size):
-            steps = jnp.arange(equation.sizes.static(size), dtype=jnp.int32)
-            array = take(array, first + steps, axis)
+            steps = jnp.arange(equation.sizes.padded_size(size), dtype=jnp.int32)
+            array = take_clipped(array, first + steps, axis)
         else:
             array = lax.dynamic_slice_in_dim(array, first, size, axis)
-        is_safe = is_safe and axis not in x.ragged_axes and not equation.sizes.is_ragged(size)
-    return equation.result(array, is_safe=is_safe)
+        has_safe_padding = has_safe_padding and axis not in x.ragged_axes and not equation.sizes.is_ragged(size)
+    return equation.result(array, has_safe_padding=has_safe_padding)
 
 
 @rule("dynamic_update_slice", effect=_sliced)
-def dynamic_update_slice(equation: Equation, x: Padded, update: Padded, *starts: Padded) -> Padded:
+def dynamic_update_slice_rule(equation: Equation, x: Padded, update: Padded, *starts: Padded) -> Padded:
     """The array with a part of it replaced, which begins at an index."""
     firsts = [
         _start(equation, start.array, *sizes) for start, *sizes in zip(starts, x.shape, update.shape, strict=True)
@@ -63,29 +63,31 @@ def dynamic_update_slice(equation: Equation, x: Padded, update: Padded, *starts:
     array, inside = update.array, True
     for axis, first in enumerate(firsts):
         steps = jnp.arange(x.array.shape[axis], dtype=jnp.int32) - first
-        array = take(array, steps, axis)
+        array = take_clipped(array, steps, axis)
         within = (steps >= 0) & (steps < update.size(axis))
         inside &= jnp.expand_dims(within, [a for a in range(x.ndim) if a != axis])
     return equation.result(select(inside, array, x.array))
 
 
 @rule("gather", effect=_gathered)
-def gather(equation: Equation, x: Padded, indices: Padded) -> Padded:
+def gather_rule(equation: Equation, x: Padded, indices: Padded) -> Padded:
     """Windows at indices; a ragged window begins where the padded array has room for all of it."""
     params, sizes = equation.params, equation.sizes
     numbers, windows = params["dimension_numbers"], params["slice_sizes"]
     axes, array = numbers.start_index_map, x.array
-    indices = indices.safe()
+    indices = indices.with_safe_padding()
     partial = [axis for axis in axes if sizes.is_ragged(windows[axis]) and windows[axis] != x.shape[axis]]
     if partial:
-        room = [(0, sizes.static(windows[axis]) if axis in partial else 0, 0) for axis in range(x.ndim)]
+        room = [(0, sizes.padded_size(windows[axis]) if axis in partial else 0, 0) for axis in range(x.ndim)]
         array = lax.pad(array, jnp.zeros((), array.dtype), room)
     if not x.is_ragged:
-        return equation.result(equation.bind(array, indices.array), is_safe=indices.is_safe and not partial)
-    last = [sizes.true(x.shape[axis]) - sizes.true(windows[axis]) for axis in axes]
+        return equation.result(
+            equation.bind(array, indices.array), has_safe_padding=indices.has_safe_padding and not partial
+        )
+    last = [sizes.true_size(x.shape[axis]) - sizes.true_size(windows[axis]) for axis in axes]
     mode = MODE.from_any(params["mode"])
     found = equation.bind(array, _bounded(indices.array, axes, last, mode != MODE.FILL_OR_DROP, array))
-    if mode == MODE.PROMISE_IN_BOUNDS and not x.is_rate and jnp.issubdtype(x.dtype, jnp.inexact):
+    if mode == MODE.PROMISE_IN_BOUNDS and not x.is_tangent and jnp.issubdtype(x.dtype, jnp.inexact):
         broken = functools.reduce(jnp.logical_or, map(_is_beyond, _columns(indices.array), last), False)
         broken = jnp.expand_dims(broken, numbers.offset_dims)
         found = select(broken, lax.stop_gradient(found), found)  # XLA reads the nearest entry, and gives it no gradient
@@ -127,7 +129,7 @@ def _scattered(equation: Equation) -> str | None:
 
 
 @rule("scatter", "scatter-add", "scatter-sub", "scatter-mul", "scatter-min", "scatter-max", effect=_scattered)
-def scatter(equation: Equation, x: Padded, indices: Padded, updates: Padded) -> Padded:
+def scatter_rule(equation: Equation, x: Padded, indices: Padded, updates: Padded) -> Padded:
     """Updates at indices; what comes from padding is dropped."""
     params, sizes = equation.params, equation.sizes
     numbers = params["dimension_numbers"]
@@ -135,7 +137,7 @@ def scatter(equation: Equation, x: Padded, indices: Padded, updates: Padded) -> 
     windows = _window_shape(numbers, x.shape, updates.shape)
     if any(sizes.is_ragged(window) and window != size for window, size in zip(windows, x.shape, strict=True)):
         return _write_window(equation, x, indices, updates, windows)
-    last = [sizes.true(x.shape[axis]) - sizes.true(windows[axis]) for axis in axes]
+    last = [sizes.true_size(x.shape[axis]) - sizes.true_size(windows[axis]) for axis in axes]
     bounded = _bounded(indices.array, axes, last, MODE.from_any(params["mode"]) == MODE.CLIP, x.array)
     if indices.is_ragged:
         outside = [_beyond(bounded[..., k], x.array.shape[axis]) for k, axis in enumerate(axes)]
@@ -165,13 +167,13 @@ def _write_window(equation: Equation, x: Padded, indices: Padded, updates: Padde
     array, inside = jnp.expand_dims(updates.array, numbers.inserted_window_dims), True
     starts = dict(zip(numbers.scatter_dims_to_operand_dims, indices.array, strict=True))
     for axis, window in enumerate(windows):
-        last = sizes.true(x.shape[axis]) - sizes.true(window)
+        last = sizes.true_size(x.shape[axis]) - sizes.true_size(window)
         start = starts.get(axis, 0)
         if MODE.from_any(equation.params["mode"]) == MODE.CLIP:
             start = jnp.clip(start, 0, last)
         steps = jnp.arange(x.array.shape[axis], dtype=jnp.int32) - start
-        array = take(array, steps, axis)
-        within = (steps >= 0) & (steps < sizes.true(window)) & (start >= 0) & (start <= last)
+        array = take_clipped(array, steps, axis)
+        within = (steps >= 0) & (steps < sizes.true_size(window)) & (start >= 0) & (start <= last)
         inside &= jnp.expand_dims(within, [a for a in range(x.ndim) if a != axis])
     return equation.result(select(inside, _COMBINE[equation.name](x.array, array), x.array))
 

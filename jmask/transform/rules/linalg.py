@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ..equation import Equation
-from ..padded import Padded, select, take
+from ..padded import Padded, select, take_clipped
 from .registry import nothing, rule
 
 
@@ -38,57 +38,57 @@ def _check_square(equation: Equation, x: Padded) -> None:
 
 
 @rule("cholesky", effect=_factorises)
-def cholesky(equation: Equation, x: Padded) -> Padded:
+def cholesky_rule(equation: Equation, x: Padded) -> Padded:
     """The factor of a block matrix is the block matrix of the factors."""
-    return equation.result(equation.bind(_with_block(x.safe())))
+    return equation.result(equation.bind(_with_block(x.with_safe_padding())))
 
 
 @rule("triangular_solve", effect=_factorises)
-def triangular_solve(equation: Equation, a: Padded, b: Padded) -> Padded:
+def triangular_solve_rule(equation: Equation, a: Padded, b: Padded) -> Padded:
     """The unknowns of the identity's block are those of its right-hand side: zeros."""
-    a, b = a.safe(), b.safe()
+    a, b = a.with_safe_padding(), b.with_safe_padding()
     axis = b.ndim - (2 if equation.params["left_side"] else 1)
     return equation.result(equation.bind(_with_block(a), b.fill(0, [axis])))
 
 
 @rule("lu", effect=_factorises)
-def lu(equation: Equation, x: Padded) -> list[Padded]:
+def lu_rule(equation: Equation, x: Padded) -> list[Padded]:
     """No row of the identity's block is ever a pivot of a column before it."""
     if _ragged_sides(x):
         _check_square(equation, x)
-    return equation.results(equation.bind(_with_block(x.safe())))
+    return equation.results(equation.bind(_with_block(x.with_safe_padding())))
 
 
 @rule("lu_pivots_to_permutation", effect=nothing)
-def permutation(equation: Equation, pivots: Padded) -> Padded:
+def permutation_rule(equation: Equation, pivots: Padded) -> Padded:
     """Padded rows stay where they are."""
     steps = jnp.arange(pivots.array.shape[-1], dtype=pivots.dtype)
     return equation.result(equation.bind(pivots.fill(steps, [pivots.ndim - 1])))
 
 
 @rule("eigh", effect=_factorises)
-def eigh(equation: Equation, x: Padded) -> list[Padded]:
+def eigh_rule(equation: Equation, x: Padded) -> list[Padded]:
     """The eigenvalues of the other block are larger than all of the matrix, so they come last.
 
     No two of them are equal, since slopes of eigenvectors divide by differences of eigenvalues.
     """
-    x = x.safe()
+    x = x.with_safe_padding()
     if not _ragged_sides(x):
-        return equation.results(equation.bind(x.array), is_safe=True)
+        return equation.results(equation.bind(x.array), has_safe_padding=True)
     _check_square(equation, x)
     bound = jnp.abs(x.fill(0)).sum(-1).max(-1)
     return equation.results(equation.bind(_with_block(x, _beyond(bound, x))))
 
 
 @rule("svd", effect=_factorises)
-def svd(equation: Equation, x: Padded) -> list[Padded]:
+def svd_rule(equation: Equation, x: Padded) -> list[Padded]:
     """Of a square matrix the singular values of the other block are larger, come first, and are cut off.
 
     Of other matrices, rows or columns of zeros change nothing.
     """
-    x, sides = x.safe(), _ragged_sides(x)
+    x, sides = x.with_safe_padding(), _ragged_sides(x)
     if not sides:
-        return equation.results(equation.bind(x.array), is_safe=True)
+        return equation.results(equation.bind(x.array), has_safe_padding=True)
     if len(sides) == 1:
         _check_rank(equation, x, equation.out_shapes[0][-1])
         if equation.params["compute_uv"] and equation.params["full_matrices"]:
@@ -103,13 +103,13 @@ def svd(equation: Equation, x: Padded) -> list[Padded]:
     size = x.array.shape[-1]
     order = jnp.arange(size, dtype=jnp.int32) + size - x.size(x.ndim - 1)
     places = (x.ndim - 2, x.ndim - 1, x.ndim - 2)  # of the singular values in the results
-    return equation.results([take(array, order, axis) for array, axis in zip(found, places, strict=False)])
+    return equation.results([take_clipped(array, order, axis) for array, axis in zip(found, places, strict=False)])
 
 
 @rule("qr", effect=_factorises)
-def qr(equation: Equation, x: Padded) -> list[Padded]:
+def qr_rule(equation: Equation, x: Padded) -> list[Padded]:
     """A reflection leaves rows of zeros as they are, and the identity's block too."""
-    x, sides = x.safe(), _ragged_sides(x)
+    x, sides = x.with_safe_padding(), _ragged_sides(x)
     if x.ndim - 1 in sides and equation.params.get("pivoting"):
         raise NotImplementedError(
             f"`jm.vmap`: `qr` with pivoting of columns of unknown number, at {equation.line}. Say `pivoting=False`."
@@ -119,13 +119,13 @@ def qr(equation: Equation, x: Padded) -> list[Padded]:
         return equation.results(equation.bind(_with_block(x)))
     if sides:
         _check_rank(equation, x, equation.out_shapes[1][-1 if sides == [x.ndim - 2] else -2])
-    return equation.results(equation.bind(x.fill(0, sides) if sides else x.array), is_safe=not sides)
+    return equation.results(equation.bind(x.fill(0, sides) if sides else x.array), has_safe_padding=not sides)
 
 
 @rule("tridiagonal_solve", effect=lambda e: "solves over the steps" if e.is_ragged else None)
-def tridiagonal_solve(equation: Equation, lower: Padded, diagonal: Padded, upper: Padded, b: Padded) -> Padded:
+def tridiagonal_solve_rule(equation: Equation, lower: Padded, diagonal: Padded, upper: Padded, b: Padded) -> Padded:
     """The unknowns of the identity's block are zeros."""
-    lower, diagonal, upper, b = (x.safe() for x in (lower, diagonal, upper, b))
+    lower, diagonal, upper, b = (x.with_safe_padding() for x in (lower, diagonal, upper, b))
     bands = (x.fill(value, [x.ndim - 1]) for x, value in ((lower, 0), (diagonal, 1), (upper, 0)))
     return equation.result(equation.bind(*bands, b.fill(0, [b.ndim - 2])))
 

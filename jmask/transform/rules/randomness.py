@@ -11,12 +11,12 @@ from .registry import nothing, rule
 
 
 @rule("random_bits", "random_split", effect=lambda e: "draws at random" if e.is_ragged else None)
-def draw(equation: Equation, *keys: Padded) -> Padded:
+def draw_rule(equation: Equation, *keys: Padded) -> Padded:
     """Bits, or keys, for the padded shape."""
-    return equation.result(equation.bind(*(key.array for key in keys)), is_safe=True)
+    return equation.result(equation.bind(*(key.array for key in keys)), has_safe_padding=True)
 
 
 @rule("random_wrap", "random_unwrap", effect=nothing)
-def convert(equation: Equation, x: Padded) -> Padded:
+def convert_rule(equation: Equation, x: Padded) -> Padded:
     """Keys as arrays of integers, and back."""
-    return equation.result(equation.bind(x.array), is_safe=x.is_safe)
+    return equation.result(equation.bind(x.array), has_safe_padding=x.has_safe_padding)

@@ -45,21 +45,23 @@ IDENTITIES = {
 
 
 @rule(*(f"reduce_{name}" for name in IDENTITIES), effect=along("reduces over", lambda e: e.params["axes"]))
-def reduce(equation: Equation, x: Padded) -> Padded:
+def reduce_rule(equation: Equation, x: Padded) -> Padded:
     """A reduction with an identity."""
     identity = IDENTITIES[equation.name.removeprefix("reduce_")](x.dtype)
-    return equation.result(equation.bind(x.fill(identity, equation.params["axes"])), is_safe=x.is_safe)
+    return equation.result(
+        equation.bind(x.fill(identity, equation.params["axes"])), has_safe_padding=x.has_safe_padding
+    )
 
 
 @rule("argmax", "argmin", effect=along("searches", lambda e: e.params["axes"]))
-def search(equation: Equation, x: Padded) -> Padded:
+def search_rule(equation: Equation, x: Padded) -> Padded:
     """The first of several equal entries wins, so the padding, which comes last, never does."""
     least = smallest(x.dtype) if equation.name == "argmax" else largest(x.dtype)
-    return equation.result(equation.bind(x.fill(least, equation.params["axes"])), is_safe=x.is_safe)
+    return equation.result(equation.bind(x.fill(least, equation.params["axes"])), has_safe_padding=x.has_safe_padding)
 
 
 @rule("reduce", effect=along("reduces over", lambda e: e.params["dimensions"]))
-def reduce_by_function(equation: Equation, *operands: Padded) -> list[Padded]:
+def reduce_by_function_rule(equation: Equation, *operands: Padded) -> list[Padded]:
     """A reduction by a function of the user's, whose initial values change nothing by the rules of `jax.lax.reduce`."""
     half = len(operands) // 2
     axes = equation.params["dimensions"]

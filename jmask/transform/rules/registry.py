@@ -57,7 +57,7 @@ def rule_for(equation: Equation) -> Callable[..., Any]:
     if equation.name in _rules:
         return _rules[equation.name]
     if elementwise.is_elementwise(equation):
-        return elementwise.evaluate
+        return elementwise.elementwise_rule
     raise NotImplementedError(
         f"`jm.vmap` has no rule for the primitive `{equation.name}`, which meets an axis of unknown length at "
         f"{equation.line}. Write what it computes by other functions, or give it a rule: "

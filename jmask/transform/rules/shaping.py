@@ -13,39 +13,39 @@ from .registry import nothing, rule
 
 
 @rule("broadcast_in_dim", effect=nothing)
-def broadcast_in_dim(equation: Equation, x: Padded) -> Padded:
+def broadcast_in_dim_rule(equation: Equation, x: Padded) -> Padded:
     """All entries along a new axis are equal, so padding stays as safe as it was."""
-    shape = equation.sizes.statics(equation.params["shape"])
+    shape = equation.sizes.padded_sizes(equation.params["shape"])
     array = lax.broadcast_in_dim(x.array, shape, equation.params["broadcast_dimensions"])
-    return equation.result(array, is_safe=x.is_safe)
+    return equation.result(array, has_safe_padding=x.has_safe_padding)
 
 
 @rule("transpose", "squeeze", "expand_dims", effect=nothing)
-def rearrange(equation: Equation, x: Padded) -> Padded:
+def rearrange_rule(equation: Equation, x: Padded) -> Padded:
     """Axes change places; those that come and go have size 1."""
-    return equation.result(equation.bind(x.array), is_safe=x.is_safe)
+    return equation.result(equation.bind(x.array), has_safe_padding=x.has_safe_padding)
 
 
 @rule("stack", effect=nothing)
-def stack(equation: Equation, *parts: Padded) -> Padded:
+def stack_rule(equation: Equation, *parts: Padded) -> Padded:
     """Arrays of one shape along a new axis."""
     array = equation.bind(*(x.array for x in parts))
-    return equation.result(array, is_safe=all(x.is_safe for x in parts))
+    return equation.result(array, has_safe_padding=all(x.has_safe_padding for x in parts))
 
 
 @rule("iota", effect=lambda e: "counts steps" if e.sizes.is_ragged(e.params["shape"][e.params["dimension"]]) else None)
-def iota(equation: Equation) -> Padded:
+def iota_rule(equation: Equation) -> Padded:
     """Counts along one axis."""
     params = equation.params
-    array = lax.broadcasted_iota(params["dtype"], equation.sizes.statics(params["shape"]), params["dimension"])
-    return equation.result(array, is_safe=not equation.sizes.is_ragged(params["shape"][params["dimension"]]))
+    array = lax.broadcasted_iota(params["dtype"], equation.sizes.padded_sizes(params["shape"]), params["dimension"])
+    return equation.result(array, has_safe_padding=not equation.sizes.is_ragged(params["shape"][params["dimension"]]))
 
 
 @rule("dim_as_value", effect=lambda equation: f"takes {equation.params['dim']} as a number")
-def dim_as_value(equation: Equation) -> Padded:
+def dim_as_value_rule(equation: Equation) -> Padded:
     """The size that the sequence has alone."""
     dim, dtype = equation.params["dim"], equation.eqn.outvars[0].aval.dtype
-    return Padded(jnp.asarray(equation.sizes.true(dim), dtype), (), equation.sizes, dim=dim)
+    return Padded(jnp.asarray(equation.sizes.true_size(dim), dtype), (), equation.sizes, dim=dim)
 
 
 def _reshape_effect(equation: Equation) -> str | None:
@@ -55,29 +55,29 @@ def _reshape_effect(equation: Equation) -> str | None:
 
 
 @rule("reshape", effect=_reshape_effect)
-def reshape(equation: Equation, x: Padded) -> Padded:
+def reshape_rule(equation: Equation, x: Padded) -> Padded:
     """The same entries in another shape.
 
     Axes change in groups of the same number of entries. A group keeps its layout if it is ragged in its first axis
     alone, before and after. Elsewhere each entry is looked up where it stands in the padded array.
     """
     sizes, out_shape = equation.sizes, equation.out_shapes[0]
-    static = tuple(map(sizes.static, out_shape))
+    padded_size = tuple(map(sizes.padded_size, out_shape))
     groups = list(_groups(x.shape, out_shape))
     keeps = all(_keeps_layout(sizes, source) and _keeps_layout(sizes, target) for source, target in groups)
-    same = all(math.prod(map(sizes.static, s)) == math.prod(map(sizes.static, t)) for s, t in groups)
+    same = all(math.prod(map(sizes.padded_size, s)) == math.prod(map(sizes.padded_size, t)) for s, t in groups)
     if keeps and same:
         untouched = all(source == target for source, target in groups if any(map(sizes.is_ragged, source)))
-        return equation.result(jnp.reshape(x.array, static), is_safe=x.is_safe and untouched)
+        return equation.result(jnp.reshape(x.array, padded_size), has_safe_padding=x.has_safe_padding and untouched)
     index = 0  # of each entry of the result, in the sequence alone
     for axis, dim in enumerate(out_shape):
-        steps = lax.broadcasted_iota(jnp.int32, static, axis)
-        index = index * sizes.true(dim) + steps
+        steps = lax.broadcasted_iota(jnp.int32, padded_size, axis)
+        index = index * sizes.true_size(dim) + steps
     source, stride = 0, 1  # of the same entry, in the padded array
     for dim in reversed(x.shape):
-        source = source + (index % sizes.true(dim)) * stride
-        index = index // sizes.true(dim)
-        stride *= sizes.static(dim)
+        source = source + (index % sizes.true_size(dim)) * stride
+        index = index // sizes.true_size(dim)
+        stride *= sizes.padded_size(dim)
     return equation.result(jnp.take(jnp.ravel(x.array), source, mode="clip"))
 
 
@@ -111,5 +111,5 @@ def _equal(source: tuple[Any, ...], target: tuple[Any, ...]) -> bool:
 def _is_smaller(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
     """Which of two runs to lengthen: the one with less in it, by static factors and numbers of axes."""
     symbolic = [sum(not isinstance(dim, int) for dim in dims) for dims in (a, b)]
-    static = [math.prod(dim for dim in dims if isinstance(dim, int)) for dims in (a, b)]
-    return (symbolic[0], static[0]) < (symbolic[1], static[1])
+    padded_size = [math.prod(dim for dim in dims if isinstance(dim, int)) for dims in (a, b)]
+    return (symbolic[0], padded_size[0]) < (symbolic[1], padded_size[1])

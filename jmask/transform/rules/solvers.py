@@ -12,7 +12,7 @@ from .registry import nothing, rule
 
 
 @rule("custom_linear_solve", effect=nothing)
-def custom_linear_solve(equation: Equation, *operands: Padded) -> list[Padded]:
+def custom_linear_solve_rule(equation: Equation, *operands: Padded) -> list[Padded]:
     """The solver with its own derivative: vectors have zeros in their padding, before the operator and behind it."""
     counts, programs = equation.params["const_lengths"], equation.params["jaxprs"]
     constants, first = {}, 0
@@ -27,7 +27,7 @@ def custom_linear_solve(equation: Equation, *operands: Padded) -> list[Padded]:
 
         def function(vectors: Sequence[Any]) -> list[Any]:
             rows = [Padded(v, shape, equation.sizes) for v, shape in zip(vectors, shapes, strict=True)]
-            rows = [Padded(row.fill(0), row.shape, row.sizes, is_rate=is_linear) for row in rows]
+            rows = [Padded(row.fill(0), row.shape, row.sizes, is_tangent=is_linear) for row in rows]
             results = equation.run(program, equation.sizes, [*constants[name], *rows])
             return [x.fill(0) for x in results]
 

@@ -10,13 +10,13 @@ from .registry import along, rule
 
 
 @rule("sort", effect=along("sorts", lambda e: [e.params["dimension"]]))
-def sort(equation: Equation, *operands: Padded) -> list[Padded]:
+def sort_rule(equation: Equation, *operands: Padded) -> list[Padded]:
     """Sorts by one more key, the first: whether an entry is padding."""
     axis, x = equation.params["dimension"], operands[0]
-    is_safe = all(operand.is_safe for operand in operands)
+    has_safe_padding = all(operand.has_safe_padding for operand in operands)
     arrays = [operand.array for operand in operands]
     if axis not in x.ragged_axes:
-        return equation.results(equation.bind(*arrays), is_safe=is_safe)
+        return equation.results(equation.bind(*arrays), has_safe_padding=has_safe_padding)
     is_padding = jnp.broadcast_to(~x.valid([axis]), x.array.shape)
     _, *arrays = lax.sort(
         (is_padding, *arrays),
@@ -28,8 +28,8 @@ def sort(equation: Equation, *operands: Padded) -> list[Padded]:
 
 
 @rule("top_k", effect=along("sorts", lambda e: [len(e.eqn.invars[0].aval.shape) - 1]))
-def top_k(equation: Equation, x: Padded) -> list[Padded]:
+def top_k_rule(equation: Equation, x: Padded) -> list[Padded]:
     """The largest entries; of equal ones the first, so padding, which comes last, never wins."""
     axis = equation.params.get("axis", x.ndim - 1)
-    found = equation.results(equation.bind(x.fill(smallest(x.dtype), [axis])), is_safe=x.is_safe)
+    found = equation.results(equation.bind(x.fill(smallest(x.dtype), [axis])), has_safe_padding=x.has_safe_padding)
     return [equation.result(y.fill(0, [axis]), index=index) for index, y in enumerate(found)]

@@ -8,7 +8,7 @@ import numpy as np
 from jax import lax
 
 from ..equation import Equation
-from ..padded import Padded, select, take
+from ..padded import Padded, select, take_clipped
 from ..sizes import Sizes
 from .reduction import IDENTITIES, smallest
 from .registry import rule
@@ -45,11 +45,11 @@ class Slide:
             amounts = [(0, 0, 0)] * array.ndim
             amounts[axis] = (0, 0, dilation - 1)
             array = lax.pad(array, jnp.asarray(value, array.dtype), amounts)
-            room = max(sizes.static(low), 0)
-            source = jnp.arange(array.shape[axis] + room, dtype=jnp.int32) - sizes.true(low)
+            room = max(sizes.padded_size(low), 0)
+            source = jnp.arange(array.shape[axis] + room, dtype=jnp.int32) - sizes.true_size(low)
             inside = (source >= 0) & (source < array.shape[axis])
             inside = jnp.expand_dims(inside, [a for a in range(array.ndim) if a != axis])
-            array, low, dilation = select(inside, take(array, source, axis), value), 0, 1
+            array, low, dilation = select(inside, take_clipped(array, source, axis), value), 0, 1
         reach = (self.places - 1) * self.stride + (self.window - 1) * self.window_dilation + 1
         seen = max((reach - low - 1) // dilation + 1, 1)  # entries; cut by a slice, as pooling cut by a negative
         array = lax.slice_in_dim(array, 0, min(seen, array.shape[axis]), axis=axis)  # padding has no gradient
@@ -74,7 +74,7 @@ def _convolves(equation: Equation) -> str | None:
 
 
 @rule("conv_general_dilated", effect=_convolves)
-def convolve(equation: Equation, x: Padded, kernel: Padded) -> Padded:
+def convolve_rule(equation: Equation, x: Padded, kernel: Padded) -> Padded:
     """A convolution: everything after the sequence is zero, as its own padding is."""
     params, sizes = equation.params, equation.sizes
     numbers = params["dimension_numbers"]
@@ -87,7 +87,7 @@ def convolve(equation: Equation, x: Padded, kernel: Padded) -> Padded:
             params["padding"][i],
             params["lhs_dilation"][i],
             params["rhs_dilation"][i],
-            sizes.static(equation.out_shapes[0][out_axis]),
+            sizes.padded_size(equation.out_shapes[0][out_axis]),
         )
         array, padding, dilation = slide.pads(array, axis, 0, sizes)
         paddings.append(padding)
@@ -107,12 +107,12 @@ def _pool(equation: Equation, operands: list[Padded], values: list[Any]) -> Any:
         ones = (1,) * len(params["window_dimensions"])
         slides.append(
             Slide(
-                sizes.static(window),
+                sizes.padded_size(window),
                 params["window_strides"][axis],
                 params["padding"][axis],
                 params.get("base_dilation", ones)[axis],
                 params.get("window_dilation", ones)[axis],
-                sizes.static(equation.out_shapes[0][axis]),
+                sizes.padded_size(equation.out_shapes[0][axis]),
             )
         )
     arrays, paddings, dilations = [], [], []
@@ -135,36 +135,36 @@ def _finite(equation: Equation, array: Any, index: int = 0) -> Padded:
 
 
 @rule("reduce_window_sum", "reduce_window_max", "reduce_window_min", effect=_pools)
-def pool(equation: Equation, x: Padded) -> Padded:
+def pool_rule(equation: Equation, x: Padded) -> Padded:
     """The largest entry, the smallest or the sum in each place of the window."""
-    x = x.safe()
+    x = x.with_safe_padding()
     identity = IDENTITIES[equation.name.rpartition("_")[2]](x.dtype)
     (array,), changed = _pool(equation, [x], [identity])
     return _finite(equation, equation.bind(array, **changed))
 
 
 @rule("reduce_window", effect=_pools)
-def pool_by_function(equation: Equation, *operands: Padded) -> list[Padded]:
+def pool_by_function_rule(equation: Equation, *operands: Padded) -> list[Padded]:
     """A reduction by a function of the user's, whose initial values change nothing."""
     half = len(operands) // 2
     inits = [x.array for x in operands[half:]]
-    arrays, changed = _pool(equation, [x.safe() for x in operands[:half]], inits)
+    arrays, changed = _pool(equation, [x.with_safe_padding() for x in operands[:half]], inits)
     found = equation.bind(*arrays, *inits, **changed)
     return [_finite(equation, array, index) for index, array in enumerate(found)]
 
 
 @rule("select_and_gather_add", effect=_pools)
-def pool_tangents(equation: Equation, tangents: Padded, x: Padded) -> Padded:
+def pool_tangents_rule(equation: Equation, tangents: Padded, x: Padded) -> Padded:
     """The tangent of a pooled entry is that of the entry which was the largest, or the smallest."""
-    arrays, changed = _pool(equation, [tangents, x.safe()], [0, _loser(equation, x)])
+    arrays, changed = _pool(equation, [tangents, x.with_safe_padding()], [0, _loser(equation, x)])
     return _finite(equation, equation.bind(*arrays, **changed))
 
 
 @rule("select_and_scatter_add", effect=_pools)
-def pool_cotangents(equation: Equation, cotangents: Padded, x: Padded) -> Padded:
+def pool_cotangents_rule(equation: Equation, cotangents: Padded, x: Padded) -> Padded:
     """The cotangent of a pooled entry goes to the entry which was the largest, or the smallest."""
     params, sizes, paddings = equation.params, equation.sizes, []
-    array = x.safe().fill(_loser(equation, x))
+    array = x.with_safe_padding().fill(_loser(equation, x))
     for axis, (window, padding) in enumerate(zip(params["window_dimensions"], params["padding"], strict=True)):
         if not isinstance(padding[0], int):
             raise NotImplementedError(
@@ -172,7 +172,7 @@ def pool_cotangents(equation: Equation, cotangents: Padded, x: Padded) -> Padded
                 f"function, at {equation.line}. Take the gradient outside `jm.vmap`, or pad by hand."
             )
         places = cotangents.array.shape[axis]
-        slide = Slide(sizes.static(window), params["window_strides"][axis], padding, 1, 1, places)
+        slide = Slide(sizes.padded_size(window), params["window_strides"][axis], padding, 1, 1, places)
         array, seen, _ = slide.pads(array, axis, 0, sizes)
         paddings.append(seen)
     found = equation.bind(cotangents.fill(0), array, padding=tuple(paddings))

@@ -4,8 +4,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from ..data.sources import Flat, Lists
-from ..data.sources.nested import ranges
+from ..sources import Flat, Lists
+from ..sources.nested import ranges
 
 End = Literal["post", "pre"]
 ENDS = get_args(End)

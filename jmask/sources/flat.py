@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from ...core.conversion import convert, default_dtype
+from .conversion import convert, default_dtype
 from .nested import Leaf, ranges
 
 

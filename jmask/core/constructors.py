@@ -1,0 +1,100 @@
+"""From values and a mask, or the ids of packed sequences, to a `Masked`, with checks that explain themselves."""
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from ..sources import find_marks, prefix_of
+from .checks import as_array, check_mask, check_segment_ids
+from .masked import Masked
+from .segment_ids import number_from
+
+
+def masked(values: Any, mask: Any) -> Masked:
+    """Pairs values with their mask, and checks that they fit.
+
+    Args:
+        values: `(batch, time, ...)`, an array or what turns into one.
+        mask: bool, True = real step; its shape a prefix of the values' shape: `(batch, time)`, `(time,)` for one
+            sequence, `(batch, sentences, words)` for documents.
+
+    Returns:
+        The `Masked`.
+
+    Raises:
+        TypeError: the mask is not bool, or the values are a `Masked` already.
+        ValueError: the shapes do not fit.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.masked(jnp.array([[7, 8, 9]]), jnp.array([[True, False, True]]))
+    Masked(int32[1, 3], lengths=[2])
+    [[7 · 9]]
+    """
+    if isinstance(values, Masked):
+        raise TypeError("`masked`: the values are a `Masked` already; use `x.with_mask(mask)` to change its mask.")
+    values, mask = as_array(values), as_array(mask)
+    check_mask(values, mask)
+    return Masked(values, mask)
+
+
+def from_segment_ids(values: Any, segment_ids: Any, *, first_id: int = 1) -> Masked:
+    """Pairs the values of packed rows with the ids of the sequences that share the rows.
+
+    Args:
+        values: `(batch, time, ...)`, an array or what turns into one.
+        segment_ids: integers, their shape a prefix of the values' shape: `(batch, time)`. Steps of one sequence have
+            one id, 1 or more, and 0 is padding (so is a traced number below). Ids need be neither consecutive nor
+            increasing. An id that comes again in a row stands for another sequence only while there is a step of a
+            third one between; without it the two are one. So better number them all differently, as `jm.pack` does;
+            `jm.unpack` wants it.
+        first_id: where the ids begin. With 0 they count from 0, as the `seq_idx` of Hugging Face's flattening collator
+            does, and -1 is padding; in the `Masked` each id is 1 more, then.
+
+    Returns:
+        A `Masked` with the mask `segment_ids > 0`. A row of zeros is an empty row.
+
+    Raises:
+        TypeError: the ids are not integers, or the values are a `Masked` already.
+        ValueError: the shapes do not fit, or a concrete id is negative.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.from_segment_ids(jnp.array([[3, 4, 5, 9]]), [[1, 1, 2, 0]])
+    Masked(int32[1, 4], segments=2)
+    [[3 4|5 ·]]
+    """
+    if isinstance(values, Masked):
+        raise TypeError("`from_segment_ids`: the values are a `Masked` already; use `x.with_segment_ids(segment_ids)`.")
+    values = as_array(values)
+    return Masked(values, segment_ids=check_segment_ids(values, number_from(as_array(segment_ids), first_id)))
+
+
+def as_masked(x: Any, mask: Any = None) -> Masked:
+    """A `Masked` from a `Masked`, or from an array, which is a batch of sequences without padding.
+
+    Args:
+        x: a `Masked`, or an array `(batch, time, ...)`; an array `(time,)` is one sequence. A masked array of NumPy or
+            torch, or an array or series of pandas, polars or pyarrow with missing entries: what is masked or missing
+            there is padding here.
+        mask: if given, it replaces the mask of `x`.
+
+    Returns:
+        `x` itself if it is a `Masked` and no mask is given; else a new one.
+
+    Raises:
+        TypeError: there is a mask for a masked array.
+        ValueError: a masked array in which a part of a step is masked: a mask is one of steps, not of features.
+
+    >>> import jax.numpy as jnp, jmask as jm
+    >>> jm.as_masked(jnp.ones((2, 3, 4))).mask.shape
+    (2, 3)
+    """
+    if isinstance(x, Masked):
+        return x if mask is None else x.with_mask(mask)
+    if mask is not None:
+        return masked(x, mask)
+    marks = find_marks(x)
+    if marks is not None:
+        return masked(*prefix_of(marks, 2))
+    values = as_array(x)
+    leading = values.shape[: min(2, values.ndim)]
+    return Masked(values, jnp.ones(leading, bool))

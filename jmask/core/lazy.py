@@ -1,0 +1,55 @@
+"""Packages that take longer to load than jmask, and are loaded when they are needed."""
+
+import importlib
+import importlib.abc
+import importlib.util
+import sys
+from collections.abc import Callable
+from typing import Any
+
+
+class LazyModule:
+    """A module that is imported when a name of it is first asked for."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(importlib.import_module(self._name), attribute)
+
+
+def after_import(name: str, action: Callable[[], None]) -> None:
+    """Runs an action as soon as a module has been imported: now, or when the user imports it.
+
+    Args:
+        name: the full name of the module.
+        action: what to do, once.
+    """
+    if name in sys.modules:
+        action()
+    else:
+        sys.meta_path.insert(0, _Watcher(name, action))
+
+
+class _Watcher(importlib.abc.MetaPathFinder):
+    """Waits at the front of `sys.meta_path` until Python looks for a module; other finders find it."""
+
+    def __init__(self, name: str, action: Callable[[], None]) -> None:
+        self.name, self.action = name, action
+
+    def find_spec(self, fullname: str, _path: Any = None, _target: Any = None) -> Any:
+        """The module's own spec, whose loader runs the action as well."""
+        if fullname != self.name:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(fullname)
+        loader: Any = spec and spec.loader
+        if loader is not None:
+            load = loader.exec_module
+
+            def load_and_act(module: Any) -> None:
+                load(module)
+                self.action()
+
+            loader.exec_module = load_and_act
+        return spec
