@@ -356,6 +356,14 @@ def test_sharded_arrays_need_nothing(reduction, kind, rng):
 # The wrapper and the sums
 
 
+def test_a_function_of_one_argument_is_no_loss():
+    with pytest.raises(TypeError, match="`norm` must take predictions and targets"):
+
+        @jm.losses.masked_loss
+        def norm(predictions):
+            return predictions
+
+
 def test_any_loss_of_steps_can_be_wrapped(rng):
     x, y = (padded(rows) for rows in rows_of(rng, "squared_error"))
     y = y.with_values(y.values / 2)
