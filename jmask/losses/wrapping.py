@@ -88,7 +88,8 @@ def masked_loss(function: Callable[..., Any]) -> AnyLoss:
         input is one; for `divide=False` a `jm.losses.Mean`. If no step is real, the loss and all gradients are 0.
 
     Raises:
-        TypeError: the predictions are not floats, or the function does not have an option (at the call).
+        TypeError: the function takes fewer than two arguments; the predictions are not floats, or the function does not
+            have an option (at the call).
         ValueError: shapes do not fit, or `reduction` is unknown (at the call).
         NotCountedError: labels without a prediction, or no real step, under `jm.strict()` (at the call).
 
@@ -112,7 +113,10 @@ def of_labels(label_range: Range) -> Callable[[Callable[..., Any]], Any]:
 
 def _masked_loss(function: Callable[..., Any], label_range: Range | None) -> Any:
     name = name_of(function)
-    own = list(inspect.signature(function).parameters.values())[2:]
+    parameters = list(inspect.signature(function).parameters.values())
+    if len(parameters) < 2:
+        raise TypeError(f"`{name}` must take predictions and targets, `{name}(predictions, targets)`, to be a loss.")
+    own = parameters[2:]
     more = own if label_range is None else [_IGNORE_INDEX, *own]
 
     @functools.wraps(function)

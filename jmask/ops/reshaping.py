@@ -236,7 +236,7 @@ def _reshaped(x: Any, shape: tuple[Any, ...]) -> Any:
         known = math.prod(size for size in shape[1:] if size != -1)
         found = math.prod(x.shape[1:]) // max(known, 1)
         shape = tuple(found if size == -1 else size for size in shape)
-    return x.with_values(jnp.reshape(x.values, shape)) if isinstance(x, Masked) else jnp.reshape(x, shape)
+    return x.with_values(jnp.reshape(x.values, shape)) if isinstance(x, Masked) else jnp.asarray(x).reshape(shape)
 
 
 def _parts(x: Masked, shape: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any, tuple[int, ...]]:
