@@ -5,7 +5,11 @@ from ..protocol.layer import Layer
 
 
 class BaseMaskedLayer(Layer):
-    """A layer whose `call` takes `Masked`, and handles the masks of its outputs and packed rows itself."""
+    """A layer whose `call` takes `Masked`, and handles the masks of its outputs and packed rows itself.
+
+    Here `supports_masking = True` sets no mask. It says that outputs at real steps do not depend on the mask, as the
+    summary and `docs/layers.md` show. A `call` over time is wrapped in `protocol.row_masks.over_time`.
+    """
 
     raw_inputs = True
     supports_packing = True

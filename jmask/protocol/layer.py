@@ -102,6 +102,11 @@ class Layer:
                 f"`{cls.__name__}` defines `__init__`. A layer is a frozen dataclass: declare its hyperparameters as "
                 "fields (`units: int`), and make its parameters in `init(self, key, *inputs)`."
             )
+        if list(inspect.signature(cls.call).parameters)[1:2] in (["inputs"], ["x"]):
+            raise TypeError(
+                f"`call` of `{cls.__name__}` receives the parameters before its inputs, `{{}}` if it has none: write "
+                "`call(self, params, inputs)`."
+            )
         if cls.raw_inputs and cls.compute_mask is not Layer.compute_mask:
             raise TypeError(
                 f"`compute_mask` of `{cls.__name__}` would never be asked: with `raw_inputs = True` its `call` "

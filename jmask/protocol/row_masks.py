@@ -57,6 +57,8 @@ def with_steps(x: Any) -> Any:
 def over_time(call: Callable[..., Any]) -> Callable[..., Any]:
     """Makes the `call` of a layer over time see rows without padding under a mask of rows, which its outputs get.
 
+    Without it a function of `jmask.ops` would take the only axis of such a mask, the batch, for time.
+
     Args:
         call: `call(self, params, inputs, ...)`, whose outputs begin with the batch axis.
 

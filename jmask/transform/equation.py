@@ -69,6 +69,10 @@ class Equation:
         Returns:
             An array, or a list of arrays if the primitive has several results.
         """
+        if any(isinstance(array, Padded) for array in arrays):
+            raise TypeError(
+                f"`equation.bind` of `{self.name}` takes arrays: of an operand `x.array`, or `x.fill(value)`."
+            )
         params = {name: self.sizes.padded_sizes(value) for name, value in self.params.items()}
         return self.eqn.primitive.bind(*vary_alike(arrays), **params | changed)
 

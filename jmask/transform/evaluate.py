@@ -68,6 +68,7 @@ def _step(equation: Equation, operands: list[Padded]) -> list[Padded]:
     results = rule_for(equation)(equation, *operands)
     if not isinstance(results, (list, tuple)):
         results = [results]
+    _check_results(equation, results)
     results = [x if isinstance(x, Padded) else equation.result(x, index=i) for i, x in enumerate(results)]
     if any(x.is_tangent for x in operands):
         results = [dataclasses.replace(x, is_tangent=True) for x in results]
@@ -79,6 +80,19 @@ def _step(equation: Equation, operands: list[Padded]) -> list[Padded]:
                 f"{tuple(result.array.shape)}. The equation stands at {equation.line}."
             )
     return results
+
+
+def _check_results(equation: Equation, results: Sequence[Any]) -> None:
+    """Refuses what no rule may return; shapes are looked at later."""
+    count = len(equation.out_shapes)
+    wrong = [x for x in results if not hasattr(x, "shape")]
+    if wrong or len(results) != count:
+        must = "an array" if count == 1 else f"a list of {count} arrays"
+        got = repr(wrong[0]) if wrong else f"{len(results)} of them"
+        raise TypeError(
+            f"The rule of `{equation.name}` must return {must}; it returned {got}. The equation stands at "
+            f"{equation.line}."
+        )
 
 
 def _whole(value: Any, atom: Any, sizes: Sizes) -> Padded:

@@ -112,6 +112,11 @@ def test_a_time_axis_is_needed(layer, name):
 # shapes
 
 
+@pytest.mark.parametrize("layer", [L.Flatten(), L.Reshape((-1, 3))])
+def test_numpy_becomes_an_array_of_jax(layer):
+    assert isinstance(layer(np.ones((2, 3, 5), "float32")), jax.Array)
+
+
 def test_reshape_within_steps(x):
     assert L.Reshape((-1, 2, 1))(x).mask is x.mask
     assert L.Reshape((7, -1))(x).shape == (4, 7, 2)

@@ -185,7 +185,7 @@ def test_without_real_steps_the_loss_is_0_and_so_are_its_gradients(rng):
     predictions, targets = rows_of(rng, "squared_error")
     empty = padded(predictions).with_mask(np.zeros((8, 7), bool))
     for name, function in vars(jm.losses).items():
-        if name.endswith(("_loss", "_error", "entropy", "cosh", "distance", "divergence")):
+        if name != "masked_loss" and name.endswith(("_loss", "_error", "entropy", "cosh", "distance", "divergence")):
             labels = padded([row[..., 0].astype(int) for row in targets] if name == "ctc_loss" else targets)
             labels = labels.with_mask(empty.mask)
             for reduction in ("sequences", "weights", "sum", "steps")[: 3 if name == "ctc_loss" else 4]:
@@ -354,6 +354,14 @@ def test_sharded_arrays_need_nothing(reduction, kind, rng):
 
 
 # The wrapper and the sums
+
+
+def test_a_function_of_one_argument_is_no_loss():
+    with pytest.raises(TypeError, match="`norm` must take predictions and targets"):
+
+        @jm.losses.masked_loss
+        def norm(predictions):
+            return predictions
 
 
 def test_any_loss_of_steps_can_be_wrapped(rng):

@@ -165,6 +165,13 @@ def test_an_init_method_is_refused_with_the_remedy():
     )
 
 
+@pytest.mark.parametrize("first", ["inputs", "x"])
+def test_a_call_without_params_is_refused(first):
+    call = {"inputs": lambda self, inputs: inputs, "x": lambda self, x, training=False: x}[first]
+    with pytest.raises(TypeError, match=r"`call` of `Old` receives the parameters before its inputs.*params, inputs"):
+        type("Old", (jm.Layer,), {"call": call})
+
+
 def test_previous_mask_is_refused_with_its_name_here():
     with pytest.raises(TypeError, match=r"`compute_mask` of `Old` asks for `previous_mask`; in jmask .* `mask`"):
 

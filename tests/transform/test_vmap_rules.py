@@ -49,6 +49,30 @@ def test_a_rule_must_return_the_padded_shape(total):
         jm.vmap(total.bind)(jm.pad_sequences([[1.0, 2.0, 3.0], [4.0]]))
 
 
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (lambda equation, x: None, "`total_of_steps` must return an array; it returned None. The equation stands at"),
+        (lambda equation, x: [x.array, x.array], "must return an array; it returned 2 of them"),
+        (
+            lambda equation, x: equation.bind(x),
+            r"`equation.bind` of `total_of_steps` takes arrays: .* `x.fill\(value\)`",
+        ),
+    ],
+)
+def test_a_rule_takes_and_returns_arrays(total, rule, message):
+    jm.def_vmap_rule(total, rule)
+    with pytest.raises(TypeError, match=message):
+        jm.vmap(total.bind)(jm.pad_sequences([[1.0, 2.0, 3.0], [4.0]]))
+
+
+def test_a_rule_is_a_function_and_belongs_to_a_primitive(total):
+    with pytest.raises(TypeError, match=r"takes a `jax.extend.core.Primitive` or the name of one \(not its `bind`\)"):
+        jm.def_vmap_rule(total.bind, lambda equation, x: x.array)
+    with pytest.raises(TypeError, match=r"`total_of_steps` must be a function `rule\(equation, \*operands\)`"):
+        jm.def_vmap_rule(total, None)
+
+
 def test_a_new_elementwise_primitive_needs_no_rule():
     doubled = Primitive("doubled_entries")
     doubled.def_impl(lambda x: 2 * x)

@@ -80,19 +80,28 @@ def effect_of(equation: Equation) -> str | None:
 def def_vmap_rule(primitive: Any, rule: Callable[..., Any]) -> None:
     """Tells `jm.vmap` what becomes of a primitive on padded rows: a Pallas or FFI call, or a primitive of one's own.
 
-    The rule is called only where a size that depends on a length stands in the equation. It receives
+    The rule is called only where the shape of an operand or result, or a parameter, has a size that depends on a
+    length. It sees one padded row, in which the real entries of an axis come first. It receives
 
     - `equation`: with `equation.params` (symbolic sizes in them) and `equation.bind(*arrays, **changed)`, which runs
       the primitive itself on padded arrays, with padded sizes in place of symbolic ones;
     - `*operands`: each with `array` (padded), `shape` (symbolic), `size(axis)` (the true size, an int or an int32
-      scalar), `valid()` (which entries are real) and `fill(value)` (the array with `value` in its padding).
+      scalar), `valid()` (which entries are real) and `fill(value, axes=None)` (the array with `value` in its padding,
+      along these axes or along all).
 
     It returns an array (a list of arrays for several results) of the padded shape, whose first entries along every
     ragged axis are those that the primitive would have given without padding; the rest may be anything.
 
+    All rows run at once, so `equation.bind` needs the primitive's batching rule, as `jax.vmap` does; gradients need its
+    rules of differentiation, or a rule that is written in `jax.numpy`. A primitive that works entry by entry needs no
+    rule: its batching rule shows it.
+
     Args:
         primitive: a primitive, or its name.
-        rule: `rule(equation, *operands)`.
+        rule: `rule(equation, *operands)`; it replaces an earlier one.
+
+    Raises:
+        TypeError: `primitive` is neither, or `rule` is no function.
 
     >>> import jax, jax.numpy as jnp, jmask as jm
     >>> total = jax.extend.core.Primitive("total")
@@ -106,7 +115,14 @@ def def_vmap_rule(primitive: Any, rule: Callable[..., Any]) -> None:
     >>> jm.vmap(total.bind)(jm.pad_sequences([[1, 2, 3], [4]])).tolist()
     [6, 4]
     """
-    name = primitive if isinstance(primitive, str) else primitive.name
+    name = getattr(primitive, "name", primitive)
+    if not isinstance(name, str):
+        raise TypeError(
+            f"`def_vmap_rule` takes a `jax.extend.core.Primitive` or the name of one (not its `bind`); received "
+            f"{primitive!r}."
+        )
+    if not callable(rule):
+        raise TypeError(f"The rule of `{name}` must be a function `rule(equation, *operands)`; received {rule!r}.")
     _rules[name], _effects[name] = rule, lambda equation: "has a rule of its own"
     _of_users[name] = rule
 

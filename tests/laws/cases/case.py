@@ -26,8 +26,10 @@ class Case:
         output: what each leaf of the result is: a sequence under a mask, one value a row under a mask of rows
             ("pooled"), one value a row in an array, or one value a batch.
         overlapping: the inputs are not all real at the same steps.
-        any_rank: `run` names no axis before the features, so that masks of rank 1 and 3 work, too.
-        has_rows_alone: a mask of rank 1 is one of rows, each real or not as a whole, not of the steps of one sequence.
+        any_rank: `run` names no axis before the features, so that masks of rank 3 (documents of sentences) and 1 (one
+            sequence `(time, features)`) work, too.
+        has_rows_alone: with `any_rank`: values under a mask of rank 1 are no sequence but a batch of rows, each real or
+            not as a whole.
         zero_padding: outputs are documented to be 0 at padded steps.
         skips: law -> reason.
     """
