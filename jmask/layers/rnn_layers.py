@@ -155,7 +155,10 @@ class GRU(BaseUnitsLayer):
 class LSTM(BaseUnitsLayer):
     """Long short-term memory (see `jm.rnn.lstm_step` for the equations; gates and parameters as in Keras).
 
-    With `return_state` the outputs are followed by the hidden and the cell state; `initial_state` is a list of these.
+    Inputs: `(batch, time, features)`, and optionally `initial_state`. Outputs: of the last real step of each sequence,
+    `(batch, units)`, or of every step, `(batch, time, units)`. With `return_state` they are followed by the hidden and
+    the cell state, each `(batch, units)`; `initial_state` is a list of these two. An empty row has outputs 0 and keeps
+    its initial state. Packed rows need `return_sequences`, and have no final state.
 
     Attributes:
         units: length of the state and of an output.
@@ -172,13 +175,13 @@ class LSTM(BaseUnitsLayer):
         dtype: inputs and kernels are cast to it, and outputs have it; None: their common dtype. States and sums are
             float32 at least.
         param_dtype: dtype of the parameters.
-        return_sequences: outputs of every step.
+        return_sequences: whether to return the outputs of every step, not only those of the last one.
         return_state: whether to return the final state as well.
         go_backwards: from the last real step to the first; the outputs are in this order, and so is their mask.
         zero_output_for_mask: False repeats the last real output at padded steps, as Keras does by default.
         unroll: whether the loop is written out step by step in the program; it changes no result.
         implementation: `"auto"`, `"xla"` or `"scan"`, as in `jm.rnn.lstm`.
-        remat: whether the gates are computed again in the backward pass, as there.
+        remat: whether the gates are computed again in the backward pass, as in `jm.rnn.lstm`.
 
     >>> import jax, jax.numpy as jnp, jmask as jm
     >>> x, layer = jm.from_lengths(jnp.ones((2, 3, 5)), [3, 1]), jm.layers.LSTM(4, return_sequences=True)

@@ -1,4 +1,4 @@
-"""What an editor is told of functions whose result is a `Masked` or an array, as their input is."""
+"""Types of functions whose result is a `Masked` or an array as their input is, for editors and type checkers."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, SupportsIndex, TypeVar, overload, runtime_checkable

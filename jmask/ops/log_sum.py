@@ -22,7 +22,7 @@ def logsumexp(
         keepdims: whether reduced axes stay, with size 1.
 
     Returns:
-        Over all masked axes (batch and time), and of an array, an array; over time alone, a `Masked` with a mask
+        An array if `x` is one or all masked axes (batch and time) are reduced; over time alone, a `Masked` with a mask
         `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
         empty row gives -inf, the logarithm of 0, and passes no gradient.
 

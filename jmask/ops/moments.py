@@ -43,7 +43,7 @@ def var(
             is real where both are; the sum of squares is divided by their sum. None: all 1.
 
     Returns:
-        Over all masked axes (batch and time), and of an array, an array; over time alone, a `Masked` with a mask
+        An array if `x` is one or all masked axes (batch and time) are reduced; over time alone, a `Masked` with a mask
         `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
         empty row gives 0 and passes no gradient, and so does a row of no more than `ddof` values, where NumPy gives
         NaN.
@@ -104,7 +104,7 @@ def std(
             is real where both are; the sum of squares is divided by their sum. None: all 1.
 
     Returns:
-        Over all masked axes (batch and time), and of an array, an array; over time alone, a `Masked` with a mask
+        An array if `x` is one or all masked axes (batch and time) are reduced; over time alone, a `Masked` with a mask
         `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
         empty row gives 0 and passes no gradient; nor does a row of equal steps, where the root has none.
 

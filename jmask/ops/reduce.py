@@ -25,7 +25,7 @@ def sum(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
         keepdims: whether reduced axes stay, with size 1.
 
     Returns:
-        Over all masked axes (batch and time), and of an array, an array. Over time alone, a `Masked` with a mask
+        An array if `x` is one or all masked axes (batch and time) are reduced. Over time alone, a `Masked` with a mask
         `(batch,)`, True for rows that have a real step; of a mask of rank 3, `(documents, sentences, words)`, reducing
         the words leaves the sentences that have a real word. Over feature axes alone, a `Masked` with the mask of `x`.
         An empty row gives 0 and passes no gradient.
@@ -63,7 +63,7 @@ def mean(
             is real where both are. None: all 1.
 
     Returns:
-        Over all masked axes (batch and time), and of an array, an array; over time alone, a `Masked` with a mask
+        An array if `x` is one or all masked axes (batch and time) are reduced; over time alone, a `Masked` with a mask
         `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
         empty row gives 0 and passes no gradient, and so does a row whose weights sum to 0.
 
@@ -98,7 +98,7 @@ def max(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
         keepdims: whether reduced axes stay, with size 1.
 
     Returns:
-        Over all masked axes (batch and time), and of an array, an array; over time alone, a `Masked` with a mask
+        An array if `x` is one or all masked axes (batch and time) are reduced; over time alone, a `Masked` with a mask
         `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
         empty row gives 0 and passes no gradient.
 
@@ -122,7 +122,7 @@ def min(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
         keepdims: whether reduced axes stay, with size 1.
 
     Returns:
-        Over all masked axes (batch and time), and of an array, an array; over time alone, a `Masked` with a mask
+        An array if `x` is one or all masked axes (batch and time) are reduced; over time alone, a `Masked` with a mask
         `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
         empty row gives 0 and passes no gradient.
 
@@ -146,7 +146,7 @@ def any(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
         keepdims: whether reduced axes stay, with size 1.
 
     Returns:
-        Over all masked axes (batch and time), and of an array, an array; over time alone, a `Masked` with a mask
+        An array if `x` is one or all masked axes (batch and time) are reduced; over time alone, a `Masked` with a mask
         `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
         empty row gives False.
 
@@ -170,7 +170,7 @@ def all(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
         keepdims: whether reduced axes stay, with size 1.
 
     Returns:
-        Over all masked axes (batch and time), and of an array, an array; over time alone, a `Masked` with a mask
+        An array if `x` is one or all masked axes (batch and time) are reduced; over time alone, a `Masked` with a mask
         `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
         empty row gives True.
 
@@ -194,7 +194,7 @@ def prod(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) ->
         keepdims: whether reduced axes stay, with size 1.
 
     Returns:
-        Over all masked axes (batch and time), and of an array, an array; over time alone, a `Masked` with a mask
+        An array if `x` is one or all masked axes (batch and time) are reduced; over time alone, a `Masked` with a mask
         `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
         empty row gives 1 and passes no gradient.
 
