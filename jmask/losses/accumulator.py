@@ -1,4 +1,4 @@
-"""Sums that add up over batches and devices, and are divided once."""
+"""Sums that are added up over batches and devices, then divided once."""
 
 import dataclasses
 import functools
@@ -13,7 +13,7 @@ from jaxtyping import Array, ArrayLike, Bool
 from ..core.display import is_concrete
 from ..core.errors import report_not_counted
 
-# JAX rebuilds a pytree with anything in its leaves (axes, shardings, None), so at run time they are not checked.
+# JAX rebuilds a pytree with anything in its leaves (axes, shardings, None), so they are not checked at run time.
 if TYPE_CHECKING:
     Leaf = Array
 else:
@@ -23,7 +23,7 @@ S = TypeVar("S", bound="Sums")
 
 
 class Sums:
-    """A frozen pytree of sums: `+` adds two of them, `sum` those of a list, and `psum` those of all devices.
+    """A frozen pytree of sums: `+` adds two of them, `sum` a list of them, and `psum` those of all devices.
 
     Adding 0 changes nothing, so `total = 0; total += metric` works. `.value` divides. If nothing was counted, it is the
     documented value, with a `jm.NotCountedWarning` (a `jm.NotCountedError` under `jm.strict()`) if the sums are
@@ -35,7 +35,7 @@ class Sums:
 
     @property
     def is_empty(self) -> Bool[ArrayLike, "..."] | bool:
-        """Whether too little was counted for a value."""
+        """Whether too little was counted to give a value."""
         raise NotImplementedError
 
     @property
@@ -76,7 +76,7 @@ class Sums:
             )
         return jax.tree.map(operator.add, self, other)
 
-    __array_ufunc__ = None  # so that NumPy's zeros leave the addition to us
+    __array_ufunc__ = None  # so that a NumPy zero leaves the addition to this class
 
     def __radd__(self: S, other: S | int | float | np.number) -> S:
         return self + other
@@ -101,7 +101,7 @@ class Mean(Sums):
 
     A mean of means would give the steps of a short batch more weight than those of a long one. Inside `jax.shard_map`
     or `jax.vmap(axis_name="batch")` each device has its own steps, and `mean.psum("batch").value` is the mean over all
-    of them; under `jax.jit` alone, sharded arrays need nothing, as every sum is over all devices already.
+    of them; under `jax.jit` alone, sharded arrays need nothing more, since every sum already covers all devices.
 
     Losses with `divide=False` and metrics return one; build one for the initial value of a scan,
     `jm.losses.Mean(jnp.zeros(()), jnp.zeros(()))`.

@@ -1,4 +1,4 @@
-"""Penalties that layers have left in the state of a model."""
+"""Penalties that layers have stored in the state of a model."""
 
 import functools
 import operator
@@ -13,12 +13,12 @@ def penalties(state: Any) -> Float[Array, ""]:
     """The sum of all penalties of a model, to be added to the loss.
 
     Args:
-        state: what `apply_with_state` has returned. A penalty is a number under the name `"penalty"` in it, such as
-            that of `jm.layers.ActivityRegularization`, or of your own layer with `resets_state = True`.
+        state: the state that `apply_with_state` returns. A penalty is a number under the name `"penalty"` in it, such
+            as that of `jm.layers.ActivityRegularization`, or of your own layer with `resets_state = True`.
 
     Returns:
-        One number, 0 if there is no penalty. It has the gradients of the activities, so call this inside the function
-        that is differentiated.
+        One number, 0 if there is no penalty. It carries the gradients of the activities, so call this inside the
+        function that is differentiated.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> model = jm.Sequential([jm.layers.ActivityRegularization(l1=0.5), jm.layers.ActivityRegularization(l2=1.0)])

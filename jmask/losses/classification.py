@@ -1,4 +1,4 @@
-"""Losses of classes: logits against ids or probabilities."""
+"""Classification losses: logits against ids or probabilities."""
 
 from typing import Any, Unpack, overload
 
@@ -61,7 +61,7 @@ def softmax_cross_entropy_with_integer_labels(
         targets: ids, `(batch, time)`, integers in `[0, classes)`. Another id raises an error if it is concrete; if it
             is traced, the loss and its gradients are NaN.
         ignore_index: a target with this id does not count, as if its step were padding; usually -100.
-        label_smoothing: the part of the label's probability, in `[0, 1]`, that is spread evenly over all classes.
+        label_smoothing: the share of the label's probability, in `[0, 1]`, to spread evenly over all classes.
         **options: `sample_weight`, `mask`, `reduction` and `divide`, which every loss has: see `jm.losses.masked_loss`.
 
     Returns:
@@ -70,7 +70,7 @@ def softmax_cross_entropy_with_integer_labels(
     Raises:
         TypeError: the predictions are not floats, or the targets are not integers.
         ValueError: a target is not a class, `label_smoothing` is outside `[0, 1]`, the shapes do not fit, or
-            `reduction` is another word.
+            `reduction` is unknown.
 
     References:
         Szegedy et al.: Rethinking the Inception Architecture for Computer Vision, arXiv:1512.00567, section 7, for
@@ -114,7 +114,7 @@ def softmax_cross_entropy(
     Args:
         predictions: logits, `(batch, time, classes)`.
         targets: probabilities, the same shape.
-        label_smoothing: the part of the probabilities, in `[0, 1]`, that is spread evenly over all classes.
+        label_smoothing: the share of the probabilities, in `[0, 1]`, to spread evenly over all classes.
         **options: `sample_weight`, `mask`, `reduction` and `divide`, which every loss has: see `jm.losses.masked_loss`.
 
     Returns:
@@ -122,7 +122,7 @@ def softmax_cross_entropy(
 
     Raises:
         TypeError: the predictions are not floats.
-        ValueError: `label_smoothing` is outside `[0, 1]`, the shapes differ, or `reduction` is another word.
+        ValueError: `label_smoothing` is outside `[0, 1]`, the shapes differ, or `reduction` is unknown.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> logits = jm.from_lengths(jnp.array([[[0.0, -jnp.inf], [jnp.nan, jnp.nan]]]), [1])
@@ -174,7 +174,7 @@ def sigmoid_binary_cross_entropy(predictions: PerStep, targets: Decisions, *, la
         targets: 0 and 1, or probabilities, the same shape. A number outside `[0, 1]` raises an error if it is concrete;
             if it is traced, the loss and its gradients are NaN.
         ignore_index: a target with this number does not count; other decisions at the same step do.
-        label_smoothing: the part of the probabilities, in `[0, 1]`, that is spread evenly over 0 and 1.
+        label_smoothing: the share of the probabilities, in `[0, 1]`, to spread evenly over 0 and 1.
         **options: `sample_weight`, `mask`, `reduction` and `divide`, which every loss has: see `jm.losses.masked_loss`.
 
     Returns:
@@ -182,8 +182,7 @@ def sigmoid_binary_cross_entropy(predictions: PerStep, targets: Decisions, *, la
 
     Raises:
         TypeError: the predictions are not floats.
-        ValueError: a target or `label_smoothing` is outside `[0, 1]`, the shapes differ, or `reduction` is another
-            word.
+        ValueError: a target or `label_smoothing` is outside `[0, 1]`, the shapes differ, or `reduction` is unknown.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> logits = jm.from_lengths(jnp.array([[100.0, -100.0, jnp.nan]]), [2])
@@ -212,7 +211,7 @@ def kl_divergence(predictions: Logits, targets: Float[AnyArray, "... classes"]) 
 
     Raises:
         TypeError: the predictions are not floats.
-        ValueError: the shapes differ, or `reduction` is another word.
+        ValueError: the shapes differ, or `reduction` is unknown.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.log(jnp.array([[[0.5, 0.5], [jnp.nan, 1.0]]])), [1])
@@ -251,7 +250,7 @@ def hinge_loss(predictions: PerStep, targets: Num[AnyArray, "..."]) -> PerStep:
 
     Raises:
         TypeError: the predictions are not floats.
-        ValueError: the shapes differ, or `reduction` is another word.
+        ValueError: the shapes differ, or `reduction` is unknown.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[2.0, 0.5, jnp.nan]]), [2])

@@ -1,4 +1,4 @@
-"""The loss of a linear-chain conditional random field: how improbable the tags are among all sequences of tags."""
+"""The loss of a linear-chain conditional random field: the negative log-likelihood of the tags."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, Unpack, overload
@@ -59,22 +59,22 @@ def crf_negative_log_likelihood(
     reduction: Literal["sequences", "steps", "weights", "sum"] | None = "sequences",
     divide: bool = True,
 ) -> Array | Masked | Mean:
-    """Minus the log-probability of the tags of each sequence, in a linear-chain conditional random field.
+    """The negative log-likelihood of the tags of each sequence, in a linear-chain conditional random field.
 
-    The score of a sequence of tags is the sum of the logits of its tags, of the transitions from each tag to the next,
+    The score of a tag sequence is the sum of the logits of its tags, of the transitions from each tag to the next,
     and of those into the first and out of the last; its probability is proportional to the exponential of the score.
-    `jm.layers.CRF` makes these transitions, and decodes with them.
+    `jm.layers.CRF` creates these transitions and decodes with them.
 
     Args:
-        params: those of `jm.layers.CRF`: `"transitions"`, `(tags, tags)`, from the tag of the row to that of the
-            column, `"start_transitions"` and `"end_transitions"`, `(tags,)`. Entries of -inf forbid a transition; a
+        params: the parameters of `jm.layers.CRF`: `"transitions"`, `(tags, tags)`, from the row's tag to the column's
+            tag, `"start_transitions"` and `"end_transitions"`, `(tags,)`. Entries of -inf forbid a transition; a
             sequence of targets that contains one has an infinite loss.
-        predictions: logits, `(batch, time, tags)`, with a mask `(batch, time)`. The steps on both sides of padding are
-            neighbours; in packed rows each sequence stands alone.
+        predictions: logits, `(batch, time, tags)`, with a mask `(batch, time)`. Steps separated by padding count as
+            neighbours; in packed rows each sequence is handled on its own.
         targets: ids in `[0, tags)`, `(batch, time)`; a step counts if it is real here too. Another id raises an error
             if it is concrete; if it is traced, the loss and its gradients are NaN.
         ignore_index: a step with this target is left out of its sequence, as if it were padding; usually -100.
-        sample_weight: `(batch,)`: the loss of a row is multiplied by its weight. Bools are a mask instead.
+        sample_weight: `(batch,)`: the loss of a row is multiplied by its weight. Bools act as a mask instead.
         mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
         reduction: `"sequences"`: the mean over the sequences that have a step, whatever their weights; `"steps"`: the
             sum divided by the number of steps; `"weights"`: the sum divided by the sum of the weights; `"sum"`: the
@@ -87,7 +87,7 @@ def crf_negative_log_likelihood(
 
     Raises:
         TypeError: the predictions are not floats, or the targets are not integers.
-        ValueError: a target is not a tag, shapes do not fit, `reduction` is another word, or rows are packed and
+        ValueError: a target is not a tag, shapes do not fit, `reduction` is unknown, or rows are packed and
             `reduction=None`.
         NotCountedError: a target that is real where the predictions are padding, or no step at all, under
             `jm.strict()`; otherwise a `jm.NotCountedWarning`.

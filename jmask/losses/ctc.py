@@ -1,4 +1,4 @@
-"""Connectionist temporal classification: labels without times against predictions of every step."""
+"""Connectionist temporal classification: labels without times against predictions at every step."""
 
 import functools
 import math
@@ -71,9 +71,9 @@ def ctc_loss(
     reduction: Literal["sequences", "weights", "sum"] | None = "sequences",
     divide: bool = True,
 ) -> Array | Masked | Mean:
-    """Minus the log-probability of the labels, summed over all ways to place them in time; as `optax.ctc_loss`.
+    """Minus the log-probability of the labels, summed over all alignments in time, as in `optax.ctc_loss`.
 
-    The masks of predictions and targets give the two lengths of each sequence, and need not agree. Padding may be
+    The masks of predictions and targets give the two lengths of each sequence and need not agree. Padding may be
     anywhere.
 
     Args:
@@ -83,7 +83,7 @@ def ctc_loss(
         blank_id: the id of the blank, the class between labels.
         zero_infinity: whether an infinite loss becomes 0.
         ignore_index: a target with this id is padding; usually -100.
-        sample_weight: `(batch,)`: the loss of a sequence is multiplied by its weight. Bools are a mask instead.
+        sample_weight: `(batch,)`: the loss of a sequence is multiplied by its weight. Bools act as a mask instead.
         mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
         reduction: `"sequences"`: the mean over the sequences that have a step, whatever their weights; `"weights"`: the
             sum divided by the sum of the weights; `"sum"`: the sum; None: the weighted losses, `(batch,)`.
@@ -91,13 +91,13 @@ def ctc_loss(
 
     Returns:
         The loss, in the dtype of the predictions; for `reduction=None` a `Masked` if the predictions are one. A
-        sequence without steps does not count and passes no gradient; one without labels should be blank throughout.
-        If there are too few steps for the labels (one each, and one more between two equal ones), the loss is inf and
-        passes no gradient; with `zero_infinity` it is 0, and the sequence still counts.
+        sequence without steps does not count and passes no gradient; for one without labels, every step should be
+        blank. If there are too few steps for the labels (one each, and one more between two equal ones), the loss is
+        inf and passes no gradient; with `zero_infinity` it is 0, and the sequence still counts.
 
     Raises:
         TypeError: the predictions are not floats, or the targets are not integers.
-        ValueError: rows are packed, shapes do not fit, a target is not a label, or `reduction` is another word.
+        ValueError: rows are packed, shapes do not fit, a target is not a label, or `reduction` is unknown.
         NotCountedError: labels of a sequence without steps, or no sequence at all, under `jm.strict()`; otherwise a
             `jm.NotCountedWarning`.
 
@@ -135,7 +135,7 @@ def ctc_loss(
 def _losses(
     logits: Array, real: Any, ids: Array, are_labels: Array, wrong: Any, *, blank_id: int, zero_infinity: bool
 ) -> tuple[Array, Array]:
-    """Which sequences have a step, and the loss of each; all axes before time are one."""
+    """Which sequences have a step, and the loss of each; all axes before time are joined."""
     batch, (time, num_classes), num_labels = logits.shape[:-2], logits.shape[-2:], ids.shape[-1]
     size, wide = math.prod(batch), jnp.promote_types(logits.dtype, jnp.float32)
     real = jnp.ones(logits.shape[:-1], bool) if real is None else real
@@ -153,10 +153,10 @@ def _losses(
 
 
 def _log_probability(log_probs: Array, real: Array, labels: Array, length: Array, *, blank_id: int) -> Array:
-    """Of one sequence: `(time, classes)`, `(time,)`, `(labels,)` with `length` real ones in front.
+    """For one sequence: `(time, classes)`, `(time,)`, `(labels,)` with the `length` real labels first.
 
-    States are labels with blanks around each of them. A path stays where it is, goes on by one, or by two over a blank
-    that does not stand between equal labels.
+    States are labels with blanks around each of them. A path stays in its state, or moves on by one, or by two past a
+    blank that is not between equal labels.
     """
     num_states = 2 * labels.shape[0] + 1
     states = jnp.full(num_states, blank_id, labels.dtype).at[1::2].set(labels)
@@ -176,7 +176,7 @@ def _log_probability(log_probs: Array, real: Array, labels: Array, length: Array
 
 
 def _no_labels(ids: Any, are_labels: Any, blank_id: int, num_classes: int) -> Any:
-    """Where an id is no class, or the blank, as `outside` says it."""
+    """Where an id is not a class or is the blank, in the form that `outside` returns."""
     wrong = outside("ctc_loss", ids, are_labels, 0, num_classes - 1)
     if wrong is not None:
         blank = jnp.asarray(ids) == blank_id

@@ -1,4 +1,4 @@
-"""Labels: class ids and other targets with a known range, and those that do not count."""
+"""Labels: class ids and other targets with a known range, and targets that do not count."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,15 +14,15 @@ from .options import check_integer
 
 LARGEST = np.iinfo(np.int32).max
 
-# (name, predictions, targets) -> the lowest and the highest target that there is, after a check of shapes and dtypes.
+# (name, predictions, targets) -> the lowest and the highest valid target, after a check of shapes and dtypes.
 Range = Callable[[str, Any, Any], tuple[int, int]]
 
 
 def as_ids(x: Any) -> Any:
-    """Integers and bools as int32, the only dtype in which ids meet the number of classes; anything else as it is.
+    """Integers and bools as int32, in which ids are compared with the number of classes; anything else unchanged.
 
-    In a narrower dtype 150 classes would be -106. A number beyond int32 becomes the nearest that there is, and so
-    stays outside of the classes, where a conversion could turn it into one of them.
+    In int8, a count of 150 classes would be -106. A number beyond int32 is clipped, and so stays outside the classes,
+    whereas a conversion could turn it into one of them.
     """
     if not (jnp.issubdtype(x.dtype, jnp.integer) or x.dtype == bool):
         return x
@@ -44,12 +44,12 @@ def check_ignore_index(name: str, ignore_index: Any) -> int | None:
 
 
 def outside(name: str, targets: Any, mask: Any, low: int | float, high: int | float, what: str = "targets") -> Any:
-    """Where targets are outside their range, a bool for each; None if they are known not to be.
+    """Where targets are out of range, a bool for each; None if they are known to be in range.
 
     Args:
-        name: of the loss or metric.
+        name: the name of the loss or metric.
         targets: an array.
-        mask: which of them count, its shape a prefix of theirs; None: all.
+        mask: which of them count; its shape is a prefix of theirs. None: all.
         low: the lowest valid target.
         high: the highest valid target.
         what: what is checked, for the error.
@@ -58,7 +58,7 @@ def outside(name: str, targets: Any, mask: Any, low: int | float, high: int | fl
         None where targets and mask are concrete; where they are traced, an array that is False at padding.
 
     Raises:
-        ValueError: a concrete target that counts is outside.
+        ValueError: a concrete target that counts is out of range.
     """
     if not (is_concrete(targets) and (mask is None or is_concrete(mask))):
         return _outside(jnp.asarray(targets), None if mask is None else jnp.asarray(mask), low, high)
@@ -71,7 +71,7 @@ def outside(name: str, targets: Any, mask: Any, low: int | float, high: int | fl
 
 
 def poisoned(results: Any, wrong: Any) -> Any:
-    """The results, NaN if any target is outside, since a count without it would be silently wrong."""
+    """The results, NaN if any target is out of range, since leaving it out would be silently wrong."""
     if wrong is None:
         return results
     return jax.tree.map(lambda leaf: jnp.where(jnp.any(wrong), jnp.nan, leaf), results)

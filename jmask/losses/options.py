@@ -7,7 +7,7 @@ import numpy as np
 
 
 def check_bool(name: str, option: str, value: Any) -> None:
-    """Raises unless the value is a bool; "no" would count as true."""
+    """Raises unless the value is a bool; the string "no" would be true."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"`{name}`: `{option}` must be True or False; received {value!r}.")
 
@@ -28,7 +28,7 @@ def check_integer(name: str, option: str, value: Any, minimum: int | None = None
 def check_number(
     name: str, option: str, value: Any, rule: str, low: int | float = -np.inf, high: int | float = np.inf
 ) -> None:
-    """Raises unless the value is a number from `low` to `high`, as far as that is known; `rule` says it in words."""
+    """Raises unless the value is a number from `low` to `high`, if that is known; `rule` states the range in words."""
     dtype = getattr(value, "dtype", None)
     is_number = isinstance(value, (int, float)) if dtype is None else dtype.kind in "iuf" or dtype.name == "bfloat16"
     if not is_number or isinstance(value, bool) or np.ndim(value):

@@ -1,4 +1,4 @@
-"""The valid targets of each loss of labels, ours and those of optax."""
+"""The valid targets of each loss of labels, of jmask and of optax."""
 
 import sys
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from .steps import check_alike, check_labels
 
 
 def classes(name: str, logits: Any, labels: Any) -> tuple[int, int]:
-    """Ids of classes, one for each vector of logits."""
+    """Class ids, one for each vector of logits."""
     check_labels(name, logits, labels)
     return 0, logits.shape[-1] - 1
 
@@ -40,7 +40,7 @@ _OF_OPTAX: tuple[tuple[str, Range], ...] = (
 
 
 def range_of(function: Callable[..., Any]) -> Range | None:
-    """The range of targets of a loss of optax; None for any other function, whose targets may be any numbers."""
-    function = getattr(function, "func", function)  # of a partial object
-    losses = sys.modules.get("optax.losses")  # without it no function is one of optax
+    """The range of targets of an optax loss; None for any other function, whose targets may be any numbers."""
+    function = getattr(function, "func", function)  # unwraps a partial object
+    losses = sys.modules.get("optax.losses")  # if it was not imported, no function comes from optax
     return next((found for name, found in _OF_OPTAX if losses and function is getattr(losses, name, None)), None)

@@ -1,4 +1,4 @@
-"""From losses of steps to one number: the sum, and what it is divided by."""
+"""From step losses to one number: the sum, and what it is divided by."""
 
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ REDUCTIONS = ("steps", "sequences", "weights", "sum", None)
 
 
 def check_reduction(name: str, reduction: Any, divide: bool, known: tuple[Any, ...] = REDUCTIONS) -> None:
-    """Raises for another word, or for `divide=False` where nothing is divided."""
+    """Raises for an unknown reduction, or for `divide=False` where nothing is divided."""
     check_bool(name, "divide", divide)
     check_one_of("reduction", reduction, known, caller=name)
     if not divide and reduction in ("sum", None):
@@ -34,11 +34,12 @@ def reduce(steps: Steps, losses: Array, reduction: Reduction) -> Any:
 
     Args:
         steps: which steps count.
-        losses: one for each step, 0 where it does not count.
+        losses: one for each step, 0 where the step does not count.
         reduction: see `jm.losses.masked_loss`.
 
     Returns:
-        A `Mean` where something is to be divided; the sum; or for None the weighted losses, a `Masked` if an input was.
+        A `Mean` if there is something to divide by; the sum; or, for None, the weighted losses, a `Masked` if an input
+        was one.
     """
     real, weights = steps.real(losses.shape), steps.weights(losses.shape, losses.dtype)
     weighted = losses * weights
@@ -65,7 +66,7 @@ def _count(mask: Array, dtype: Any) -> Array:
 def _sequences(mask: Array, ids: Any) -> tuple[Array, Array]:
     """For each step the length of its sequence, 1 at padding; and a mask with one True for each sequence.
 
-    Under one axis alone, of rows or of the steps of one sequence, each entry counts: the quotient is the same, and the
+    With a single axis, of rows or of the steps of one sequence, each entry counts: the quotient is the same, and the
     sums of batches add up to those of all rows.
 
     Packed rows have several sequences each: step `t` of a row is in the sequence that began at the last start up to

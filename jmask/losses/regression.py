@@ -1,4 +1,4 @@
-"""Losses of numbers: each entry of a prediction is compared with the same entry of the target."""
+"""Regression losses: each entry of a prediction is compared with the same entry of the target."""
 
 from typing import Any, Unpack, overload
 
@@ -15,7 +15,7 @@ from .steps import check_alike
 from .wrapping import masked_loss
 
 optax: Any = LazyModule("optax")
-TINY = 1e-300  # what is not below it is above 0
+TINY = 1e-300  # anything that is at least this is above 0
 
 Numbers = Float[AnyArray, "..."]
 Targets = Num[AnyArray, "..."]
@@ -36,7 +36,7 @@ def squared_error(predictions: Numbers, targets: Targets) -> Numbers:
 
     Raises:
         TypeError: the predictions are not floats.
-        ValueError: the shapes differ, or `reduction` is another word.
+        ValueError: the shapes differ, or `reduction` is unknown.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2])
@@ -50,7 +50,7 @@ def squared_error(predictions: Numbers, targets: Targets) -> Numbers:
 @plain
 @masked_loss
 def absolute_error(predictions: Numbers, targets: Targets) -> Numbers:
-    """The absolute difference; its gradient is 0 where the difference is.
+    """The absolute difference; its gradient is 0 where the difference is 0.
 
     Args:
         predictions: `(batch, time, ...)`.
@@ -62,7 +62,7 @@ def absolute_error(predictions: Numbers, targets: Targets) -> Numbers:
 
     Raises:
         TypeError: the predictions are not floats.
-        ValueError: the shapes differ, or `reduction` is another word.
+        ValueError: the shapes differ, or `reduction` is unknown.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[1.0, -3.0, jnp.nan]]), [2])
@@ -96,7 +96,7 @@ def huber_loss(predictions: Numbers, targets: Targets, *, delta: float = 1.0) ->
 
     Raises:
         TypeError: the predictions or `delta` are not floats.
-        ValueError: `delta` is not above 0, the shapes differ, or `reduction` is another word.
+        ValueError: `delta` is not above 0, the shapes differ, or `reduction` is unknown.
 
     References:
         Huber: Robust Estimation of a Location Parameter, Ann. Math. Statist. 35 (1964).
@@ -126,7 +126,7 @@ def log_cosh(predictions: Numbers, targets: Targets) -> Numbers:
 
     Raises:
         TypeError: the predictions are not floats.
-        ValueError: the shapes differ, or `reduction` is another word.
+        ValueError: the shapes differ, or `reduction` is unknown.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[0.0, jnp.nan]]), [1])
@@ -156,7 +156,7 @@ def cosine_distance(
 
     Raises:
         TypeError: the predictions are not floats.
-        ValueError: the shapes differ, or `reduction` is another word.
+        ValueError: the shapes differ, or `reduction` is unknown.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[[1.0, 1.0], [0.0, 0.0], [jnp.nan, 1.0]]]), [2])

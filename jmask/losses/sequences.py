@@ -1,4 +1,4 @@
-"""From losses of sequences to one number, where a loss is not a sum over steps."""
+"""From sequence losses to one number, where a loss is not a sum over steps."""
 
 from typing import Any
 
@@ -25,11 +25,11 @@ def reduce_sequences(
     """Adds up the losses of rows and divides the sum.
 
     Args:
-        name: of the loss.
+        name: the name of the loss.
         losses: one for each row.
         counts: the number of sequences in each row; a packed row may hold several.
-        predictions: a `Masked` or an array; the loss has its dtype, and with `reduction=None` its kind.
-        sample_weight: one for each row, as given to the loss.
+        predictions: a `Masked` or an array; the loss has its dtype and, with `reduction=None`, its type.
+        sample_weight: one weight for each row, as given to the loss.
         reduction: `"sequences"`, `"weights"`, `"sum"` or None, and `"steps"` if there are `num_steps`.
         divide: whether a mean is divided.
         num_steps: the number of real steps in each row.

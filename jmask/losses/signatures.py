@@ -1,4 +1,4 @@
-"""What an editor is told of losses: their options, and that `divide` and `reduction` say what is returned."""
+"""Types that tell an editor the options of losses, and how `divide` and `reduction` decide what is returned."""
 
 from collections.abc import Callable
 from typing import Any, Literal, Protocol, Required, TypedDict, Unpack, overload, runtime_checkable
@@ -54,7 +54,7 @@ class UndividedSequences(_Options, total=False):
 
 @runtime_checkable
 class Loss(Protocol):
-    """A loss without options of its own."""
+    """A loss without further options."""
 
     @overload
     def __call__(self, predictions: Input, targets: Input, **options: Unpack[Divided]) -> Array: ...
@@ -66,7 +66,7 @@ class Loss(Protocol):
 
 @runtime_checkable
 class AnyLoss(Protocol):
-    """A loss that may have options of its own, which an editor does not know."""
+    """A loss that may have further options, which an editor does not know."""
 
     @overload
     def __call__(
@@ -95,5 +95,5 @@ class AnyLoss(Protocol):
 
 
 def plain(function: Callable[..., Any]) -> Loss:
-    """Says that a loss has no options of its own; it stays as it is."""
+    """Declares that a loss has no further options; it is unchanged."""
     return function

@@ -1,4 +1,4 @@
-"""Predictions and targets, aligned: which steps count, their weights, and guarded values at all others."""
+"""Predictions and targets, aligned: which steps count, their weights, and safe values at all others."""
 
 import dataclasses
 import functools
@@ -24,14 +24,14 @@ class Steps:
     """The inputs of a loss or a metric.
 
     Attributes:
-        name: of the loss or metric, for its errors.
-        values: the inputs without masks, floats in float32 at least; 1 for floats and 0 for others at steps that do
-            not count, which is in the domain of losses and among the ids of classes.
-        dtype: of the predictions before that.
+        name: the name of the loss or metric, for its errors.
+        values: the inputs without masks, floats in float32 at least. At steps that do not count they are 1 for floats,
+            which is in the domain of losses, and 0 for others, which is a class id.
+        dtype: the dtype of the predictions before that.
         mask: where all inputs are real, or None if no input has a mask.
-        segment_ids: of packed rows, those of all inputs; else None.
+        segment_ids: for packed rows, the ids that all inputs share; otherwise None.
         sample_weight: an array, or None.
-        labels: the targets as they came, ids as int32; None if they are not labels.
+        labels: the targets as given, with ids as int32; None if they are not labels.
     """
 
     name: str
@@ -62,11 +62,11 @@ class Steps:
 
     @property
     def wide(self) -> Any:
-        """The dtype of sums: that of the predictions, but float32 at least."""
+        """The dtype of sums: the dtype of the predictions, but float32 at least."""
         return jnp.promote_types(self.dtype if jnp.issubdtype(self.dtype, jnp.floating) else jnp.float32, jnp.float32)
 
     def real(self, shape: tuple[int, ...]) -> Array:
-        """Which steps count; without masks all of this shape do."""
+        """Which steps count; without masks, all do."""
         return jnp.ones(shape, bool) if self.mask is None else jnp.asarray(self.mask)
 
     def weights(self, shape: tuple[int, ...], dtype: Any) -> Array:
@@ -84,7 +84,7 @@ class Steps:
         return jnp.where(self.real(shape), expand(weight, len(shape)), 0)
 
     def rank(self, results: Array) -> int:
-        """The number of leading axes that are steps: those of the mask, without masks batch and time."""
+        """The number of leading axes that are steps: those of the mask or, without masks, batch and time."""
         return min(results.ndim, 2) if self.mask is None else self.mask.ndim
 
     def _fits(self, results: Array) -> bool:
@@ -105,17 +105,17 @@ def align(
     Args:
         name: of the loss or metric.
         inputs: `Masked` or arrays, predictions first.
-        sample_weight: a `Masked`, whose mask takes part too, an array, or None. Bools are a mask, and weigh nothing.
+        sample_weight: a `Masked`, whose mask counts too, an array, or None. Bools act as a mask, not as weights.
         mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
         labels: whether integers are ids, which become int32.
-        ignore_index: a target that is this does not count.
+        ignore_index: a target with this value does not count.
 
     Returns:
         The steps.
 
     Raises:
-        TypeError: a mask that is not bool.
-        ValueError: an input whose leading axes are not those of the masks, or packed rows under another mask.
+        TypeError: a mask is not bool.
+        ValueError: the leading axes of an input are not those of the masks, or packed rows have another mask.
     """
     xs = [x if isinstance(x, Masked) else as_array(x) for x in inputs]
     xs[0] = with_explicit_mask(name, xs[0], mask)
@@ -163,7 +163,7 @@ def check_labels(name: str, logits: Any, labels: Any) -> None:
 
 
 def with_explicit_mask(name: str, x: Any, mask: Any) -> Any:
-    """The predictions under an explicit mask: None leaves the one that they have, `jm.NO_MASK` removes it."""
+    """The predictions with an explicit mask: None keeps the one that they have, `jm.NO_MASK` removes it."""
     if mask is None or mask is NO_MASK:
         return override_mask(x, mask, f"`{name}`", "its first argument")
     mask = as_array(mask)
@@ -173,7 +173,7 @@ def with_explicit_mask(name: str, x: Any, mask: Any) -> Any:
 
 
 def _is_same(mask: Any, other: Any) -> bool:
-    """Packed rows that a pytree was rebuilt into compute their mask, which is another object each time."""
+    """Whether two masks are the same; rebuilt packed rows compute theirs, so each access gives a new object."""
     return mask is other or (is_concrete(mask) and is_concrete(other) and np.array_equal(mask, other))
 
 
@@ -199,7 +199,7 @@ def _check_steps(name: str, xs: Sequence[Any], masks: Sequence[tuple[int, ...]])
 
 
 def _report_lost_labels(name: str, predictions: Any, *targets: Any) -> None:
-    """Says so where a target is real and its prediction is padding; the reverse is usual, as not each step has one."""
+    """Reports real targets whose predictions are padding; the reverse is normal, as a step may lack a target."""
     for x in targets:
         if not (isinstance(predictions, Masked) and isinstance(x, Masked)) or x.mask is predictions.mask:
             continue
@@ -232,7 +232,7 @@ def _guarded(values: Any, mask: Any) -> Array:
     if jnp.issubdtype(values.dtype, jnp.floating):
         values = values.astype(jnp.promote_types(values.dtype, jnp.float32))
     if jnp.issubdtype(values.dtype, jnp.integer) and values.dtype.itemsize < 4:
-        values = values.astype(jnp.int32)  # int8 ids would end at 127
+        values = values.astype(jnp.int32)  # int8 ids would stop at 127
     if mask is None:
         return values
     neutral = 1 if jnp.issubdtype(values.dtype, jnp.inexact) else 0

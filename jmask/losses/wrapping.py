@@ -1,4 +1,4 @@
-"""The wrapper of all losses of steps: it makes a loss of plain arrays one of sequences with masks."""
+"""The wrapper of all step losses: it turns a loss on plain arrays into one on sequences with masks."""
 
 import functools
 import inspect
@@ -47,7 +47,7 @@ reduction: `"steps"`: the sum of the weighted losses divided by the number of re
     None: the weighted losses, `(batch, time)`.
 divide: False returns a `jm.losses.Mean`, a sum and its count, to be added up over batches and devices.
 """
-# The line for them in the docstring of a loss, which `help` shows as the options themselves.
+# The line that stands for them in the docstring of a loss; `help` shows the options themselves instead.
 PLACEHOLDER = re.compile(r"^( *)\*\*options: `sample_weight`, `mask`, `reduction` and `divide`, .*\n", re.MULTILINE)
 
 
@@ -59,18 +59,18 @@ def with_options(function: F) -> F:
 
 @with_options
 def masked_loss(function: Callable[..., Any]) -> AnyLoss:
-    """Makes a loss that knows nothing of masks, such as those of optax, count real steps only.
+    """Makes a loss that knows nothing of masks, such as one from optax, count real steps only.
 
     The result is called as `loss(predictions, targets, **options)`. A step counts if predictions, targets and weights
     are all real there; in packed rows, if they belong to the same sequence. At all other steps the function sees 1 (0
     for integers), so padded values cannot reach the loss, and their gradients are exactly 0. Narrower floats are
     converted to float32. If the function gives a loss for each entry of a step, such as the squared error of several
-    features, these are averaged. Losses of optax that take ids, decisions or signs check their targets and have an
+    features, these are averaged. Optax losses of ids, decisions or signs check their targets and have an
     `ignore_index`, as those of `jm.losses` do.
 
     Not every real step of the predictions needs a target. But targets that are real where the predictions are padding
-    give a `jm.NotCountedWarning`, or a `jm.NotCountedError` under `jm.strict()`, if both masks are concrete; and so
-    does a mean of nothing at all. Under `jax.jit` this cannot be seen: there use `divide=False`, whose sums have
+    give a `jm.NotCountedWarning`, or a `jm.NotCountedError` under `jm.strict()`, if both masks are concrete; so does a
+    mean of nothing at all. Under `jax.jit` this cannot be detected; use `divide=False` there, whose sums have
     `.is_empty` and `.value_or(...)`.
 
     Args:
@@ -80,7 +80,7 @@ def masked_loss(function: Callable[..., Any]) -> AnyLoss:
     Returns:
         A function with these arguments, and the options of `function` by name:
 
-        predictions: floats, `(batch, time, ...)`, a `Masked`, or an array, whose steps are all real.
+        predictions: floats, `(batch, time, ...)`, a `Masked` or an array, whose steps are all real.
         targets: a `Masked` with its own mask, or an array.
         **options: `sample_weight`, `mask`, `reduction` and `divide`, which every loss has: see `jm.losses.masked_loss`.
 
@@ -88,9 +88,9 @@ def masked_loss(function: Callable[..., Any]) -> AnyLoss:
         input is one; for `divide=False` a `jm.losses.Mean`. If no step is real, the loss and all gradients are 0.
 
     Raises:
-        TypeError: the function takes less than two arguments; the predictions are not floats, or the function does not
+        TypeError: the function takes fewer than two arguments; the predictions are not floats, or the function does not
             have an option (at the call).
-        ValueError: shapes do not fit, or `reduction` is another word (at the call).
+        ValueError: shapes do not fit, or `reduction` is unknown (at the call).
         NotCountedError: labels without a prediction, or no real step, under `jm.strict()` (at the call).
 
     >>> import jax.numpy as jnp, jmask as jm, optax
@@ -147,7 +147,7 @@ def _masked_loss(function: Callable[..., Any], label_range: Range | None) -> Any
                 losses = function(found, true, **options)
             else:
                 losses = function(found, jnp.where(wrong, low, true).astype(true.dtype), **options)
-                losses *= jnp.where(wrong, jnp.nan, 1).astype(losses.dtype)  # of gradients, too
+                losses *= jnp.where(wrong, jnp.nan, 1).astype(losses.dtype)  # and their gradients, too
         return divided(name, reduce(steps, steps.per_step(losses), reduction), steps.dtype, divide)
 
     with_options(loss)
@@ -156,7 +156,7 @@ def _masked_loss(function: Callable[..., Any], label_range: Range | None) -> Any
 
 
 def name_of(function: Any) -> str:
-    """The name in error messages; a partial object has the name of its function."""
+    """The name for error messages; a partial object has the name of its function."""
     if isinstance(function, functools.partial):
         return name_of(function.func)
     return getattr(function, "__name__", type(function).__name__)

@@ -1,4 +1,4 @@
-"""Metrics: frozen pytrees of sums over real steps, merged by `+` or `psum`, and divided once by `.value`."""
+"""Metrics: frozen pytrees of sums over real steps, merged with `+` or `psum` and divided once by `.value`."""
 
 from ..core.public_names import listing as _listing
 from ..core.signatures import shorten_signatures as _shorten_signatures

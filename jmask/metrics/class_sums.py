@@ -1,4 +1,4 @@
-"""The counts of classes that precision, recall, F1 and the confusion matrix are made of."""
+"""The class counts from which precision, recall, F1 and the confusion matrix are computed."""
 
 import dataclasses
 import functools
@@ -36,13 +36,13 @@ class ConfusionSums(Sums):
 
 @dataclasses.dataclass(frozen=True)
 class ClassSums(Sums):
-    """The counts of precision, recall and F1: one per class; for binary decisions, of the positive class alone.
+    """The counts for precision, recall and F1, one per class; for binary decisions, for the positive class only.
 
     Attributes:
         hits: how often the class was predicted where it was the target.
         predicted: how often it was predicted.
         actual: how often it was the target.
-        average: how the scores of the classes become one number.
+        average: how the scores of the classes are averaged.
     """
 
     hits: Leaf
@@ -52,7 +52,7 @@ class ClassSums(Sums):
 
     @property
     def is_empty(self) -> Bool[ArrayLike, "..."] | bool:
-        """Whether no class was predicted or the target; for binary decisions, whether the positive class was not."""
+        """Whether no class was ever predicted or a target; for binary decisions, only the positive class matters."""
         return self.predicted.sum() + self.actual.sum() == 0
 
     def _value(self) -> Array:
@@ -90,7 +90,7 @@ _counts = functools.partial(
 @_counts
 @dataclasses.dataclass(frozen=True)
 class PrecisionSums(ClassSums):
-    """The counts of precision, the part of the predictions that are right."""
+    """The counts for precision, the fraction of predictions that are right."""
 
     def score(self, hits: Any, predicted: Any, actual: Any) -> Array:
         """`hits / predicted`."""
@@ -100,7 +100,7 @@ class PrecisionSums(ClassSums):
 @_counts
 @dataclasses.dataclass(frozen=True)
 class RecallSums(ClassSums):
-    """The counts of recall, the part of the targets that were found."""
+    """The counts for recall, the fraction of targets that were found."""
 
     def score(self, hits: Any, predicted: Any, actual: Any) -> Array:
         """`hits / actual`."""
@@ -110,7 +110,7 @@ class RecallSums(ClassSums):
 @_counts
 @dataclasses.dataclass(frozen=True)
 class F1Sums(ClassSums):
-    """The counts of F1, the harmonic mean of precision and recall."""
+    """The counts for F1, the harmonic mean of precision and recall."""
 
     def score(self, hits: Any, predicted: Any, actual: Any) -> Array:
         """`2 hits / (predicted + actual)`."""

@@ -1,4 +1,4 @@
-"""Which classes are predicted for which: precision, recall, F1 and the confusion matrix."""
+"""Precision, recall, F1 and the confusion matrix."""
 
 from typing import Any
 
@@ -29,22 +29,22 @@ def precision(
     sample_weight: Weight = None,
     mask: Any = None,
 ) -> PrecisionSums:
-    """The part of the predictions of a class that are right.
+    """The fraction of the predictions of a class that are right.
 
     Args:
-        predictions: scores of classes, `(batch, time, classes)`, of which the largest decides; ids, `(batch, time)`,
+        predictions: scores of classes, `(batch, time, classes)`, where the largest decides; ids, `(batch, time)`,
             integer or bool; or scores of binary decisions, floats `(batch, time)` or `(batch, time, labels)`.
         targets: ids, `(batch, time)`; for binary decisions 0 and 1, in the shape of the predictions. Another target
             raises an error if it is concrete; if it is traced, the result is NaN.
-        average: `"binary"`: the score of class 1 of two; `"macro"`: the mean over the classes that were predicted or
-            are targets; `"weighted"`: the same, weighted by how often each is a target; `"micro"`: from the counts of
-            all classes together; None: one score per class.
+        average: `"binary"`: the score of class 1 of two classes; `"macro"`: the mean over the classes that were
+            predicted or are targets; `"weighted"`: the same, weighted by how often each is a target; `"micro"`: from
+            the counts of all classes together; None: one score per class.
         num_classes: the number of classes, needed for ids, except with `average="binary"`.
         threshold: a binary decision is positive if its score is above this.
         from_logits: whether these scores are logits, to which the sigmoid is applied first.
         ignore_index: a target with this id does not count, as if its step were padding; usually -100.
         sample_weight: `(batch,)` for sequences or `(batch, time)` for steps, an array or a `Masked`; each step counts
-            as often as its weight says. Bools are a mask.
+            as often as its weight says. Bools act as a mask.
         mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:
@@ -52,7 +52,7 @@ def precision(
 
     Raises:
         TypeError: the targets for scores of classes are not integers.
-        ValueError: `average` is another word, `num_classes` is missing or does not fit, an id is not a class, or
+        ValueError: `average` is unknown, `num_classes` is missing or does not fit, an id is not a class, or
             shapes do not fit.
 
     >>> import jax.numpy as jnp, jmask as jm
@@ -76,22 +76,22 @@ def recall(
     sample_weight: Weight = None,
     mask: Any = None,
 ) -> RecallSums:
-    """The part of the targets of a class that were predicted.
+    """The fraction of the targets of a class that were predicted.
 
     Args:
-        predictions: scores of classes, `(batch, time, classes)`, of which the largest decides; ids, `(batch, time)`,
+        predictions: scores of classes, `(batch, time, classes)`, where the largest decides; ids, `(batch, time)`,
             integer or bool; or scores of binary decisions, floats `(batch, time)` or `(batch, time, labels)`.
         targets: ids, `(batch, time)`; for binary decisions 0 and 1, in the shape of the predictions. Another target
             raises an error if it is concrete; if it is traced, the result is NaN.
-        average: `"binary"`: the score of class 1 of two; `"macro"`: the mean over the classes that were predicted or
-            are targets; `"weighted"`: the same, weighted by how often each is a target; `"micro"`: from the counts of
-            all classes together; None: one score per class.
+        average: `"binary"`: the score of class 1 of two classes; `"macro"`: the mean over the classes that were
+            predicted or are targets; `"weighted"`: the same, weighted by how often each is a target; `"micro"`: from
+            the counts of all classes together; None: one score per class.
         num_classes: the number of classes, needed for ids, except with `average="binary"`.
         threshold: a binary decision is positive if its score is above this.
         from_logits: whether these scores are logits, to which the sigmoid is applied first.
         ignore_index: a target with this id does not count, as if its step were padding; usually -100.
         sample_weight: `(batch,)` for sequences or `(batch, time)` for steps, an array or a `Masked`; each step counts
-            as often as its weight says. Bools are a mask.
+            as often as its weight says. Bools act as a mask.
         mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:
@@ -99,7 +99,7 @@ def recall(
 
     Raises:
         TypeError: the targets for scores of classes are not integers.
-        ValueError: `average` is another word, `num_classes` is missing or does not fit, an id is not a class, or
+        ValueError: `average` is unknown, `num_classes` is missing or does not fit, an id is not a class, or
             shapes do not fit.
 
     >>> import jax.numpy as jnp, jmask as jm
@@ -126,19 +126,19 @@ def f1_score(
     """The harmonic mean of precision and recall.
 
     Args:
-        predictions: scores of classes, `(batch, time, classes)`, of which the largest decides; ids, `(batch, time)`,
+        predictions: scores of classes, `(batch, time, classes)`, where the largest decides; ids, `(batch, time)`,
             integer or bool; or scores of binary decisions, floats `(batch, time)` or `(batch, time, labels)`.
         targets: ids, `(batch, time)`; for binary decisions 0 and 1, in the shape of the predictions. Another target
             raises an error if it is concrete; if it is traced, the result is NaN.
-        average: `"binary"`: the score of class 1 of two; `"macro"`: the mean over the classes that were predicted or
-            are targets; `"weighted"`: the same, weighted by how often each is a target; `"micro"`: from the counts of
-            all classes together; None: one score per class.
+        average: `"binary"`: the score of class 1 of two classes; `"macro"`: the mean over the classes that were
+            predicted or are targets; `"weighted"`: the same, weighted by how often each is a target; `"micro"`: from
+            the counts of all classes together; None: one score per class.
         num_classes: the number of classes, needed for ids, except with `average="binary"`.
         threshold: a binary decision is positive if its score is above this.
         from_logits: whether these scores are logits, to which the sigmoid is applied first.
         ignore_index: a target with this id does not count, as if its step were padding; usually -100.
         sample_weight: `(batch,)` for sequences or `(batch, time)` for steps, an array or a `Masked`; each step counts
-            as often as its weight says. Bools are a mask.
+            as often as its weight says. Bools act as a mask.
         mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:
@@ -147,7 +147,7 @@ def f1_score(
 
     Raises:
         TypeError: the targets for scores of classes are not integers.
-        ValueError: `average` is another word, `num_classes` is missing or does not fit, an id is not a class, or
+        ValueError: `average` is unknown, `num_classes` is missing or does not fit, an id is not a class, or
             shapes do not fit.
 
     >>> import jax.numpy as jnp, jmask as jm
@@ -173,7 +173,7 @@ def confusion_matrix(
     """How often each class (row) was predicted as each class (column).
 
     Args:
-        predictions: scores of classes, `(batch, time, classes)`, of which the largest decides; ids, `(batch, time)`,
+        predictions: scores of classes, `(batch, time, classes)`, where the largest decides; ids, `(batch, time)`,
             integer or bool; or scores of binary decisions, floats `(batch, time)` or `(batch, time, labels)`.
         targets: ids, `(batch, time)`; for binary decisions 0 and 1, in the shape of the predictions. Another target
             raises an error if it is concrete; if it is traced, the result is NaN.
@@ -182,7 +182,7 @@ def confusion_matrix(
         from_logits: whether these scores are logits, to which the sigmoid is applied first.
         ignore_index: a target with this id does not count, as if its step were padding; usually -100.
         sample_weight: `(batch,)` for sequences or `(batch, time)` for steps, an array or a `Masked`; each step counts
-            as often as its weight says. Bools are a mask.
+            as often as its weight says. Bools act as a mask.
         mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:
@@ -212,7 +212,7 @@ def confusion_matrix(
 
 
 def _count(decisions: Decisions, average: Average, num_classes: int | None) -> tuple[Array, Array, Array]:
-    """For each class how often it was predicted and right, how often predicted, and how often the target."""
+    """For each class, how often it was predicted correctly, how often predicted, and how often a target."""
     name, known = decisions.steps.name, decisions.num_classes
     check_one_of("average", average, AVERAGES, caller=name)
     if average == "binary":

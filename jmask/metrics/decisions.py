@@ -23,8 +23,8 @@ class Decisions:
 
     Attributes:
         steps: which steps count.
-        found: ids of predictions.
-        true: ids of targets, in the same shape.
+        found: ids of the predictions.
+        true: ids of the targets, in the same shape.
         num_classes: None if it is not known, as for ids.
         wrong: a bool for each id that is not a class, if ids are traced, so that nothing can be raised; see
             `jmask.losses.labels.outside`.
@@ -37,10 +37,10 @@ class Decisions:
     wrong: Any
 
     def check_classes(self, num_classes: int) -> "Decisions":
-        """Raises for ids of predictions or targets beyond this number of classes, or marks them as wrong."""
+        """Raises for ids of predictions or targets outside this number of classes, or marks them as wrong."""
         name, steps = self.steps.name, self.steps
         if self.num_classes is not None:
-            return self  # scores decide for one of their classes, and their targets are checked already
+            return self  # scores always pick a valid class, and their targets have been checked
         wrong = outside(name, steps.labels, steps.mask, 0, num_classes - 1)
         found = outside(name, self.found, steps.mask, 0, num_classes - 1, "predictions")
         marks = [mark for mark in (wrong, found) if mark is not None]
@@ -57,11 +57,11 @@ def decide(
     sample_weight: Any = None,
     mask: Any = None,
 ) -> Decisions:
-    """Decides: turns predictions and targets into ids.
+    """Turns predictions and targets into ids.
 
     Args:
-        name: of the metric.
-        predictions: scores `(..., classes)`, of which the largest decides; scores in the shape of the targets, compared
+        name: the name of the metric.
+        predictions: scores `(..., classes)`, where the largest decides; scores in the shape of the targets, compared
             with the threshold; or ids in that shape.
         targets: ids, `(...)`; for scores with a threshold, numbers from 0 to 1, where those above 0.5 are positive.
         threshold: a score above it is positive.

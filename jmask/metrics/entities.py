@@ -39,20 +39,20 @@ def entity_f1(
     ignore_index: int | None = None,
     mask: Any = None,
 ) -> F1Sums:
-    """F1 of entities: an entity is right if its type, its first step and its last step are.
+    """The F1 score of entities: an entity is right if its type, first step and last step are right.
 
     Args:
-        predictions: scores of tags, `(batch, time, tags)`, of which the largest decides, or ids of tags,
-            `(batch, time)`. The steps on both sides of padding are neighbours; in packed rows each sequence stands
-            alone.
+        predictions: scores of tags, `(batch, time, tags)`, where the largest decides, or ids of tags,
+            `(batch, time)`. Steps separated by padding count as neighbours; in packed rows each sequence is handled on
+            its own.
         targets: ids of tags, `(batch, time)`. Another id raises an error if it is concrete; if it is traced, the score
             is NaN.
         tags: the names of the tags, in the order of their ids: `"O"`, or one of B, I, E and S, a hyphen and the type
             of the entity, as in `"B-PER"`; without a type, `"B"`. M and I mean the same, so do L and E, and U, W and S.
-            Types are in the order of their first tags.
-        mode: `"lenient"`: an entity begins wherever it can, also at an I after O or after another type, as in the
-            evaluation of CoNLL; `"strict"`: only well-formed entities count: a B, followed by any number of I of its
-            type; if there is a tag with E or S, a single S, or a B, any number of I, and an E.
+            Types are ordered by their first tags.
+        mode: `"lenient"`: an entity begins wherever it can, even at an I after O or after another type, as in the CoNLL
+            evaluation; `"strict"`: only well-formed entities count: a B, followed by any number of I of its type; if
+            there is a tag with E or S, a single S, or a B, any number of I, and an E.
         average: `"micro"`: from the counts of all types together; `"macro"`: the mean over the types that were
             predicted or are targets; `"weighted"`: the same, weighted by how often each is a target; None: one score
             per type.
@@ -65,7 +65,7 @@ def entity_f1(
 
     Raises:
         TypeError: the targets are not integers.
-        ValueError: a name is not a tag, `mode` or `average` is another word, the number of scores is not that of the
+        ValueError: a name is not a tag, `mode` or `average` is unknown, the number of scores is not that of the
             tags, or shapes do not fit.
 
     References:
@@ -95,7 +95,7 @@ def entity_f1(
     is_strict, has_ends = mode == "strict", bool({END, SINGLE} & {*kinds})
     real = steps.real(true.shape)
     if real.ndim != true.ndim:
-        real = jnp.broadcast_to(real[..., None], true.shape)  # of rows
+        real = jnp.broadcast_to(real[..., None], true.shape)  # a mask of rows
     counts = _count(
         found,
         true,
@@ -124,7 +124,7 @@ def _count(
     ends_itself: bool,
     is_strict: bool,
 ) -> tuple[Array, Array, Array]:
-    """For each type how many entities were predicted and right, how many predicted, and how many are targets."""
+    """For each type, how many entities were predicted correctly, how many predicted, and how many are targets."""
     rows = left_align(Masked(jnp.stack([found, true], -1), real, segment_ids=segment_ids))[0]
     mask = rows.mask
     begins = sequence_starts(mask, mask.astype(jnp.int32) if rows.segment_ids is None else rows.segment_ids)
@@ -134,7 +134,7 @@ def _count(
     type_before = jnp.where(begins[..., None], -1, jnp.roll(kind_type, 1, -2))
     first, continues = (_strict if is_strict else _lenient)(kind_before, type_before, kind, kind_type)
     continues &= ~begins[..., None]
-    # An entity that begins at a step ends before the next step at which none continues.
+    # An entity ends before the next step at which no entity continues.
     steps = lax.broadcasted_iota(jnp.int32, kind.shape, mask.ndim - 1)
     stops = jnp.roll(~continues, -1, -2).at[..., -1:, :].set(True)
     last = lax.cummin(jnp.where(stops, steps, mask.shape[-1]), mask.ndim - 1, reverse=True)
@@ -151,7 +151,7 @@ def _count(
 
 
 def _lenient(kind_before: Array, type_before: Array, kind: Array, kind_type: Array) -> tuple[Array, Array]:
-    """Where an entity begins, and where that of the step before continues."""
+    """Where an entity begins, and where the entity of the previous step continues."""
     inside = kind != OUTSIDE
     closed = (kind_before == OUTSIDE) | (kind_before == END) | (kind_before == SINGLE)
     continues = inside & ~closed & (kind_type == type_before) & (kind != BEGIN) & (kind != SINGLE)

@@ -1,4 +1,4 @@
-"""What metrics take, for their annotations."""
+"""The types of metric inputs, for annotations."""
 
 from jaxtyping import Bool, Float, Integer, Num
 

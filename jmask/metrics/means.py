@@ -25,10 +25,10 @@ _sums = functools.partial(jax.tree_util.register_dataclass, data_fields=("total"
 @_sums
 @dataclasses.dataclass(frozen=True)
 class RootMeanSums(Mean):
-    """The sum and count of a mean whose root is the value."""
+    """The sum and count of a mean whose square root is the value."""
 
     def _value(self) -> Array:
-        """The root of `total / count`; 0 if nothing was counted. A root of 0 passes no gradient."""
+        """The square root of `total / count`; 0 if nothing was counted. A root of 0 passes no gradient."""
         mean = super()._value()
         return jnp.where(mean == 0, 0, jnp.sqrt(jnp.where(mean == 0, 1, mean)))
 
@@ -50,7 +50,7 @@ def mean(values: Numbers, *, sample_weight: Weight = None, mask: Any = None) -> 
         values: `(batch, time, ...)`, a `Masked`, or an array, whose steps are all real; the entries of a step are
             averaged first.
         sample_weight: `(batch,)` for sequences or `(batch, time)` for steps, an array or a `Masked`; each step counts
-            as often as its weight says: the weighted sum is divided by the sum of the weights. Bools are a mask.
+            as often as its weight says: the weighted sum is divided by the sum of the weights. Bools act as a mask.
         mask: replaces the mask of `values`; `jm.NO_MASK` removes it.
 
     Returns:
@@ -78,10 +78,10 @@ def accuracy(
     sample_weight: Weight = None,
     mask: Any = None,
 ) -> Mean:
-    """The part of the predictions that are right.
+    """The fraction of the predictions that are right.
 
     Args:
-        predictions: scores of classes, `(batch, time, classes)`, logits or probabilities, of which the largest decides;
+        predictions: scores of classes, `(batch, time, classes)`, logits or probabilities, where the largest decides;
             ids, `(batch, time)`, integer or bool; or scores of binary decisions, floats `(batch, time)` or
             `(batch, time, labels)`.
         targets: ids, `(batch, time)`; for binary decisions 0 and 1, in the shape of the predictions. Another target,
@@ -90,7 +90,7 @@ def accuracy(
         from_logits: whether these scores are logits, to which the sigmoid is applied first.
         ignore_index: a target with this id does not count, as if its step were padding; usually -100.
         sample_weight: `(batch,)` for sequences or `(batch, time)` for steps, an array or a `Masked`; each step counts
-            as often as its weight says. Bools are a mask.
+            as often as its weight says. Bools act as a mask.
         mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:
@@ -118,7 +118,7 @@ def top_k_accuracy(
     sample_weight: Weight = None,
     mask: Any = None,
 ) -> Mean:
-    """The part of the targets that are among the `k` classes of the largest scores; equal scores rank equally.
+    """The fraction of the targets among the `k` classes with the largest scores; equal scores rank equally.
 
     Args:
         predictions: scores, `(batch, time, classes)`.
@@ -127,7 +127,7 @@ def top_k_accuracy(
         k: the number of classes, at least 1.
         ignore_index: a target with this id does not count, as if its step were padding; usually -100.
         sample_weight: `(batch,)` for sequences or `(batch, time)` for steps, an array or a `Masked`; each step counts
-            as often as its weight says. Bools are a mask.
+            as often as its weight says. Bools act as a mask.
         mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:
@@ -161,7 +161,7 @@ def mean_squared_error(
         predictions: floats, `(batch, time, ...)`; the entries of a step are averaged.
         targets: numbers in the same shape.
         sample_weight: `(batch,)` for sequences or `(batch, time)` for steps, an array or a `Masked`; each step counts
-            as often as its weight says. Bools are a mask.
+            as often as its weight says. Bools act as a mask.
         mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:
@@ -189,7 +189,7 @@ def mean_absolute_error(
         predictions: floats, `(batch, time, ...)`; the entries of a step are averaged.
         targets: numbers in the same shape.
         sample_weight: `(batch,)` for sequences or `(batch, time)` for steps, an array or a `Masked`; each step counts
-            as often as its weight says. Bools are a mask.
+            as often as its weight says. Bools act as a mask.
         mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:
@@ -211,13 +211,13 @@ def mean_absolute_error(
 def root_mean_squared_error(
     predictions: Floats, targets: Numbers, *, sample_weight: Weight = None, mask: Any = None
 ) -> RootMeanSums:
-    """The root of the mean squared difference.
+    """The square root of the mean squared difference.
 
     Args:
         predictions: floats, `(batch, time, ...)`; the entries of a step are averaged.
         targets: numbers in the same shape.
         sample_weight: `(batch,)` for sequences or `(batch, time)` for steps, an array or a `Masked`; each step counts
-            as often as its weight says. Bools are a mask.
+            as often as its weight says. Bools act as a mask.
         mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:
@@ -251,7 +251,7 @@ def perplexity(
             perplexity is NaN.
         ignore_index: a target with this id does not count, as if its step were padding; usually -100.
         sample_weight: `(batch,)` for sequences or `(batch, time)` for steps, an array or a `Masked`; each step counts
-            as often as its weight says. Bools are a mask.
+            as often as its weight says. Bools act as a mask.
         mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:

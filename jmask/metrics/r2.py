@@ -65,7 +65,7 @@ def r2_score(
     sample_weight: Weight = None,
     mask: Any = None,
 ) -> R2Sums:
-    """The coefficient of determination: the part of the variance of the targets that the predictions explain.
+    """The coefficient of determination: the fraction of the targets' variance that the predictions explain.
 
     It is `1 - sum((y - p)^2) / (sum(y^2) - sum(y)^2 / n)` for each output, averaged over the outputs.
 
@@ -73,10 +73,10 @@ def r2_score(
         predictions: `(batch, time)`, or `(batch, time, outputs)`.
         targets: the same shape.
         center: a number near the mean of the targets, the same for all batches, which is subtracted from the targets.
-            The denominator is a difference of sums and loses digits if the mean is far from 0: in float32 all of them
-            if it is some thousand standard deviations away. Otherwise `center` changes nothing.
+            The denominator is a difference of sums and loses precision if the mean is far from 0: in float32, all of it
+            if the mean is a few thousand standard deviations away. Otherwise `center` changes nothing.
         sample_weight: `(batch,)` for sequences or `(batch, time)` for steps, an array or a `Masked`; each step counts
-            as often as its weight says. Bools are a mask.
+            as often as its weight says. Bools act as a mask.
         mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:

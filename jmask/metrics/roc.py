@@ -39,7 +39,7 @@ class AUCSums(Sums):
     def _value(self) -> Array:
         """The probability that a positive step has a higher score than a negative one; 0 unless there are both.
 
-        Two scores between the same thresholds count half, which is the trapezoidal rule along the ROC curve.
+        A pair of scores between the same two thresholds counts half, which is the trapezoidal rule along the ROC curve.
         """
         positives, negatives = self._shares
         below = jnp.cumsum(negatives) - negatives
@@ -69,14 +69,14 @@ def auc(
     """The area under the ROC curve, from equally spaced thresholds as in Keras.
 
     Args:
-        predictions: scores from 0 to 1, `(batch, time, ...)`; those outside count as 0 or 1.
+        predictions: scores from 0 to 1, `(batch, time, ...)`; scores outside are clipped to 0 or 1.
         targets: 0 and 1, the same shape. A number outside `[0, 1]` raises an error if it is concrete; if it is traced,
             the area is NaN.
         num_thresholds: at least 2; more thresholds make the error smaller.
         from_logits: whether the scores are logits, to which the sigmoid is applied first.
         ignore_index: a target with this number does not count.
         sample_weight: `(batch,)` for sequences or `(batch, time)` for steps, an array or a `Masked`; each step counts
-            as often as its weight says. Bools are a mask.
+            as often as its weight says. Bools act as a mask.
         mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:

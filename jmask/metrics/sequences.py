@@ -45,13 +45,13 @@ def exact_match(
     sample_weight: Weight = None,
     mask: Any = None,
 ) -> Mean:
-    """The part of the sequences that are right as a whole: of the right length, and right at every step.
+    """The fraction of the sequences that are right as a whole: of the right length, and right at every step.
 
     Args:
-        predictions: ids, `(batch, time)`, or scores of classes, `(batch, time, classes)`, of which the largest decides.
-            The mask says how long each sequence is, wherever its padding is; in an array each is as long as its target,
-            if they have the same time axis.
-        targets: ids, `(batch, labels)`; in an array each is as long as its prediction.
+        predictions: ids, `(batch, time)`, or scores of classes, `(batch, time, classes)`, where the largest decides.
+            The mask says how long each sequence is, wherever its padding is; in an array, each is as long as its target
+            if both have the same time axis.
+        targets: ids, `(batch, labels)`; in an array, each is as long as its prediction.
         ignore_index: a step with this target does not count, whatever is predicted there; predictions and targets must
             then have the same time axis. Usually -100.
         sample_weight: `(batch,)`; each sequence counts as often as its weight says.
@@ -133,7 +133,7 @@ def word_error_rate(
     sample_weight: Weight = None,
     mask: Any = None,
 ) -> ErrorRateSums:
-    """The number of edits in all sequences divided by the number of words in all targets, where ids are words.
+    """The number of edits in all sequences divided by the number of words in all targets; each id is a word.
 
     If ids are characters, this is the character error rate.
 
@@ -209,7 +209,7 @@ def _summed(name: str, values: Array, counts: Array, sample_weight: Any) -> Mean
 
 
 def _ids(name: str, predictions: Any, targets: Any, mask: Any, ignore_index: int | None) -> tuple[Masked, Masked]:
-    """Both sides as `Masked` ids, with those that do not count as padding."""
+    """Both sides as `Masked` ids, in which ids that do not count are padding."""
     ignore_index = check_ignore_index(name, ignore_index)
     x, y = (_real(z) for z in _two_sequences(name, predictions, targets, mask, takes_scores=False))
     if ignore_index is not None:
@@ -239,7 +239,7 @@ def _two_sequences(name: str, predictions: Any, targets: Any, mask: Any, *, take
             f"{tuple(xs[0].shape)} and {tuple(xs[1].shape)}, and masks of ranks {ranks}."
         )
     for x, which in zip(xs, ("predictions", "targets"), strict=True):
-        if isinstance(values_of(x), np.ndarray):  # beyond int32 different ids would become equal
+        if isinstance(values_of(x), np.ndarray):  # beyond int32, different ids would become equal
             outside(name, values_of(x), x.mask if isinstance(x, Masked) else None, 1 - LARGEST, LARGEST - 1, which)
     first, second = (x.with_values(as_ids(x.values)) if isinstance(x, Masked) else as_ids(x) for x in xs)
     return first, second

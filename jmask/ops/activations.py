@@ -19,10 +19,10 @@ def apply(function: Callable[[Any], Any], x: Any, *, has_finite_gradient: bool =
     """An elementwise function of a `Masked` or an array.
 
     Args:
-        function: takes an array.
-        x: what it is applied to.
+        function: a function of one array.
+        x: the input.
         has_finite_gradient: whether the derivative is finite wherever the argument is, so that the function may see the
-            padding as it is: in a gradient, replacing the padding costs more than the function.
+            padding unchanged: in a gradient, replacing the padding costs more than the function itself.
     """
     if not isinstance(x, Masked):
         return function(jnp.asarray(x))
@@ -43,7 +43,7 @@ def relu(
         x: values of any shape with a mask, or an array.
         max_value: the largest output; None for no limit.
         negative_slope: slope below the threshold.
-        threshold: up to here the function is the lower part.
+        threshold: at or below it, the lower part applies.
 
     Returns:
         The shape and mask of `x`. An empty row holds no real step and passes no gradient.
@@ -56,7 +56,7 @@ def relu(
     def function(v: Array) -> Array:
         above = v if max_value is None else jnp.minimum(v, max_value)
         below = negative_slope * (v - threshold) if negative_slope else jnp.zeros_like(v)
-        return jnp.where(v <= threshold, below, above)  # NaN is not below, and stays NaN
+        return jnp.where(v <= threshold, below, above)  # NaN is not below the threshold, so it stays NaN
 
     return apply(function, x)
 
@@ -67,7 +67,7 @@ def elu(x: Masked | Float[AnyArray, "..."], *, alpha: float = 1.0) -> Masked | F
 
     Args:
         x: values of any shape with a mask, or an array.
-        alpha: minus the limit far below 0.
+        alpha: the function tends to `-alpha` far below 0.
 
     Returns:
         The shape, dtype and mask of `x`. An empty row holds no real step and passes no gradient.
@@ -92,14 +92,14 @@ def prelu(x: Masked | Float[AnyArray, "..."], alpha: Float[AnyArray, "..."]) -> 
 
     Args:
         x: values `(batch, time, ...)` with a mask, or an array.
-        alpha: slopes that broadcast against the values, `(features,)`; of size 1, if at all, along masked axes.
+        alpha: slopes that broadcast against the values, `(features,)`; along masked axes their size must be 1.
 
     Returns:
         The shape and mask of `x`. An empty row holds no real step and passes no gradient.
 
     Raises:
         TypeError: the values are not floats.
-        ValueError: there is a slope for each step, which would be tied to the padded length.
+        ValueError: `alpha` has a slope for each step, which would tie it to the padded length.
 
     References:
         He et al.: Delving Deep into Rectifiers, arXiv:1502.01852, equation 1.
@@ -117,8 +117,8 @@ def prelu(x: Masked | Float[AnyArray, "..."], alpha: Float[AnyArray, "..."]) -> 
 def softmax(x: Masked | Float[AnyArray, "..."], axis: int = -1) -> Masked | Float[Array, "..."]:
     """Softmax along one axis; along a masked axis it runs over the real steps of each sequence.
 
-    A step that is -inf counts as a step of weight 0. Nothing is added to the values: a real value of any size keeps
-    its weight, which it would not if padding were a large negative number.
+    A step that is -inf counts as a step of weight 0. Nothing is added to the values: a real value of any size keeps its
+    weight, which would not be so if padding were a large negative number.
 
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array.
@@ -129,7 +129,7 @@ def softmax(x: Masked | Float[AnyArray, "..."], axis: int = -1) -> Masked | Floa
 
     Raises:
         TypeError: the values are not floats.
-        ValueError: packed rows, along a masked axis.
+        ValueError: rows are packed and `axis` is a masked axis.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.softmax(jm.from_lengths(jnp.zeros((1, 3)), [2]), axis=1).values.tolist()
@@ -145,7 +145,7 @@ def softmax(x: Masked | Float[AnyArray, "..."], axis: int = -1) -> Masked | Floa
 
 
 def _softmax(values: Array, where: Array, axis: int) -> Array:
-    """Weights over the entries of `where`; the maximum is over these alone and finite, so no inf meets an inf."""
+    """Weights over the entries of `where`; the maximum is theirs and finite, so no inf is subtracted from inf."""
     peak = lax.stop_gradient(jnp.max(values, axis, keepdims=True, where=where, initial=jnp.finfo(values.dtype).min))
     weights = jnp.where(where, jnp.exp(jnp.where(where, values - peak, 0)), 0)
     total = jnp.sum(weights, axis, keepdims=True)

@@ -1,4 +1,4 @@
-"""Inputs of one rank: which axis of each is whose time, before several inputs become one."""
+"""Bringing several inputs to one rank, so that their time axes line up before they are combined."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,29 +11,29 @@ from ..core.segment_ids import check_not_packed
 
 
 def align(xs: Sequence[Any], name: str) -> list[Any]:
-    """Inputs of one rank whose shapes broadcast.
+    """Brings inputs to one rank, so that their shapes broadcast.
 
-    Every input has the axes of the rows, `(batch, ...)`. One of lower rank has no steps: `(batch, features)` belongs to
-    the sequence, and gets an axis of size 1 for time, `(batch, 1, features)`. Under a mask of rank 3,
-    `(documents, sentences, features)` belongs to the sentence; to one sequence, `(time, features)` under a mask of rank
-    1, belongs `(features,)`. A mask of rows, `(batch,)`, covers all their entries.
+    Every input has the batch axes, `(batch, ...)`. An input of lower rank has no steps: `(batch, features)` belongs to
+    the sequence and gets a time axis of size 1, `(batch, 1, features)`. Under a mask of rank 3,
+    `(documents, sentences, features)` belongs to the sentence; with a single sequence, `(time, features)` with a mask
+    of rank 1, `(features,)` belongs to the sequence. A mask of rows, `(batch,)`, covers all their entries.
 
     Args:
         xs: `Masked` or arrays.
-        name: of the operation, for messages.
+        name: the operation, for error messages.
 
     Returns:
-        The inputs; masks of those that had a lower rank have the rank of the others' masks.
+        The inputs. The masks of those that had a lower rank are raised to the rank of the other masks.
 
     Raises:
-        ValueError: no inputs, shapes or masks that do not fit, or packed rows with an input of lower rank.
+        ValueError: there are no inputs, shapes or masks do not fit, or rows are packed and an input has a lower rank.
     """
     check_list(xs, name)
     ndim = max(x.ndim for x in xs)
     highest = iter(with_masks_of_one_rank([x for x in xs if x.ndim == ndim], name))
     aligned = [next(highest) if x.ndim == ndim else x for x in xs]
     mask_ndim = next((x.mask.ndim for x in aligned if x.ndim == ndim and isinstance(x, Masked)), 2)
-    mask_ndim = max(mask_ndim, min(2, ndim - 1))  # a mask of rows covers the steps behind them
+    mask_ndim = max(mask_ndim, min(2, ndim - 1))  # a mask of rows covers all their steps
     aligned = [x if x.ndim == ndim else _as_one_step(x, xs, ndim, mask_ndim, name) for x in aligned]
     try:
         jnp.broadcast_shapes(*(x.shape for x in aligned))
@@ -53,7 +53,7 @@ def check_list(xs: Any, name: str) -> None:
 
 
 def with_masks_of_one_rank(xs: Sequence[Any], name: str) -> list[Any]:
-    """Inputs of one rank, refused otherwise; a mask of rows, `(batch,)`, beside one of steps covers all of a row."""
+    """Raises unless inputs have one rank; a row mask `(batch,)` next to a step mask covers every step of a row."""
     shapes = {tuple(x.mask.shape) for x in xs if isinstance(x, Masked)}
     rank = max(map(len, shapes), default=0)
     if len({x.ndim for x in xs}) > 1 or any(len(shape) not in (1, rank) for shape in shapes):
@@ -70,7 +70,7 @@ def _with_rank(x: Masked, rank: int, name: str) -> Masked:
 
 
 def _as_one_step(x: Any, xs: Sequence[Any], ndim: int, mask_ndim: int, name: str) -> Any:
-    """What belongs to a sequence, with axes of size 1 where the others have time and what else it lacks."""
+    """A per-sequence input, with axes of size 1 for time and any other axis that it lacks."""
     for other in xs:
         remedy = "An input of the rank of the others has a step for each of theirs."
         check_not_packed(other, f"`{name}` with an input of lower rank, which belongs to a whole row,", remedy)

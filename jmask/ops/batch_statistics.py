@@ -18,16 +18,16 @@ def batch_moments(
     """Mean and variance of each feature over the real steps of the batch.
 
     Sums and counts are divided once, so with `axis_name` the moments are those of all devices together, not a mean of
-    means. They are taken in float32 at least; the mean is taken off first, so large means cost no digits.
+    means. They are computed in float32 at least; the mean is subtracted first, so large means cost no precision.
 
     Args:
         x: values `(batch, time, features)`, mask `(batch, time)`, or an array of rank 2 or more.
-        axis: the axis of the features, behind the masked ones.
-        axis_name: of `jax.shard_map` or `jax.vmap`: names of axes over which the batch is spread.
+        axis: the feature axis, after the masked axes.
+        axis_name: the name or names of the `jax.shard_map` or `jax.vmap` axes over which the batch is spread.
 
     Returns:
-        Mean and variance, `(features,)`, and the number of entries that each is of. Without a real step, mean 0,
-        variance 1 and number 0, and no gradient.
+        Mean and variance, `(features,)`, and the number of entries that each is computed from. Without a real step the
+        mean is 0, the variance 1 and the number 0, and no gradient passes.
 
     Raises:
         TypeError: the values are not floats.
@@ -72,11 +72,11 @@ def batch_norm(
 
     Args:
         x: values `(batch, time, features)`, mask `(batch, time)`, or an array.
-        mean: `(features,)`, of `batch_moments` or running.
+        mean: `(features,)`, from `batch_moments` or a running mean.
         variance: `(features,)`.
         scale: `(features,)`, or None for 1.
         offset: `(features,)`, or None for 0.
-        axis: the axis of the features, behind the masked ones.
+        axis: the feature axis, after the masked axes.
         epsilon: added to the variance.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Steps put behind those that came before, in room that is already there: caches for decoding and streaming."""
+"""Appending steps to earlier ones in preallocated room: caches for decoding and streaming."""
 
 from typing import Any
 
@@ -12,24 +12,25 @@ from .time_axis import check_time
 
 
 def append(x: Masked, new: Any) -> Masked:
-    """Writes the real steps of `new` behind the real steps of `x`, each sequence for itself, into the padding there.
+    """Appends the real steps of `new` to the real steps of `x`, sequence by sequence, in the padding of `x`.
 
-    A cache of fixed size: it begins as padding alone, `jm.from_lengths(jnp.zeros((batch, room, ...)), zeros)`, and its
-    `lengths` say how many steps each sequence has had, which is the `offset` of the positions of the next ones. Padded
-    steps of `new` are left out, so that prompts may be padded on any side, and a sequence that has ended adds nothing.
+    This is a cache of fixed size: it starts as padding only, `jm.from_lengths(jnp.zeros((batch, room, ...)), zeros)`,
+    and its `lengths` say how many steps each sequence has had, which is the `offset` for the positions of the next
+    ones. Padded steps of `new` are left out, so prompts may be padded on either side, and a sequence that has ended
+    adds nothing.
 
     Args:
-        x: values `(batch, room, ...)`, mask `(batch, room)`. Steps that it has stay where they are.
-        new: values `(batch, time, ...)`, mask `(batch, time)`, or an array, whose steps are all real. They take the
-            dtype of `x`.
+        x: values `(batch, room, ...)`, mask `(batch, room)`. Its own steps stay where they are.
+        new: values `(batch, time, ...)`, mask `(batch, time)`, or an array, whose steps are all real; cast to the dtype
+            of `x`.
 
     Returns:
-        The shape of `x`. Where a sequence has no room for all its steps, the last of them is lost in NaN, which shows
-        (of integers, the smallest number of the dtype). A row that is empty in `new` stays as it is.
+        The shape of `x`. If a sequence has no room for all its steps, its last step becomes NaN, so that the overflow
+        is visible (for integers, the smallest number of the dtype). A row that is empty in `new` is unchanged.
 
     Raises:
-        TypeError: `x` is an array, which has no room.
-        ValueError: shapes or masks that do not fit, no time axis, no room at all, or packed rows.
+        TypeError: `x` is an array, which has no padding to write to.
+        ValueError: shapes or masks do not fit, there is no time axis or no room at all, or rows are packed.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[1, 2, 9, 9], [3, 9, 9, 9]]), [2, 1])
@@ -56,19 +57,19 @@ def append(x: Masked, new: Any) -> Masked:
 
 
 def _write(values: Any, mask: Any, new: Any, is_new: Any) -> tuple[Any, Any]:
-    """One sequence: `(room, ...)` and `(room,)`, and what comes behind its last real step."""
+    """Appends to one sequence, `(room, ...)` and `(room,)`, after its last real step."""
     room = mask.shape[0]
     end = jnp.max(jnp.where(mask, jnp.arange(1, room + 1, dtype=jnp.int32), 0))
     place = end + jnp.cumsum(is_new, dtype=jnp.int32) - 1
     is_lost = jnp.any(is_new & (place >= room))
-    place = jnp.where(is_new, place, room)  # which is dropped
+    place = jnp.where(is_new, place, room)  # out of range, so dropped
     values = values.at[place].set(new, mode="drop")
     values = values.at[-1].set(jnp.where(is_lost, _lost(values.dtype), values[-1]))
     return values, mask.at[place].set(True, mode="drop")
 
 
 def _lost(dtype: Any) -> Any:
-    """What `jnp.take` gives, too, for what is not there."""
+    """The value that `jnp.take` also gives for an index out of range."""
     if jnp.issubdtype(dtype, jnp.inexact):
         return jnp.asarray(jnp.nan, dtype)
     if dtype == bool:

@@ -31,11 +31,11 @@ def where(condition: Any, x: Any, y: Any) -> Any:
 
     Returns:
         A `Masked` if any of the three is one: a step is real where it is in all of them, as in `x + y`. An empty row
-        stays empty and passes no gradient. What is not chosen passes none either, but an infinite derivative inside of
-        it makes NaN of it, as in `jnp.where`.
+        stays empty and passes no gradient. Entries that are not chosen pass none either, but an infinite derivative
+        inside them turns it into NaN, as in `jnp.where`.
 
     Raises:
-        ValueError: `Masked` of different ranks, or an array of a higher one, which would move the masked axes.
+        ValueError: there are `Masked` of different ranks, or an array of higher rank, which would move the masked axes.
 
     >>> import jmask as jm
     >>> x = jm.pad_sequences([[3, -4], [-5]])

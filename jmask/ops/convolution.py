@@ -1,4 +1,4 @@
-"""Convolutions over time: each row gives what its sequence alone would give, and as many steps."""
+"""Convolutions over time: each row gives the same result, and as many steps, as its sequence alone."""
 
 import functools
 from typing import Any
@@ -31,23 +31,25 @@ def conv(
     """Convolution over the steps of each sequence, `y[i] = bias + sum_j x[i * strides - before + j * dilation] @ w[j]`.
 
     Args:
-        x: values `(batch, time, features)`, mask `(batch, time)`; in an array axis -2 is time.
+        x: values `(batch, time, features)`, mask `(batch, time)`; axis -2 of an array is time.
         kernel: w, `(width, features / groups, filters)`; it is not flipped, as usual in neural networks.
         bias: `(filters,)`, or None.
-        strides: steps from one place of the window to the next.
-        padding: `"valid"`: windows lie within the sequence, of which `(width - 1) * dilation_rate + 1` steps make the
-            first; `"same"`: there are `ceil(steps / strides)`, with zeros on both sides, on the right one more if they
-            are odd; `"causal"`: as many, with zeros before the first step, so that no output sees a later step.
-        dilation_rate: steps from one entry of the window to the next.
-        groups: the features and the filters fall into so many groups, and filters see the features of theirs alone.
+        strides: steps from one window to the next.
+        padding: `"valid"`: windows lie within the sequence, and one spans `(width - 1) * dilation_rate + 1` steps;
+            `"same"`: there are `ceil(steps / strides)` windows, with zeros on both sides (one more on the right if the
+            number of zeros is odd); `"causal"`: the same number, with zeros before the first step, so that no output
+            sees a later step.
+        dilation_rate: steps between neighbouring entries of a window.
+        groups: the number of groups into which features and filters are split; a filter sees only the features of its
+            own group.
 
     Returns:
         `(batch, new_time, filters)`, with a mask if `x` has one, and zeros in the padding. If there are as many results
-        as steps, each is where its step is; otherwise the results of a row come first. An empty row, or a sequence that
-        is too short for any window, gives an empty row and passes no gradient.
+        as steps, each is where its step is; otherwise the results come at the start of the row. An empty row, or a
+        sequence that is too short for any window, gives an empty row and passes no gradient.
 
     Raises:
-        ValueError: shapes or options that do not fit, or packed rows, unless the window is a single step.
+        ValueError: shapes or options do not fit, or rows are packed and a window is more than a single step.
 
     References:
         van den Oord et al. 2016, "WaveNet: A generative model for raw audio", section 2.1, for `"causal"`.
@@ -79,27 +81,27 @@ def conv_transpose(
 ) -> Masked | Float[Array, "... filters"]:
     """Transposed convolution: each step x[i] adds `w[j] @ x[i]` to step `i * strides + j * dilation_rate - cut`.
 
-    So a convolution of these strides has this as the gradient with respect to its input. Numbers of steps are those of
+    It is the gradient of a convolution with these strides with respect to its input. The numbers of steps are those of
     Keras.
 
     Args:
-        x: values `(batch, time, features)`, mask `(batch, time)`; in an array axis -2 is time.
+        x: values `(batch, time, features)`, mask `(batch, time)`; axis -2 of an array is time.
         kernel: w, `(width, filters, features)`.
         bias: `(filters,)`, or None.
-        strides: steps of the result for a step of the sequence.
-        padding: with `span = (width - 1) * dilation_rate + 1`, a sequence of n > 0 steps becomes one of
-            `(n - 1) * strides + max(span, strides)` for `"valid"`, and of `n * strides` for `"same"`. Where these are
-            fewer than the windows cover, half of what is too much, rounded down, is cut off in front.
-        output_padding: below `strides`; the number is then `(n - 1) * strides + span + output_padding` for `"valid"`,
-            and for `"same"` the same with `span % 2` in place of `span`.
-        dilation_rate: steps from one entry of the window to the next.
+        strides: steps of the result for each step of the sequence.
+        padding: with `span = (width - 1) * dilation_rate + 1`, a sequence of n > 0 steps yields `(n - 1) * strides +
+            max(span, strides)` steps for `"valid"` and `n * strides` for `"same"`. If the windows cover more, half of
+            the excess, rounded down, is cut off at the start.
+        output_padding: less than `strides`; the number of steps is then `(n - 1) * strides + span + output_padding` for
+            `"valid"`, and for `"same"` the same with `span % 2` instead of `span`.
+        dilation_rate: steps between neighbouring entries of a window.
 
     Returns:
-        `(batch, steps, filters)`, with a mask if `x` has one, and zeros in the padding; placed as by `jm.ops.conv`. An
-        empty row gives an empty row and passes no gradient.
+        `(batch, steps, filters)`, with a mask if `x` has one, and zeros in the padding; results are placed as by
+        `jm.ops.conv`. An empty row gives an empty row and passes no gradient.
 
     Raises:
-        ValueError: shapes or options that do not fit, or packed rows, unless the window is a single step.
+        ValueError: shapes or options do not fit, or rows are packed and a window is more than a single step.
 
     References:
         Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep learning", chapter 4.
@@ -132,11 +134,11 @@ def depthwise_conv(
     padding: Padding = "valid",
     dilation_rate: int = 1,
 ) -> Masked | Float[Array, "... filters"]:
-    """Convolution of every feature alone, with filters of its own.
+    """Convolution of each feature separately, with its own filters.
 
     Args:
-        x: values `(batch, time, features)`, mask `(batch, time)`; in an array axis -2 is time.
-        kernel: `(width, features, multiplier)`; feature f gives the filters from `f * multiplier` on.
+        x: values `(batch, time, features)`, mask `(batch, time)`; axis -2 of an array is time.
+        kernel: `(width, features, multiplier)`; the filters of feature f start at index `f * multiplier`.
         bias: `(features * multiplier,)`, or None.
         strides: as for `jm.ops.conv`.
         padding: as for `jm.ops.conv`.
@@ -147,7 +149,7 @@ def depthwise_conv(
         sequence that is too short for any window, gives an empty row and passes no gradient.
 
     Raises:
-        ValueError: shapes or options that do not fit, or packed rows, unless the window is a single step.
+        ValueError: shapes or options do not fit, or rows are packed and a window is more than a single step.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[[1.0, 10], [2, 20], [3, 30], [9, 90]]]), [3])
@@ -160,7 +162,7 @@ def depthwise_conv(
     def convolve(values: Array, pads: Pads, _: Any) -> Array:
         dtype = jnp.result_type(values, kernel)
         taps = functools.partial(_sum_of_taps, pads=pads, windows=windows)
-        taps = jax.checkpoint(taps, prevent_cse=False)  # else what each entry of a window sees is kept, to no use
+        taps = jax.checkpoint(taps, prevent_cse=False)  # otherwise what each entry of a window sees is kept for nothing
         y = taps(values.astype(dtype), jnp.asarray(kernel, dtype))
         return y if bias is None else y + in_front(bias, y.ndim)
 
@@ -178,23 +180,23 @@ def separable_conv(
     padding: Padding = "valid",
     dilation_rate: int = 1,
 ) -> Masked | Float[Array, "... filters"]:
-    """A convolution of every feature alone, then one that mixes the features of every step.
+    """A convolution of each feature separately, then one that mixes the features of each step.
 
     Args:
-        x: values `(batch, time, features)`, mask `(batch, time)`; in an array axis -2 is time.
+        x: values `(batch, time, features)`, mask `(batch, time)`; axis -2 of an array is time.
         depthwise_kernel: `(width, features, multiplier)`, as for `jm.ops.depthwise_conv`.
         pointwise_kernel: `(1, features * multiplier, filters)`, as for `jm.ops.conv`.
         bias: `(filters,)`, or None.
-        strides: of the first, as for `jm.ops.conv`.
-        padding: of the first, as for `jm.ops.conv`.
-        dilation_rate: of the first, as for `jm.ops.conv`.
+        strides: for the first convolution, as for `jm.ops.conv`.
+        padding: for the first convolution, as for `jm.ops.conv`.
+        dilation_rate: for the first convolution, as for `jm.ops.conv`.
 
     Returns:
-        `(batch, new_time, filters)`, as `jm.ops.conv` gives it. An empty row, or one that is too short for any window,
-        gives an empty row and passes no gradient.
+        `(batch, new_time, filters)`, as from `jm.ops.conv`. An empty row, or a sequence that is too short for any
+        window, gives an empty row and passes no gradient.
 
     Raises:
-        ValueError: shapes or options that do not fit, or packed rows, unless the window is a single step.
+        ValueError: shapes or options do not fit, or rows are packed and a window is more than a single step.
 
     References:
         Chollet 2017, "Xception: Deep learning with depthwise separable convolutions".
@@ -209,7 +211,7 @@ def separable_conv(
 
 
 def _check(name: str, x: Any, kernel: Any, layout: str, *, axis: int, groups: int = 1) -> None:
-    """Raises unless the kernel has its part of the features along this axis."""
+    """Raises unless the kernel has the features of one group along this axis."""
     check_steps(x, name)
     if kernel.ndim != 3 or kernel.shape[axis] * groups != x.shape[-1] or kernel.shape[2] % groups:
         in_groups = f" and {groups} groups, of which filters are a multiple" if groups > 1 else ""
@@ -222,7 +224,7 @@ def _convolve(values: Array, pads: Pads, _: Any, *, kernel: Any, bias: Any, **op
     """`lax.conv_general_dilated` of values `(..., time, features)`, in a dtype that holds values and kernel."""
     dtype = jnp.result_type(values, kernel)
     batch = values.astype(dtype) if values.ndim == 3 else values.astype(dtype).reshape(-1, *values.shape[-2:])
-    if not all(isinstance(size, int) for size in pads):  # of a symbolic number of steps, where it takes ints alone
+    if not all(isinstance(size, int) for size in pads):  # from a symbolic number of steps; it takes ints only
         batch, pads = lax.pad(batch, jnp.zeros((), dtype), [(0, 0, 0), (*pads, 0), (0, 0, 0)]), (0, 0)
     options |= {"padding": [pads], "dimension_numbers": ("NWC", "WIO", "NWC")}
     y = lax.conv_general_dilated(batch, jnp.asarray(kernel, dtype), **options)
@@ -231,9 +233,9 @@ def _convolve(values: Array, pads: Pads, _: Any, *, kernel: Any, bias: Any, **op
 
 
 def _overlap_add(values: Array, kernel: Array, pads: Pads, windows: TransposedWindows) -> Array:
-    """The sum of what each step writes, one matrix product for all, where it is written.
+    """One matrix product for what all steps write, then the sum where they overlap.
 
-    On a CPU the gradients of the same as a convolution of steps with zeros between them take many times as long.
+    On a CPU, the gradients of the equivalent convolution, with zeros between the steps, take many times as long.
     """
     width, filters, features = kernel.shape
     written = values @ kernel.reshape(width * filters, features).T
@@ -249,12 +251,12 @@ def _overlap_add(values: Array, kernel: Array, pads: Pads, windows: TransposedWi
 def _sum_of_taps(values: Array, kernel: Array, pads: Pads, windows: Windows) -> Array:
     """The sum, over the entries of a window, of the steps that they see times their weights.
 
-    XLA makes one loop of it; on a CPU its convolution of single features takes many times as long.
+    XLA fuses this into one loop; on a CPU its depthwise convolution takes many times as long.
     """
     width, _, multiplier = kernel.shape
     reach = pads[0] + values.shape[-2] + pads[1]
     places = max_dim((reach - windows.span) // windows.strides + 1, 0)
-    seen = places * windows.strides  # by each entry, from where it stands in the first window
+    seen = places * windows.strides  # by each entry, from its place in the first window
     pads = (pads[0], pads[1] + seen + windows.span - 1 - reach)
     values = lax.pad(values, jnp.zeros((), values.dtype), [*[(0, 0, 0)] * (values.ndim - 2), (*pads, 0), (0, 0, 0)])
     values = jnp.repeat(values, multiplier, axis=-1) if multiplier > 1 else values

@@ -1,4 +1,4 @@
-"""Linear-chain conditional random fields: how probable sequences of tags are, and which is the most probable."""
+"""Linear-chain conditional random fields: the probability of tag sequences, and the most probable one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,22 +23,22 @@ Ends = Float[AnyArray, " tags"] | None
 def crf_decode(
     logits: Logits, transitions: Transitions, start_transitions: Ends = None, end_transitions: Ends = None
 ) -> Masked | Int[Array, "*batch time"]:
-    """The most probable sequence of tags of a linear-chain conditional random field, by the algorithm of Viterbi.
+    """The most probable tag sequence of a linear-chain conditional random field, by the Viterbi algorithm.
 
-    The score of a sequence of tags is the sum of the logits of its tags, of the transitions from each tag to the next
+    The score of a tag sequence is the sum of the logits of its tags, of the transitions from each tag to the next
     and of those into the first and out of the last; its probability is proportional to the exponential of the score.
-    Such weights are trained with `jm.losses.crf_negative_log_likelihood`.
+    Train the weights with `jm.losses.crf_negative_log_likelihood`.
 
     Args:
-        logits: `(batch, time, tags)`, with a mask `(batch, time)`. The steps on both sides of padding are neighbours;
+        logits: `(batch, time, tags)`, with a mask `(batch, time)`. Steps separated by padding count as neighbours;
             in packed rows each sequence is decoded on its own.
-        transitions: `(tags, tags)`, from the tag of the row to that of the column. -inf forbids one.
+        transitions: `(tags, tags)`, from the row's tag to the column's tag. -inf forbids one.
         start_transitions: `(tags,)`, into the first tag; None: zeros.
         end_transitions: `(tags,)`, out of the last tag; None: zeros.
 
     Returns:
-        Ids, int32 `(batch, time)`, with the mask of the logits and 0 at padded steps. Of equal sequences the one whose
-        tags have the lower ids, from the last on. An empty row holds no real step; nothing passes a gradient.
+        Ids, int32 `(batch, time)`, with the mask of the logits and 0 at padded steps. Ties go to the sequence with the
+        lower ids, compared from the last step backwards. An empty row holds no real step; nothing passes a gradient.
 
     Raises:
         TypeError: the logits are not floats.
@@ -64,9 +64,9 @@ def crf_marginals(
     """The marginal probability of each tag at each step, in a linear-chain conditional random field.
 
     Args:
-        logits: `(batch, time, tags)`, with a mask `(batch, time)`. The steps on both sides of padding are neighbours;
-            in packed rows each sequence stands alone.
-        transitions: `(tags, tags)`, from the tag of the row to that of the column. -inf forbids one.
+        logits: `(batch, time, tags)`, with a mask `(batch, time)`. Steps separated by padding count as neighbours;
+            in packed rows each sequence is handled on its own.
+        transitions: `(tags, tags)`, from the row's tag to the column's tag. -inf forbids one.
         start_transitions: `(tags,)`, into the first tag; None: zeros.
         end_transitions: `(tags,)`, out of the last tag; None: zeros.
 
@@ -115,7 +115,7 @@ def check_crf(name: str, logits: Any, transitions: Any, start: Any, end: Any) ->
 def log_likelihood_of_rows(
     logits: Array, tags: Array, mask: Any, segment_ids: Any, transitions: Array, start: Array, end: Array
 ) -> tuple[Array, Array]:
-    """Of each row the sum over its sequences, and how many it holds."""
+    """For each row, the sum over its sequences and their number."""
     mask, begins, ends = _marks(logits, mask, segment_ids)
     wide, tags = _wide(logits, mask), jnp.where(mask, tags, 0)
     partition = _over_rows(_log_partition, mask.ndim - 1)(wide, mask, begins, ends, transitions, start, end)
@@ -140,7 +140,7 @@ def _decode(logits: Array, mask: Any, segment_ids: Any, transitions: Array, star
 def _marginals(logits: Array, mask: Any, segment_ids: Any, transitions: Array, start: Array, end: Array) -> Array:
     mask, begins, ends = _marks(logits, mask, segment_ids)
     rows = _over_rows(_log_partition, mask.ndim - 1)
-    # The derivative of the partition by a logit is the probability of its tag.
+    # The derivative of the log-partition with respect to a logit is the probability of its tag.
     found = jax.grad(lambda x: rows(x, mask, begins, ends, transitions, start, end).sum())(_wide(logits, mask))
     return jnp.where(mask[..., None], found, 0).astype(logits.dtype)
 
@@ -157,7 +157,7 @@ def _wide(logits: Array, mask: Array) -> Array:
 
 
 def _over_rows(function: Callable, num_axes: int) -> Callable:
-    """The function of one row and three weights, over the axes before time."""
+    """Maps a function of one row and three weights over the axes before time."""
     for _ in range(num_axes):
         rows = function
         function = lambda *args, rows=rows: jax.vmap(rows, (0,) * (len(args) - 3) + (None,) * 3)(*args)  # noqa: E731
@@ -167,7 +167,7 @@ def _over_rows(function: Callable, num_axes: int) -> Callable:
 def _log_partition(
     logits: Array, mask: Array, begins: Array, ends: Array, transitions: Array, start: Array, end: Array
 ) -> Array:
-    """The logarithm of the sum over all sequences of tags, of one row; of packed rows the sum of such logarithms."""
+    """The log-sum over all tag sequences of one row; for packed rows, the sum of these over the sequences."""
 
     def step(carry: tuple[Array, Array], inputs: tuple[Array, ...]) -> tuple[Any, None]:
         paths, total = carry
@@ -182,7 +182,7 @@ def _log_partition(
 
 
 def _best_path(logits: Array, mask: Array, begins: Array, transitions: Array, start: Array, end: Array) -> Array:
-    """The tags of one row. Pointers lead from a tag to the best one before it, also to that of another sequence."""
+    """The tags of one row. Pointers lead from a tag to the best one before it, even across packed sequences."""
     same = jnp.arange(logits.shape[-1], dtype=jnp.int32)
 
     def step(scores: Array, inputs: tuple[Array, ...]) -> tuple[Array, Array]:

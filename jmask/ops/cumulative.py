@@ -21,7 +21,7 @@ from .time_axis import check_time, time_axis
 
 @same_kind
 def cumsum(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
-    """The running sum: at each real step, the sum of it and all real steps before it.
+    """The running sum: at each real step, the sum of the real steps up to and including it.
 
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, in which axis 1, or the only
@@ -45,7 +45,7 @@ def cumsum(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
 
 @same_kind
 def cumprod(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
-    """The running product: at each real step, the product of it and all real steps before it.
+    """The running product: at each real step, the product of the real steps up to and including it.
 
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, in which axis 1, or the only
@@ -68,7 +68,7 @@ def cumprod(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
 
 @same_kind
 def cummax(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
-    """The running maximum: at each real step, the largest of it and all real steps before it.
+    """The running maximum: at each real step, the largest value up to and including it.
 
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, in which axis 1, or the only
@@ -76,7 +76,7 @@ def cummax(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
         reverse: whether to go from the last step to the first.
 
     Returns:
-        The shape and mask of `x` in its dtype. An empty row holds no real step and passes no gradient.
+        The shape, dtype and mask of `x`. An empty row holds no real step and passes no gradient.
 
     Raises:
         ValueError: there is no time axis.
@@ -90,7 +90,7 @@ def cummax(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
 
 @same_kind
 def cummin(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
-    """The running minimum: at each real step, the smallest of it and all real steps before it.
+    """The running minimum: at each real step, the smallest value up to and including it.
 
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, in which axis 1, or the only
@@ -98,7 +98,7 @@ def cummin(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
         reverse: whether to go from the last step to the first.
 
     Returns:
-        The shape and mask of `x` in its dtype. An empty row holds no real step and passes no gradient.
+        The shape, dtype and mask of `x`. An empty row holds no real step and passes no gradient.
 
     Raises:
         ValueError: there is no time axis.
@@ -112,7 +112,7 @@ def cummin(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
 
 @same_kind
 def cumlogsumexp(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Array:
-    """The running log-sum-exp: at each real step, that of it and all real steps before it; -inf adds nothing.
+    """The running log-sum-exp: at each real step, over the real steps up to and including it; -inf adds nothing.
 
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, in which axis 1, or the only
@@ -120,7 +120,7 @@ def cumlogsumexp(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Ar
         reverse: whether to go from the last step to the first.
 
     Returns:
-        The shape and mask of `x` in its dtype. An empty row holds no real step and passes no gradient.
+        The shape, dtype and mask of `x`. An empty row holds no real step and passes no gradient.
 
     Raises:
         TypeError: the values are not floats.
@@ -138,7 +138,7 @@ def cumlogsumexp(x: Masked | ArrayLike, *, reverse: bool = False) -> Masked | Ar
 def _accumulate(
     x: Any, scan: Callable, combine: Callable, neutral: Any, reverse: bool, name: str, *, widen: bool = False
 ) -> Any:
-    """Fills the padding with the neutral element and accumulates, in packed rows from the start of each sequence."""
+    """Fills the padding with the identity element and accumulates, in packed rows from the start of each sequence."""
     check_time(x, name)
     axis, values = time_axis(x), jnp.asarray(values_of(x))
     dtype = jax.eval_shape(jnp.sum, values).dtype if widen else values.dtype
@@ -155,13 +155,13 @@ def _accumulate(
 
 
 def _restart(combine: Callable, neutral: Array, left: tuple[Array, Array], right: tuple[Array, Array]) -> Any:
-    """Combines two runs of steps; if a sequence begins in the right one, the left one does not reach it."""
+    """Combines two runs of steps; if a sequence begins in the right one, the left one is left out."""
     (begun, total), (begins, value) = left, right
     return begun | begins, combine(jnp.where(begins, neutral, total), value)
 
 
 def _scan_log_add(values: Array, axis: int, *, reverse: bool) -> Array:
-    """`lax.cumlogsumexp`, but with finite gradients beside -inf, which is what padding adds."""
+    """`lax.cumlogsumexp`, but with finite gradients next to -inf, which is the fill for padding."""
     return scan_arrays(lambda x, y: [_log_add(x[0], y[0])], [values], axis=axis, reverse=reverse)[0]
 
 

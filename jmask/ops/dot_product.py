@@ -14,34 +14,34 @@ from .kinds import AnyInput, merged
 from .linear import check_float
 from .merge import check_pair
 
-_SMALLEST_SQUARE = 1e-12  # of a norm; a vector of zeros stays one
+_SMALLEST_SQUARE = 1e-12  # of a norm, so that a vector of zeros stays zero
 
 
 @merged
 def dot(xs: Sequence[AnyInput], axes: int | Sequence[int] = -1, *, normalize: bool = False) -> Masked | Array:
     """The dot product of two inputs along one axis of each, row by row.
 
-    Along features it compares steps: of values `(batch, t, features)` and `(batch, s, features)` it is
-    `(batch, t, s)`. Along time it sums over steps: `(batch, time, f)` and `(batch, time, g)` give `(batch, f, g)`.
+    Along features it compares steps: `(batch, t, features)` and `(batch, s, features)` give `(batch, t, s)`. Along time
+    it sums over steps: `(batch, time, f)` and `(batch, time, g)` give `(batch, f, g)`.
 
     Args:
-        xs: two `Masked` or arrays, `(batch, ...)`, of rank 2 at least.
-        axes: the axis of both that is summed over, or one axis for each; not the batch axis. Where it is a masked axis
-            (time), the sum is over the steps that are real in both; an array, of which it may be a feature axis,
-            counts as all real.
-        normalize: whether the vectors along `axes` are brought to length 1 first, which makes it the cosine of their
-            angle; norms are taken in float32 at least, of steps that take part. A vector of zeros stays one.
+        xs: two `Masked` or arrays, `(batch, ...)`, of rank 2 or more.
+        axes: the axis to sum over in both, or one axis for each; not the batch axis. Over a masked axis (time), the sum
+            is over the steps that are real in both; an array, whose axis may be a feature axis, counts as all real.
+        normalize: whether to scale the vectors along `axes` to length 1 first, which gives the cosine of their angle;
+            norms are computed in float32 at least, over the steps that take part. A vector of zeros stays zero.
 
     Returns:
-        The product, with the axes of the first that stay and then those of the second; `(batch, 1)` if none does. Its
-        mask is the AND of the masks over axes that stay, repeated over the axes before them: `(batch, t, s)`
-        for the steps of two sequences. Where an axis of a mask is summed over, what is left of it stays real where
-        there was any real entry: over time, the rows with a real step. A product of arrays is an array. An empty row
-        gives 0, or holds no real entry, and passes no gradient.
+        The product, with the remaining axes of the first input and then those of the second; `(batch, 1)` if none
+        remain. Its mask is the AND of the masks over the remaining axes, repeated over the axes before these: `(batch,
+        t, s)` for the steps of two sequences. Where an axis of a mask is summed over, the rest of the mask is True
+        where there was any real entry: over time, for the rows with a real step. A product of arrays is an array. An
+        empty row gives 0, or holds no real entry, and passes no gradient.
 
     Raises:
-        TypeError: `normalize` of values that are not floats.
-        ValueError: not two inputs, axes that do not exist or differ in size, the batch axis, or packed rows.
+        TypeError: `normalize` is set and the values are not floats.
+        ValueError: there are not two inputs, rows are packed, or `axes` do not exist, differ in size or include the
+            batch.
 
     References:
         The axes of the result are those of `keras.layers.Dot`.
@@ -63,7 +63,7 @@ def dot(xs: Sequence[AnyInput], axes: int | Sequence[int] = -1, *, normalize: bo
     x, y = (_operand(x, axis, there, normalize).astype(dtype) for x, axis in zip(xs, pair, strict=True))
     product = lax.dot_general(x, y, (((pair[0],), (pair[1],)), ((0,), (0,))))
     first, second = (_remaining(x, axis) for x, axis in zip(xs, pair, strict=True))
-    if second is not None and second.ndim > 1:  # its axes stand behind those of the first
+    if second is not None and second.ndim > 1:  # its axes come after those of the first
         second = second.reshape(second.shape[:1] + (1,) * (x.ndim - 2) + second.shape[1:])
     product = product[:, None] if product.ndim == 1 else product
     mask = intersect_masks(first, second)
@@ -109,7 +109,7 @@ def _steps_along(x: Any, axis: int) -> Any:
 
 
 def _operand(x: Any, axis: int, there: Any, normalize: bool) -> Any:
-    """The values, 0 at padding and at what has no partner, so that neither adds to the sum."""
+    """The values, 0 at padding and where the other input is padding, so that neither adds to the sum."""
     values = jnp.asarray(fill(x, 0))
     if there is not None and there is not mask_of(x):
         steps = jnp.moveaxis(expand(there, values.ndim), 1, axis)
@@ -123,7 +123,7 @@ def _operand(x: Any, axis: int, there: Any, normalize: bool) -> Any:
 
 
 def _remaining(x: Any, axis: int) -> Any:
-    """The mask of the axes that stay, real where there is a real entry; None of an array."""
+    """The mask of the remaining axes, True where there is a real entry; None for an array."""
     if not isinstance(x, Masked) or axis >= x.mask.ndim:
         return mask_of(x)
     return x.mask.any(axis)

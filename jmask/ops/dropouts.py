@@ -1,4 +1,4 @@
-"""Dropout of entries, of features, and for self-normalising networks."""
+"""Dropout: of entries, of whole features, and for self-normalising networks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,8 +23,8 @@ def dropout(x: Masked | Float[AnyArray, "..."], rate: float, key: Any) -> Masked
     """Sets entries to zero with probability `rate` and scales the rest by `1 / (1 - rate)`.
 
     The draw of an entry depends on the key, the row and the number of real steps before it, not on the padding: the
-    draws are made time-major, where more right padding only appends, and follow the real steps elsewhere. In packed
-    rows that is the row's own order, so a sequence packed elsewhere has other draws.
+    draws are made time-major, so more right padding only appends to them, and otherwise follow the real steps. In
+    packed rows they follow the order within the row, so a sequence that is packed elsewhere gets other draws.
 
     Args:
         x: values `(batch, time, ...)` with a mask, or an array.
@@ -36,7 +36,7 @@ def dropout(x: Masked | Float[AnyArray, "..."], rate: float, key: Any) -> Masked
 
     Raises:
         TypeError: the values are not floats.
-        ValueError: a rate outside `[0, 1]`.
+        ValueError: the rate is outside `[0, 1]`.
 
     References:
         Srivastava et al.: Dropout, JMLR 15 (2014), section 10 for the scaling in training.
@@ -56,7 +56,7 @@ def spatial_dropout(
 ) -> Masked | Float[Array, "... features"]:
     """Sets whole features of a sequence to zero with probability `rate` and scales the rest by `1 / (1 - rate)`.
 
-    There is one draw for each feature of each sequence, the same at all its steps. Of packed rows each sequence has its
+    There is one draw for each feature of each sequence, the same at all its steps. In packed rows each sequence has its
     own, by its place in the row.
 
     Args:
@@ -69,7 +69,7 @@ def spatial_dropout(
 
     Raises:
         TypeError: the values are not floats.
-        ValueError: a rate outside `[0, 1]`, or no feature axis behind time.
+        ValueError: the rate is outside `[0, 1]`, or there is no feature axis after time.
 
     References:
         Tompson et al.: Efficient Object Localization Using Convolutional Networks, arXiv:1411.4280.
@@ -107,7 +107,7 @@ def alpha_dropout(x: Masked | Float[AnyArray, "..."], rate: float, key: Any) -> 
 
     Raises:
         TypeError: the values are not floats.
-        ValueError: a rate outside `[0, 1)`.
+        ValueError: the rate is outside `[0, 1)`.
 
     References:
         Klambauer et al.: Self-Normalizing Neural Networks, arXiv:1706.02515, section "New Dropout Technique".
@@ -131,7 +131,7 @@ def alpha_dropout(x: Masked | Float[AnyArray, "..."], rate: float, key: Any) -> 
 
 
 def _drop(x: Any, rate: float, draws: Callable[..., Array], key: Any) -> Any:
-    """Zeros, or values that make up for them, as the draws say."""
+    """Drops entries and scales the rest, as drawn."""
 
     def thinned(values: Array) -> Array:
         if rate == 1:

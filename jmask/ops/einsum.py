@@ -1,4 +1,4 @@
-"""The affine map of an equation: einsum with a kernel, along any axes behind the mask."""
+"""The affine map of an equation: einsum with a kernel, along any axes after the masked ones."""
 
 import dataclasses
 import itertools
@@ -31,14 +31,14 @@ def einsum_dense(
 ) -> Masked | Num[Array, "..."]:
     """The affine map `einsum(equation, x, kernel) + bias` of every step.
 
-    The mask keeps its meaning only if its axes stay what and where they are: each must be in front in the inputs and,
-    in the same order, in the outputs, and not in the kernel. All else is refused, sums over steps too: take them first,
-    `jm.ops.sum(x, axis=1)`.
+    The mask keeps its meaning only if its axes do not change: they must come first in the inputs and, in the same
+    order, in the outputs, and must not be in the kernel. Anything else raises, sums over steps included: take those
+    first, with `jm.ops.sum(x, axis=1)`.
 
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array, of which any axis may be contracted.
-        kernel: what the equation says.
-        bias: what broadcasts against the outputs, without an axis for steps, or None.
+        kernel: in the shape that the equation says.
+        bias: an array that broadcasts against the outputs and has no time axis, or None.
         equation: `"abc,cd->abd"`, inputs and kernel to outputs, each letter an axis; `...` may begin or end both inputs
             and outputs.
 
@@ -46,7 +46,7 @@ def einsum_dense(
         The outputs, with the mask of `x`. An empty row holds no real step and passes no gradient.
 
     Raises:
-        ValueError: an equation of another form or rank, or one that moves, contracts or weighs masked axes.
+        ValueError: the equation has another form or rank, or moves, contracts or weights masked axes.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.ones((1, 2, 3)), [1])
@@ -71,7 +71,7 @@ class Equation:
         inputs: of the inputs; the axes of `...` have letters too.
         kernel: of the kernel.
         outputs: of the outputs.
-        asked: those of the outputs whose sizes a layer is asked for.
+        asked: the outputs whose sizes the user of a layer gives.
     """
 
     inputs: str
@@ -96,7 +96,7 @@ class Equation:
         return f"{self.inputs},{self.kernel}->{self.outputs}"
 
     def sizes(self, shape: Sequence[int], output_shape: int | Sequence[int | None]) -> dict[str, int]:
-        """The size of every letter, from the shape of the inputs and the sizes that are asked for."""
+        """The size of every letter, from the shape of the inputs and the given sizes."""
         asked = [output_shape] if isinstance(output_shape, int) else list(output_shape)
         if len(asked) != len(self.asked):
             raise ValueError(
@@ -129,7 +129,7 @@ def parse(equation: str) -> tuple[str, str, str, str | None]:
     """The letters of inputs, kernel and outputs, and the side on which inputs and outputs have `...`.
 
     Raises:
-        ValueError: another form, a letter twice in one term, or one whose size nothing would say.
+        ValueError: the equation has another form, a letter twice in one term, or a letter of unknown size.
 
     >>> parse("...ab,bc->...ac")
     ('ab', 'bc', 'ac', 'left')
@@ -152,7 +152,7 @@ def parse(equation: str) -> tuple[str, str, str, str | None]:
 
 
 def _check_steps_stay(equation: Equation, x: Masked) -> None:
-    """Raises for an equation that moves, contracts or weighs the axes of the mask."""
+    """Raises for an equation that moves, contracts or weights the axes of the mask."""
     steps = equation.inputs[: x.mask.ndim]
     if equation.outputs[: len(steps)] != steps or set(steps) & set(equation.kernel):
         raise ValueError(

@@ -22,17 +22,17 @@ def argmax(x: Masked | ArrayLike, axis: SupportsIndex | None = None, *, keepdims
 
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array.
-        axis: of values `(batch, time, features)`, 1 is time and -1 the features. None, for all entries, is only for
+        axis: in values `(batch, time, features)`, 1 is time and -1 the features. None, for all entries, works only for
             arrays and for a single sequence of numbers.
         keepdims: whether the axis stays, with size 1.
 
     Returns:
-        int32, for equal values the first. Along time a `Masked` with a mask `(batch,)`, True for rows that have a real
-        step; along features one with the mask of `x`. An empty row gives 0. `jm.ops.take(x, index)` is the step at an
-        index along time.
+        Indices, int32; ties give the first. Along time a `Masked` with a mask `(batch,)`, True for rows that have a
+        real step; along features one with the mask of `x`. An empty row gives 0. `jm.ops.take(x, index)` is the step at
+        an index along time.
 
     Raises:
-        ValueError: `axis` is None or another masked axis than time, or rows are packed and it is time.
+        ValueError: `axis` is None, or a masked axis other than time, or rows are packed and it is time.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> int(jm.ops.argmax(jm.masked(jnp.array([9, 1, 3, 2]), jnp.array([False, True, True, True]))))
@@ -47,17 +47,17 @@ def argmin(x: Masked | ArrayLike, axis: SupportsIndex | None = None, *, keepdims
 
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array.
-        axis: of values `(batch, time, features)`, 1 is time and -1 the features. None, for all entries, is only for
+        axis: in values `(batch, time, features)`, 1 is time and -1 the features. None, for all entries, works only for
             arrays and for a single sequence of numbers.
         keepdims: whether the axis stays, with size 1.
 
     Returns:
-        int32, for equal values the first. Along time a `Masked` with a mask `(batch,)`, True for rows that have a real
-        step; along features one with the mask of `x`. An empty row gives 0. `jm.ops.take(x, index)` is the step at an
-        index along time.
+        Indices, int32; ties give the first. Along time a `Masked` with a mask `(batch,)`, True for rows that have a
+        real step; along features one with the mask of `x`. An empty row gives 0. `jm.ops.take(x, index)` is the step at
+        an index along time.
 
     Raises:
-        ValueError: `axis` is None or another masked axis than time, or rows are packed and it is time.
+        ValueError: `axis` is None, or a masked axis other than time, or rows are packed and it is time.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> int(jm.ops.argmin(jm.masked(jnp.array([5, 4, 0]), jnp.array([True, True, False]))))
@@ -78,7 +78,7 @@ def _extreme(x: Any, axis: Any, keepdims: bool, function: Callable, neutral: Cal
     if not is_time(x, axis, name):
         return x.with_values(function(guard(x.values, x.mask), axis, keepdims=keepdims))
     check_not_packed(x, f"`{name}` over time", UNPACK)
-    front, _ = left_align(x)  # so that the first of equal values is a real step, whatever these are
+    front, _ = left_align(x)  # so that among equal values the first is a real step
     values = front.fill(neutral(jax.dtypes.canonicalize_dtype(x.dtype)))
     if values.shape[axis] == 0:
         values = jnp.zeros((*values.shape[:axis], 1, *values.shape[axis + 1 :]), values.dtype)

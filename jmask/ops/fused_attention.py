@@ -1,4 +1,4 @@
-"""Attention by `jax.nn.dot_product_attention`: when it can compute it, and what it is told of the padding."""
+"""Attention by `jax.nn.dot_product_attention`: when it applies, and how it is told about the padding."""
 
 import functools
 import operator
@@ -15,10 +15,10 @@ from ..core.step_order import is_right_padded
 
 
 def is_fused(q: Array, k: Array, v: Array, needs_weights: bool, implementation: Any) -> bool:
-    """Whether `jax.nn.dot_product_attention` computes it; raises for an `implementation` that it cannot have."""
+    """Whether to use `jax.nn.dot_product_attention`; raises for an `implementation` that does not apply."""
     can = not needs_weights and q.dtype == k.dtype == v.dtype and k.shape == v.shape and q.ndim <= 4
     if implementation is None or (implementation == "xla" and q.dtype == jnp.float16):
-        # It sums products of float64 and, for a CPU, of float16 in a way that there is not.
+        # It asks for an accumulation of float64, and on a CPU of float16, that does not exist.
         return can and q.dtype not in (jnp.float64, jnp.float16)
     if not can:
         raise ValueError(
@@ -30,12 +30,12 @@ def is_fused(q: Array, k: Array, v: Array, needs_weights: bool, implementation: 
 
 
 class Lengths(NamedTuple):
-    """What `visible` says, in the words of cuDNN.
+    """What `visible` says, as arguments for cuDNN.
 
     Attributes:
-        told: arguments of `jax.nn.dot_product_attention`: numbers of steps, and whether no query sees what is after it.
+        told: arguments of `jax.nn.dot_product_attention`: numbers of steps, and whether attention is causal.
         sees_any: which queries see a key, `(batch, queries)`, or an array that broadcasts to that.
-        hold: bool of rank 0: whether they say all, since all padding is on the right.
+        hold: bool of rank 0: whether lengths are enough, since all padding is on the right.
     """
 
     told: dict[str, Any]
@@ -44,16 +44,16 @@ class Lengths(NamedTuple):
 
 
 def as_lengths(query: Any, keys: Any, causal: bool, window: Any) -> Lengths | None:
-    """The visibility by lengths, where lengths say all.
+    """The visibility as lengths, where lengths are enough.
 
     Args:
         query: values `(batch, queries, heads, features)` with a mask `(batch, queries)`, or an array.
         keys: the same for the keys.
-        causal: none after the query.
-        window: none farther away than this.
+        causal: whether keys after the query are hidden.
+        window: keys farther away than this are hidden.
 
     Returns:
-        None if there is more to be said: packed rows, a window, or no batch axis.
+        None if lengths are not enough: packed rows, a window, or no batch axis.
     """
     masked = {name: x for name, x in (("query", query), ("key_value", keys)) if isinstance(x, Masked)}
     if window is not None or not masked or not all(map(_is_told_by_length, masked.values())):
@@ -70,14 +70,14 @@ def _is_told_by_length(x: Masked) -> bool:
 
 
 def _length(x: Masked) -> Array:
-    """The number of real steps, and 1 for an empty row, of which no query keeps what it sees."""
+    """The number of real steps, and 1 for an empty row, whose results are discarded."""
     return jnp.maximum(jnp.sum(x.mask, axis=-1, dtype=jnp.int32), 1)
 
 
 def fused(
     q: Array, k: Array, v: Array, bias: Any, seen: Any, lengths: Lengths | None, *, scale: Any, implementation: Any
 ) -> Array:
-    """By `jax.nn.dot_product_attention`, which lets a query that sees no key attend to all.
+    """Attention by `jax.nn.dot_product_attention`, which lets a query that sees no key attend to all.
 
     Args:
         q: the query, `(batch, queries, heads, features)`, without NaN.
@@ -85,8 +85,8 @@ def fused(
         v: the values, in the shape of the keys.
         bias: added to the scores, or None.
         seen: which keys each query attends to, from `visible`; None for all.
-        lengths: the same by `as_lengths`, or None. Which of both is told is decided in the program.
-        scale: of the dot products.
+        lengths: the same from `as_lengths`, or None. Which of the two is used is decided at run time.
+        scale: the factor of the dot products.
         implementation: `"xla"` or `"cudnn"`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Several inputs as one: end to end over features, time or the batch, or side by side along a new axis."""
+"""Joining inputs: end to end over features, time or the batch, or side by side along a new axis."""
 
 import functools
 from collections.abc import Sequence
@@ -20,17 +20,17 @@ def concatenate(xs: Sequence[AnyInput], axis: int = -1) -> Masked | Array:
 
     Args:
         xs: `Masked` or arrays of one rank; an array counts as all real.
-        axis: over the last masked axis (time) the masks are concatenated too, and padding stays where it is, in the
-            middle of the longer rows; over a feature axis a step is real where it is in all inputs, of packed rows
-            where it is in the same sequence of all. Over the batch axis inputs may have different numbers of steps, and
-            shorter ones are padded on the right; one that is not packed joins packed ones as rows of one sequence each,
-            with id 1.
+        axis: over the last masked axis (time) the masks are concatenated too, and padding stays where it is, so it may
+            end up inside the longer rows; over a feature axis a step is real where it is real in all inputs, and in
+            packed rows in the same sequence of all. Over the batch axis inputs may have different numbers of steps, and
+            shorter ones are padded on the right; an unpacked input joins packed ones as rows of one sequence each, with
+            id 1.
 
     Returns:
         The concatenation; a `Masked` if any input is one. An empty row stays empty and passes no gradient.
 
     Raises:
-        ValueError: no inputs, ranks or masks that do not fit, or packed rows over time.
+        ValueError: there are no inputs, ranks or masks do not fit, or rows are packed and `axis` is time.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[1, 2]]), [1])
@@ -65,16 +65,16 @@ def stack(xs: Sequence[AnyInput], axis: int = 0) -> Masked | Array:
 
     Args:
         xs: `Masked` or arrays of one rank; an array counts as all real.
-        axis: the new axis. In front of time it becomes a masked axis: single sequences become a batch, and batches a
-            batch of documents. Inputs may then have different sizes along the masked axes behind it, and shorter ones
-            are padded on the right. Behind time it is a feature axis, and a step is real where it is in all inputs, of
-            packed rows where it is in the same sequence of all.
+        axis: the new axis. Before time it becomes a masked axis: single sequences become a batch, and batches a batch
+            of documents. Inputs may then have different sizes along the masked axes after it, and shorter ones are
+            padded on the right. After time it is a feature axis, and a step is real where it is real in all inputs, and
+            in packed rows in the same sequence of all.
 
     Returns:
-        The stack, of one more rank; a `Masked` if any input is one. An empty row stays empty and passes no gradient.
+        The stack, with one more axis; a `Masked` if any input is one. An empty row stays empty and passes no gradient.
 
     Raises:
-        ValueError: no inputs, or ranks, shapes or masks that do not fit.
+        ValueError: there are no inputs, or ranks, shapes or masks do not fit.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> rows = jm.masked(jnp.array([3, 4]), jnp.array([True, True])), jnp.array([5])
@@ -102,18 +102,18 @@ def stack(xs: Sequence[AnyInput], axis: int = 0) -> Masked | Array:
 
 
 def _mask_of(x: Any, mask_ndim: int) -> Any:
-    """The mask, or for an array one in which all is real."""
+    """The mask, all True for an array."""
     return jnp.ones(x.shape[:mask_ndim], bool) if mask_of(x) is None else x.mask
 
 
 def _ids_of(x: Any, mask_ndim: int) -> Any:
-    """The ids of packed rows; of other rows 1 at their real steps."""
+    """The ids of packed rows; for other rows, 1 at real steps."""
     ids = segment_ids_of(x)
     return (_mask_of(x, mask_ndim) if ids is None else ids).astype(jnp.int32)
 
 
 def _as_wide(xs: Sequence[Any], axes: Any, mask_ndim: int) -> list[Any]:
-    """The inputs with padding on the right along these axes, up to the largest size of each."""
+    """The inputs, padded on the right along these axes to the largest size of each."""
     widest = {axis: max(x.shape[axis] for x in xs) for axis in axes}
 
     def pad(array: Any, missing: dict[int, int]) -> Any:

@@ -1,4 +1,4 @@
-"""Types of functions whose result is a `Masked` or an array as their input is, for editors and type checkers."""
+"""Types that tell an editor whether a function returns a `Masked` or an array, given its input."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, SupportsIndex, TypeVar, overload, runtime_checkable
@@ -26,7 +26,7 @@ class SameKind(Protocol[A, P]):
 
 @runtime_checkable
 class ArrayForArray(Protocol[A, P]):
-    """An array for an array; for a `Masked` either, as its mask has axes left or not."""
+    """An array for an array; for a `Masked`, either one, depending on whether any masked axes remain."""
 
     @overload
     def __call__(self, x: A, /, *args: P.args, **kwargs: P.kwargs) -> Array: ...
@@ -36,7 +36,7 @@ class ArrayForArray(Protocol[A, P]):
 
 @runtime_checkable
 class Reduction(Protocol):
-    """An array over all axes and for an array, else either."""
+    """An array if all axes are reduced or the input is an array, otherwise either one."""
 
     @overload
     def __call__(self, x: AnyInput, axis: None = None, *, keepdims: bool = False) -> Array: ...
@@ -59,20 +59,20 @@ class Merge(Protocol[P]):
 
 
 def same_kind(function: Callable[Concatenate[Masked | A, P], Any]) -> SameKind[A, P]:
-    """Says that a function returns a `Masked` for a `Masked` and an array for an array; it stays as it is."""
+    """Declares that a function returns a `Masked` for a `Masked` and an array for an array; it is unchanged."""
     return function
 
 
 def array_for_array(function: Callable[Concatenate[Masked | A, P], Any]) -> ArrayForArray[A, P]:
-    """Says that a function returns an array for an array; it stays as it is."""
+    """Declares that a function returns an array for an array; it is unchanged."""
     return function
 
 
 def reduction(function: Callable[..., Any]) -> Reduction:
-    """Says that a function returns an array over all axes; it stays as it is."""
+    """Declares that a function returns an array if all axes are reduced; it is unchanged."""
     return function
 
 
 def merged(function: Callable[Concatenate[Any, P], Any]) -> Merge[P]:
-    """Says that a function of several inputs returns a `Masked` if all inputs are one; it stays as it is."""
+    """Declares that a function of several inputs returns a `Masked` if all inputs are; it is unchanged."""
     return function

@@ -1,4 +1,4 @@
-"""Maps of single steps: the affine map, the lookup of an embedding, and one-hot vectors."""
+"""Step-wise maps: the affine map, the embedding lookup, and one-hot vectors."""
 
 from typing import Any
 
@@ -53,7 +53,7 @@ def dense(
 def embed(
     ids: Masked | Integer[AnyArray, "..."], table: Float[AnyArray, "vocabulary features"]
 ) -> Masked | Float[Array, "... features"]:
-    """The rows of a table.
+    """Looks up the rows of a table.
 
     Args:
         ids: integers in `[0, vocabulary)`, any shape. Out-of-range ids give rows of NaN, so that the mistake is visible

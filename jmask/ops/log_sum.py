@@ -22,13 +22,13 @@ def logsumexp(
         keepdims: whether reduced axes stay, with size 1.
 
     Returns:
-        An array if `x` is one or all masked axes (batch and time) are reduced; over time alone, a `Masked` with a mask
+        An array for all masked axes (batch and time) or for an array input; over time alone, a `Masked` with a mask
         `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
         empty row gives -inf, the logarithm of 0, and passes no gradient.
 
     Raises:
         TypeError: the values are not floats.
-        ValueError: rows are packed and `axis` has some of the masked axes, but not all, or an axis does not exist.
+        ValueError: rows are packed and `axis` has some but not all of the masked axes, or an axis does not exist.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> y = jm.ops.logsumexp(jm.from_lengths(jnp.log(jnp.array([[1.0, 2.0, 9.0]])), [2]))

@@ -32,25 +32,25 @@ def var(
 ) -> Masked | Array:
     """The variance over the real steps.
 
-    The mean is subtracted first, so a large mean costs no digits.
+    The mean is subtracted first, so a large mean costs no precision.
 
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array, all of whose entries count.
         axis: the axis or axes to reduce; None: all.
         keepdims: whether reduced axes stay, with size 1.
         ddof: subtracted from the number of values that the sum of squares is divided by, as in NumPy.
-        weights: of sequences `(batch,)`, of steps `(batch, time)`, or of single values, an array or a `Masked`, which
-            is real where both are; the sum of squares is divided by their sum. None: all 1.
+        weights: for sequences `(batch,)`, for steps `(batch, time)`, or for single values, an array or a `Masked`; a
+            step counts where `x` and the weights are both real. The sum of squares is divided by their sum. None: all
+            1.
 
     Returns:
-        An array if `x` is one or all masked axes (batch and time) are reduced; over time alone, a `Masked` with a mask
+        An array for all masked axes (batch and time) or for an array input; over time alone, a `Masked` with a mask
         `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
-        empty row gives 0 and passes no gradient, and so does a row of no more than `ddof` values, where NumPy gives
-        NaN.
+        empty row gives 0 and passes no gradient; so does a row with at most `ddof` values, where NumPy gives NaN.
 
     Raises:
-        ValueError: rows are packed and `axis` has some of the masked axes, but not all, an axis does not
-            exist, or both `ddof` and `weights` are given, as a sum of weights need not be a number of steps.
+        ValueError: rows are packed and `axis` has some but not all of the masked axes, an axis does not
+            exist, or both `ddof` and `weights` are given (a sum of weights need not be a number of steps).
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.var(jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2]), axis=1).values.tolist()
@@ -69,7 +69,7 @@ def var(
         ones = jnp.ones(values.shape, jnp.finfo(wide.dtype).dtype)
         count = values_of(sum(like(x, ones), axis, keepdims=keepdims))
         factor = jnp.where(count > ddof, count / jnp.where(count > ddof, count - ddof, 1), 0)
-        variance = like(variance, values_of(variance) * factor)  # at empty rows too, which have 0
+        variance = like(variance, values_of(variance) * factor)  # empty rows included, which have 0
     return variance.astype(jnp.finfo(dtype).dtype)
 
 
@@ -93,24 +93,26 @@ def std(
     ddof: int = 0,
     weights: Masked | ArrayLike | None = None,
 ) -> Masked | Array:
-    """The standard deviation over the real steps, the root of `jm.ops.var`.
+    """The standard deviation over the real steps, the square root of `jm.ops.var`.
 
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array, all of whose entries count.
         axis: the axis or axes to reduce; None: all.
         keepdims: whether reduced axes stay, with size 1.
         ddof: subtracted from the number of values that the sum of squares is divided by, as in NumPy.
-        weights: of sequences `(batch,)`, of steps `(batch, time)`, or of single values, an array or a `Masked`, which
-            is real where both are; the sum of squares is divided by their sum. None: all 1.
+        weights: for sequences `(batch,)`, for steps `(batch, time)`, or for single values, an array or a `Masked`; a
+            step counts where `x` and the weights are both real. The sum of squares is divided by their sum. None: all
+            1.
 
     Returns:
-        An array if `x` is one or all masked axes (batch and time) are reduced; over time alone, a `Masked` with a mask
+        An array for all masked axes (batch and time) or for an array input; over time alone, a `Masked` with a mask
         `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
-        empty row gives 0 and passes no gradient; nor does a row of equal steps, where the root has none.
+        empty row gives 0 and passes no gradient; a row of equal steps passes none either, since the square root has
+        none at 0.
 
     Raises:
-        ValueError: rows are packed and `axis` has some of the masked axes, but not all, an axis does not
-            exist, or both `ddof` and `weights` are given, as a sum of weights need not be a number of steps.
+        ValueError: rows are packed and `axis` has some but not all of the masked axes, an axis does not
+            exist, or both `ddof` and `weights` are given (a sum of weights need not be a number of steps).
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.std(jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2]), axis=1).values.tolist()

@@ -22,29 +22,29 @@ def multi_head_attention(
     cache: Mapping[str, Masked] | None = None,
     **options: Any,
 ) -> Any:
-    """Attention with several heads, each with projections of its own.
+    """Attention with several heads, each with its own projections.
 
     Args:
         params: `query`, `key`, `value` and `attention_output`, each with a `kernel` and perhaps a `bias`: kernels
             `(features, heads, key_dim)` for queries, `(features, groups, key_dim)` for keys, `(features, groups,
-            value_dim)` for values and `(heads, value_dim, ...)` for the output. Biases lack the axes that a product
-            sums over. With a `gate`, its kernel `(features, heads, value_dim)`, the heads are multiplied by
+            value_dim)` for values and `(heads, value_dim, ...)` for the output. Biases have the kernel's axes except
+            those summed over. With a `gate`, its kernel `(features, heads, value_dim)`, the heads are multiplied by
             `sigmoid(query @ gate)` before the projection to the output.
         query: values `(batch, queries, features)`, mask `(batch, queries)`, or an array.
         key: `(batch, keys, features)`, mask `(batch, keys)`, or an array; `query` by default.
-        value: the same, `key` by default; where it is padding there is no key either.
-        cache: keys and values of the steps before these, `{"key": (batch, room, groups, key_dim), "value": (batch,
-            room, groups, value_dim)}`, each a `Masked`. Those of these steps are written behind them
-            (`jm.ops.append`), the query attends to all, and its positions count from the steps in the cache on.
-        **options: those of `jm.ops.attention`.
+        value: the same, `key` by default; a padded value hides its key too.
+        cache: keys and values of earlier steps, `{"key": (batch, room, groups, key_dim), "value": (batch,
+            room, groups, value_dim)}`, each a `Masked`. The new keys and values are appended to them (`jm.ops.append`),
+            the query attends to all, and its positions continue from the steps in the cache.
+        **options: the options of `jm.ops.attention`.
 
     Returns:
-        `(batch, queries, ...)` with the mask of `query`. A query that attends to no real key gives the bias of the
-        output, and passes no gradient otherwise. With `return_attention_scores=True` also the weights
+        `(batch, queries, ...)` with the mask of `query`. A query that attends to no real key gives the output bias and
+        passes a gradient to it alone. With `return_attention_scores=True` also the weights
         `(batch, heads, queries, keys)`, and with a cache, last, the cache with these steps in it.
 
     Raises:
-        TypeError: values that are not floats, or an unknown option.
+        TypeError: the values are not floats, or an option is unknown.
         ValueError: shapes do not fit, or `jm.ops.attention` raises.
 
     References:
@@ -78,14 +78,14 @@ def multi_head_attention(
 
 
 def _with_steps(cache: Mapping[str, Masked], key: Any, value: Any) -> dict[str, Masked]:
-    """The cache with more steps: those where both key and value are real, so that the two stay side by side."""
+    """The cache with the steps appended at which both key and value are real, so that the two stay aligned."""
     key = joint_keys(key, value)
     value = Masked(values_of(value), key.mask) if isinstance(key, Masked) else value
     return {"key": append(cache["key"], key), "value": append(cache["value"], value)}
 
 
 def _project(x: Any, params: Mapping[str, Any], name: str) -> Any:
-    """The product over the last axis, or over heads and features of the output, and the bias."""
+    """The product over the last axis, or over heads and features for the output, plus the bias."""
     kernel = jnp.asarray(params["kernel"])
     num_axes = 2 if name == "attention_output" else 1
     if tuple(x.shape[-num_axes:]) != kernel.shape[:num_axes] or (

@@ -14,9 +14,9 @@ from .random import draw, normal, with_draws
 
 @same_kind
 def gaussian_dropout(x: Masked | Float[AnyArray, "..."], rate: float, key: Any) -> Masked | Float[Array, "..."]:
-    """Multiplies each entry by a normal number of mean 1 and standard deviation `sqrt(rate / (1 - rate))`.
+    """Multiplies each entry by Gaussian noise with mean 1 and standard deviation `sqrt(rate / (1 - rate))`.
 
-    That is the deviation of what dropout at this rate multiplies by. Draws follow the real steps as in
+    That is the standard deviation of the factor of dropout at this rate. Draws follow the real steps as in
     `jm.ops.dropout`.
 
     Args:
@@ -29,7 +29,7 @@ def gaussian_dropout(x: Masked | Float[AnyArray, "..."], rate: float, key: Any) 
 
     Raises:
         TypeError: the values are not floats.
-        ValueError: a rate outside `[0, 1)`.
+        ValueError: the rate is outside `[0, 1)`.
 
     References:
         Srivastava et al.: Dropout, JMLR 15 (2014), section 10, multiplicative Gaussian noise.
@@ -47,7 +47,7 @@ def gaussian_dropout(x: Masked | Float[AnyArray, "..."], rate: float, key: Any) 
 
 @same_kind
 def gaussian_noise(x: Masked | Float[AnyArray, "..."], stddev: float, key: Any) -> Masked | Float[Array, "..."]:
-    """Adds Gaussian noise of mean 0 to each entry. The noise follows the real steps, so padding does not change it.
+    """Adds Gaussian noise with mean 0 to each entry. The noise follows the real steps, so padding does not change it.
 
     Args:
         x: values `(batch, time, ...)` with a mask, or an array.
@@ -59,7 +59,7 @@ def gaussian_noise(x: Masked | Float[AnyArray, "..."], stddev: float, key: Any) 
 
     Raises:
         TypeError: the values are not floats.
-        ValueError: a negative deviation.
+        ValueError: `stddev` is negative.
 
     >>> import jax, jax.numpy as jnp, jmask as jm
     >>> y = jm.ops.gaussian_noise(jnp.ones(10000), 0.5, jax.random.key(0))

@@ -27,7 +27,7 @@ def layer_norm(
 ) -> Masked | Float[Array, "... features"]:
     """Layer normalisation over the last axis: `(x - mean) / sqrt(variance + epsilon) * scale + offset`.
 
-    Statistics are taken in float32 at least.
+    Statistics are computed in float32 at least.
 
     Args:
         x: values `(batch, time, features)`, mask `(batch, time)`, or an array.
@@ -66,7 +66,7 @@ def rms_norm(
 ) -> Masked | Float[Array, "... features"]:
     """Normalisation by the root mean square over the last axis: `x / sqrt(mean(x**2) + epsilon) * scale`.
 
-    Statistics are taken in float32 at least.
+    Statistics are computed in float32 at least.
 
     Args:
         x: values `(batch, time, features)`, mask `(batch, time)`, or an array.
@@ -98,22 +98,22 @@ def rms_norm(
 def unit_norm(
     x: Masked | Float[AnyArray, "..."], axis: int | Sequence[int] = -1, *, epsilon: float = 1e-12
 ) -> Masked | Float[Array, "..."]:
-    """Division by the Euclidean norm: `x / max(norm(x), epsilon)`; along a masked axis by that of the real steps.
+    """Division by the Euclidean norm: `x / max(norm(x), epsilon)`; along a masked axis, by the norm of the real steps.
 
-    The norm is taken in float32 at least.
+    The norm is computed in float32 at least.
 
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array.
-        axis: the axis or axes along which the norm becomes 1; for values `(batch, time, features)`, 1 is time and -1
-            the features.
-        epsilon: the norm below which vectors stay shorter than 1, so that zeros stay zeros.
+        axis: the axis or axes along which the norm becomes 1; in values `(batch, time, features)`, 1 is time and -1 the
+            features.
+        epsilon: a norm below this is replaced by it, so that zeros stay zeros.
 
     Returns:
         The shape, dtype and mask of `x`, 0 at padded steps. An empty row passes no gradient.
 
     Raises:
         TypeError: the values are not floats.
-        ValueError: packed rows, along a masked axis, or an `epsilon` that is not positive.
+        ValueError: rows are packed and `axis` is a masked axis, or `epsilon` is not positive.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.unit_norm(jm.from_lengths(jnp.array([[3.0, 4.0, 9.0]]), [2]), 1).values.tolist()
@@ -147,11 +147,12 @@ def group_norm(
     and features, in float32 at least.
 
     Args:
-        x: values `(batch, time, ..., features)`, mask `(batch, time)`; of a mask of another rank the last axis is time.
-            An array has one sequence for each entry of its first axis.
+        x: values `(batch, time, ..., features)`, mask `(batch, time)`; in a mask of another rank, the last axis is
+            time. An array has one sequence for each entry of its first axis.
         scale: `(features,)`, or None for 1.
         offset: `(features,)`, or None for 0.
-        groups: number of groups of neighbouring features; -1 for one a feature, which is instance normalisation.
+        groups: number of groups of neighbouring features; -1 for one group per feature, which is instance
+            normalisation.
         epsilon: added to the variance.
 
     Returns:
@@ -159,7 +160,7 @@ def group_norm(
 
     Raises:
         TypeError: the values are not floats.
-        ValueError: the last axis is a masked one, groups of unequal size, or packed rows.
+        ValueError: the last axis is a masked one, groups have unequal sizes, or rows are packed.
 
     References:
         Wu, He: Group Normalization, arXiv:1803.08494, equations 1, 2 and 7.
@@ -188,10 +189,10 @@ def group_norm(
 
 
 def group_size(features: int, groups: int) -> int:
-    """Number of features of each of `groups` groups, all of one if `groups` is -1.
+    """The number of features in each of `groups` groups; one if `groups` is -1.
 
     Raises:
-        ValueError: there is no such number.
+        ValueError: the features cannot be split into so many equal groups.
     """
     groups = features if groups == -1 else groups
     if groups < 1 or features % groups:
@@ -202,7 +203,7 @@ def group_size(features: int, groups: int) -> int:
 
 
 def widened(x: Any) -> Array:
-    """The values in float32 at least, zeros at padding."""
+    """The values in float32 at least, with zeros at padding."""
     values = jnp.asarray(fill(x, 0))
     return values.astype(jnp.promote_types(values.dtype, jnp.float32))
 
@@ -213,12 +214,12 @@ def where_real(x: Any, ndim: int) -> Array:
 
 
 def _inverse_root(square: Array, epsilon: float, where: Array) -> Array:
-    """`1 / sqrt(square + epsilon)`; finite where nothing is real, since the zeros of padding have no variance."""
+    """`1 / sqrt(square + epsilon)`; finite where nothing is real and the zeros of padding have no variance."""
     return lax.rsqrt(square + epsilon if epsilon else jnp.where(where, square, 1))
 
 
 def finish(x: Any, normal: Array, scale: Any = None, offset: Any = None) -> Any:
-    """Scaled and shifted, in the dtype and under the mask of `x`."""
+    """The values scaled and shifted, with the dtype and mask of `x`."""
     normal = normal if scale is None else normal * in_front(scale, normal.ndim)
     normal = normal if offset is None else normal + in_front(offset, normal.ndim)
     normal = normal.astype(jax.dtypes.canonicalize_dtype(x.dtype))

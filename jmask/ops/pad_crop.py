@@ -1,4 +1,4 @@
-"""Steps taken away from, and added to, both ends of each sequence."""
+"""Cropping and padding: removing steps from, and adding steps to, both ends of each sequence."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,18 +17,18 @@ from .reshaping import time_axis
 
 @same_kind
 def crop(x: Masked | AnyArray, cropping: int | Sequence[int] = (1, 1)) -> Masked | Array:
-    """Takes real steps away from both ends of each sequence.
+    """Removes real steps from both ends of each sequence.
 
     Args:
-        x: values `(batch, time, ...)`, mask `(batch, time)`: steps along the mask's last axis; of an array, axis 1.
-        cropping: how many steps at the beginning and at the end, or one number for both.
+        x: values `(batch, time, ...)`, mask `(batch, time)`: time is the mask's last axis; in an array, axis 1.
+        cropping: how many steps to remove at the start and at the end, or one number for both.
 
     Returns:
-        `(batch, time - left - right, ...)`, of no fewer than 0 steps; a `Masked` stays one, padded on the right. A
-        sequence of `left + right` steps or fewer becomes an empty row. An empty row stays one and passes no gradient.
+        `(batch, time - left - right, ...)`, with at least 0 steps; a `Masked` stays one, padded on the right. A
+        sequence of `left + right` steps or fewer becomes an empty row. An empty row stays empty and passes no gradient.
 
     Raises:
-        ValueError: negative numbers, no time axis, or packed rows.
+        ValueError: a number is negative, there is no time axis, or rows are packed.
 
     >>> import jmask as jm
     >>> jm.ops.crop(jm.pad_sequences([[3, 4, 5, 6], [7, 8, 9]]))
@@ -43,7 +43,7 @@ def crop(x: Masked | AnyArray, cropping: int | Sequence[int] = (1, 1)) -> Masked
     check_not_packed(x, "`crop`")
     x, _ = left_align(x)
     values = _cut(x.values, axis, left, right)
-    # The mask loses as many real steps as the values, and those at the front are the ones that all rows have.
+    # The mask loses as many real steps as the values; the first ones are those that all rows have.
     mask = lax.dynamic_slice_in_dim(jnp.asarray(x.mask), left + right, values.shape[axis], axis)
     return Masked(values, mask)
 
@@ -53,15 +53,15 @@ def zero_pad(x: Masked | AnyArray, padding: int | Sequence[int] = 1) -> Masked |
     """Adds real steps of zeros at both ends of each sequence.
 
     Args:
-        x: values `(batch, time, ...)`, mask `(batch, time)`: steps along the mask's last axis; of an array, axis 1.
-        padding: how many steps before the first real one and after the last, or one number for both.
+        x: values `(batch, time, ...)`, mask `(batch, time)`: time is the mask's last axis; in an array, axis 1.
+        padding: how many steps to add before the first real step and after the last, or one number for both.
 
     Returns:
         `(batch, left + time + right, ...)`, zero at padded steps too; a `Masked` stays one, padded on the
         right. An empty row, which holds no sequence, stays empty and passes no gradient.
 
     Raises:
-        ValueError: negative numbers, no time axis, or packed rows.
+        ValueError: a number is negative, there is no time axis, or rows are packed.
 
     >>> import jmask as jm
     >>> jm.ops.zero_pad(jm.pad_sequences([[3, 4], [5], []]), (1, 0))
@@ -94,7 +94,7 @@ def pair_of(name: str, number: Any) -> tuple[int, int]:
 
 
 def _cut(array: Any, axis: int, left: int, right: int) -> Any:
-    """Without so many entries at both ends of an axis."""
+    """The array without so many entries at both ends of an axis."""
     return array[(slice(None),) * axis + (slice(left, -right or None),)]
 
 

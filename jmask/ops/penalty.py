@@ -1,4 +1,4 @@
-"""What an activity adds to a loss."""
+"""Activity penalties, to be added to a loss."""
 
 from typing import Any, Literal
 
@@ -20,23 +20,24 @@ def activity_penalty(
 ) -> Float[Array, ""]:
     """The penalty `l1 * sum(abs(x)) + l2 * sum(x**2)` over all real steps, to be added to a loss.
 
-    As the regularizers of Keras it is a sum over the whole batch. `reduction="sequences"` divides it by the number of
-    sequences, as Keras does with the penalties of its layers; divided by `x.mask.sum()` it is a mean over real steps.
-    For an activity inside a model there is `jm.layers.ActivityRegularization`.
+    Like the regularizers of Keras, it is a sum over the whole batch. `reduction="sequences"` divides it by the number
+    of sequences, as Keras does with the penalties of its layers; divide it by `x.mask.sum()` for a mean over real
+    steps. For an activity inside a model, use `jm.layers.ActivityRegularization`.
 
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array.
         l1: factor of the absolute values, 0 or more.
         l2: factor of the squares, 0 or more.
         reduction: `"sum"`, or `"sequences"` for the mean over the sequences of the batch that have a real step: its
-            rows, or of packed rows what shares them. Under a mask `(batch,)` the real rows count, of an array all.
+            rows, or the sequences within packed rows. With a mask `(batch,)` the real rows count, and in an array all
+            rows.
 
     Returns:
         One number for the batch in the dtype of `x`. An empty row adds 0, is not counted and passes no gradient.
 
     Raises:
         TypeError: the values are not floats.
-        ValueError: a negative factor, or another word for `reduction`.
+        ValueError: a factor is negative, or `reduction` is unknown.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> float(jm.ops.activity_penalty(jm.from_lengths(jnp.array([[-1.0, 2.0, 9.0]]), [2]), l1=1.0, l2=0.5))

@@ -1,4 +1,4 @@
-"""One step of each sequence."""
+"""Picking one step of each sequence."""
 
 from typing import Any, SupportsIndex
 
@@ -30,13 +30,13 @@ def take(
             it must fit the dtype.
 
     Returns:
-        `(batch, ...)`; of a `Masked` with a mask `(batch,)`, True for rows that have a real step; of a mask of rank 3,
-        `(documents, sentences, words)`, with one that is True for sentences that have a real word. An empty row gives
-        `fill_value` and passes no gradient.
+        `(batch, ...)`; for a `Masked`, with a mask `(batch,)`, True for rows that have a real step; for a mask of rank
+        3, `(documents, sentences, words)`, with one that is True for sentences that have a real word. An empty row
+        gives `fill_value` and passes no gradient.
 
     Raises:
         TypeError: `n` is not an integer, or `fill_value` does not fit the dtype.
-        ValueError: there is no time axis, the shape of `n` does not fit, or rows are packed, and so have several such
+        ValueError: there is no time axis, the shape of `n` does not fit, or rows are packed and so have several such
             steps each.
 
     >>> import jax.numpy as jnp, jmask as jm
@@ -58,12 +58,12 @@ def first(x: Masked | ArrayLike, *, fill_value: Any = 0) -> Masked | Array:
             it must fit the dtype.
 
     Returns:
-        `(batch, ...)`; of a `Masked` with a mask `(batch,)`, True for rows that have a real step. An empty row gives
+        `(batch, ...)`; for a `Masked`, with a mask `(batch,)`, True for rows that have a real step. An empty row gives
         `fill_value` and passes no gradient.
 
     Raises:
         TypeError: `fill_value` does not fit the dtype.
-        ValueError: there is no time axis, or rows are packed, and so have several such steps each.
+        ValueError: there is no time axis, or rows are packed and so have several such steps each.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.first(jm.from_lengths(jnp.array([[9, 1, 2]]), [2], padding_side="left")).values.tolist()
@@ -83,12 +83,12 @@ def last(x: Masked | ArrayLike, *, fill_value: Any = 0) -> Masked | Array:
             it must fit the dtype.
 
     Returns:
-        `(batch, ...)`; of a `Masked` with a mask `(batch,)`, True for rows that have a real step. An empty row gives
+        `(batch, ...)`; for a `Masked`, with a mask `(batch,)`, True for rows that have a real step. An empty row gives
         `fill_value` and passes no gradient.
 
     Raises:
         TypeError: `fill_value` does not fit the dtype.
-        ValueError: there is no time axis, or rows are packed, and so have several such steps each.
+        ValueError: there is no time axis, or rows are packed and so have several such steps each.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.last(jm.from_lengths(jnp.array([[1, 2, 9]]), [2])).values.tolist()

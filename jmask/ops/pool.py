@@ -1,4 +1,4 @@
-"""Pooling over time: over the steps in a window, or over all steps; padding is in neither."""
+"""Pooling over time: over the steps in a window, or over all steps, always without padding."""
 
 from typing import Any, Literal
 
@@ -26,23 +26,23 @@ def max_pool(
     strides: int | None = None,
     padding: PoolPadding = "valid",
 ) -> Masked | Num[Array, "... features"]:
-    """The largest value of each feature in every window; of all steps it is `jm.ops.global_max_pool`.
+    """The largest value of each feature in every window; for all steps at once, use `jm.ops.global_max_pool`.
 
     Args:
-        x: values `(batch, time, features)`, mask `(batch, time)`; in an array axis -2 is time.
+        x: values `(batch, time, features)`, mask `(batch, time)`; axis -2 of an array is time.
         pool_size: number of steps in a window.
         strides: steps from one window to the next; None: `pool_size`.
-        padding: `"valid"`: windows lie within the sequence; `"same"`: there are `ceil(steps / strides)`, which reach
-            beyond both ends, on the right by one more step if they are odd.
+        padding: `"valid"`: windows lie within the sequence; `"same"`: there are `ceil(steps / strides)` windows, which
+            reach beyond both ends (one step more on the right if the excess is odd).
 
     Returns:
         `(batch, new_time, features)`, with a mask if `x` has one, and zeros in the padding. If there are as many
-        results as steps, each is where its step is; otherwise the results of a row come first. An empty row, or a
-        sequence that is too short for any window, gives an empty row and passes no gradient.
-        Of equal values the first has the gradient.
+        results as steps, each is where its step is; otherwise the results come at the start of the row. An empty row,
+        or a sequence that is too short for any window, gives an empty row and passes no gradient. Among equal values
+        the first gets the gradient.
 
     Raises:
-        ValueError: shapes or options that do not fit, or packed rows, unless the window is a single step.
+        ValueError: shapes or options do not fit, or rows are packed and a window is more than a single step.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[-1, -2, -3, 9], [-4, 9, 9, 9]]), [3, 1])[..., None]
@@ -68,21 +68,21 @@ def average_pool(
     strides: int | None = None,
     padding: PoolPadding = "valid",
 ) -> Masked | Num[Array, "... features"]:
-    """The mean of the real steps in every window; of all steps it is `jm.ops.mean_pool`.
+    """The mean of the real steps in every window; for all steps at once, use `jm.ops.mean_pool`.
 
     Args:
-        x: values `(batch, time, features)`, mask `(batch, time)`; in an array axis -2 is time.
+        x: values `(batch, time, features)`, mask `(batch, time)`; axis -2 of an array is time.
         pool_size: number of steps in a window.
         strides: as for `jm.ops.max_pool`.
-        padding: as for `jm.ops.max_pool`; a window that reaches beyond the sequence has the mean of what is within.
+        padding: as for `jm.ops.max_pool`; a window that reaches beyond the sequence averages the steps within it.
 
     Returns:
         `(batch, new_time, features)`, with a mask if `x` has one, and zeros in the padding. If there are as many
-        results as steps, each is where its step is; otherwise the results of a row come first. An empty row, or a
-        sequence that is too short for any window, gives an empty row and passes no gradient.
+        results as steps, each is where its step is; otherwise the results come at the start of the row. An empty row,
+        or a sequence that is too short for any window, gives an empty row and passes no gradient.
 
     Raises:
-        ValueError: shapes or options that do not fit, or packed rows, unless the window is a single step.
+        ValueError: shapes or options do not fit, or rows are packed and a window is more than a single step.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[1.0, 2, 3, 9], [4, 9, 9, 9]]), [3, 1])[..., None]
@@ -96,7 +96,7 @@ def average_pool(
 
     def mean(values: Array, pads: Pads, steps: tuple[Any, Any]) -> Array:
         dtype = jnp.result_type(values.dtype, float)
-        wide = jnp.promote_types(dtype, jnp.float32)  # as for any mean
+        wide = jnp.promote_types(dtype, jnp.float32)  # as in any mean
         total = _reduce_window(values.astype(wide), 0, lax.add, pads, windows)
         count = jnp.maximum(windows.count(steps, total.shape[-2]), 1)
         return (total / count[..., None].astype(wide)).astype(dtype)
@@ -113,11 +113,11 @@ def mean_pool(x: Masked | ArrayLike, *, keepdims: bool = False) -> Masked | Arra
         keepdims: whether the time axis stays, with size 1.
 
     Returns:
-        The means, `(batch, features)`; of a `Masked` with a mask `(batch,)`, True for rows that have a real step. An
+        The means, `(batch, features)`; for a `Masked`, with a mask `(batch,)`, True for rows that have a real step. An
         empty row gives zeros and passes no gradient.
 
     Raises:
-        ValueError: rows are packed, and so have several means each.
+        ValueError: rows are packed and so have several means each.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.mean_pool(jm.from_lengths(jnp.ones((1, 3, 2)), [2])).values.tolist()
@@ -136,11 +136,11 @@ def global_max_pool(x: Masked | Num[AnyArray, "..."], *, keepdims: bool = False)
         keepdims: whether the time axis stays, with size 1.
 
     Returns:
-        The maxima, `(batch, features)`; of a `Masked` with a mask `(batch,)`, True for rows that have a real step. An
+        The maxima, `(batch, features)`; for a `Masked`, with a mask `(batch,)`, True for rows that have a real step. An
         empty row gives zeros and passes no gradient.
 
     Raises:
-        ValueError: rows are packed, and so have several maxima each.
+        ValueError: rows are packed and so have several maxima each.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.global_max_pool(jm.from_lengths(jnp.array([[[-2], [-1], [9]]]), [2])).values.tolist()

@@ -1,4 +1,4 @@
-"""Positions that count real steps: as numbers, as rows of a table, as sines, and as rotations."""
+"""Positions that count real steps: as numbers, learned vectors, sines and rotations."""
 
 import functools
 from typing import Any
@@ -18,19 +18,20 @@ from .step_positions import Offset, Places, places
 def positions(x: Masked | AnyArray, *, offset: Offset = None) -> Masked | Int[Array, "..."]:
     """The index of each real step within its sequence.
 
-    It counts real steps, so that padding on the left or among them moves nothing, and from 0 again where a sequence of
-    packed rows begins.
+    It counts real steps, so padding on the left or in between shifts nothing; in packed rows it restarts from 0 at each
+    sequence.
 
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array.
         offset: how many real steps of each sequence came before these, an integer or one for each row, `(batch,)`.
 
     Returns:
-        int32 of the mask's shape, with the mask of `x`; of an array `(batch, time)`. An empty row holds no real step.
+        int32 in the shape of the mask, with the mask of `x`; for an array, `(batch, time)`. An empty row holds no real
+        step.
 
     Raises:
         TypeError: the offset is not an integer.
-        ValueError: a mask of rank 0, which has no time axis, or an offset of another shape.
+        ValueError: the mask has rank 0, and so no time axis, or the offset has another shape.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.positions(jm.masked(jnp.ones((1, 4)), jnp.array([[False, True, False, True]])))
@@ -56,15 +57,16 @@ def position_embedding(
         x: values `(batch, time, features)`, mask `(batch, time)`, or an array; only shape and mask count.
         table: `(positions, features)`. A real step beyond it gives NaN.
         offset: how many real steps of each sequence came before these, an integer or one for each row, `(batch,)`.
-        positions: the positions themselves, instead: integers that broadcast to `(batch, time)`, or a `Masked` of them.
+        positions: the positions themselves, instead of an offset: integers that broadcast to `(batch, time)`, or a
+            `Masked` of them.
 
     Returns:
         `(batch, time, features)` with the mask of `x`. An empty row passes no gradient.
 
     Raises:
-        TypeError: an offset or positions that are no integers.
-        ValueError: an array that is longer than the table, values without a feature axis, positions or an offset of
-            another shape, or both.
+        TypeError: the offset or positions are not integers.
+        ValueError: an array is longer than the table, there is no feature axis, the shape of positions or offset does
+            not fit, or both are given.
 
     References:
         Gehring et al.: Convolutional Sequence to Sequence Learning, arXiv:1705.03122, section 3.1.
@@ -100,17 +102,18 @@ def sine_position_encoding(
 
     Args:
         x: values `(batch, time, features)`, mask `(batch, time)`, or an array; only shape, dtype and mask count.
-        max_wavelength: the longest wavelength, over 2 pi.
+        max_wavelength: the longest wavelength, divided by 2 pi.
         offset: how many real steps of each sequence came before these, an integer or one for each row, `(batch,)`.
-        positions: the positions themselves, instead: numbers that broadcast to `(batch, time)`, or a `Masked` of them.
+        positions: the positions themselves, instead of an offset: numbers that broadcast to `(batch, time)`, or a
+            `Masked` of them.
 
     Returns:
         The shape, dtype and mask of `x`. An empty row holds no real step; nothing passes a gradient.
 
     Raises:
         TypeError: the values are not floats, or the offset is not an integer.
-        ValueError: values without a feature axis, a wavelength that is not positive, positions or an offset of another
-            shape, or both.
+        ValueError: there is no feature axis, the wavelength is not positive, the shape of positions or offset does not
+            fit, or both are given.
 
     References:
         Vaswani et al.: Attention Is All You Need, arXiv:1706.03762, section 3.5.
@@ -142,24 +145,25 @@ def rotary(
 ) -> Masked | Float[Array, "..."]:
     """Rotates pairs of features by angles that grow with the position of each real step.
 
-    Of queries and keys that are rotated alike, dot products depend on the difference of their positions alone. At
+    The dot product of a rotated query and a rotated key depends only on the difference of their positions. At
     position `p`, pair `i` is rotated by `p / max_wavelength**(2i / features)`.
 
     Args:
         x: values `(batch, time, heads, features)` or `(batch, time, features)`, mask `(batch, time)`, or an array.
-        max_wavelength: the longest wavelength, over 2 pi.
+        max_wavelength: the longest wavelength, divided by 2 pi.
         interleaved: whether a pair is two neighbours, as in the paper; by default it is a feature of the first half
             and its counterpart in the second, as in most code.
         offset: how many real steps of each sequence came before these, an integer or one for each row, `(batch,)`.
-        positions: the positions themselves, instead: numbers that broadcast to `(batch, time)`, or a `Masked` of them.
+        positions: the positions themselves, instead of an offset: numbers that broadcast to `(batch, time)`, or a
+            `Masked` of them.
 
     Returns:
         The shape, dtype and mask of `x`. An empty row holds no real step and passes no gradient.
 
     Raises:
         TypeError: the values are not floats, or the offset is not an integer.
-        ValueError: an odd number of features, no feature axis, a wavelength that is not positive, positions or an
-            offset of another shape, or both.
+        ValueError: the number of features is odd, there is no feature axis, the wavelength is not positive, the shape
+            of positions or offset does not fit, or both are given.
 
     References:
         Su et al.: RoFormer: Enhanced Transformer with Rotary Position Embedding, arXiv:2104.09864, equation 34.
@@ -182,14 +186,14 @@ def rotary(
 
 
 def _index(x: Any, ndim: int, name: str, offset: Any = None, positions: Any = None) -> Any:
-    """Positions with axes of size 1 behind up to rank `ndim`, and for the batch where all rows have the same."""
+    """Positions with trailing axes of size 1 up to rank `ndim`, and a batch axis of size 1 if all rows share them."""
     axis = _time_axis(x, ndim)
     index = places(x, axis, name, offset=offset, positions=positions)
     return expand(index.reshape(*(1,) * (axis + 1 - index.ndim), *index.shape), ndim)
 
 
 def _time_axis(x: Any, ndim: int) -> int:
-    """The last masked axis; of an array the second, unless the first is the only one of `ndim` before the features."""
+    """The last masked axis; in an array the second, or the first if it is the only one of `ndim` before features."""
     if isinstance(x, Masked):
         return x.mask.ndim - 1
     refuse_marks(x)
@@ -204,7 +208,7 @@ def _angles(x: Any, exponents: Any, max_wavelength: float, index: Any) -> Any:
 
 
 def _at_places(x: Any, function: Any, name: str, offset: Any, positions: Any) -> Any:
-    """A function of a position for each step: computed once for all rows where they count from one number on."""
+    """A function of position at each step; computed once for all rows if they all start from one number."""
     ndim = x.ndim - 1
     if not isinstance(x, Masked) or positions is not None or getattr(offset, "ndim", 0):
         return function(_index(x, ndim, name, offset, positions))

@@ -1,4 +1,4 @@
-"""Random numbers by real step, so that more padding draws the same for every entry."""
+"""Random numbers by real step, so that more padding changes no draw."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ Sampler = Callable[[Any, tuple[int, ...]], Array]
 
 
 def with_draws(x: Any, function: Callable[[Array], Array], *, is_identity: bool) -> Any:
-    """The function of the values, zeros at padding, in their dtype and under their mask."""
+    """Applies a function to the values, with zeros at padding, and keeps their dtype and mask."""
     if is_identity:
         return x if isinstance(x, Masked) else jnp.asarray(x)
     values = jnp.asarray(fill(x, 0))
@@ -30,13 +30,13 @@ def bernoulli(keep: float) -> Sampler:
 
 
 def normal(values: Array) -> Sampler:
-    """In float32 at least, so that half precision sees the same draws."""
+    """Normal draws in float32 at least, so that half precision sees the same draws."""
     dtype = jnp.promote_types(jnp.finfo(values.dtype).dtype, jnp.float32)
     return lambda key, shape: jax.random.normal(key, shape, dtype)
 
 
 def draw(x: Any, sample: Sampler, key: Any) -> Array:
-    """A number for every entry."""
+    """One draw for every entry."""
     axis = time_axis(x)
     if axis < 0:
         return sample(key, x.shape)
@@ -48,7 +48,7 @@ def draw(x: Any, sample: Sampler, key: Any) -> Array:
 
 
 def draw_for_sequences(x: Any, sample: Sampler, key: Any) -> Array:
-    """A number for every feature of every sequence, of which only packed rows have several."""
+    """One draw for every feature of every sequence; only packed rows hold several sequences."""
     axis, ids = time_axis(x), ids_of(x) if isinstance(x, Masked) else None
     if ids is None:
         return _time_major(sample, key, x.shape, axis, 1)
@@ -58,5 +58,5 @@ def draw_for_sequences(x: Any, sample: Sampler, key: Any) -> Array:
 
 
 def _time_major(sample: Sampler, key: Any, shape: tuple[int, ...], axis: int, time: int) -> Array:
-    """Draws of which more along time leave the first as they are."""
+    """Draws whose prefix does not change when time grows."""
     return jnp.moveaxis(sample(key, (time, *shape[:axis], *shape[axis + 1 :])), 0, axis)

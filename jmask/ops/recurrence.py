@@ -1,4 +1,4 @@
-"""Associative scans over the real steps of each sequence, and the linear recurrence, the most common of them."""
+"""Associative scans over the real steps of each sequence, and the most common one, the linear recurrence."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -14,23 +14,24 @@ from .scans import scan
 
 
 def associative_scan(fn: Callable[..., Any], elems: Any, reverse: bool = False, axis: int | None = None) -> Any:
-    """`jax.lax.associative_scan` over the real steps of each sequence, in packed rows over each sequence alone.
+    """`jax.lax.associative_scan` over the real steps of each sequence, also within packed rows.
 
-    It works within `jm.vmap` too, where JAX's own function raises because the length is not known.
+    It also works inside `jm.vmap`, where JAX's own function raises because the length is not known.
 
     Args:
         fn: an associative function of two trees like `elems`, `fn(earlier, later)`, as in JAX: it combines all steps of
             two arrays at once, whatever their number along `axis`.
         elems: an array, or a tree of arrays of one size along `axis`, some or all of them `Masked`.
         reverse: from the last step to the first; as in JAX, `fn` then gets the later step first.
-        axis: along which to scan: of a `Masked` the last axis of its mask, which is the default, otherwise 0.
+        axis: the axis to scan along: for a `Masked`, only the last axis of its mask, which is the default; otherwise 0
+            by default.
 
     Returns:
         A tree like `elems`: at each real step, all real steps up to it combined. If anything is `Masked`, all leaves
         are, and a step is real where it is real in all of them. An empty row holds no real step and passes no gradient.
 
     Raises:
-        ValueError: no arrays, different sizes along `axis`, or a `Masked` along another axis.
+        ValueError: there are no arrays, sizes along `axis` differ, or a `Masked` is scanned along another axis.
 
     References:
         Blelloch, "Prefix sums and their applications", 1990.
@@ -93,7 +94,7 @@ def linear_recurrence(
     """The states of `h_t = decay_t h_{t-1} + inputs_t` at all real steps, computed in parallel, entry by entry.
 
     It is the core of diagonal state-space models and of networks whose gates do not see the state: S4D, S5, LRU, Mamba,
-    minGRU, RG-LRU. It works within `jm.vmap` too.
+    minGRU, RG-LRU. It also works inside `jm.vmap`.
 
     Args:
         decay: `(batch, time, ...)` with a mask `(batch, time)`, or an array of the rank of `inputs`, or one that
@@ -103,14 +104,14 @@ def linear_recurrence(
         initial_state: the state before the first step, which broadcasts against `inputs` without its time axis; zeros
             by default. Every packed sequence begins with it.
         reverse: `h_t = decay_t h_{t+1} + inputs_t`, from the last step to the first.
-        axis: of time.
+        axis: the time axis.
 
     Returns:
         The states, `(batch, time, ...)`; a `Masked` if `decay` or `inputs` is one. An empty row holds no real step and
         passes no gradient.
 
     Raises:
-        ValueError: sizes along `axis` differ, a `Masked` is scanned along another axis than time, or ranks do not fit.
+        ValueError: sizes along `axis` differ, a `Masked` is scanned along an axis other than time, or ranks do not fit.
 
     References:
         Martin and Cundy, "Parallelizing linear recurrent neural nets over sequence length", 2018.
@@ -128,7 +129,7 @@ def linear_recurrence(
     a, b = (expand(x, rank) if is_masked(given) else x for x, given in ((a, decay), (b, inputs)))
     dtype = jnp.result_type(a, b, *(() if initial_state is None else (initial_state,)))
     a, b = (x.astype(dtype) for x in jnp.broadcast_arrays(a, b))
-    if mask is not None:  # a step of padding leaves the state as it is
+    if mask is not None:  # a padded step leaves the state unchanged
         a, b = (jnp.where(expand(mask, rank), x, jnp.asarray(neutral, dtype)) for x, neutral in ((a, 1), (b, 0)))
 
     def combine(left: Sequence[Any], right: Sequence[Any]) -> list[Any]:
@@ -147,13 +148,13 @@ def linear_recurrence(
 
 
 def _marks(leaves: Sequence[Any]) -> tuple[Any, Any]:
-    """Mask and segment ids of what is real in all of them; None where nothing is `Masked`."""
+    """Mask and segment ids of the steps that are real in all inputs; None if none is `Masked`."""
     pairs = [(jnp.asarray(x.mask), x.segment_ids) for x in leaves if is_masked(x)]
     return functools.reduce(join, pairs) if pairs else (None, None)
 
 
 def _check(leaves: Sequence[Any], axis: int | None, name: str) -> int:
-    """The axis of time, not negative."""
+    """The time axis, counted from the front."""
     if not leaves:
         raise ValueError(f"`{name}` needs an array to scan over; received none.")
     rank = min(jnp.ndim(values_of(x)) for x in leaves)

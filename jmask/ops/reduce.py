@@ -25,13 +25,13 @@ def sum(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
         keepdims: whether reduced axes stay, with size 1.
 
     Returns:
-        An array if `x` is one or all masked axes (batch and time) are reduced. Over time alone, a `Masked` with a mask
-        `(batch,)`, True for rows that have a real step; of a mask of rank 3, `(documents, sentences, words)`, reducing
-        the words leaves the sentences that have a real word. Over feature axes alone, a `Masked` with the mask of `x`.
-        An empty row gives 0 and passes no gradient.
+        An array for all masked axes (batch and time) or for an array input. Over time alone, a `Masked` with a mask
+        `(batch,)`, True for rows that have a real step; with a mask of rank 3, `(documents, sentences, words)`,
+        reducing the words leaves the sentences that have a real word. Over feature axes alone, a `Masked` with the mask
+        of `x`. An empty row gives 0 and passes no gradient.
 
     Raises:
-        ValueError: rows are packed and `axis` has some of the masked axes, but not all (over batch and time all
+        ValueError: rows are packed and `axis` has some but not all of the masked axes (over batch and time all
             sequences are merged), or an axis does not exist.
 
     >>> import jax.numpy as jnp, jmask as jm
@@ -59,16 +59,16 @@ def mean(
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array, all of whose entries count.
         axis: the axis or axes to reduce; None: all.
         keepdims: whether reduced axes stay, with size 1.
-        weights: of sequences `(batch,)`, of steps `(batch, time)`, or of single values, an array or a `Masked`, which
-            is real where both are. None: all 1.
+        weights: for sequences `(batch,)`, for steps `(batch, time)`, or for single values, an array or a `Masked`; a
+            step counts where `x` and the weights are both real. None: all 1.
 
     Returns:
-        An array if `x` is one or all masked axes (batch and time) are reduced; over time alone, a `Masked` with a mask
+        An array for all masked axes (batch and time) or for an array input; over time alone, a `Masked` with a mask
         `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
         empty row gives 0 and passes no gradient, and so does a row whose weights sum to 0.
 
     Raises:
-        ValueError: rows are packed and `axis` has some of the masked axes, but not all, an axis does not
+        ValueError: rows are packed and `axis` has some but not all of the masked axes, an axis does not
             exist, or the shape of the weights does not fit.
 
     >>> import jax.numpy as jnp, jmask as jm
@@ -98,12 +98,12 @@ def max(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
         keepdims: whether reduced axes stay, with size 1.
 
     Returns:
-        An array if `x` is one or all masked axes (batch and time) are reduced; over time alone, a `Masked` with a mask
+        An array for all masked axes (batch and time) or for an array input; over time alone, a `Masked` with a mask
         `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
         empty row gives 0 and passes no gradient.
 
     Raises:
-        ValueError: rows are packed and `axis` has some of the masked axes, but not all, or an axis does not exist.
+        ValueError: rows are packed and `axis` has some but not all of the masked axes, or an axis does not exist.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.max(jm.from_lengths(jnp.array([[-2, -5, 9]]), [2]), axis=1).values.tolist()
@@ -122,12 +122,12 @@ def min(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
         keepdims: whether reduced axes stay, with size 1.
 
     Returns:
-        An array if `x` is one or all masked axes (batch and time) are reduced; over time alone, a `Masked` with a mask
+        An array for all masked axes (batch and time) or for an array input; over time alone, a `Masked` with a mask
         `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
         empty row gives 0 and passes no gradient.
 
     Raises:
-        ValueError: rows are packed and `axis` has some of the masked axes, but not all, or an axis does not exist.
+        ValueError: rows are packed and `axis` has some but not all of the masked axes, or an axis does not exist.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.min(jm.from_lengths(jnp.array([[2, 5, -9]]), [2]), axis=1).values.tolist()
@@ -146,12 +146,12 @@ def any(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
         keepdims: whether reduced axes stay, with size 1.
 
     Returns:
-        An array if `x` is one or all masked axes (batch and time) are reduced; over time alone, a `Masked` with a mask
+        An array for all masked axes (batch and time) or for an array input; over time alone, a `Masked` with a mask
         `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
         empty row gives False.
 
     Raises:
-        ValueError: rows are packed and `axis` has some of the masked axes, but not all, or an axis does not exist.
+        ValueError: rows are packed and `axis` has some but not all of the masked axes, or an axis does not exist.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.any(jm.from_lengths(jnp.array([[0, 1]]), [1]), axis=1).values.tolist()
@@ -170,12 +170,12 @@ def all(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
         keepdims: whether reduced axes stay, with size 1.
 
     Returns:
-        An array if `x` is one or all masked axes (batch and time) are reduced; over time alone, a `Masked` with a mask
+        An array for all masked axes (batch and time) or for an array input; over time alone, a `Masked` with a mask
         `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
         empty row gives True.
 
     Raises:
-        ValueError: rows are packed and `axis` has some of the masked axes, but not all, or an axis does not exist.
+        ValueError: rows are packed and `axis` has some but not all of the masked axes, or an axis does not exist.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.all(jm.from_lengths(jnp.array([[1, 0]]), [1]), axis=1).values.tolist()
@@ -194,12 +194,12 @@ def prod(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) ->
         keepdims: whether reduced axes stay, with size 1.
 
     Returns:
-        An array if `x` is one or all masked axes (batch and time) are reduced; over time alone, a `Masked` with a mask
+        An array for all masked axes (batch and time) or for an array input; over time alone, a `Masked` with a mask
         `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
         empty row gives 1 and passes no gradient.
 
     Raises:
-        ValueError: rows are packed and `axis` has some of the masked axes, but not all, or an axis does not exist.
+        ValueError: rows are packed and `axis` has some but not all of the masked axes, or an axis does not exist.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.prod(jm.from_lengths(jnp.array([[2, 3, 9]]), [2]), axis=1).values.tolist()
@@ -233,8 +233,8 @@ def _weighted_mean(x: Any, weights: Any, axis: Axis, keepdims: bool) -> Any:
 def refuse_crossing(x: Any, axis: Axis, name: str) -> None:
     """Raises if a reduction would cross from one sequence of a packed row to another, unless it merges them all.
 
-    All are merged over every masked axis, batch and time. Under a mask of rank 1 time is the only one, and still
-    raises, because under `jax.vmap` every row has such a mask.
+    All are merged if every masked axis is reduced, batch and time. With a mask of rank 1, time is the only one, and
+    this still raises, because under `jax.vmap` every row has such a mask.
     """
     if isinstance(x, Masked) and x.segment_ids is not None:
         masked_axes = [a for a in _axes(axis, x.ndim) if a < x.mask.ndim]
@@ -244,7 +244,7 @@ def refuse_crossing(x: Any, axis: Axis, name: str) -> None:
 
 
 def _reduce(x: Any, axis: Axis, keepdims: bool, reduction: Callable, name: str, neutral: Any) -> Any:
-    """Fills the padding with the reduction's neutral element, reduces, and adds the remaining mask."""
+    """Fills the padding with the reduction's identity, reduces, and adds the remaining mask."""
     if not isinstance(x, Masked):
         values = jnp.asarray(x)
         axes = _axes(axis, values.ndim)
@@ -261,7 +261,7 @@ def _reduce(x: Any, axis: Axis, keepdims: bool, reduction: Callable, name: str, 
 
 
 def with_remaining_mask(x: Masked, values: Array, masked_axes: tuple[int, ...], keepdims: bool) -> Any:
-    """The result of a reduction: a `Masked` if masked axes remain, True where there was a real step; else an array."""
+    """A reduction's result: a `Masked` if masked axes remain, True where there was a real step; otherwise an array."""
     if not masked_axes:
         return x.with_values(values)
     if x.mask.ndim == len(masked_axes):
@@ -282,7 +282,7 @@ def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
 
 
 def _unless_empty(reduction: Callable) -> Callable:
-    """A reduction that has no finite neutral element, made 0 where there is nothing to reduce."""
+    """A reduction without a finite identity, made to give 0 where there is nothing to reduce."""
 
     def safe(values: Array, where: Array, axes: tuple[int, ...]) -> Array:
         found = jnp.any(where, axes, keepdims=True)

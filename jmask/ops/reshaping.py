@@ -1,4 +1,4 @@
-"""Other shapes for the same entries: the mask follows where every sequence alone would have the same result."""
+"""Reshaping: the mask follows wherever each sequence alone would give the same result."""
 
 import math
 from collections.abc import Sequence
@@ -16,20 +16,20 @@ from .linear import AnyArray
 
 @same_kind
 def flatten(x: Masked | AnyArray) -> Masked | Array:
-    """All axes behind the batch as one.
+    """Joins all axes after the batch into one.
 
-    Joining time with features gives sequences of different lengths different numbers of features, so a mask over time
-    has no place in the result, and is refused. A mask over the batch axis alone stays, also if it has more axes of size
-    1, such as `(batch, 1)` of a pooled time axis that was kept.
+    Joining time with features would give sequences of different lengths different numbers of features, so a mask over
+    time cannot be kept, and raises. A mask over the batch axis alone stays, even with more axes of size 1, such as
+    `(batch, 1)` after pooling that keeps the time axis.
 
     Args:
         x: an array `(batch, ...)`, or a `Masked` with a mask `(batch,)` or `(batch, 1)`.
 
     Returns:
-        `(batch, features)`; `(batch, 1)` of `(batch,)`. What has two axes already comes back as it is, mask and all.
+        `(batch, features)`; `(batch, 1)` for `(batch,)`. An input with two axes comes back unchanged, with its mask.
 
     Raises:
-        ValueError: a mask over time.
+        ValueError: there is a mask over time.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.flatten(jnp.ones((2, 3, 4))).shape
@@ -51,27 +51,27 @@ def flatten(x: Masked | AnyArray) -> Masked | Array:
 
 @same_kind
 def reshape(x: Masked | AnyArray, target_shape: Sequence[int]) -> Masked | Array:
-    """Another shape behind the batch axis.
+    """Reshapes the axes after the batch axis.
 
-    Under a mask the masked axes must stay in front, except for time, the last of them:
+    With a mask, the masked axes must stay in front, except for time, the last of them:
 
     - where each step keeps its number of features, `(batch, time, 6)` to `(batch, time, 2, 3)`, the mask stays;
-    - where each step becomes k, `(batch, time, 6)` to `(batch, 3 * time, 2)`, these are real if it is;
+    - where each step becomes k, `(batch, time, 6)` to `(batch, 3 * time, 2)`, the k steps are real if it is;
     - where k steps become one, `(batch, time, 2)` to `(batch, time / k, 2 * k)`, the real steps of each sequence are
       put together in their order. What is left over and makes no full step is padding, as if the sequence had been cut
       off. The result is padded on the right, and may have `time // k` steps, rounded down.
 
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array.
-        target_shape: the sizes behind the batch axis. One may be -1, and is found; where the number of steps changes,
-            only time may, or none.
+        target_shape: the sizes after the batch axis. One of them may be -1 and is inferred; if the number of steps
+            changes, only time may be -1.
 
     Returns:
         `(batch, *target_shape)`; a `Masked` stays one. An empty row stays empty and passes no gradient.
 
     Raises:
-        ValueError: sizes that do not fit, a shape in which no axis is time or steps are parts of several, or packed
-            rows where steps are put together.
+        ValueError: sizes do not fit, the shape has no time axis or divides steps unevenly, or rows are packed and steps
+            would be grouped.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.arange(10).reshape(1, 5, 2), [4])
@@ -102,18 +102,19 @@ def reshape(x: Masked | AnyArray, target_shape: Sequence[int]) -> Masked | Array
 
 @same_kind
 def permute(x: Masked | AnyArray, dims: Sequence[int]) -> Masked | Array:
-    """The axes behind the batch in another order.
+    """Reorders the axes after the batch.
 
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array.
-        dims: for each axis of the result which axis of `x` it is, counted from 1; the batch, 0, stays in front.
+        dims: for each axis of the result, the axis of `x` that it comes from, counted from 1; the batch, 0, stays in
+            front.
 
     Returns:
-        The permuted values. The mask follows its axes, which must stay in front: time may not move behind a feature
+        The permuted values. The mask follows its axes, which must stay in front: time may not move after a feature
         axis. An empty row stays empty and passes no gradient.
 
     Raises:
-        ValueError: `dims` that are no permutation, or that leave a masked axis behind another; packed rows whose time
+        ValueError: `dims` is not a permutation or moves a masked axis after a feature axis, or rows are packed and time
             moves.
 
     >>> import jax.numpy as jnp, jmask as jm
@@ -141,18 +142,18 @@ def permute(x: Masked | AnyArray, dims: Sequence[int]) -> Masked | Array:
 
 @same_kind
 def repeat_vector(x: Masked | AnyArray, n: int) -> Masked | Array:
-    """A sequence of `n` steps out of one vector for each row.
+    """Repeats one vector per row as a sequence of `n` steps.
 
     Args:
         x: `(batch, features)`, an array, or a `Masked` with a mask `(batch,)`.
         n: number of steps.
 
     Returns:
-        `(batch, n, features)`: an array, whose steps are all real; of a `Masked` one with a mask `(batch, n)`, whose
-        steps are real in the rows that are. Rows that are not pass no gradient.
+        `(batch, n, features)`: an array, whose steps are all real; for a `Masked`, one with a mask `(batch, n)`, real
+        in the rows that are real. Padded rows pass no gradient.
 
     Raises:
-        ValueError: `n` below 1, or values that are not `(batch, features)` or have a mask over features.
+        ValueError: `n` is below 1, or values are not `(batch, features)` or have a mask over features.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.repeat_vector(jnp.array([[5, 7]]), 2).tolist()
@@ -173,18 +174,18 @@ def repeat_vector(x: Masked | AnyArray, n: int) -> Masked | Array:
 
 @same_kind
 def up_sample(x: Masked | AnyArray, size: int) -> Masked | Array:
-    """Every step `size` times.
+    """Repeats every step `size` times.
 
     Args:
-        x: values `(batch, time, ...)`, mask `(batch, time)`: the mask's last axis is repeated; of an array, axis 1.
-        size: how often.
+        x: values `(batch, time, ...)`, mask `(batch, time)`: the mask's last axis is repeated; in an array, axis 1.
+        size: the number of copies of each step.
 
     Returns:
         `(batch, size * time, ...)`; a `Masked` stays one, and a copy is real if its step is. Packed rows stay packed.
         An empty row stays empty and passes no gradient.
 
     Raises:
-        ValueError: `size` below 1, or no time axis.
+        ValueError: `size` is below 1, or there is no time axis.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.up_sample(jm.from_lengths(jnp.array([[3, 4, 9]]), [2]), 2)
@@ -199,7 +200,7 @@ def up_sample(x: Masked | AnyArray, size: int) -> Masked | Array:
 
 
 def time_axis(x: Any, name: str) -> int:
-    """The last axis of the mask; of an array, axis 1."""
+    """The last axis of the mask; in an array, axis 1."""
     axis = x.mask.ndim - 1 if isinstance(x, Masked) else 1
     if not 0 <= axis < x.ndim:
         raise ValueError(f"`{name}` needs a time axis, values (batch, time, ...); received {tuple(x.shape)}.")
@@ -230,8 +231,8 @@ def check_repetitions(name: str, number: Any) -> None:
 
 
 def _reshaped(x: Any, shape: tuple[Any, ...]) -> Any:
-    """With the batch axis, and a mask over that alone, as they are."""
-    if -1 in shape and 0 in x.shape:  # a size that NumPy cannot find: that of a row by the others
+    """The reshaped values; the batch axis, and a mask over it alone, do not change."""
+    if -1 in shape and 0 in x.shape:  # NumPy cannot infer this size, so it is inferred from one row
         known = math.prod(size for size in shape[1:] if size != -1)
         found = math.prod(x.shape[1:]) // max(known, 1)
         shape = tuple(found if size == -1 else size for size in shape)
@@ -239,12 +240,12 @@ def _reshaped(x: Any, shape: tuple[Any, ...]) -> Any:
 
 
 def _parts(x: Masked, shape: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any, tuple[int, ...]]:
-    """The axes of the rows and of time, as they are, and the sizes of a new step."""
+    """The sizes of the row axes and of time, unchanged, and the sizes of a new step."""
     ndim = x.mask.ndim
     old_rows, time, old_step = x.shape[: ndim - 1], x.shape[ndim - 1], x.shape[ndim:]
     rows, new_time, step = shape[: ndim - 1], shape[ndim - 1 : ndim], tuple(shape[ndim:])
     size = math.prod(old_step)
-    if -1 in step:  # found only where time stays
+    if -1 in step:  # inferred only where time stays
         others = math.prod(n for n in step if n != -1)
         step = tuple((size // others if others else 0) if n == -1 else n for n in step)
         fits = new_time == (time,) and math.prod(step) == size

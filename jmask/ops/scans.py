@@ -1,4 +1,4 @@
-"""Associative scans over flat lists of arrays: past padding, within packed sequences, and over unknown lengths."""
+"""Associative scans over flat lists of arrays: skipping padding, within packed sequences, over unknown lengths."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from ..core.arithmetic import expand
 from ..core.segment_ids import sequence_starts
 
-SCAN, COMBINE = "jmask_associative_scan", "jmask_combine"  # programs of these names are known to `jm.vmap`
+SCAN, COMBINE = "jmask_associative_scan", "jmask_combine"  # `jm.vmap` knows programs by these names
 
 Combine = Callable[[Sequence[Any], Sequence[Any]], Sequence[Any]]
 
@@ -22,12 +22,12 @@ def scan(
     """`lax.associative_scan` of several arrays along the last axis of the mask.
 
     Args:
-        combine: `combine(earlier, later)` of arrays of any size along `axis`.
-        arrays: what to combine, of one size along `axis`.
-        axis: along which.
+        combine: `combine(earlier, later)`, for arrays of any size along `axis`.
+        arrays: what to combine, with one size along `axis`.
+        axis: the axis to scan along.
         reverse: from the last step to the first.
-        mask: real steps; padding is passed over. None: all of them.
-        ids: of packed rows; no sequence meets another.
+        mask: the real steps; padding is skipped. None: all steps are real.
+        ids: the segment ids of packed rows; sequences are kept apart.
 
     Returns:
         The arrays, at each real step all real steps up to it combined.
@@ -53,7 +53,7 @@ def scan(
         def where(flag: Any, x: Any, y: Any) -> Any:
             return jnp.where(flag.reshape(flag.shape[: x.ndim]), x, y)
 
-        # Where the result is not wanted, `combine` gets a step that it gets anyway: its slopes are no worse there.
+        # Where the result is not wanted, `combine` gets a step that it sees anyway: its gradients are no worse there.
         safe = [[where(is_both, *pair) for pair in zip(x, example, strict=True)] for x in (before, after)]
         both = combine(*safe)
         either = [where(is_real_too, y, x) for x, y in zip(before, after, strict=True)]
@@ -73,9 +73,9 @@ def _example(x: Any, mask: Any, axis: int) -> Any:
 
 
 def _over_unknown_length(combine: Combine, arrays: Any, axis: int, reverse: bool) -> list[Any]:
-    """The scan within `jm.vmap`, step by step, which JAX can trace; `jm.vmap` runs it in parallel.
+    """The scan inside `jm.vmap`, step by step, which JAX can trace; `jm.vmap` runs it in parallel.
 
-    Time comes first, in the order of the scan, and what `combine` closes over is an argument.
+    Time comes first, in the order of the scan, and everything that `combine` closes over is an argument.
     """
 
     def turn(x: Any) -> Any:

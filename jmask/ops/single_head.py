@@ -41,38 +41,38 @@ def attention(
 ) -> Result | tuple[Result, Scores]:
     """Scaled dot-product attention, `softmax(scale * query @ key.T + bias) @ value` over the real steps of the keys.
 
-    The masks are found by themselves. A step of the keys is real where both key and value are. Of packed rows each
-    sequence attends to itself. `causal` and `window` go by position among the real steps, so that padding on the left
-    or among them moves nothing; `attention_mask` and `bias` go by index, padding included. Queries and keys both count
-    from 0 unless positions are given: one query behind a cache of keys needs `query_offset`.
+    The masks are taken from the inputs. A step of the keys is real where both key and value are. In packed rows each
+    sequence attends only to itself. `causal` and `window` go by position among the real steps, so padding on the left
+    or in between shifts nothing; `attention_mask` and `bias` go by index, padding included. Queries and keys both count
+    from 0 unless positions are given: a query that follows a cache of keys needs `query_offset`.
 
     Args:
-        query: values `(batch, queries, heads, features)`, mask `(batch, queries)`, or an array. The batch may have
-            any number of axes, under the mask.
+        query: values `(batch, queries, heads, features)`, mask `(batch, queries)`, or an array. The batch may have any
+            number of axes, all under the mask.
         key: `(batch, keys, groups, features)`, mask `(batch, keys)`, or an array; `query` by default. `heads` is a
-            multiple of `groups`: neighbours among the heads share a group.
+            multiple of `groups`: neighbouring heads share a group.
         value: `(batch, keys, groups, value_features)`, mask `(batch, keys)`, or an array; `key` by default.
         causal: whether a query attends to no step after it.
-        window: how many real steps away a query attends to, `(left, right)` or one number for both sides; None in the
-            place of a number ends nothing.
+        window: how many real steps away a query attends to, `(left, right)` or one number for both sides; None instead
+            of a number means no limit.
         query_offset: the position of the first real query of each sequence, an integer or one for each row,
             `(batch,)`: the number of real keys that came before it.
-        query_positions: the positions of the queries, instead: numbers that broadcast to `(batch, queries)`, or a
-            `Masked` of them.
-        key_positions: those of the keys, for keys that are not in order, such as a cache that wraps around.
+        query_positions: the positions of the queries, instead of an offset: numbers that broadcast to
+            `(batch, queries)`, or a `Masked` of them.
+        key_positions: the positions of the keys, if they are not in order, as in a cache that wraps around.
         attention_mask: bool, True where a query may attend to a key: `(queries, keys)`, `(batch, queries, keys)` or
             `(batch, heads, queries, keys)`, sizes of 1 included.
-        bias: floats of these shapes, added to the scores; -inf forbids, as False does in `attention_mask`.
-        scale: of the dot products, `1 / sqrt(features)` by default.
+        bias: floats in one of these shapes, added to the scores; -inf forbids, as False does in `attention_mask`.
+        scale: the factor of the dot products, `1 / sqrt(features)` by default.
         dropout: probability of dropping a weight; the rest are scaled up. The draw of a weight depends on the key,
             the row, the head and the numbers of real steps before query and key, not on padding.
-        dropout_key: a PRNG key for it.
-        return_attention_scores: whether to return the weights, too.
-        implementation: that of `jax.nn.dot_product_attention`, for what it can compute: no dropout, no weights, one
-            dtype, `value_features` equal to `features`, one batch axis at most. None takes it where it is exact: not
-            for float64, whose weights it rounds to float32. `"cudnn"`, on a GPU and in half precision, is told lengths
-            in place of a mask where all padding is on the right and nothing else forbids, so that it skips the
-            padding.
+        dropout_key: a PRNG key for the dropout.
+        return_attention_scores: whether to return the weights as well.
+        implementation: an implementation of `jax.nn.dot_product_attention`, for what it can compute: no dropout, no
+            returned weights, one dtype, `value_features` equal to `features`, at most one batch axis. None uses it
+            where it is exact: not for float64, whose weights it rounds to float32. `"cudnn"`, on a GPU and in half
+            precision, gets lengths instead of a mask if all padding is on the right and nothing else hides a key, so
+            that it skips the padding.
 
     Returns:
         `(batch, queries, heads, value_features)` with the mask of `query`, 0 at its padded steps. A query that attends
@@ -81,9 +81,9 @@ def attention(
 
     Raises:
         TypeError: values are not floats, `attention_mask` is not bool, or an offset is not an integer.
-        ValueError: shapes that do not fit, a value without a key, packed rows that are not packed alike, a rate
-            outside `[0, 1]`, dropout without a key, both an offset and positions, or an `implementation` for what it
-            cannot compute.
+        ValueError: shapes do not fit, there is a value without a key, rows are packed differently, the dropout rate is
+            outside `[0, 1]`, dropout has no key, both an offset and positions are given, or the `implementation` cannot
+            compute this.
 
     References:
         Vaswani et al.: Attention Is All You Need, arXiv:1706.03762, equation 1. Ainslie et al.: GQA, arXiv:2305.13245,
@@ -132,27 +132,27 @@ def additive_attention(
     """Additive attention: the score of a query and a key is `sum(weight * tanh(scale * (query + key)))`.
 
     Args:
-        query: as in `attention`; the rest likewise, where nothing else is said here.
+        query: as in `attention`, like all arguments unless stated otherwise.
         key: `(batch, keys, groups, features)`, mask `(batch, keys)`, or an array; `query` by default.
         value: `(batch, keys, groups, value_features)`; `key` by default.
-        weight: of the features, `(features,)` or a number; ones by default.
-        scale: of the sums of query and key.
+        weight: the weights of the features, `(features,)` or a number; ones by default.
+        scale: the factor of the sums of query and key.
         causal: whether a query attends to no step after it.
         window: how many real steps away a query attends to.
         query_offset: the position of the first real query of each sequence.
-        query_positions: the positions of the queries, instead.
-        key_positions: those of the keys.
+        query_positions: the positions of the queries, instead of an offset.
+        key_positions: the positions of the keys.
         attention_mask: bool, True where a query may attend to a key.
         dropout: probability of dropping a weight.
-        dropout_key: a PRNG key for it.
-        return_attention_scores: whether to return the weights, too.
+        dropout_key: a PRNG key for the dropout.
+        return_attention_scores: whether to return the weights as well.
 
     Returns:
-        As `attention`. Memory grows with `queries * keys * features`.
+        As for `attention`. Memory grows with `queries * keys * features`.
 
     Raises:
-        TypeError: as `attention`.
-        ValueError: as `attention`.
+        TypeError: as for `attention`.
+        ValueError: as for `attention`.
 
     References:
         Bahdanau et al.: Neural Machine Translation by Jointly Learning to Align and Translate, arXiv:1409.0473,
@@ -194,12 +194,12 @@ def _additive_scores(q: Array, k: Array, weight: Any, scale: Any) -> Array:
 
 
 def _weights(scores: Array, seen: Any) -> Array:
-    """The softmax over the keys that are seen; 0 for a query that sees none."""
+    """The softmax over the visible keys; 0 for a query that sees none."""
     return values_of(softmax(scores if seen is None else Masked(scores, jnp.broadcast_to(seen, scores.shape))))
 
 
 def _mean(weights: Array, v: Array) -> Array:
-    """The mean of the values by weight, `(batch, queries, heads, value_features)`."""
+    """The weighted mean of the values, `(batch, queries, heads, value_features)`."""
     *batch, heads, queries, keys = weights.shape
     groups, features = v.shape[-2:]
     grouped = weights.reshape(*batch, groups, heads // groups, queries, keys)
@@ -208,10 +208,10 @@ def _mean(weights: Array, v: Array) -> Array:
 
 
 def _drop(weights: Array, rate: float, key: Any, query: Any, keys: Any) -> Array:
-    """The weights, some of them 0 and the rest scaled up.
+    """The weights with some set to 0 and the rest scaled up.
 
-    For each key a draw of its own is made time-major over the queries, so that more padding only appends; where there
-    is padding elsewhere, draws follow the real steps.
+    Each key has its own draws, made time-major over the queries, so that more padding only appends; where there is
+    padding elsewhere, draws follow the real steps.
     """
     check_probability("dropout", rate)
     if rate in (0, 1):
@@ -229,7 +229,7 @@ def _drop(weights: Array, rate: float, key: Any, query: Any, keys: Any) -> Array
 
 
 def _keys_and_values(query: Any, key: Any, value: Any, name: str) -> tuple[Any, Any]:
-    """The keys, which are the query unless they are given, and the values, which are the keys."""
+    """The keys, by default the query, and the values, by default the keys."""
     if key is None and value is not None:
         raise ValueError(
             f"`{name}` has a value and no key, and without one the keys are the query: pass `key=` too, or `key=` "

@@ -25,7 +25,7 @@ def sort(
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array. Each sequence of a packed row is sorted on
             its own.
-        axis: of values `(batch, time, features)`, 1 is time and -1 the features.
+        axis: in values `(batch, time, features)`, 1 is time and -1 the features.
         stable: whether equal steps keep their order.
         descending: whether to sort from the largest to the smallest.
 
@@ -33,7 +33,7 @@ def sort(
         The shape and mask of `x`. NaN counts as the largest. An empty row stays empty and passes no gradient.
 
     Raises:
-        ValueError: `axis` is another masked axis than time, or does not exist.
+        ValueError: `axis` is a masked axis other than time, or does not exist.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.masked(jnp.array([[5, 0, 2, 3]]), jnp.array([[True, False, True, True]]))
@@ -55,7 +55,7 @@ def argsort(
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array. Each sequence of a packed row is sorted on
             its own.
-        axis: of values `(batch, time, features)`, 1 is time and -1 the features.
+        axis: in values `(batch, time, features)`, 1 is time and -1 the features.
         stable: whether equal steps keep their order.
         descending: whether to sort from the largest to the smallest.
 
@@ -63,7 +63,7 @@ def argsort(
         int32 in the shape and with the mask of `x`. NaN counts as the largest. An empty row stays empty.
 
     Raises:
-        ValueError: `axis` is another masked axis than time, or does not exist.
+        ValueError: `axis` is a masked axis other than time, or does not exist.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.masked(jnp.array([[5, 0, 2, 3]]), jnp.array([[True, False, True, True]]))
@@ -86,16 +86,16 @@ def top_k(x: Masked | ArrayLike, k: SupportsIndex, *, axis: SupportsIndex = -1) 
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array.
         k: the number of values.
-        axis: of values `(batch, time, features)`, 1 is time and -1 the features.
+        axis: in values `(batch, time, features)`, 1 is time and -1 the features.
 
     Returns:
         Values and int32 indices. Along the features both have the mask of `x`. Along time they are `(batch, k, ...)`
-        with a mask `(batch, k)`: a sequence of fewer steps has padding after its steps, and an empty row nothing else,
-        and passes no gradient. Indices count real steps from 0, as in `jm.ops.take`.
+        with a mask `(batch, k)`: a sequence of fewer than `k` steps has padding after them; an empty row has only
+        padding and passes no gradient. Indices count real steps from 0, as in `jm.ops.take`.
 
     Raises:
         TypeError: `k` is not an integer.
-        ValueError: `axis` is another masked axis than time, `k` exceeds the number of features, or rows are packed and
+        ValueError: `axis` is a masked axis other than time, `k` exceeds the number of features, or rows are packed and
             `axis` is time.
 
     >>> import jax.numpy as jnp, jmask as jm
@@ -111,7 +111,7 @@ def top_k(x: Masked | ArrayLike, k: SupportsIndex, *, axis: SupportsIndex = -1) 
 
 
 def one_axis(x: Any, axis: SupportsIndex, name: str) -> int:
-    """The axis as a number from 0 on."""
+    """The axis, counted from 0."""
     ndim, found = jnp.ndim(x.values if isinstance(x, Masked) else x), operator.index(axis)
     if not -ndim <= found < ndim:
         raise ValueError(f"`axis={axis}` of `{name}` is out of bounds for values of rank {ndim}.")

@@ -13,14 +13,14 @@ Places = Masked | Real[AnyArray, "..."] | None
 
 
 def steps_before(x: Any, axis: int) -> Any:
-    """How many real steps of its row stand before each step, int32; of rows without gaps that is the index.
+    """The number of real steps before each step of a row, int32; without gaps that is the index.
 
     Args:
         x: a `Masked`, whose last masked axis is time, or an array.
         axis: the time axis.
 
     Returns:
-        `(batch, time)`, or `(time,)` of an array.
+        `(batch, time)`, or `(time,)` for an array.
     """
     if isinstance(x, Masked):
         return jnp.cumsum(x.mask, axis=-1, dtype=jnp.int32) - x.mask
@@ -32,18 +32,18 @@ def places(x: Any, axis: int, name: str, prefix: str = "", *, offset: Any = None
 
     Args:
         x: a `Masked`, whose last masked axis is time, or an array.
-        axis: the time axis, from the front.
-        name: of the function, for messages.
-        prefix: of the names that `offset` and `positions` have there.
+        axis: the time axis, counted from the front.
+        name: the name of the function, for error messages.
+        prefix: the prefix of the names `offset` and `positions` in these messages.
         offset: the position of the first real step of each sequence, an integer or one for each row.
         positions: the positions themselves.
 
     Returns:
-        Integers, or what `positions` are; they broadcast to `(batch, time)`.
+        Integers, or numbers in the dtype of `positions`; they broadcast to `(batch, time)`.
 
     Raises:
         TypeError: the offset is not an integer, or the positions are not numbers.
-        ValueError: an offset or positions that do not fit, or both.
+        ValueError: the offset or positions do not fit, or both are given.
     """
     shape = tuple(x.shape[: axis + 1])
     if positions is not None:

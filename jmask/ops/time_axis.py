@@ -27,7 +27,7 @@ def flip(x: Masked | ArrayLike) -> Masked | Array:
             time.
 
     Returns:
-        The same shape; a `Masked` stays one. An empty row stays empty.
+        The values in the same shape; a `Masked` stays one. An empty row stays empty.
 
     Raises:
         ValueError: there is no time axis.
@@ -121,8 +121,8 @@ def shift(x: Masked | ArrayLike, n: int = 1, *, fill_value: Any = None) -> Maske
             values; it must fit their dtype.
 
     Returns:
-        A `Masked` in the shape of `x`, in which the steps that another has moved to are real. With `fill_value` the
-        shape and mask of `x`, for an array an array, and `fill_value` at padded steps too. An empty row stays empty and
+        A `Masked` in the shape of `x`; the steps that a real step has moved to are real. With `fill_value`, the shape
+        and mask of `x` (an array for an array), and `fill_value` at padded steps too. An empty row stays empty and
         passes no gradient.
 
     Raises:
@@ -150,7 +150,7 @@ def shift(x: Masked | ArrayLike, n: int = 1, *, fill_value: Any = None) -> Maske
 
 
 def time_axis(x: Any) -> int:
-    """The last axis of the mask; of an array axis 1, or the only axis; -1 if there is none."""
+    """The last axis of the mask; in an array axis 1, or the only axis; -1 if there is none."""
     return x.mask.ndim - 1 if isinstance(x, Masked) else min(1, np.ndim(values_of(x)) - 1)
 
 

@@ -41,20 +41,20 @@ def visible(
     Args:
         query: values `(batch, queries, heads, features)` with a mask `(batch, queries)`, or an array.
         keys: the same for the keys.
-        causal: none after the query, by position among the real steps.
-        window: none farther away than this many real steps, `(left, right)` or one number for both.
-        attention_mask: bool, False where it is forbidden; see `per_head` for its shape.
-        bias: -inf where it is forbidden; it broadcasts to `(batch, heads, queries, keys)`.
+        causal: whether keys after the query are hidden, by position among the real steps.
+        window: keys farther away than this many real steps are hidden, `(left, right)` or one number for both.
+        attention_mask: bool, False where attention is forbidden; see `per_head` for its shape.
+        bias: -inf where attention is forbidden; it broadcasts to `(batch, heads, queries, keys)`.
         query_offset: the position of the first real query of each sequence, 0 by default.
-        query_positions: the positions of the queries, instead.
-        key_positions: those of the keys, which count from 0 by default.
+        query_positions: the positions of the queries, instead of an offset.
+        key_positions: the positions of the keys, counted from 0 by default.
 
     Returns:
         bool that broadcasts to `(batch, heads, queries, keys)`; None if every query attends to all.
 
     Raises:
-        TypeError: an `attention_mask` that is not bool, or positions that are no numbers.
-        ValueError: a window that is none, or an `attention_mask` or positions that do not fit.
+        TypeError: an `attention_mask` that is not bool, or positions that are not numbers.
+        ValueError: an invalid window, or an `attention_mask` or positions that do not fit.
     """
     left, right = _sides(window)
     seen = []
@@ -126,7 +126,7 @@ def _places(query: Any, keys: Any, offset: Any, query_positions: Any, key_positi
 
 
 def _of_rank(ndim: int, x: Any) -> Any:
-    """With axes of size 1 in front, so that ranks agree where JAX is told to promote none."""
+    """Adds leading axes of size 1, so that ranks agree even if JAX may not promote them."""
     return x.reshape(*(1,) * (ndim - x.ndim), *x.shape)
 
 
@@ -141,13 +141,13 @@ def _row(x: Any) -> Any:
 
 
 def _number_of_sequence(x: Masked) -> Any:
-    """Of packed rows, another number for each sequence of a row, also where an id comes again later."""
+    """Numbers the sequences of packed rows: each gets its own number, even if an id recurs later in the row."""
     mask = jnp.asarray(x.mask)
     return lax.cumsum(sequence_starts(mask, ids_of(x)).astype(jnp.int32), mask.ndim - 1)
 
 
 def _sides(window: Window) -> tuple[int | None, int | None]:
-    """Left and right, None where the window has no end; raises if it is not a window."""
+    """Left and right, None where the window is unbounded; raises if it is not a window."""
     sides = window if isinstance(window, (tuple, list)) else (window, window)
     if len(sides) != 2 or any(n is not None and (not isinstance(n, int) or n < 0) for n in sides):
         raise ValueError(

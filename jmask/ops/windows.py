@@ -1,7 +1,7 @@
 """Windows that slide over the steps of a sequence: where they start, and their results for each row of a batch.
 
 If the real steps of a row come first and neutral values follow them, those act as right padding: a window operation
-gives for the row what it gives for the sequence alone. Only the padding before the first step must be that of the
+gives for the row what it gives for the sequence alone. Only the padding before the first step must match that of the
 sequence alone; where it depends on the length, the row is shifted by the difference.
 """
 
@@ -24,7 +24,7 @@ Pads = tuple[Any, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Windows:
-    """Windows of one width at equal distances; window i reads the steps `i * strides - pad_left + j * dilation_rate`.
+    """Equally spaced windows of one width; window i reads the steps `i * strides - pad_left + j * dilation_rate`.
 
     Here j counts from 0 to `width - 1`, and `pad_left` is the number of padded steps before the first. As in Keras it
     is 0 for "valid", `span - 1` for "causal", and for "same" half of what `ceil(length / strides)` windows read beyond
@@ -83,7 +83,7 @@ class Windows:
         return self.pad_left(time), 0
 
     def align(self, values: Any, lengths: Any, value: Any) -> tuple[Any, Pads]:
-        """Shifts left-aligned rows so that one padding is right for all of them; returns the rows and the padding."""
+        """Shifts left-aligned rows so that one padding fits all of them; returns the rows and the padding."""
         if self.padding != "same":
             return values, self.pads(values.shape[-2])
         narrowest, widest = max(self.span - self.strides, 0) // 2, (self.span - 1) // 2
@@ -97,7 +97,7 @@ class Windows:
 
 @dataclasses.dataclass(frozen=True)
 class TransposedWindows:
-    """Windows of the result: step i of the sequence writes the steps `i * strides + j * dilation_rate - cut`.
+    """Windows over the result: step i of the sequence writes the steps `i * strides + j * dilation_rate - cut`.
 
     The windows of n steps cover `(n - 1) * strides + span` steps. "valid" keeps all of these and adds
     `output_padding`, by default what the last step needs to fill `strides`; "same" keeps `n * strides`, or
@@ -154,7 +154,7 @@ class TransposedWindows:
         return -cut, self.last - self.span + cut
 
     def align(self, values: Any, lengths: Any, value: Any) -> tuple[Any, Pads]:
-        """Left-aligned rows as they are, since the padding does not depend on lengths, and the padding."""
+        """The left-aligned rows, unchanged since the padding does not depend on lengths, and the padding."""
         return values, self.pads(values.shape[-2])
 
 
@@ -165,7 +165,7 @@ def slide(
     name: str,
     value: Any = 0,
 ) -> Any:
-    """Applies an operation over windows, which gives for each row what it gives for the sequence alone.
+    """Applies an operation over windows, with the same result for each row as for the sequence alone.
 
     Args:
         x: values `(batch, time, features)`, mask `(batch, time)`; axis -2 of an array is time. See `check_steps`.
@@ -176,8 +176,8 @@ def slide(
         value: a value in the padding that changes no result.
 
     Returns:
-        For a `Masked` a `Masked` with zeros in its padding, for an array an array. If there are as many windows as
-        steps, each result is where its step is; otherwise the results of a row come first.
+        A `Masked` with zeros in its padding for a `Masked`, an array for an array. If there are as many windows as
+        steps, each result is where its step is; otherwise the results come at the start of the row.
     """
     time = x.shape[-2]
     if time == 0:
