@@ -155,7 +155,10 @@ class GRU(BaseUnitsLayer):
 class LSTM(BaseUnitsLayer):
     """Long short-term memory (see `jm.rnn.lstm_step` for the equations; gates and parameters as in Keras).
 
-    With `return_state` the outputs are followed by the hidden and the cell state; `initial_state` is a list of these.
+    Inputs: `(batch, time, features)`, and optionally `initial_state`. Outputs: of the last real step of each sequence,
+    `(batch, units)`, or of every step, `(batch, time, units)`. With `return_state` they are followed by the hidden and
+    the cell state, each `(batch, units)`; `initial_state` is a list of these two. An empty row has outputs 0 and keeps
+    its initial state. Packed rows need `return_sequences`, and have no final state.
 
     Attributes:
         units: length of the state and of an output.
