@@ -1,4 +1,4 @@
-"""Operators of `Masked`: what a step means stays where the step is, so the mask stays too."""
+"""Operators of `Masked`: they leave every step in its place, so the mask stays the same."""
 
 import operator
 from collections.abc import Callable
@@ -18,18 +18,18 @@ _SCALARS = (bool, int, float, complex, np.generic)
 
 
 def expand(mask: Any, ndim: int) -> Any:
-    """The mask with axes of size 1 behind, up to rank `ndim`, so that it broadcasts against values of that rank."""
+    """The mask with trailing axes of size 1, up to rank `ndim`, so that it broadcasts against values of that rank."""
     return mask.reshape((*mask.shape, *(1,) * (ndim - mask.ndim)))
 
 
 def in_front(x: Any, ndim: int) -> Any:
-    """An array with axes of size 1 in front, up to rank `ndim`: it broadcasts where ranks may not be promoted, too."""
+    """An array with leading axes of size 1, up to rank `ndim`, so that it broadcasts even without rank promotion."""
     shape = jnp.shape(x)
     return jnp.reshape(x, (*(1,) * (ndim - len(shape)), *shape))
 
 
 def still_bool(mask: Any) -> Any:
-    """The mask, which anything that rebuilds pytrees may have changed unseen."""
+    """The mask; raises if it is no longer bool, since code that rebuilds pytrees may have changed it."""
     if mask.dtype != bool:
         raise TypeError(
             f"A mask must be bool, and this one has become {mask.dtype}: a function over all leaves, such as "
@@ -42,12 +42,12 @@ def is_host_only(values: Any) -> bool:
     """Whether the values are strings, objects or dates, which live in NumPy and never on a device."""
     if not isinstance(values, np.ndarray):
         return False
-    kind = values.dtype.kind  # bfloat16 and its kin are of kind "V", like structures
+    kind = values.dtype.kind  # bfloat16 and similar dtypes are of kind "V", like structured dtypes
     return kind in "OUSTMm" or (kind == "V" and not jnp.issubdtype(values.dtype, jnp.number))
 
 
 def fits(value: Any, values: Any) -> bool:
-    """Whether `value` can stand among `values`: of a kind that their dtype holds, and in its range."""
+    """Whether `value` can be stored among `values`: of a kind that their dtype holds, and in its range."""
     if isinstance(value, jax.Array):
         if any(jnp.issubdtype(x.dtype, jax.dtypes.extended) for x in (value, values)):
             return value.dtype == values.dtype
@@ -64,13 +64,13 @@ def fits(value: Any, values: Any) -> bool:
 
 
 def _number_kind(dtype: Any) -> int:
-    """0 for bool and integers, 1 for floats, 2 for complex numbers, -1 for what is no number."""
+    """0 for bool and integers, 1 for floats, 2 for complex numbers, -1 for anything that is not a number."""
     kinds = (jnp.integer, jnp.floating, jnp.complexfloating)
     return next((i for i, kind in enumerate(kinds) if jnp.issubdtype(dtype, kind)), 0 if dtype == bool else -1)
 
 
 def intersect_masks(first: Any, second: Any) -> Any:
-    """AND of two masks; None means that all is real. A mask of lower rank covers all that lies behind it."""
+    """AND of two masks; None means that everything is real. A mask of lower rank covers all trailing axes."""
     if first is None or second is None or first is second:
         return first if second is None else second
     ndim = max(first.ndim, second.ndim)
@@ -80,8 +80,8 @@ def intersect_masks(first: Any, second: Any) -> Any:
 def join(first: Any, second: Any) -> tuple[Any, Any]:
     """AND of two pairs of a mask and segment ids, each None where there are none; see `intersect_masks` for the masks.
 
-    Of packed rows a step is real where it belongs to the same sequence on both sides. Segments that are the same
-    object are not compared; where one side has none, its rows are sequences that hold any other's.
+    In packed rows a step is real where it belongs to the same sequence on both sides. Segment ids that are the same
+    object are not compared; if one side has none, each of its rows is a single sequence that covers all the others.
     """
     (mask, ids), (other_mask, other_ids) = first, second
     if ids is other_ids:
@@ -102,9 +102,9 @@ def join(first: Any, second: Any) -> tuple[Any, Any]:
 
 
 def guard(values: Any, mask: Any) -> Any:
-    """Ones at padded positions: in the domain of most functions, with finite derivatives.
+    """The values with ones at padded positions: in the domain of most functions, with finite derivatives.
 
-    Strings and objects get a copy of a real one instead, so that a host function meets nothing that it does not know.
+    Strings and objects get a copy of a real one instead, so that a host function sees nothing unexpected.
     """
     mask = expand(still_bool(mask), max(mask.ndim, values.ndim))
     if is_host_only(values):
@@ -117,7 +117,7 @@ def guard(values: Any, mask: Any) -> Any:
 
 
 def convert(values: Any, mask: Any, dtype: Any) -> Any:
-    """`values.astype(dtype)`; of NumPy arrays, real steps only, since padding need not be convertible (`int("")`)."""
+    """`values.astype(dtype)`; in NumPy arrays, real steps only, since padding may not be convertible (`int("")`)."""
     if not isinstance(values, np.ndarray) or isinstance(mask, Tracer):
         return values.astype(dtype)
     mask = np.asarray(mask)
@@ -128,7 +128,7 @@ def convert(values: Any, mask: Any, dtype: Any) -> Any:
 
 
 def _operand(x: Any, mask: Any, ndim: int) -> Any:
-    """What enters an operator: a scalar as it is, an array with `guard` where it has steps of its own."""
+    """An operand of an operator: a scalar as it is, an array through `guard` if it has steps of its own."""
     values = x.values if isinstance(x, Arithmetic) else x
     if not isinstance(values, (np.ndarray, jax.Array)):
         return values
@@ -164,7 +164,7 @@ def _check_shapes(name: str, x: "Arithmetic", other: Any) -> None:
 
 
 def _binary(function: Callable, *, guarded: bool, swap: bool = False) -> Callable[[X, Any], X]:
-    """The operator's method. `guarded` keeps derivatives finite at padding, where the function has unbounded ones."""
+    """The operator's method. `guarded` keeps derivatives finite at padding, where the function's are unbounded."""
     name = function.__name__
 
     def method(self: X, other: Any) -> Any:
@@ -177,7 +177,7 @@ def _binary(function: Callable, *, guarded: bool, swap: bool = False) -> Callabl
         refuse_marks(other)
         _check_shapes(name, self, other)
         mask, ids = intersect(self, other) if isinstance(other, Arithmetic) else (self.mask, self.segment_ids)
-        # The mask of the result: a real step of one operand may stand against padding of the other.
+        # The mask of the result: a real step of one operand may meet padding in the other.
         left, right = (_operand(x, mask if guarded or host else None, self.ndim) for x in (self, other))
         values = function(right, left) if swap else function(left, right)
         return rebuild(self, np.asarray(values) if host else values, mask, ids)
@@ -186,14 +186,14 @@ def _binary(function: Callable, *, guarded: bool, swap: bool = False) -> Callabl
 
 
 def intersect(x: Any, y: Any) -> tuple[Any, Any]:
-    """Mask and segment ids of what two `Masked` give step by step."""
+    """Mask and segment ids of the result when two `Masked` are combined step by step."""
     return join((x.mask, x.segment_ids), (y.mask, y.segment_ids))
 
 
 def rebuild(x: Any, values: Any, mask: Any, ids: Any) -> Any:
-    """A `Masked` like `x`, with marks that are repeated where the values are."""
+    """A `Masked` like `x`, with mask and segment ids broadcast as the values were."""
     if mask is x.mask and ids is x.segment_ids and values.shape[: mask.ndim] == mask.shape:
-        return x.with_values(values)  # the very same marks, by which layers know them again
+        return x.with_values(values)  # the same mask object, by which layers recognise it
     leading = values.shape[: mask.ndim]
     if tuple(leading) != tuple(mask.shape):  # an axis of size 1 was broadcast: a row repeated, or one step along time
         mask, ids = (None if array is None else jnp.broadcast_to(array, leading) for array in (mask, ids))
@@ -252,7 +252,7 @@ class Arithmetic:
     fill: Any
     with_values: Any
 
-    # `==` is elementwise, so equal hashes would promise what it does not keep.
+    # `==` is elementwise, so a hash would promise an equality that does not hold.
     __hash__ = None  # pyright: ignore[reportAssignmentType]
 
     __add__ = _binary(operator.add, guarded=False)

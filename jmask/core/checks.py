@@ -1,4 +1,4 @@
-"""What functions ask of their arguments: masks and ids that fit the values, words, probabilities, sizes."""
+"""Checks of arguments: masks and segment ids that fit the values, options by name, probabilities, sizes."""
 
 import operator
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from .display import is_concrete
 def as_array(x: Any) -> Any:
     """Arrays, tracers and abstract values as they are; lists and numbers as JAX arrays, lists of strings as NumPy's.
 
-    Arrays of other libraries become NumPy arrays; one in which something is masked or missing is refused.
+    Arrays from other libraries become NumPy arrays; raises if entries are masked or missing.
     """
     if isinstance(x, (jax.Array, np.ndarray, jax.ShapeDtypeStruct)):
         refuse_marks(x)
@@ -80,14 +80,14 @@ def check_segment_ids_fit(values: Any, segment_ids: Any) -> None:
 
 
 def check_parts(values: Any, mask: Any, segment_ids: Any) -> None:
-    """Raises if the parts of a `Masked` do not fit; checks nothing where JAX has something else than an array."""
+    """Raises if the parts of a `Masked` do not fit; skips the check where JAX holds something other than an array."""
     if not _is_array(values):
         return
     if segment_ids is not None:
         if _is_array(segment_ids) and segment_ids.ndim:  # one step has an id of rank 0
             check_segment_ids_fit(values, segment_ids)
     elif _is_array(mask):
-        if mask.dtype != jax.dtypes.float0:  # what a gradient has in the place of a mask
+        if mask.dtype != jax.dtypes.float0:  # the mask of a gradient
             check_mask(values, mask)
     else:
         raise TypeError(
@@ -115,8 +115,8 @@ def check_one_of(name: str, value: Any, words: Sequence[str | None], *, caller: 
     Args:
         name: name of the option, for the error.
         value: what was given.
-        words: what may be given.
-        caller: name of the function, for the error, where the option alone does not tell it.
+        words: the allowed values.
+        caller: name of the function, for the error, where the option alone does not identify it.
 
     Raises:
         ValueError: it is none of them.
@@ -125,7 +125,7 @@ def check_one_of(name: str, value: Any, words: Sequence[str | None], *, caller: 
     Traceback (most recent call last):
     ValueError: `padding` must be 'valid' or 'same'; received 'full'.
     """
-    if not (value is None or isinstance(value, str)) or value not in words:  # of an array, `in` would be an array
+    if not (value is None or isinstance(value, str)) or value not in words:  # for an array, `in` would give an array
         context = f"`{caller}`: " if caller else ""
         raise ValueError(f"{context}`{name}` must be {_or(words)}; received {value!r}.")
 
@@ -141,7 +141,7 @@ def check_probability(name: str, rate: float, *, below_one: bool = False) -> Non
     Args:
         name: name of the option, for the error.
         rate: what was given.
-        below_one: whether 1 is refused.
+        below_one: whether 1 is an error.
 
     Raises:
         ValueError: it is not in `[0, 1]`, or with `below_one` not in `[0, 1)`.

@@ -1,4 +1,4 @@
-"""From values and a mask, or the ids of packed sequences, to a `Masked`, with checks that explain themselves."""
+"""Builds a `Masked` from values and a mask, or from the segment ids of packed rows, with checks and clear errors."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def masked(values: Any, mask: Any) -> Masked:
     """Pairs values with their mask, and checks that they fit.
 
     Args:
-        values: `(batch, time, ...)`, an array or what turns into one.
+        values: `(batch, time, ...)`, an array or anything that converts to one.
         mask: bool, True = real step; its shape a prefix of the values' shape: `(batch, time)`, `(time,)` for one
             sequence, `(batch, sentences, words)` for documents.
 
@@ -41,14 +41,14 @@ def from_segment_ids(values: Any, segment_ids: Any, *, first_id: int = 1) -> Mas
     """Pairs the values of packed rows with the ids of the sequences that share the rows.
 
     Args:
-        values: `(batch, time, ...)`, an array or what turns into one.
-        segment_ids: integers, their shape a prefix of the values' shape: `(batch, time)`. Steps of one sequence have
-            one id, 1 or more, and 0 is padding (so is a traced number below). Ids need be neither consecutive nor
-            increasing. An id that comes again in a row stands for another sequence only while there is a step of a
-            third one between; without it the two are one. So better number them all differently, as `jm.pack` does;
-            `jm.unpack` wants it.
+        values: `(batch, time, ...)`, an array or anything that converts to one.
+        segment_ids: integers, their shape a prefix of the values' shape: `(batch, time)`. All steps of a sequence have
+            the same id, 1 or more; 0 is padding (so is a traced negative id). Ids need not be consecutive or
+            increasing. If an id is reused within a row, the two runs are separate sequences only if a step of another
+            sequence lies between them; otherwise they are one. It is best to give every sequence a different id, as
+            `jm.pack` does; `jm.unpack` requires it.
         first_id: where the ids begin. With 0 they count from 0, as the `seq_idx` of Hugging Face's flattening collator
-            does, and -1 is padding; in the `Masked` each id is 1 more, then.
+            does, and -1 is padding; each id in the `Masked` is then 1 larger.
 
     Returns:
         A `Masked` with the mask `segment_ids > 0`. A row of zeros is an empty row.
@@ -72,17 +72,17 @@ def as_masked(x: Any, mask: Any = None) -> Masked:
     """A `Masked` from a `Masked`, or from an array, which is a batch of sequences without padding.
 
     Args:
-        x: a `Masked`, or an array `(batch, time, ...)`; an array `(time,)` is one sequence. A masked array of NumPy or
-            torch, or an array or series of pandas, polars or pyarrow with missing entries: what is masked or missing
-            there is padding here.
+        x: a `Masked`, or an array `(batch, time, ...)`; an array `(time,)` is one sequence. It may also be a masked
+            array of NumPy or torch, or an array or series of pandas, polars or pyarrow with missing entries: masked
+            or missing entries become padding.
         mask: if given, it replaces the mask of `x`.
 
     Returns:
         `x` itself if it is a `Masked` and no mask is given; else a new one.
 
     Raises:
-        TypeError: there is a mask for a masked array.
-        ValueError: a masked array in which a part of a step is masked: a mask is one of steps, not of features.
+        TypeError: a mask is given for an array that is already masked.
+        ValueError: part of a step is masked in a masked array: a mask covers whole steps, not single features.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.as_masked(jnp.ones((2, 3, 4))).mask.shape

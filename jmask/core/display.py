@@ -1,4 +1,4 @@
-"""How a `Masked` looks: as text, as HTML and in treescope, with the padding drawn apart."""
+"""How a `Masked` looks: as text, as HTML and in treescope, with the padding set off."""
 
 import html as html_escape
 import math
@@ -13,14 +13,14 @@ _PADDING = "·"
 _MAX_ROWS = 12
 _MAX_STEPS = 24
 _MAX_FEATURES = 4
-_MAX_ENTRIES = 8  # of a vector that has a line of its own
+_MAX_ENTRIES = 8  # shown of a vector that has its own line
 
 
 def text(x: Any) -> str:
-    """A head line, then one line a row: real steps as numbers, padding as `·`, long axes shortened by `…`.
+    """A header line, then one line per row: real steps as numbers, padding as `·`, long axes shortened by `…`.
 
-    In packed rows a `|` stands before each sequence but the first of a row. Under a mask of rank 1, of rows alone or of
-    one sequence, each vector has a line, and numbers stand in one.
+    In packed rows a `|` comes before each sequence except the first of a row. Under a mask of rank 1, of rows only or
+    of one sequence, each vector has its own line, and plain numbers share one.
     """
     if not _is_readable(x):
         segment_ids = "" if x.segment_ids is None else f", segment_ids={_kind(x.segment_ids)}"
@@ -39,7 +39,7 @@ def text(x: Any) -> str:
 
 
 def html(x: Any) -> str:
-    """A table of the rows; padded steps are hatched and empty, and a line parts the sequences of packed rows."""
+    """A table of the rows; padded steps are hatched and empty, and a line separates the sequences of packed rows."""
     if not _is_readable(x) or np.ndim(x.mask) not in (1, 2):
         return f"<pre>{html_escape.escape(text(x))}</pre>"
     head, mask = _head(x), np.asarray(x.mask)
@@ -75,25 +75,25 @@ def treescope(x: Any, path: Any, subtree_renderer: Any) -> Any:
 
 
 def _picture(x: Any) -> Any:
-    """Treescope's drawing of the values: a coloured cell a number, large arrays cut short."""
+    """Treescope's drawing of the values: one coloured cell per number, with large arrays truncated."""
     import treescope as ts
 
     values, mask = np.asarray(x.values), np.asarray(x.mask)
-    if values.dtype.kind == "V":  # bfloat16 and its kin, which treescope cannot draw
+    if values.dtype.kind == "V":  # bfloat16 and similar dtypes, which treescope cannot draw
         values = values.astype(np.float32)
     real = np.broadcast_to(mask.reshape(mask.shape + (1,) * (values.ndim - mask.ndim)), values.shape)
     return ts.render_array(values, valid_mask=real, truncate=True)
 
 
 def is_concrete(array: Any) -> bool:
-    """Whether the numbers of an array are at hand: neither traced, nor abstract, donated or on other hosts."""
+    """Whether the numbers of an array can be read: it is not traced, abstract, donated or on other hosts."""
     if isinstance(array, jax.Array) and not isinstance(array, Tracer):
         return array.is_fully_addressable and not array.is_deleted()
     return isinstance(array, (np.ndarray, np.generic))
 
 
 def _is_readable(x: Any) -> bool:
-    """Whether there are values and a mask to show; transforms and `jax.tree.map` put anything in their places."""
+    """Whether there are values and a mask to show; transforms and `jax.tree.map` may put anything in their place."""
     if not (is_concrete(x.values) and is_concrete(x.mask)) or jnp.issubdtype(x.dtype, jax.dtypes.extended):
         return False
     if x.mask.dtype != bool or x.mask.shape != x.shape[: x.mask.ndim]:
@@ -137,7 +137,7 @@ def _lengths(x: Any) -> str:
 
 
 def _begins(x: Any) -> np.ndarray:
-    """Where a sequence of packed rows begins; nowhere if they are not packed."""
+    """Where each sequence of packed rows begins; nowhere if the rows are not packed."""
     mask = np.asarray(x.mask)
     begins = np.zeros(mask.shape, bool)
     if x.segment_ids is not None and mask.ndim == 0:
@@ -151,7 +151,7 @@ def _begins(x: Any) -> np.ndarray:
 
 
 class _Cell(NamedTuple):
-    """A step as text; `begins` where a sequence does that is not the first of its row."""
+    """A step as text; `begins` marks the start of a sequence that is not the first of its row."""
 
     text: str
     is_padding: bool = False
@@ -172,12 +172,12 @@ def _rows(x: Any) -> list[list[_Cell]]:
 
 
 def _is_line(x: Any) -> bool:
-    """Whether there is one line: a number for each entry of a mask of rank 1, or one packed row."""
+    """Whether it fits on one line: a number for each entry of a mask of rank 1, or a single packed row."""
     return np.ndim(x.mask) == 1 and (np.ndim(x.values) == 1 or x.segment_ids is not None)
 
 
 def _cells(row: np.ndarray, real: np.ndarray, begins: np.ndarray, most: int) -> list[_Cell]:
-    """The steps of a row as texts; a row of more than `most` is cut short before its steps are formatted."""
+    """The steps of a row as texts; a row of more than `most` steps is truncated before formatting."""
     if len(row) <= most:
         steps = zip(row, real.tolist(), begins.tolist(), strict=True)
         return [

@@ -1,4 +1,4 @@
-"""What jmask says when a mask is lost, and how loudly it says it."""
+"""Warnings and errors for a lost mask, and `strict`, which turns the warnings into errors."""
 
 import contextlib
 import sys
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from types import FrameType
 
-# Jmask itself, what traces through it, and what checks its signatures.
+# jmask itself, the libraries that trace through it, and those that check its signatures.
 _NOT_THE_USER = (__name__.partition(".")[0], "jax", "jaxtyping", "beartype")
 
 _strict: ContextVar[bool] = ContextVar("jmask_strict", default=False)
@@ -16,11 +16,11 @@ _muted: ContextVar[bool] = ContextVar("jmask_muted", default=False)
 
 
 class MaskDroppedWarning(UserWarning):
-    """A mask met a layer that can neither use it nor pass it on: what follows sees padding as data."""
+    """A mask reached a layer that can neither use it nor pass it on: later layers see padding as data."""
 
 
 class MaskDroppedError(ValueError):
-    """The same under `jm.strict()`: the model is refused."""
+    """Raised instead of `MaskDroppedWarning` under `jm.strict()`."""
 
 
 class NotCountedWarning(UserWarning):
@@ -28,17 +28,17 @@ class NotCountedWarning(UserWarning):
 
 
 class NotCountedError(ValueError):
-    """The same under `jm.strict()`."""
+    """Raised instead of `NotCountedWarning` under `jm.strict()`."""
 
 
 @contextlib.contextmanager
 def strict(enabled: bool = True) -> Iterator[None]:
     """Inside this context a dropped mask raises `MaskDroppedError` instead of warning.
 
-    So does, as a `NotCountedError`, what a loss or a metric would warn of with a `NotCountedWarning`.
+    Likewise, a loss or a metric raises `NotCountedError` instead of issuing a `NotCountedWarning`.
 
-    The check runs while a function is traced: a function that `jax.jit` has compiled before is not traced again.
-    A new thread begins outside of the context, as with `jax.enable_x64`: enter it in the function that the thread runs.
+    The check runs while a function is traced: a function that `jax.jit` has already compiled is not traced again.
+    A new thread starts outside the context, as with `jax.enable_x64`: enter it in the function that the thread runs.
 
     Args:
         enabled: `False` returns to warnings inside an outer strict context.
@@ -67,7 +67,7 @@ def strict(enabled: bool = True) -> Iterator[None]:
 
 @contextlib.contextmanager
 def observe_drops() -> Iterator[list[str]]:
-    """Collects the messages of masks that are dropped inside this context, besides the warning or error."""
+    """Collects the messages about masks dropped inside this context, in addition to the warning or error."""
     messages: list[str] = []
     token = _observed.set(messages)
     try:
@@ -78,7 +78,7 @@ def observe_drops() -> Iterator[list[str]]:
 
 @contextlib.contextmanager
 def muted() -> Iterator[None]:
-    """Reports no dropped mask inside this context: for a layer that runs again, and has reported it before."""
+    """Silences reports of dropped masks inside this context: for a layer that runs again and has already reported."""
     token = _muted.set(True)
     try:
         yield
@@ -99,14 +99,14 @@ def report_dropped_mask(message: str) -> None:
 
 
 def report_not_counted(message: str) -> None:
-    """Warns, or raises under `strict`, of labels or results that count for nothing."""
+    """Warns, or raises under `strict`, about labels or results that are not counted."""
     if _strict.get():
         raise NotCountedError(message)
     warnings.warn(message, NotCountedWarning, stacklevel=_level_of_user(sys._getframe()))
 
 
 def _level_of_user(frame: FrameType) -> int:
-    """How far above `frame` the first one outside the library is: the line that a user can change."""
+    """How many frames above `frame` the first one outside the library is: the line that a user can change."""
     level = 1
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _NOT_THE_USER:
         frame, level = frame.f_back, level + 1

@@ -1,4 +1,4 @@
-"""The mask that a caller gives explicitly, against the mask that is attached to a `Masked`."""
+"""Explicit masks, which override the mask attached to a `Masked`."""
 
 from typing import Any
 
@@ -14,19 +14,19 @@ class _NoMask:
         return "jm.NO_MASK"
 
     def __reduce__(self) -> str:
-        return "NO_MASK"  # there is one; copies and pickles are that one
+        return "NO_MASK"  # a singleton: copies and pickles are the same object
 
 
 NO_MASK = _NoMask()
 
 
 def override_mask(x: Any, mask: Any, caller: str, name: str) -> Any:
-    """`x` under an explicit mask, which takes the place of the one that is attached.
+    """`x` under an explicit mask, which replaces the attached one.
 
     Args:
         x: a `Masked` or an array.
         mask: bool, its shape a prefix of the values' shape; `NO_MASK` removes the attached mask, None leaves it.
-        caller: who was given the mask, for errors: a layer's path or a function.
+        caller: where the mask was passed, for errors: a layer's path or a function.
         name: what the mask belongs to, for errors.
 
     Returns:
@@ -34,7 +34,7 @@ def override_mask(x: Any, mask: Any, caller: str, name: str) -> Any:
 
     Raises:
         TypeError: the mask is not bool.
-        ValueError: the mask does not fit the values, or the rows are packed and the mask is another one than theirs.
+        ValueError: the mask does not fit the values, or the rows are packed and the mask differs from theirs.
     """
     if mask is None:
         return x

@@ -12,7 +12,7 @@ _ALL = slice(None)
 
 
 def split_index(index: Any, values_ndim: int, mask_ndim: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Parts a NumPy index into the items for the mask's axes and those for the axes behind them.
+    """Splits a NumPy index into the items for the mask's axes and those for the trailing axes.
 
     Args:
         index: integers, slices, None, Ellipsis, integer or bool arrays, or a tuple of them.
@@ -23,8 +23,8 @@ def split_index(index: Any, values_ndim: int, mask_ndim: int) -> tuple[tuple[Any
         The two parts, each a tuple without Ellipsis. A part that leaves its axes alone is empty.
 
     Raises:
-        IndexError: too many indices; an array that spans both parts; arrays in both parts, which NumPy would pair; an
-            index of which NumPy would move axes to the front, away from the mask's.
+        IndexError: too many indices; an array that spans both parts; arrays in both parts, which NumPy would pair; or
+            an index whose axes NumPy would move to the front, away from the mask's.
         TypeError: a `Masked` as an index.
     """
     items = _without_ellipsis(index if isinstance(index, tuple) else (index,), values_ndim)
@@ -47,7 +47,7 @@ def split_index(index: Any, values_ndim: int, mask_ndim: int) -> tuple[tuple[Any
 
 
 def take(array: Any, items: tuple[Any, ...]) -> Any:
-    """`array[items]`, always an array; NumPy's becomes one of JAX where an index is one, since that may be traced."""
+    """`array[items]`, always an array; a NumPy array becomes a JAX array if an index is one, which may be traced."""
     if not items:
         return array
     if any(isinstance(item, jax.Array) for item in items) and not is_host_only(array):
@@ -82,7 +82,7 @@ def _consumed(item: Any) -> int:
 
 
 def _as_index_array(items: Any) -> np.ndarray:
-    """The array of a list of indices; an empty list selects nothing, and is not float as NumPy has it."""
+    """A list of indices as an array; an empty list selects nothing and is an integer array, not float as in NumPy."""
     array = np.asarray(items)
     return array if array.size else array.astype(int)
 

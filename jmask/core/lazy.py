@@ -1,4 +1,4 @@
-"""Packages that take longer to load than jmask, and are loaded when they are needed."""
+"""Lazy imports of packages that take longer to load than jmask itself."""
 
 import importlib
 import importlib.abc
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class LazyModule:
-    """A module that is imported when a name of it is first asked for."""
+    """A module that is imported on first access to one of its attributes."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -32,13 +32,13 @@ def after_import(name: str, action: Callable[[], None]) -> None:
 
 
 class _Watcher(importlib.abc.MetaPathFinder):
-    """Waits at the front of `sys.meta_path` until Python looks for a module; other finders find it."""
+    """Waits at the front of `sys.meta_path` until Python looks for a module, and leaves finding it to the others."""
 
     def __init__(self, name: str, action: Callable[[], None]) -> None:
         self.name, self.action = name, action
 
     def find_spec(self, fullname: str, _path: Any = None, _target: Any = None) -> Any:
-        """The module's own spec, whose loader runs the action as well."""
+        """The module's own spec, whose loader also runs the action."""
         if fullname != self.name:
             return None
         sys.meta_path.remove(self)

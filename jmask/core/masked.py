@@ -21,27 +21,27 @@ from .types import Values
 class Masked(Arithmetic, metaclass=Explained):
     """A batch of sequences: `values`, and a `mask` that is True at real steps.
 
-    Build one with `jm.masked`, `jm.from_lengths`, `jm.pad_sequences` or `jm.as_masked`, which take lists too and say
-    more in their errors. This class takes arrays, and whatever else JAX puts in their places: axes, shardings, shapes.
+    Build one with `jm.masked`, `jm.from_lengths`, `jm.pad_sequences` or `jm.as_masked`, which also take lists and give
+    better error messages. This class takes arrays, and whatever JAX puts in their place: axes, shardings, shapes.
 
-    Arithmetic, comparison and indexing keep the mask; two masks combine by AND. Padded positions of a result hold
-    anything; read them through `fill`. Reductions over masked axes are refused in favour of `jm.ops`.
+    Arithmetic, comparison and indexing keep the mask; two masks combine by AND. Padded positions of a result may hold
+    anything; read them through `fill`. Reductions over masked axes raise an error; use those in `jm.ops`.
 
-    Packed rows (`jm.pack`, `jm.from_segment_ids`) hold several sequences each, told apart by `segment_ids`. What keeps
-    a mask keeps them too, and what cannot keep the sequences of a row apart refuses them. A step of two packed operands
-    is real where both have it in the same sequence: under the same id.
+    Packed rows (`jm.pack`, `jm.from_segment_ids`) hold several sequences each, distinguished by `segment_ids`.
+    Operations that keep a mask also keep the segment ids; those that cannot keep the sequences of a row apart raise. If
+    two packed operands are combined, a step is real where it belongs to the same sequence, with the same id, in both.
 
-    As a pytree it has two leaves, `values` and `mask`, or of packed rows `values` and `segment_ids`. What counts the
-    numbers in all leaves, such as `optax.tree.norm` or `jax.flatten_util.ravel_pytree`, counts the mask and the
-    padding too: give it `x.fill(0)`. What learns from gradients, such as `optax.adam`, takes `x.values`.
+    As a pytree it has two leaves: `values` and `mask`, or for packed rows `values` and `segment_ids`. Functions that
+    count the numbers in all leaves, such as `optax.tree.norm` or `jax.flatten_util.ravel_pytree`, count the mask and
+    the padding too: give them `x.fill(0)`. Optimizers, such as `optax.adam`, take `x.values`.
 
     Attributes:
         values: `(batch, time, ...)`; anything at padded positions, NaN included.
-        mask: bool, its shape a prefix of the values' shape, usually `(batch, time)`. Of packed rows it is
-            `segment_ids > 0`, whatever else is given.
-        segment_ids: None, and each row is one sequence, as usual; or of packed rows an int32 of the mask's shape, the
-            id of the sequence that each step belongs to and 0 at padding. A sequence is a run of real steps with one
-            id; padding among its steps does not end it. In a `Masked` of axes, such as `in_axes` of `jax.vmap`,
+        mask: bool, its shape a prefix of the values' shape, usually `(batch, time)`. For packed rows it is
+            `segment_ids > 0`, whatever mask is given.
+        segment_ids: usually None: each row is one sequence. For packed rows, int32 of the mask's shape: the id of the
+            sequence that each step belongs to, and 0 at padding. A sequence is a run of real steps with the same id;
+            padding among its steps does not end it. In a `Masked` of axes, such as `in_axes` of `jax.vmap`,
             packed rows need an axis for the segment ids: `Masked(0, 0, segment_ids=0)`, or 0.
 
     Raises:
@@ -81,7 +81,7 @@ class Masked(Arithmetic, metaclass=Explained):
     @property
     def mask(self) -> Values:
         """True at real steps."""
-        # Not kept where a pytree was put together again: what is computed in one trace must not leak into another.
+        # Not cached when a pytree was rebuilt: a mask computed in one trace must not leak into another.
         if self.segment_ids is not None and self._mask is None:
             return mask_of_segment_ids(self.segment_ids)
         return self._mask
@@ -105,7 +105,7 @@ class Masked(Arithmetic, metaclass=Explained):
     def lengths(self) -> Values:
         """Number of real steps along the last axis of the mask, int32: `(batch,)` for a `(batch, time)` mask.
 
-        Packed rows are refused: a row has several lengths. `x.mask.sum(-1)` counts the real steps of a row.
+        Raises for packed rows, where a row has several lengths; `x.mask.sum(-1)` counts the real steps of a row.
         """
         check_not_packed(self, "`lengths`", "Use `x.mask.sum(-1)`, or `jm.unpack_batch(x, ...).lengths`.")
         if self.mask.ndim == 0:
@@ -116,7 +116,7 @@ class Masked(Arithmetic, metaclass=Explained):
     def positions(self) -> Array:
         """Index of each real step within its sequence, int32 of the mask's shape; 0 at padded steps.
 
-        It counts real steps only, and from 0 again where a sequence of packed rows begins. An empty row has zeros.
+        It counts real steps only, and starts again from 0 with each sequence of packed rows. An empty row has zeros.
 
         >>> import jax.numpy as jnp, jmask as jm
         >>> jm.from_segment_ids(jnp.ones((1, 6)), [[1, 1, 2, 0, 2, 2]]).positions.tolist()
@@ -152,7 +152,7 @@ class Masked(Arithmetic, metaclass=Explained):
         return jnp.where(mask, values, jnp.asarray(value, values.dtype))
 
     def with_mask(self, mask: Any) -> "Masked":
-        """The same values under another mask (bool, a prefix of the values' shape); packed rows are refused."""
+        """The same values under another mask (bool, a prefix of the values' shape); raises for packed rows."""
         remedy = (
             "Use `x.with_segment_ids(ids)`, with 0 at padding, or first `x.with_segment_ids(None)`: a sequence a row."
         )
@@ -162,7 +162,7 @@ class Masked(Arithmetic, metaclass=Explained):
     def with_segment_ids(self, segment_ids: Any) -> "Masked":
         """The same values as packed rows: `jm.from_segment_ids` of the values; the mask becomes `segment_ids > 0`.
 
-        None takes each row for one sequence again, under the mask that it has.
+        None makes each row one sequence again, under its current mask.
 
         >>> import jax.numpy as jnp, jmask as jm
         >>> x = jm.from_segment_ids(jnp.ones((1, 3)), [[1, 1, 2]])
@@ -190,9 +190,9 @@ class Masked(Arithmetic, metaclass=Explained):
         return self.values
 
     def map(self, function: Callable[[Any], Any]) -> "Masked":
-        """Applies a function that treats every step alone, and keeps the mask.
+        """Applies a function that treats every step independently, and keeps the mask.
 
-        The function sees ones at padded positions (of strings and objects, a copy of a real one), so NaN there
+        The function sees ones at padded positions (for strings and objects, a copy of a real one), so NaN there
         reaches neither a value nor a gradient.
 
         >>> import jax.numpy as jnp, jmask as jm
@@ -209,7 +209,7 @@ class Masked(Arithmetic, metaclass=Explained):
         """Indexes values and mask together: `x[2]`, `x[:, :5]`, `x[..., 0]`, `x[order]`.
 
         Raises:
-            IndexError: index arrays over masked axes and the axes behind them at once, or moved in front by NumPy.
+            IndexError: index arrays over both masked and trailing axes, or axes that NumPy would move to the front.
         """
         front, back = split_index(index, self.ndim, self.mask.ndim)
         values, mask = take(self.values, front), take(self.mask, front)
@@ -272,7 +272,7 @@ def mask_of(x: Any) -> Any:
 
 
 def segment_ids_of(x: Any) -> Any:
-    """The segment ids of a `Masked` of packed rows, or None for any other and for an array."""
+    """The segment ids of a `Masked` of packed rows, or None for any other `Masked` and for an array."""
     return x.segment_ids if isinstance(x, Masked) else None
 
 
@@ -282,5 +282,5 @@ def fill(x: Any, value: Any = 0) -> Any:
 
 
 def like(x: Any, values: Any) -> Any:
-    """Other values for the same steps: under the mask of `x` if it is a `Masked`, else as they are."""
+    """Other values for the same steps: under the mask of `x` if it is a `Masked`, otherwise unchanged."""
     return x.with_values(values) if isinstance(x, Masked) else values

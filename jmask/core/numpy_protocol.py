@@ -1,4 +1,4 @@
-"""What NumPy's and JAX's own functions meet in a `Masked`: its operators where they have one, else what to do."""
+"""`Masked` in NumPy's and JAX's own functions: its operator where there is one, else an error with a remedy."""
 
 from typing import Any
 
@@ -30,14 +30,14 @@ _REMEDY = (
 
 
 class Explained(type):
-    """The type of `Masked`: JAX names the class where it wants an array, and so says what to do."""
+    """The metaclass of `Masked`: JAX names the class in its errors, so the name says what to do."""
 
     def __repr__(cls) -> str:
         return f"<class '{cls.__module__}.{cls.__qualname__}'> (whose padding would count as data: {_REMEDY})"
 
 
 def apply_ufunc(x: Any, ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
-    """A ufunc of NumPy as the operator that it stands for: `array * x` is `np.multiply(array, x)`.
+    """Maps a NumPy ufunc to the corresponding operator: `array * x` is `np.multiply(array, x)`.
 
     Raises:
         TypeError: there is no such operator.
@@ -55,10 +55,10 @@ def apply_ufunc(x: Any, ufunc: Any, method: str, inputs: tuple[Any, ...], option
 
 
 def call_function(x: Any, function: Any) -> Any:
-    """A function of NumPy that is no ufunc: what it asks of the shape, else an error.
+    """Answers NumPy functions that are not ufuncs and only query the shape; raises for all others.
 
     Raises:
-        TypeError: it asks for more.
+        TypeError: the function needs more than the shape.
     """
     if function in (np.shape, np.ndim):
         return x.shape if function is np.shape else x.ndim

@@ -1,4 +1,4 @@
-"""Compiled programs, kept by what they compute: so that an eager call that traces anew need not compile anew."""
+"""Compiled programs, cached by what they compute, so that an eager call that is traced again is not compiled again."""
 
 import collections
 import enum
@@ -17,18 +17,18 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun
 
 _MOST_PROGRAMS = 512
 _SMALL = 256  # entries of an array
-_BOOKKEEPING = ("Store", "EqualStore")  # of JAX, new at each trace, in which a rule leaves word of its results
+_BOOKKEEPING = ("Store", "EqualStore")  # JAX creates these at each trace; a rule records its results there
 
 
 def run_kept(function: Callable[..., Any], *args: Any) -> Any:
     """`function(*args)`, compiled once for all functions that trace to the same program.
 
-    JAX's own eager loops and branches compile anew at each call, because the function that is their body is a new one.
-    Here the function is traced at each call, so nothing that it reads is stale, and of the program that comes out the
-    compiled form is looked up. Inside `jax.jit` and other traces the function is just called.
+    JAX's own eager loops and branches compile again at each call, because their body is a new function each time.
+    Here the function is traced at each call, so nothing that it reads is stale, and the compiled form of the resulting
+    program is looked up. Inside `jax.jit` and other traces the function is just called.
 
     Args:
-        function: takes and returns pytrees of arrays. It may close over arrays, also over those of a gradient.
+        function: takes and returns pytrees of arrays. It may close over arrays, including those of a gradient.
         *args: pytrees of arrays.
 
     Returns:
@@ -49,7 +49,7 @@ def run_kept(function: Callable[..., Any], *args: Any) -> Any:
 
 
 def is_within_program() -> bool:
-    """Whether a larger program is being traced here, which will be compiled as a whole."""
+    """Whether a larger program is being traced, which will be compiled as a whole."""
     return isinstance(jnp.zeros(()), Tracer)
 
 
@@ -59,10 +59,10 @@ def _compiled(program: ClosedJaxpr) -> Callable[..., Any]:
 
 
 class Kept:
-    """The latest programs by their keys; it forgets the one that was used longest ago.
+    """A cache of programs by key, which discards the least recently used one.
 
     Args:
-        most: how many there are at most.
+        most: the maximum number of programs.
     """
 
     def __init__(self, most: int) -> None:
@@ -90,7 +90,7 @@ kept_programs = Kept(_MOST_PROGRAMS)
 
 
 class Key:
-    """A description of something, whose hash is found once."""
+    """A description of something, whose hash is computed once."""
 
     __slots__ = ("__weakref__", "_hash", "parts")
 
@@ -105,12 +105,12 @@ class Key:
 
 
 class _Itself:
-    """An object that is equal to itself alone."""
+    """An object that is equal only to itself."""
 
     __slots__ = ("value",)
 
     def __init__(self, value: Any) -> None:
-        self.value = value  # keeps it alive, so that no other takes its identity
+        self.value = value  # keeps it alive, so that its id is not reused
 
     def __hash__(self) -> int:
         return id(self.value)
@@ -120,12 +120,12 @@ class _Itself:
 
 
 def key_of(program: Any) -> Key:
-    """A key of a traced program: of two that have equal ones, either may run in the place of the other.
+    """A key of a traced program: two programs with equal keys are interchangeable.
 
-    It says which primitives are applied to what, with which parameters, and of which shapes and dtypes the arguments
-    are. Constants of the whole program count by shape and dtype, since they can be handed in as arguments; those of an
-    inner program by their entries if they are few, else by identity. A derivative rule counts by its code and by what
-    it closes over.
+    It records which primitives are applied to what, with which parameters, and the shapes and dtypes of the arguments.
+    Constants of the whole program are compared by shape and dtype, since they can be passed in as arguments; those of
+    an inner program by their entries if they are few, else by identity. A derivative rule is compared by its code and
+    by what it closes over.
     """
     return Key((_describe(program.jaxpr), tuple(map(_aval, program.jaxpr.constvars))))
 
@@ -134,7 +134,7 @@ _described: weakref.WeakKeyDictionary[Any, Key] = weakref.WeakKeyDictionary()
 
 
 def _describe_jaxpr(jaxpr: Any) -> Key:
-    """Programs of functions under `jax.jit` come again as one object, and are described once."""
+    """The same `jax.jit` function gives the same jaxpr object again, which is described only once."""
     key = _described.get(jaxpr)
     if key is None:
         key = _described[jaxpr] = Key(_parts(jaxpr))
@@ -175,7 +175,7 @@ def _aval(var: Any) -> Hashable:
 
 
 def _describe_array(array: Any) -> Hashable:
-    """A small one by what it holds, as the tables of a solver; another one by identity."""
+    """A small array by its contents, such as the tables of a solver; a larger one by identity."""
     is_small = not isinstance(array, Tracer) and array.size <= _SMALL and array.dtype != object
     if not is_small or jax.dtypes.issubdtype(array.dtype, jax.dtypes.extended):
         return _Itself(array)
@@ -184,7 +184,7 @@ def _describe_array(array: Any) -> Hashable:
 
 @functools.singledispatch
 def _describe(value: Any) -> Hashable:
-    """What is compared in the place of a parameter."""
+    """A hashable description of a parameter, for comparison."""
     if isinstance(value, Jaxpr):
         return _describe_jaxpr(value)
     if isinstance(value, ClosedJaxpr):
@@ -236,7 +236,7 @@ def _(value: functools.partial) -> Hashable:
 
 @_describe.register
 def _(value: FunctionType) -> Hashable:
-    """A derivative rule, or what JAX has wrapped around one: another one of the same code may be the same rule."""
+    """A derivative rule, or JAX's wrapper around one: two functions with the same code may be the same rule."""
     cells = []
     for cell in value.__closure__ or ():
         try:

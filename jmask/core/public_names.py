@@ -1,4 +1,4 @@
-"""What `dir` shows of a package: its public names, without the files that they come from."""
+"""What `dir` shows of a package: its public names, without the modules that define them."""
 
 import types
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ def listing(namespace: Mapping[str, Any], packages: tuple[str, ...] = ()) -> Cal
 
     Args:
         namespace: `globals()` of the package.
-        packages: its public packages; other modules and names with an underscore in front are left out.
+        packages: its public packages; other modules and names with a leading underscore are left out.
     """
 
     def names() -> list[str]:

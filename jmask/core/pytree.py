@@ -1,8 +1,8 @@
-"""`Masked` as a pytree: what its leaves are, what they are called, and how it is put together again without a check.
+"""`Masked` as a pytree: its leaves, their names, and how it is rebuilt without checks.
 
-Where each row is one sequence, the leaves are `values` and `mask`. Of packed rows they are `values` and `segment_ids`,
+Where each row is one sequence, the leaves are `values` and `mask`. For packed rows they are `values` and `segment_ids`,
 from which the mask follows, so that no two leaves can contradict each other; and since the names differ, a checkpoint
-of the one is never taken for the other.
+of one kind is never mistaken for the other.
 """
 
 from typing import Any
@@ -17,16 +17,16 @@ _ROWS, _PACKED = "one sequence a row", "packed rows"
 
 
 def register(cls: Any) -> None:
-    """Makes a pytree of the class of `Masked`."""
+    """Registers the class of `Masked` as a pytree."""
     jax.tree_util.register_pytree_with_keys(
         cls, _flatten_with_keys, lambda kind, leaves: rebuild(cls, leaves, kind), flatten
     )
 
 
 def put(x: Any, values: Any, mask: Any, segment_ids: Any, kind: str | None = None) -> Any:
-    """Sets what an object without attributes holds; nothing is checked or computed.
+    """Sets the attributes of a bare object; nothing is checked or computed.
 
-    The kind is kept by itself, since JAX and others put None in the place of segment ids, too.
+    The kind is stored separately, since JAX and other libraries may also put None in the place of segment ids.
     """
     object.__setattr__(x, "_kind", kind or (_ROWS if segment_ids is None else _PACKED))
     object.__setattr__(x, "values", values)
@@ -36,7 +36,7 @@ def put(x: Any, values: Any, mask: Any, segment_ids: Any, kind: str | None = Non
 
 
 def mask_of_segment_ids(segment_ids: Any) -> Any:
-    """True at the steps that have an id; of what stands in the place of ids (an axis, a sharding), this itself."""
+    """True at the steps that have an id; a placeholder for ids (an axis, a sharding) is returned as it is."""
     dtype = getattr(segment_ids, "dtype", None)
     if dtype is None or not jnp.issubdtype(dtype, jnp.integer):
         return segment_ids
@@ -48,7 +48,7 @@ def mask_of_segment_ids(segment_ids: Any) -> Any:
 
 
 def flatten(x: Any) -> tuple[tuple[Any, Any], str]:
-    """The leaves, and which of both kinds they are of."""
+    """The leaves, and which of the two kinds they are."""
     return ((x.values, x.mask), _ROWS) if x._kind == _ROWS else ((x.values, x.segment_ids), _PACKED)
 
 
@@ -63,7 +63,7 @@ def _flatten_with_keys(x: Any) -> tuple[tuple[tuple[Any, Any], ...], str]:
 
 
 def rebuild(cls: Any, leaves: Any, kind: str) -> Any:
-    """The object that these leaves are of."""
+    """The object with these leaves."""
     values, other = leaves
     mask, segment_ids = (other, None) if kind == _ROWS else (None, other)
     return put(object.__new__(cls), values, mask, segment_ids, kind)

@@ -1,7 +1,7 @@
 """Packed rows: several sequences share a row, and an id at each step says which one it belongs to.
 
-A sequence is a maximal run of real steps with one id; padding among its steps does not end it. Ids need be neither
-consecutive nor increasing, 0 is padding, and no ids at all (None) means that each row is one sequence.
+A sequence is a maximal run of real steps with the same id; padding among its steps does not end it. Ids need not be
+consecutive or increasing, 0 is padding, and no ids at all (None) means that each row is one sequence.
 """
 
 from typing import Any
@@ -44,20 +44,20 @@ def check_not_packed(x: Any, name: str, remedy: str = UNPACK) -> None:
 
 
 def number_from(ids: Any, first_id: int) -> Any:
-    """Ids that count from `first_id`, one below it at padding, as ids that count from 1."""
+    """Converts ids that count from `first_id`, with padding one below it, to ids that count from 1."""
     if first_id == 1 and first_id is not True:
         return ids
     if first_id != 0 or isinstance(first_id, bool):
         raise ValueError(f"`first_id` must be 1 or 0, the id of the first sequence; received {first_id!r}.")
     if not jnp.issubdtype(ids.dtype, jnp.integer):
-        return ids  # which is refused
+        return ids  # raises later
     if is_concrete(ids) and ids.size and int(ids.min()) < -1:
         raise ValueError(f"With `first_id=0`, ids count from 0 and padding is -1; received {int(ids.min())}.")
     return jnp.maximum(ids.astype(np.int32) + 1, 0) if isinstance(ids, jax.Array) else ids.astype(np.int64) + 1
 
 
 def ids_of(x: Any) -> Any:
-    """The segment ids of a `Masked` or None, which anything that rebuilds pytrees may have changed unseen."""
+    """The segment ids of a `Masked` or None; raises if code that rebuilds pytrees has changed their dtype."""
     ids = x.segment_ids
     if ids is None:
         return None
@@ -71,7 +71,7 @@ def ids_of(x: Any) -> Any:
 
 
 def sequence_starts(mask: Any, ids: Any, *, reverse: bool = False) -> Any:
-    """Where a sequence begins: the real steps that no real step precedes, or one with another id.
+    """Where each sequence begins: the real steps that follow no real step, or one with another id.
 
     Args:
         mask: bool `(..., time)`.

@@ -1,4 +1,4 @@
-"""Signatures as `help` shows them: `Masked | Float[Array, '... features']`, without the paths of the classes."""
+"""Signatures as `help` shows them: `Masked | Float[Array, '... features']`, without the module paths of the classes."""
 
 import inspect
 import re
@@ -15,7 +15,7 @@ _ARRAY_LIKE = typing.get_args(ArrayLike)
 
 
 class _Short:
-    """An annotation that is shown in short."""
+    """An annotation with a short text."""
 
     def __init__(self, annotation: Any) -> None:
         self.annotation = annotation
@@ -27,7 +27,7 @@ class _Short:
 def shorten_signatures(namespace: Mapping[str, Any]) -> None:
     """Gives the public functions of a package signatures that read well in a terminal.
 
-    Annotations stay what they are, in `__annotations__`; only `inspect.signature` and `help` show them in short.
+    `__annotations__` is left unchanged; only `inspect.signature` and `help` show the short form.
 
     Args:
         namespace: `globals()` of the package.
@@ -42,7 +42,7 @@ def shorten_signatures(namespace: Mapping[str, Any]) -> None:
 
 
 def shown(annotation: Any) -> str:
-    """The text of an annotation: classes by their names alone, an array of NumPy or JAX as `Array`, each once."""
+    """The text of an annotation: classes by their bare names, a NumPy or JAX array as `Array`, each only once."""
     if annotation is None or annotation is type(None):
         return "None"
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):

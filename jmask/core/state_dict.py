@@ -1,4 +1,4 @@
-"""`Masked` in Flax's state dicts, and so in its bytes: `flax.serialization.to_bytes({"x": x})`."""
+"""`Masked` in Flax's state dicts, and so in its serialized bytes: `flax.serialization.to_bytes({"x": x})`."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ _serialization: Any = LazyModule("flax.serialization")
 
 
 def register(cls: Any) -> None:
-    """Makes the class of `Masked` known to `flax.serialization`, as soon as that is imported."""
+    """Registers the class of `Masked` with `flax.serialization`, as soon as that is imported."""
     after_import(
         "flax.serialization",
         lambda: _serialization.register_serialization_state(cls, _to_state_dict, _from_state_dict),

@@ -1,4 +1,4 @@
-"""The order of steps within their rows: real ones to the front, and back to where they stood."""
+"""The order of steps within their rows: real steps moved to the front, and back to where they were."""
 
 import dataclasses
 import functools
@@ -18,19 +18,19 @@ from .segment_ids import ids_of
 
 
 def left_align(x: Masked | ArrayLike) -> tuple[Masked, "StepPermutation"]:
-    """Moves the real steps of each sequence to the front, in their order, and says how to move them back.
+    """Moves the real steps of each sequence to the front, in order, and returns a function that moves them back.
 
-    So that code which knows right padding only (cuDNN, lengths instead of masks) serves left padding and holes too.
-    Works under `jax.jit` and `jax.vmap`. Where all rows are padded on the right already, which the program finds out
-    while it runs, no step is moved.
+    With it, code that only knows right padding (cuDNN, lengths instead of masks) also handles left padding and holes.
+    Works under `jax.jit` and `jax.vmap`. If all rows are already padded on the right, which is checked at run time, no
+    step is moved.
 
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or any other rank: the mask's last axis is time.
 
     Returns:
         The left-aligned `Masked`, and a function that takes values `(batch, time, ...)` in the new order, as an array
-        or a `Masked`, and returns a `Masked` in the old order under the mask of `x`. An empty row stays one. Gradients
-        follow the steps, whatever padding holds. Of packed rows the segment ids move with the steps.
+        or a `Masked`, and returns a `Masked` in the old order under the mask of `x`. An empty row stays empty.
+        Gradients follow the steps, whatever padding holds. In packed rows the segment ids move with the steps.
 
     Raises:
         ValueError: there is no time axis.
@@ -51,19 +51,19 @@ def left_align(x: Masked | ArrayLike) -> tuple[Masked, "StepPermutation"]:
 
 
 def close_gaps(x: Masked) -> tuple[Masked, "StepPermutation"]:
-    """As `left_align`, but it leaves all rows as they are if none has padding between two of its real steps."""
+    """Like `left_align`, but leaves all rows unchanged if none has padding between two of its real steps."""
     mask = x.mask
     num_runs = mask[..., :1].sum(axis=-1, dtype=np.int32) + _is_before_step(mask).sum(axis=-1, dtype=np.int32)
     return _moved(x, (num_runs > 1).any())
 
 
 def is_right_padded(mask: Any) -> Any:
-    """Whether every row is real steps and then padding: bool of rank 0, of NumPy's for a mask of NumPy's."""
+    """Whether every row is real steps and then padding: bool of rank 0, a NumPy bool for a NumPy mask."""
     return ~_is_before_step(mask).any()
 
 
 def _is_before_step(mask: Any) -> Any:
-    """Where a padded step stands right before a real one."""
+    """Where a padded step comes right before a real one."""
     return ~mask[..., :-1] & mask[..., 1:]
 
 
@@ -83,10 +83,10 @@ def _moved(x: Masked, moves: Any) -> tuple[Masked, "StepPermutation"]:
 @functools.partial(jax.tree_util.register_dataclass, data_fields=("moves", "mask", "segment_ids"), meta_fields=())
 @dataclasses.dataclass(frozen=True, eq=False)
 class StepPermutation:
-    """Moves the steps that `left_align` has moved back to where they stood; a pytree, so it passes through `jax.jit`.
+    """Moves the steps that `left_align` moved back to where they were; a pytree, so it passes through `jax.jit`.
 
     Attributes:
-        moves: bool, of rank 0: whether `left_align` has moved any step.
+        moves: bool of rank 0, whether `left_align` moved any step.
         mask: the mask before `left_align`.
         segment_ids: those of packed rows, before `left_align`.
     """
@@ -118,14 +118,14 @@ def _bring_forward(moves: Any, arrays: Any, mask: Any) -> Any:
 
 @jax.jit
 def _put_back(moves: Any, array: Any, mask: Any) -> Any:
-    """The reverse."""
+    """The inverse of `_bring_forward`."""
     return _branch(moves, _places_after, array, mask)
 
 
 def _branch(moves: Any, order_of: Callable[[Any], Any], arrays: Any, mask: Any) -> Any:
     """Arrays with their steps in the order that the mask gives, if any step moves.
 
-    A branch, since a gather costs more than most that follows it, and so does the scatter that is its gradient.
+    It is a branch because a gather, like the scatter that is its gradient, costs more than most later operations.
     """
 
     def move(arrays: Any, mask: Any) -> Any:
@@ -133,28 +133,28 @@ def _branch(moves: Any, order_of: Callable[[Any], Any], arrays: Any, mask: Any) 
         return jax.tree.map(lambda array: take_steps(array, order), arrays)
 
     def keep(arrays: Any, mask: Any) -> Any:
-        # Under `jax.shard_map` both branches have to vary where the mask does.
+        # Under `jax.shard_map` both branches must vary over the same mesh axes as the mask.
         return jax.tree.map(lambda array: jnp.where(expand(mask, array.ndim), array, array), arrays)
 
     return lax.cond(moves, move, keep, arrays, mask)
 
 
 def _places_after(mask: Any) -> Any:
-    """Where each step stands after `left_align`; int32 of the mask's shape."""
+    """The place of each step after `left_align`, int32 of the mask's shape."""
     first = real_steps_first(mask)
-    # The inverse by a sort, not by counts of real steps: a cumulative sum takes XLA several times as long to compile.
+    # The inverse by a sort, not by counting real steps: XLA takes several times as long to compile a cumulative sum.
     return lax.sort_key_val(first, jnp.zeros_like(first) + _steps(mask), dimension=mask.ndim - 1)[1]
 
 
 def real_steps_first(mask: Any) -> Any:
-    """Where the real steps of each row stand, in their order, and then its padded steps; int32 of the mask's shape."""
+    """The places of each row's real steps, in order, and then of its padded steps; int32 of the mask's shape."""
     time, steps = mask.shape[-1], _steps(mask)
-    order = jnp.sort(jnp.where(mask, steps, steps + time), axis=-1)  # one key a step: faster than a stable argsort
+    order = jnp.sort(jnp.where(mask, steps, steps + time), axis=-1)  # one key per step: faster than a stable argsort
     return jnp.where(order < time, order, order - time)
 
 
 def _steps(mask: Any) -> Any:
-    """The index of every step, int32, of the mask's rank: JAX may be told to promote none."""
+    """The index of every step, int32, of the mask's rank, since rank promotion may be disabled in JAX."""
     return in_front(jnp.arange(mask.shape[-1], dtype=jnp.int32), mask.ndim)
 
 

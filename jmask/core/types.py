@@ -1,4 +1,4 @@
-"""What type checkers know where tests, which check calls at run time, must allow more."""
+"""Types that are precise for type checkers, and looser at run time, where the tests check calls."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,5 +9,5 @@ if TYPE_CHECKING:
     Values = jax.Array
     Rows = list[np.ndarray]
 else:
-    Values = Any  # the arrays of a `Masked`: of NumPy, too, and JAX puts axes, shardings and shapes in their places
-    Rows = Any  # of one sequence an array; of documents lists of lists of arrays
+    Values = Any  # the arrays of a `Masked`: NumPy's too, and JAX puts axes, shardings and shapes in their place
+    Rows = Any  # for one sequence an array; for documents lists of lists of arrays

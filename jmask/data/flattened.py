@@ -1,4 +1,4 @@
-"""Packed rows as others describe them: by the boundaries of the sequences, or by the position of each step."""
+"""Packed rows as other libraries describe them: by the boundaries of the sequences, or by the position of each step."""
 
 from typing import Any
 
@@ -16,18 +16,18 @@ def from_cu_seqlens(values: Any, cu_seqlens: Any) -> Masked:
     """Packed rows from cumulative lengths, as flash-attention and Hugging Face's flattening collator give them.
 
     Args:
-        values: `(time, ...)`, all sequences one behind the other; or rows of them, `(*rows, time, ...)`.
-        cu_seqlens: integers `(*rows, sequences + 1)`: 0, then where each sequence ends. For values `(1, time)` of a
-            collator pass `cu_seqlens[None]`. An end that comes twice is an empty sequence, which has no step.
+        values: `(time, ...)`, all sequences concatenated; or rows of them, `(*rows, time, ...)`.
+        cu_seqlens: integers `(*rows, sequences + 1)`: 0, then where each sequence ends. For values `(1, time)` from a
+            collator pass `cu_seqlens[None]`. A repeated end is an empty sequence, which has no step.
 
     Returns:
-        A `Masked` with segment ids: the ids count the sequences over all rows, from 1. Steps behind the last end are
+        A `Masked` with segment ids: the ids count the sequences over all rows, from 1. Steps after the last end are
         padding.
 
     Raises:
         TypeError: `cu_seqlens` are not integers.
-        ValueError: the shapes do not fit; or the numbers are at hand, and do not begin with 0, decrease, or end beyond
-            the number of steps. Where they are traced, so that nobody can look, what lies beyond is not there.
+        ValueError: the shapes do not fit; or concrete numbers do not begin with 0, decrease, or end beyond the number
+            of steps. Traced numbers cannot be checked; anything beyond the last step is ignored.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.from_cu_seqlens(jnp.array([3, 4, 5, 6, 9]), [0, 3, 4])
@@ -62,15 +62,15 @@ def from_position_ids(values: Any, position_ids: Any) -> Masked:
     Args:
         values: `(batch, time, ...)`.
         position_ids: integers, their shape a prefix of the values' shape, `(batch, time)`: 0 where a sequence begins,
-            1 more at each of its further steps, and -1 at padding. (A 0 at padding would be a sequence of its own.)
+            1 more at each following step, and -1 at padding. (A 0 at padding would start a new sequence.)
 
     Returns:
         A `Masked` with segment ids: the ids count the sequences over all rows, from 1. A row of -1 is an empty row.
 
     Raises:
         TypeError: `position_ids` are not integers.
-        ValueError: the shapes do not fit; or the numbers are at hand, and do not count the steps of sequences. Where
-            they are traced, so that nobody can look, a sequence begins at each 0 and at the first step of a row.
+        ValueError: the shapes do not fit; or concrete numbers do not count the steps of sequences. Traced numbers
+            cannot be checked; a sequence then begins at each 0 and at the first step of a row.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.from_position_ids(jnp.array([[3, 4, 5, 6, 9]]), [[0, 1, 2, 0, -1]])
@@ -115,7 +115,7 @@ def _check_ends(ends: np.ndarray, time: Any) -> None:
 
 
 def _check_positions(positions: np.ndarray, real: np.ndarray) -> None:
-    """Refuses positions that do not count up from 0 within their rows."""
+    """Raises for positions that do not count up from 0 within their rows."""
     for row, (numbers, steps) in enumerate(zip(_rows(positions), _rows(real), strict=True)):
         numbers = numbers[steps]
         expected = np.append(-1, numbers[:-1]) + 1

@@ -1,4 +1,4 @@
-"""From lengths, and from masks as other libraries write them, to `Masked`, and back."""
+"""Converts lengths, and masks as other libraries write them, to `Masked` and back."""
 
 from typing import Any, Literal
 
@@ -22,9 +22,9 @@ def from_lengths(values: Any, lengths: Any, *, padding_side: Literal["right", "l
 
     Args:
         values: `(*rows, time, ...)`.
-        lengths: integers `(*rows,)`; `(batch,)` for a batch, each from 0 to `time`. Only where they are traced, so that
-            nobody can look, one beyond `time` counts as `time` and a negative one as 0.
-        padding_side: where the padding stands.
+        lengths: integers `(*rows,)`; `(batch,)` for a batch, each from 0 to `time`. Traced lengths cannot be checked:
+            one beyond `time` counts as `time`, and a negative one as 0.
+        padding_side: the side that the padding is on.
 
     Returns:
         A `Masked` with a mask `(*rows, time)`. A length of 0 makes an empty row.
@@ -56,7 +56,7 @@ def from_lengths(values: Any, lengths: Any, *, padding_side: Literal["right", "l
 
 
 def _check_range(lengths: Any, time: Any) -> None:
-    """Refuses lengths that are at hand, and are none of a row of this many steps."""
+    """Raises for concrete lengths that are negative or larger than the number of steps."""
     if not is_concrete(lengths) or not isinstance(time, int):
         return
     numbers = np.asarray(lengths)
@@ -71,18 +71,18 @@ def _check_range(lengths: Any, time: Any) -> None:
 
 
 def from_attention_mask(values: Any, attention_mask: Any) -> Masked:
-    """A `Masked` from what a Hugging Face tokenizer returns.
+    """Builds a `Masked` from the output of a Hugging Face tokenizer.
 
     Args:
         values: `(batch, time, ...)`, e.g. `input_ids`.
-        attention_mask: `(batch, time)`, 1 at real steps and 0 at padding, integers or bool; where it is traced, so that
-            nobody can look, anything but 0 counts as 1.
+        attention_mask: `(batch, time)`, 1 at real steps and 0 at padding, integers or bool. A traced one cannot be
+            checked; anything but 0 counts as 1.
 
     Returns:
         The `Masked`. A row of zeros makes an empty row.
 
     Raises:
-        TypeError: the attention mask is neither bool nor of integers.
+        TypeError: the attention mask is neither bool nor integer.
         ValueError: it is concrete and holds anything but 0 and 1, or the shapes do not fit.
 
     >>> import jax.numpy as jnp, jmask as jm
@@ -111,7 +111,7 @@ def from_attention_mask(values: Any, attention_mask: Any) -> Masked:
 
 
 def to_attention_mask(x: Masked | ArrayLike, dtype: DTypeLike = jnp.int32) -> Values:
-    """The mask as Hugging Face models take it: 1 at real steps, 0 at padding.
+    """The mask in the form that Hugging Face models take: 1 at real steps, 0 at padding.
 
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`; an array, which has no padding, gives ones.
@@ -121,7 +121,7 @@ def to_attention_mask(x: Masked | ArrayLike, dtype: DTypeLike = jnp.int32) -> Va
         `(batch, time)` of `dtype`. An empty row gives zeros.
 
     Raises:
-        ValueError: the rows are packed; a model that takes the ids themselves takes `x.segment_ids`.
+        ValueError: the rows are packed; pass `x.segment_ids` to a model that takes segment ids.
 
     >>> import jmask as jm
     >>> jm.to_attention_mask(jm.pad_sequences([[3, 4, 5], [6]])).tolist()

@@ -1,4 +1,4 @@
-"""The steps of lists and arrays, one behind the other, in one dtype."""
+"""Loads the steps of lists and arrays, concatenated, in one dtype."""
 
 import array
 import itertools
@@ -16,17 +16,17 @@ _BLOCK = 64  # rows that are converted at once: few enough to stay in the cache
 
 
 def split(flat: np.ndarray, lengths: Iterable[int]) -> list[np.ndarray]:
-    """The rows that stand one behind the other in `flat`; `np.split` would take four times as long."""
+    """The rows that are concatenated in `flat`; `np.split` would take four times as long."""
     ends = itertools.accumulate(lengths, initial=0)
     return [flat[start:end] for start, end in itertools.pairwise(ends)]
 
 
 class UnevenStepsError(ValueError):
-    """The steps differ in shape; whoever knows all sequences says which."""
+    """The steps differ in shape; a caller that knows all sequences says which."""
 
 
 def load_arrays(rows: list[Any], part: slice | None, dtype: np.dtype | None) -> Steps:
-    """The steps of rows of which some are arrays, all of them or those of a part of each row."""
+    """The steps of rows, some of which are arrays: all steps, or those of a part of each row."""
     arrays = [row if isinstance(row, np.ndarray) else load_lists([row], None, dtype) for row in rows]
     if part is not None:
         arrays = [row[part] for row in arrays]
@@ -39,7 +39,7 @@ def load_arrays(rows: list[Any], part: slice | None, dtype: np.dtype | None) -> 
     if len(dtypes) > 1:
         arrays = [convert(row, dtype, "sequences") for row in arrays]
     if has_vectors and dtype != OBJECT:
-        # A loop over rows: they are long, and joining them first would copy all data once more.
+        # A loop over rows: they are long, and joining them first would copy all the data once more.
         return Steps(convert(arrays[0][:1], dtype, "sequences"), _converted(arrays, dtype))
     return Steps(convert(np.concatenate(arrays), dtype, "sequences"))
 
@@ -55,7 +55,7 @@ def _converted(arrays: list[np.ndarray], dtype: np.dtype) -> Iterator[np.ndarray
 
 
 def load_lists(rows: list[Any], part: slice | None, dtype: np.dtype | None) -> np.ndarray:
-    """The steps of lists and tuples, all of them or those of a part of each row."""
+    """The steps of lists and tuples: all steps, or those of a part of each row."""
     flat = _packed(_parts(rows, part), type(rows[0][0]), dtype)
     if flat is not None and flat.dtype.kind == "f" and np.isnan(flat).any():
         _refuse_masked(itertools.chain.from_iterable(_parts(rows, part)))  # which turn into NaN
@@ -72,7 +72,7 @@ def load_lists(rows: list[Any], part: slice | None, dtype: np.dtype | None) -> n
 
 
 def _refuse_masked(steps: Iterable[Any]) -> None:
-    """Refuses steps that are masked, or arrays with a mask of their own, which NumPy drops when it makes an array."""
+    """Raises for masked steps and for masked arrays, whose mask NumPy drops when it makes an array of them."""
     if any(issubclass(kind, np.ma.MaskedArray) for kind in set(map(type, steps))):
         raise TypeError(
             "`sequences`: a step in a list is masked, or a masked array of NumPy, whose mask would be lost. Make a "
@@ -81,15 +81,15 @@ def _refuse_masked(steps: Iterable[Any]) -> None:
 
 
 def _parts(rows: list[Any], part: slice | None) -> Iterable[Any]:
-    # Lazily: a list of 100,000 new lists would set off the garbage collector, which takes longer than all the rest.
+    # Lazily: a list of 100,000 new lists would trigger the garbage collector, which takes longer than all the rest.
     return rows if part is None else map(operator.itemgetter(part), rows)
 
 
 def _packed(rows: Iterable[Any], number: type, dtype: np.dtype | None) -> np.ndarray | None:
-    """Lists of Python numbers through the `array` module, or None where it will not have them.
+    """Lists of Python numbers, read with the `array` module, or None where it does not accept them.
 
-    It is twice as fast as `np.array`, which looks at every number twice, and stricter than `np.fromiter`, which cuts
-    off fractions: whatever does not fit the type of the first number is an error here.
+    It is twice as fast as `np.array`, which looks at every number twice, and stricter than `np.fromiter`, which
+    truncates fractions: anything that does not fit the type of the first number is an error here.
     """
     if number not in (int, float) or dtype == OBJECT:
         return None
@@ -104,14 +104,14 @@ def _packed(rows: Iterable[Any], number: type, dtype: np.dtype | None) -> np.nda
 
 
 def _discovered(steps: list[Any], dtype: np.dtype | None) -> np.ndarray:
-    """The steps in the dtype that NumPy finds for them, as objects where that would change them."""
+    """The steps in the dtype that NumPy infers for them, or as objects where that would change them."""
     if dtype == OBJECT:
         return _objects(steps)
     found = np.array(steps)
-    if found.dtype.kind in "US":  # NumPy turns a number beside a string into a string
+    if found.dtype.kind in "US":  # NumPy turns numbers among strings into strings
         return _objects(steps)
     if found.dtype == np.uint64 or (found.dtype == np.float64 and (np.abs(found) >= 2.0**63).any()):
-        exact = _objects(steps)  # and Python integers beyond int64 into uint64 or float64
+        exact = _objects(steps)  # NumPy also turns Python integers beyond int64 into uint64 or float64
         return exact if are_integers(exact) else found
     return found
 
@@ -119,5 +119,5 @@ def _discovered(steps: list[Any], dtype: np.dtype | None) -> np.ndarray:
 def _objects(steps: list[Any]) -> np.ndarray:
     objects = np.array(steps, object)
     if not SLICEABLE.isdisjoint(map(type, objects.flat)):
-        raise ValueError("vectors of different lengths")  # which NumPy would keep as objects, but does not elsewhere
+        raise ValueError("vectors of different lengths")  # NumPy would keep these as objects, but raises in other cases
     return objects

@@ -1,4 +1,4 @@
-"""NaN that stands for padding, as tslearn and others write it; only where somebody says so."""
+"""NaN as padding, as tslearn and others write it; only on explicit request."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from ..core.masked import Masked
 
 
 def from_nan_padding(values: Any) -> Masked:
-    """A `Masked` from values in which NaN stands for padding, as tslearn's `to_time_series_dataset` makes them.
+    """Builds a `Masked` from values in which NaN marks padding, such as those of tslearn's `to_time_series_dataset`.
 
-    A step whose entries are all NaN is padding, wherever it stands.
+    A step whose entries are all NaN is padding, wherever it is.
 
     Args:
         values: floats `(batch, time, ...)`; `(time,)` is one sequence.
@@ -22,9 +22,9 @@ def from_nan_padding(values: Any) -> Masked:
         The `Masked`, with NaN still at the padded positions. A row of NaN makes an empty row.
 
     Raises:
-        TypeError: the values are not floats, and hold no NaN.
-        ValueError: they are at hand, and a part of a step is NaN. Where they are traced, so that nobody can look, such
-            a step is real.
+        TypeError: the values are not floats, so they cannot hold NaN.
+        ValueError: the values are concrete, and part of a step is NaN. Traced values cannot be checked; such a step is
+            real.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.from_nan_padding(jnp.array([[1.0, 2.0], [3.0, jnp.nan]]))

@@ -25,27 +25,27 @@ def pack(
     num_rows: SupportsIndex | None = None,
     dtype: DTypeLike | None = None,
 ) -> Masked:
-    """Packs sequences into as few rows as first-fit decreasing finds, each step with the id of its sequence.
+    """Packs sequences into few rows by first-fit decreasing, and marks each step with the id of its sequence.
 
-    Runs on the host, in NumPy. The longest sequences come first, those of one length in their order, each into the
-    first row that has room for it (at most 11/9 of the fewest rows, and one more). The plan depends on nothing but
-    the lengths and the options: labels of the same lengths, packed by a call of their own, land on the same slots.
+    Runs on the host, in NumPy. The longest sequences are placed first, those of equal length in their order, each in
+    the first row that has room for it (at most 11/9 of the fewest rows, plus one). The plan depends only on the lengths
+    and the options: labels of the same lengths, packed by a separate call, land in the same slots.
 
     Args:
         sequences: as for `jm.pad_sequences`; or a `Masked` with a mask `(batch, time)`, whose real steps are packed
-            row by row, holes closed: those of null steps in a column and of NumPy's masked arrays, too.
-        row_length: number of steps of a row; None: of the longest sequence.
-        num_rows: number of rows, those that stay empty included, so that batches have one shape; None: as many as
-            are needed.
-        dtype: of the values; None: as `jm.pad_sequences` chooses it, of a `Masked` its own.
+            row by row. Holes are closed, including null steps in a column and masked steps in NumPy's masked arrays.
+        row_length: number of steps of a row; None: that of the longest sequence.
+        num_rows: number of rows, including empty ones, so that all batches have the same shape; None: as many as are
+            needed.
+        dtype: of the values; None: as `jm.pad_sequences` chooses it, or for a `Masked` its own.
 
     Returns:
         A `Masked` of NumPy arrays, values `(rows, row_length, ...)`, padded on the right, with `segment_ids`: the id of
         a sequence is 1 more than its index in `sequences`. An empty sequence takes no slot, so no step has its id.
 
     Raises:
-        TypeError: what is no sequence, a traced `Masked`, or a dtype that the steps do not fit.
-        ValueError: a sequence is longer than a row, the sequences need more rows, or the rows are packed already.
+        TypeError: an item is not a sequence, a `Masked` is traced, or the steps do not fit the dtype.
+        ValueError: a sequence is longer than a row, the sequences need more rows, or the rows are already packed.
 
     References:
         Johnson: Near-optimal bin packing algorithms, MIT (1973), for first-fit decreasing. Krell et al.: Efficient
@@ -77,16 +77,16 @@ def unpack(x: Masked, *, num_sequences: SupportsIndex | None = None) -> list[np.
     """The sequences of packed rows, as NumPy arrays without padding, in the order of their ids.
 
     Args:
-        x: packed rows, values `(batch, time, ...)`. Padding may stand anywhere, holes are removed too.
-        num_sequences: how many sequences there are; id `k` is number `k - 1`, and one that no step has is an array
-            without steps. None: those that are found, so that an empty sequence is missing.
+        x: packed rows, values `(batch, time, ...)`. Padding may be anywhere; holes are removed too.
+        num_sequences: how many sequences there are; id `k` becomes item `k - 1`, and an id without steps gives an
+            empty array. None: only the ids that occur, so empty sequences are left out.
 
     Returns:
         A list of arrays `(steps, ...)`.
 
     Raises:
         TypeError: `x` is traced; the shapes of the result depend on data.
-        ValueError: the rows are not packed, an id stands for several sequences, or is beyond `num_sequences`.
+        ValueError: the rows are not packed, several sequences share an id, or an id is larger than `num_sequences`.
 
     >>> import jmask as jm
     >>> x = jm.pack([[3, 4], [], [6, 7, 8, 9]])
@@ -105,23 +105,23 @@ def unpack(x: Masked, *, num_sequences: SupportsIndex | None = None) -> list[np.
 
 
 def unpack_batch(x: Masked, num_sequences: SupportsIndex, length: SupportsIndex) -> Masked:
-    """The sequences of packed rows as a batch, one a row, under `jax.jit` and with gradients.
+    """The sequences of packed rows as a batch, one per row, under `jax.jit` and with gradients.
 
     Args:
-        x: packed rows, values `(batch, time, ...)`. Padding may stand anywhere, holes are closed.
+        x: packed rows, values `(batch, time, ...)`. Padding may be anywhere; holes are closed.
         num_sequences: number of rows of the result; the sequence with id `k` becomes row `k - 1`.
-        length: number of steps of a row. Where the ids are traced, so that nobody can look, steps beyond it and ids
-            beyond `num_sequences` are left out, and of two sequences with one id either may be taken, step by step.
+        length: number of steps of a row. Traced ids cannot be checked: steps beyond `length` and ids beyond
+            `num_sequences` are dropped, and if two sequences share an id, each step may come from either.
 
     Returns:
-        A `Masked` with values `(num_sequences, length, ...)`, zero at padding, which is on the right. An id that no
-        step has makes an empty row. Gradients follow the steps; padding of `x` has none. Sequences change rows here,
-        so under a mesh of Explicit axes the rows of `x` must be gathered before, `jax.sharding.reshard`.
+        A `Masked` with values `(num_sequences, length, ...)`, zero at padding, which is on the right. An id without
+        steps gives an empty row. Gradients follow the steps; padding of `x` has none. Sequences move between rows, so
+        under a mesh with Explicit axes the rows of `x` must be gathered first, with `jax.sharding.reshard`.
 
     Raises:
-        TypeError: the values are strings or objects, which JAX does not hold.
-        ValueError: the rows are not packed; or the ids are at hand, and one stands for several sequences, or is beyond
-            `num_sequences`, or a sequence is longer than `length`.
+        TypeError: the values are strings or objects, which JAX arrays cannot hold.
+        ValueError: the rows are not packed; or the ids are concrete, and several sequences share one, one is larger
+            than `num_sequences`, or a sequence is longer than `length`.
 
     >>> import jmask as jm
     >>> jm.unpack_batch(jm.pack([[3, 4], [5], [6, 7, 8]]), 3, 4)
@@ -139,29 +139,29 @@ def unpack_batch(x: Masked, num_sequences: SupportsIndex, length: SupportsIndex)
     ids, steps = ids_of(x), positions(x)
     fits = (ids > 0) & (ids <= num_rows) & (steps < width)
     targets = jnp.where(fits, (ids - 1) * width + steps, num_rows * width)
-    # Only indices are scattered; values are gathered, and their gradients go back the same way.
+    # Only indices are scattered; values are gathered, and their gradients flow back the same way.
     sources = jnp.full(num_rows * width, ids.size, jnp.int32)
     sources = sources.at[targets.ravel()].set(jnp.arange(ids.size, dtype=jnp.int32), mode="drop")
     sources = sources.reshape(num_rows, width)
     slots = jnp.asarray(x.values).reshape(ids.size, *x.shape[ids.ndim :])
     if ids.size == 0:
-        slots = jnp.zeros((1, *slots.shape[1:]), slots.dtype)  # JAX gathers nothing from nothing
+        slots = jnp.zeros((1, *slots.shape[1:]), slots.dtype)  # JAX cannot gather from an empty axis
     return Masked(slots.at[sources].get(mode="fill", fill_value=0), sources < ids.size)
 
 
 def plan(lengths: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
     """First-fit decreasing, all sequences of one length at once.
 
-    Sequences of one length fill the rows one after the other, each row with as many as its free steps hold: so there
-    is one pass over the rows for each length that occurs, where one for each sequence would do the same.
+    Sequences of one length fill the rows in turn, each row with as many as its free steps hold. So there is one pass
+    over the rows for each distinct length, rather than one for each sequence; the result is the same.
 
     Args:
         lengths: number of steps of each sequence, at most `width`.
         width: number of steps of a row.
 
     Returns:
-        Where each sequence begins, counted in steps over all rows, an empty one at the end of the last row; and the
-        number of steps of each row that are used.
+        Where each sequence begins, counted in steps over all rows (an empty one at the end of the last row); and the
+        number of used steps of each row.
     """
     by_length = np.argsort(-lengths, kind="stable")[: np.count_nonzero(lengths)]
     distinct, firsts, counts = np.unique(-lengths[by_length], return_index=True, return_counts=True)
@@ -175,7 +175,7 @@ def plan(lengths: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
         ends = np.minimum(np.cumsum(room), count)
         taken = np.diff(ends, prepend=0)
         begins = np.repeat(rows * width + width - free[rows], taken)
-        nth = np.arange(count) - np.repeat(ends - taken, taken)  # of its length in its row
+        nth = np.arange(count) - np.repeat(ends - taken, taken)  # counted among those of its length in its row
         slots[by_length[first : first + count]] = begins + nth * length
         free[rows] -= taken * length
         opened += num_new
@@ -184,7 +184,7 @@ def plan(lengths: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _sequences_of(x: Masked, dtype: Any) -> tuple[list[np.ndarray], Any]:
-    """The real steps of each row, and the dtype that they are to have: their own, unless another one is asked for."""
+    """The real steps of each row, and their dtype: their own, unless another one is requested."""
     refuse_tracers(x, "pack", "`jm.left_align` moves the real steps of each row to the front")
     check_not_packed(x, "`pack`", "Pack the sequences anew, `jm.pack(jm.unpack(x), ...)`.")
     if x.mask.ndim != 2:
@@ -225,7 +225,7 @@ def _check_packed(x: Any, name: str) -> None:
 
 
 def _found_sequences(x: Masked, name: str, num_sequences: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """The ids and lengths of the sequences, in the order in which they stand; refuses an id that stands for several."""
+    """The ids and lengths of the sequences, in the order of the rows; raises if several sequences share an id."""
     mask, ids = np.asarray(x.mask), np.asarray(ids_of(x))
     row_of_step = np.repeat(np.arange(mask.size // max(mask.shape[-1], 1)), mask.sum(-1).ravel())
     ids = ids[mask]

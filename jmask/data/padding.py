@@ -34,41 +34,41 @@ def pad_sequences(
     pad_to_multiple_of: Sizes = None,
     ragged_rank: SupportsIndex | None = None,
 ) -> Masked:
-    """Pads sequences to the same length, and keeps what is padding as a mask.
+    """Pads sequences to the same length, and returns them with a mask of the real steps.
 
-    Runs on the host, in NumPy. Padding defaults to "post"; Keras has "pre".
+    Runs on the host, in NumPy. `padding` defaults to "post", unlike Keras, where it is "pre".
 
     Args:
         sequences: a list of sequences; each is a list or an array of steps, and a step is a number, a string, an
-            object, or a vector or matrix of one shape throughout. Or a column of lists of Arrow, polars, pandas or
-            Hugging Face `datasets`, an awkward array, a nested tensor or `PackedSequence` of torch, a `RaggedTensor`
-            of TensorFlow: their values and offsets are read as they are, at least ten times as fast as lists. Steps
-            that are null in a column, or masked in one of NumPy's masked arrays, are not real: holes in the mask.
-        maxlen: number of steps of each row. A sequence that is longer is an error unless `truncating` says which end
-            to cut off; that part is not even looked at. None: the number of steps of the longest.
+            object, or a vector or matrix (all steps of the same shape). Or a list column of Arrow, polars, pandas or
+            Hugging Face `datasets`, an awkward array, a torch nested tensor or `PackedSequence`, or a TensorFlow
+            `RaggedTensor`: their values and offsets are read directly, at least ten times as fast as lists. Steps that
+            are null in a column, or masked in a NumPy masked array, become holes in the mask.
+        maxlen: number of steps of each row. A longer sequence is an error unless `truncating` says which end to cut
+            off; the part cut off is never read. None: the number of steps of the longest sequence.
         dtype: of the values. None takes it from the data as JAX does: Python integers and int64 become int32, floats
             become float32, unless x64 is on; strings become objects. An explicit int64 stays int64 on the host.
-        padding: "post" puts padding behind the steps, "pre" before them.
-        truncating: "post" cuts steps off the end, "pre" off the beginning, and None refuses to.
+        padding: "post" pads after the steps, "pre" before them.
+        truncating: "post" cuts steps off the end, "pre" off the beginning; None raises instead of cutting.
         value: what padded positions hold: a number, or an array that broadcasts against a step. Strings are padded
             with "" by default.
-        pad_to_multiple_of: rounds the number of steps up, to at least one multiple, so that batches of many lengths
-            have few shapes, and `jax.jit` compiles seldom.
-        ragged_rank: how many axes differ in length: 1 for sequences, 2 for documents (lists of lists of steps, whose
-            mask has rank 3), and so on. None: 1, or what the type of `sequences` says, as TensorFlow's does. From 2
-            on, `maxlen` and `pad_to_multiple_of` are tuples of so many sizes or None, the outermost first.
+        pad_to_multiple_of: rounds the number of steps up to a multiple of this, at least one, so that batches of many
+            lengths have few shapes and `jax.jit` rarely recompiles.
+        ragged_rank: how many axes vary in length: 1 for sequences, 2 for documents (lists of lists of steps, whose
+            mask has rank 3), and so on. None: 1, or what the type of `sequences` says, as TensorFlow's does. If 2 or
+            more, `maxlen` and `pad_to_multiple_of` are tuples with a size or None per axis, the outermost first.
 
     Returns:
         A `Masked` of NumPy arrays, values `(sequences, steps, ...)`, documents `(documents, sentences, steps, ...)`. An
-        empty sequence makes an empty row. Where all are empty, the dtype and shape of a step come from arrays among
-        them, else the dtype comes from `value`: `[]` makes `(0, 0)` of int32.
+        empty sequence gives an empty row. If all are empty, the dtype and shape of a step come from any arrays among
+        them, otherwise the dtype comes from `value`: `[]` gives `(0, 0)` of int32.
 
     Raises:
-        TypeError: `sequences` or an option is not of the right type, text meets a number, or a step or sequence is
+        TypeError: `sequences` or an option has the wrong type, text and numbers are mixed, or a step or sequence is
             None.
         ValueError: steps differ in shape, a sequence is longer than `maxlen`, a fraction or NaN would become an
             integer, a list of a column is null, or an option is out of range.
-        OverflowError: a number does not fit the dtype; nothing ever wraps around.
+        OverflowError: a number does not fit the dtype; numbers never wrap around.
 
     >>> import jmask as jm
     >>> jm.pad_sequences([[3, 4, 5], [6]])
@@ -99,15 +99,14 @@ def unpad(x: Masked | ArrayLike, *, keep_empty: bool = False) -> Rows:
     """The real steps of each sequence, as NumPy arrays without padding.
 
     Args:
-        x: values `(batch, time, ...)`, mask `(batch, time)`. Padding may stand anywhere, holes are removed too.
-
-        keep_empty: whether a document keeps its empty sentences, which are padding like any other, in their places.
+        x: values `(batch, time, ...)`, mask `(batch, time)`. Padding may be anywhere; holes are removed too.
+        keep_empty: whether a document keeps its empty sentences, which otherwise count as padding, in their places.
 
     Returns:
-        A list of arrays `(steps, ...)`; an empty row gives an array without steps. For one sequence (a mask of rank 1)
-        its array; for documents (rank 3) a list of lists of arrays, without the sentences that have no real step. An
-        array, which has no padding, gives the list of its rows. Under a mask of rows, `(batch,)`, such as pooling
-        leaves, they are one sequence: the array of the rows that are real.
+        A list of arrays `(steps, ...)`; an empty row gives an array without steps. For one sequence (a mask of rank 1),
+        its array; for documents (rank 3), a list of lists of arrays, without the sentences that have no real step. An
+        array, which has no padding, gives the list of its rows. Under a mask of rows, `(batch,)`, as pooling returns
+        it, the rows are treated as one sequence: the result is an array of the real rows.
 
     Raises:
         TypeError: `x` is traced; the shapes of the result depend on data.
@@ -131,7 +130,7 @@ def unpad(x: Masked | ArrayLike, *, keep_empty: bool = False) -> Rows:
 
 
 def load_steps(ragged: Ragged | Flat, dtype: DTypeLike | None, value: Any = 0) -> Steps:
-    """All steps in the dtype that is asked for, or in their own; where nothing says what a step is, like `value`."""
+    """All steps in the requested dtype, or in their own; where nothing says what a step is, like `value`."""
     dtype = None if dtype is None else requested_dtype(dtype)
     steps = ragged.load(dtype)
     if steps is None:
@@ -148,7 +147,7 @@ def arrange(steps: Steps, mask: np.ndarray, starts: np.ndarray, value: Any = 0) 
 
 
 def make_holes(values: np.ndarray, mask: np.ndarray, real: np.ndarray | None, value: Any = 0) -> None:
-    """Takes the steps that are not `real` out of the mask, in place, and puts `value` there."""
+    """Removes the steps that are not `real` from the mask, in place, and writes `value` there."""
     if real is None:
         return
     held = mask.copy()
@@ -157,7 +156,7 @@ def make_holes(values: np.ndarray, mask: np.ndarray, real: np.ndarray | None, va
 
 
 def refuse_tracers(x: Any, name: str, inside: str) -> None:
-    """Refuses a traced `x` on behalf of what makes arrays whose shapes depend on data."""
+    """Raises for a traced `x`, for functions that make arrays whose shapes depend on data."""
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(x)):
         raise TypeError(
             f"`{name}` makes arrays whose shapes depend on data, so it cannot be traced by `jax.jit`, `jax.vmap` or "
@@ -166,7 +165,7 @@ def refuse_tracers(x: Any, name: str, inside: str) -> None:
 
 
 def _padded(value: Any, flat: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Padding only, of this leading shape, and for the rest like `flat`."""
+    """Padding only, of this leading shape, otherwise like `flat`."""
     step = flat.shape[1:]
     if flat.dtype == OBJECT:
         fitting = np.empty((), object)  # a box, so that a list stays one object
@@ -181,12 +180,12 @@ def _padded(value: Any, flat: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
             f"received shape {fitting.shape}."
         ) from None
     if not fitting.any():
-        return np.zeros((*shape, *step), flat.dtype)  # comes from the system as zeros, nothing is written
+        return np.zeros((*shape, *step), flat.dtype)  # the system provides zeroed memory, nothing is written
     return np.full((*shape, *step), fitting, flat.dtype)
 
 
 def _default_text(flat: np.ndarray) -> Any:
-    """What pads objects by default: the empty string for strings, 0 for others."""
+    """The default padding of objects: the empty string for strings, 0 for others."""
     kinds = set(map(type, flat.flat))
     for text in ("", b""):
         if kinds and all(issubclass(kind, type(text)) for kind in kinds):
@@ -195,7 +194,7 @@ def _default_text(flat: np.ndarray) -> Any:
 
 
 def _per_axis(name: str, sizes: Any, num_axes: int, minimum: int) -> list[int | None]:
-    """A size or None for each axis that differs in length."""
+    """A size or None for each axis that varies in length."""
     if num_axes == 1 and not isinstance(sizes, (list, tuple)):
         return [checked_option(name, sizes, minimum)]
     given = (None,) * num_axes if sizes is None else sizes

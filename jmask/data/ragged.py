@@ -15,14 +15,14 @@ from .loading import SLICEABLE, UnevenStepsError, load_arrays, load_lists, split
 
 @dataclasses.dataclass(frozen=True)
 class Ragged:
-    """Sequences as their owner holds them, nothing copied yet.
+    """Sequences in the caller's own lists and arrays, not yet copied.
 
     Attributes:
         rows: lists, tuples and NumPy arrays.
         lengths: number of steps of each row that count, int64.
         part: which steps of a row these are; None for all.
-        places: where each row stands with its owner; None for the same place.
-        marks: of each row that says which of its steps are real, these, by its place in `rows`.
+        places: the index of each row in the caller's data; None for the same index.
+        marks: for each row that says which of its steps are real, these, by its index in `rows`.
     """
 
     rows: list[Any]
@@ -43,7 +43,7 @@ class Ragged:
         """At most `maxlen` steps of each row, the rest cut off its end or its beginning."""
         if self.longest <= maxlen:
             return self
-        size = max(maxlen, 1)  # one step is read even for `maxlen=0`: it tells the dtype and the shape of a step
+        size = max(maxlen, 1)  # one step is read even for `maxlen=0`: it gives the dtype and the shape of a step
         part = slice(size) if end == "post" else slice(-size, None)
         return dataclasses.replace(self, lengths=np.minimum(self.lengths, maxlen), part=part)
 
@@ -56,7 +56,7 @@ class Ragged:
 
     @property
     def real(self) -> np.ndarray | None:
-        """Which of all steps that count are real, one row behind the other; None if all are."""
+        """Which of all steps that count are real, rows concatenated; None if all are."""
         if not self.marks:
             return None
         part = slice(None) if self.part is None else self.part
@@ -74,7 +74,7 @@ class Ragged:
         """The steps in one dtype.
 
         Args:
-            dtype: what is asked for; None takes it from the data.
+            dtype: the requested dtype; None takes it from the data.
 
         Returns:
             The `Steps`, or None where neither a step nor an empty array says what a step is.
@@ -84,7 +84,7 @@ class Ragged:
         """
         rows = self.rows
         if not self.lengths.all():
-            # Empty rows have no say: `np.array([])` is float64, and would make floats of its integer neighbours.
+            # Empty rows do not count: `np.array([])` is float64, and would turn its integer neighbours into floats.
             rows = [row for row in rows if len(row)] or [row for row in rows if isinstance(row, np.ndarray)]
         if not rows:
             return None
@@ -117,7 +117,7 @@ class Ragged:
 
 
 def read(sequences: Any) -> Ragged | Flat:
-    """The sequences, checked: a list or another sized iterable, of lists, tuples, arrays or what turns into them.
+    """The sequences, checked: a sized iterable of lists, tuples, arrays or objects that convert to arrays.
 
     Raises:
         TypeError: the whole, or one of the sequences, is not a sequence.
@@ -126,19 +126,19 @@ def read(sequences: Any) -> Ragged | Flat:
 
 
 def read_nested(sequences: Any, ragged_rank: int | None) -> Lists:
-    """The sequences as `read` gives them, inside the lists that hold them.
+    """The sequences as `read` returns them, inside the lists that contain them.
 
     Args:
         sequences: as for `jm.pad_sequences`.
-        ragged_rank: how many levels of lists differ in length; None: 1 of Python's lists, of others what their type
+        ragged_rank: how many levels of lists vary in length; None: 1 for Python's lists, for others what their type
             says.
 
     Returns:
-        One `Lists` with a `Ragged` or `Flat` as its items, or `Lists` inside it for every further level.
+        One `Lists` with a `Ragged` or `Flat` as its items, or `Lists` inside it for each additional level.
 
     Raises:
         TypeError: the whole, or one of the sequences, is not a sequence.
-        ValueError: lists of another library that are null, nested in another way, or of vectors of different sizes.
+        ValueError: another library's lists are null, nested differently, or hold vectors of different sizes.
     """
     if isinstance(sequences, Masked):
         raise TypeError("`sequences` is a `Masked`, which is padded already; `jm.unpad(x)` makes a list of it.")
@@ -214,7 +214,7 @@ def _step_shapes(row: Any) -> Iterator[Any]:
 
 
 def _as_sequence(index: int, place: Any, row: Any, marks: dict[int, np.ndarray]) -> Any:
-    """A row as a list, a tuple or an array; what it says of its steps goes into `marks`."""
+    """A row as a list, a tuple or an array; the validity of its steps, if it has any, is stored in `marks`."""
     if type(row) in SLICEABLE:
         return row
     if isinstance(row, Masked) or not _is_sequence(row):

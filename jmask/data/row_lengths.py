@@ -14,21 +14,21 @@ ENDS = get_args(End)
 def arrange_rows(
     items: Any, maxlens: list[int | None], multiples: list[int | None], padding: End, truncating: End | None
 ) -> tuple[Any, np.ndarray, int]:
-    """Cuts what is to be cut, and pads the levels around the sequences.
+    """Truncates the sequences, and pads the levels around them.
 
     Args:
         items: a `Ragged` or a `Flat`, or `Lists` of them.
-        maxlens: of each level, the outermost first, how many items a list may have; None for any number.
-        multiples: of each level, what its number of items is rounded up to a multiple of; None for 1.
+        maxlens: for each level, the outermost first, how many items a list may have; None for any number.
+        multiples: for each level, its number of items is rounded up to a multiple of this; None for 1.
         padding: where padding goes, at each level.
-        truncating: which end is cut off; None refuses to cut.
+        truncating: which end is cut off; None raises instead of cutting.
 
     Returns:
         The sequences that are left, a `Ragged` or a `Flat`; their numbers of steps, `(batch,)` for one level and
         `(batch, sequences)` for two, 0 where there is padding; and the number of steps of a row.
 
     Raises:
-        ValueError: something is to be cut, and nobody said which end.
+        ValueError: a list is too long, and `truncating` is None.
     """
     width = _checked_width(items.lengths, maxlens[0], truncating, is_innermost=not isinstance(items, Lists))
     if not isinstance(items, Lists):

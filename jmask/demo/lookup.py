@@ -55,7 +55,7 @@ def confusions_of_baselines(
         vocabulary: the numbers of the tags.
 
     Returns:
-        True tags in rows, predicted tags in columns, by rival.
+        True tags in rows, predicted tags in columns, by the name of the baseline.
     """
     outside, num_tags = vocabulary.tags[0], len(vocabulary.tags)
     truths = [vocabulary.encode_tags(sentence.tags) for sentence in sentences]

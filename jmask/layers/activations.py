@@ -18,7 +18,7 @@ class Activation(Layer):
     """An elementwise function.
 
     Attributes:
-        activation: by name (`"relu"`, `"tanh"`, ...) or itself; it must treat every entry alone.
+        activation: a name (`"relu"`, `"tanh"`, ...) or a function, which must treat every entry independently.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.layers.Activation("relu")(jnp.array([-1.0, 2.0])).tolist()
@@ -31,12 +31,12 @@ class Activation(Layer):
     activation: ActivationOption
 
     def call(self, params: Any, inputs: Any) -> Any:
-        """The function of the inputs."""
+        """The function applied to the inputs."""
         return activation(self.activation)(inputs)
 
 
 class Softmax(BaseMaskedLayer):
-    """Softmax along one axis; along a masked axis over real steps only (see `jm.ops.softmax`).
+    """Softmax along one axis; along a masked axis, over the real steps only (see `jm.ops.softmax`).
 
     Attributes:
         axis: the axis that sums to 1; 1 is time for `(batch, time, features)`.
@@ -49,11 +49,11 @@ class Softmax(BaseMaskedLayer):
     axis: int = -1
 
     def _uses_mask(self, inputs: Any = None) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
-        """Along a masked axis it does."""
+        """Whether the axis is masked."""
         return reaches(self.axis, inputs)
 
     def call(self, params: Any, inputs: Any) -> Any:
-        """The weights, masked as the inputs."""
+        """The weights, with the mask of the inputs."""
         return ops.softmax(inputs, self.axis)
 
 
@@ -78,7 +78,7 @@ class ReLU(BaseMaskedLayer):
     threshold: NotNegative = 0.0
 
     def call(self, params: Any, inputs: Any) -> Any:
-        """The function of the inputs."""
+        """The function applied to the inputs."""
         return ops.relu(inputs, max_value=self.max_value, negative_slope=self.negative_slope, threshold=self.threshold)
 
 
@@ -98,7 +98,7 @@ class LeakyReLU(BaseMaskedLayer):
     negative_slope: NotNegative = 0.3
 
     def call(self, params: Any, inputs: Any) -> Any:
-        """The function of the inputs."""
+        """The function applied to the inputs."""
         return ops.relu(inputs, negative_slope=self.negative_slope)
 
 
@@ -106,7 +106,7 @@ class ELU(BaseMaskedLayer):
     """The exponential linear unit (see `jm.ops.elu`).
 
     Attributes:
-        alpha: minus the limit far below 0.
+        alpha: the negative of the limit for large negative inputs.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.layers.ELU()(jnp.array([-jnp.inf, 3.0])).tolist()
@@ -118,7 +118,7 @@ class ELU(BaseMaskedLayer):
     alpha: float = 1.0
 
     def call(self, params: Any, inputs: Any) -> Any:
-        """The function of the inputs."""
+        """The function applied to the inputs."""
         return ops.elu(inputs, alpha=self.alpha)
 
 
@@ -127,9 +127,9 @@ class PReLU(BaseMaskedLayer):
 
     Attributes:
         alpha_initializer: by name or as `(key, shape, dtype)`.
-        shared_axes: the axes of the inputs, 1 or more, along which there is one slope for all. For inputs with a mask
-            these must contain its axes, so `shared_axes=[1]` for `(batch, time, features)`: the number of steps of a
-            batch is no property of a sequence.
+        shared_axes: the axes of the inputs, 1 or more, along which the slope is shared. For inputs with a mask they
+            must include its axes, so `shared_axes=[1]` for `(batch, time, features)`: the number of steps of a batch
+            is not a property of a sequence.
         param_dtype: dtype of the slopes.
 
     >>> import jax, jax.numpy as jnp, jmask as jm
@@ -169,7 +169,7 @@ class PReLU(BaseMaskedLayer):
         return {"alpha": initializer(self.alpha_initializer)(key, alpha_shape, self.param_dtype)}
 
     def call(self, params: Any, inputs: Any) -> Any:
-        """The function of the inputs."""
+        """The function applied to the inputs."""
         return ops.prelu(inputs, params["alpha"])
 
     @property

@@ -1,4 +1,4 @@
-"""The penalty of an activity inside a model, which leaves the model by the state."""
+"""Activity regularization: a penalty inside a model, which is returned in the state."""
 
 import dataclasses
 from typing import Any
@@ -14,13 +14,14 @@ class ActivityRegularization(BaseMaskedLayer):
     """The identity; its penalty, `l1 * sum(abs(x)) + l2 * sum(x**2)` of each sequence, is to be added to the loss.
 
     A pure model has no list of losses. The penalty is in the state that `apply_with_state` returns, where
-    `jm.losses.penalties` finds it. It is the mean over the sequences of the batch that have a real step, as in Keras,
-    where every sequence has (see `jm.ops.activity_penalty`); under `jax.shard_map`, over those of the device. Every
-    call of `apply_with_state` begins at 0, and a layer that is called twice in it has the sum of both. `apply` cannot
-    return a penalty, and is refused in training.
+    `jm.losses.penalties` finds it. It is the mean over the sequences of the batch that have a real step (in Keras every
+    sequence does, see `jm.ops.activity_penalty`); under `jax.shard_map`, over those on the device. Every call of
+    `apply_with_state` starts from 0, and a layer that is called twice in it has the sum of both penalties. `apply`
+    cannot return a penalty, so it raises in training.
 
-    Inputs: any array with a mask or without. Outputs: the same. An empty row adds nothing and passes no gradient. Like
-    all that counts a batch it belongs outside of `jm.layers.TimeDistributed`, in which each step is a row.
+    Inputs: any array, with or without a mask. Outputs: the same. An empty row adds nothing and passes no gradient. Like
+    every layer that counts the rows of a batch, it belongs outside `jm.layers.TimeDistributed`, where each step is a
+    row.
 
     Attributes:
         l1: factor of the absolute values, 0 or more.

@@ -19,7 +19,7 @@ class BaseAttention(BaseMaskedLayer):
     """What `Attention` and `AdditiveAttention` share.
 
     Inputs: `query` `(batch, queries, features)`, `value` `(batch, keys, value_features)` and `key_`
-    `(batch, keys, features)`, `value` by default; also as one list, `[query, value]` or `[query, value, key]`.
+    `(batch, keys, features)`, `value` by default; or a single list, `[query, value]` or `[query, value, key]`.
     Outputs: `(batch, queries, value_features)` with the mask of the query; 0 where a query is padding, or attends to
     no real key.
     """
@@ -60,7 +60,7 @@ class Attention(BaseAttention):
     """Luong's attention: the score of a query and a key is their dot product (see `jm.ops.attention`).
 
     Inputs: `query` `(batch, queries, features)`, `value` `(batch, keys, value_features)` and `key_`
-    `(batch, keys, features)`, `value` by default; also as one list, `[query, value]` or `[query, value, key]`. In
+    `(batch, keys, features)`, `value` by default; or a single list, `[query, value]` or `[query, value, key]`. In
     `apply`, `key=` is a PRNG key. Outputs: `(batch, queries, value_features)` with the mask of the query; 0 where a
     query is padding, or attends to no real key, as in an empty row.
 
@@ -68,8 +68,8 @@ class Attention(BaseAttention):
         use_scale: whether there is a factor on the dot products, `scale`.
         score_mode: `"dot"`, or `"concat"`: `concat_score_weight * sum(tanh(scale * (query + key)))`.
         dropout: probability of dropping a weight in training.
-        use_causal_mask: whether a query attends to no step after it, by position among the real steps.
-        return_attention_scores: whether to return the weights before dropout, too.
+        use_causal_mask: whether a query attends only to itself and earlier steps, by position among the real steps.
+        return_attention_scores: whether to return the weights as well, before dropout.
         param_dtype: dtype of the parameters.
 
     References:
@@ -91,7 +91,7 @@ class Attention(BaseAttention):
         return {name: jnp.ones((), self.param_dtype) for name, is_used in names.items() if is_used}
 
     def score(self, params: Any, query: Any, value: Any, key: Any, **options: Any) -> Any:
-        """Dot products, or sums."""
+        """The attention with dot products, or with sums for `"concat"`."""
         scale = params["scale"] if self.use_scale else 1.0
         if self.score_mode == "dot":
             return ops.attention(query, key=key, value=value, scale=scale, **options)
@@ -107,8 +107,8 @@ class AdditiveAttention(BaseAttention):
     Attributes:
         use_scale: whether the features have weights, `scale`.
         dropout: probability of dropping a weight in training.
-        use_causal_mask: whether a query attends to no step after it, by position among the real steps.
-        return_attention_scores: whether to return the weights before dropout, too.
+        use_causal_mask: whether a query attends only to itself and earlier steps, by position among the real steps.
+        return_attention_scores: whether to return the weights as well, before dropout.
         param_dtype: dtype of the parameters.
 
     References:
@@ -129,11 +129,11 @@ class AdditiveAttention(BaseAttention):
         if not self.use_scale:
             return {}
         query, *_ = read_inputs(self, query, value, key_)
-        # Keras' Glorot initialisation of a vector, which has as many inputs as outputs, is LeCun's of a column.
+        # Keras' Glorot initialisation of a vector, with as many inputs as outputs, equals LeCun's of a column.
         return {"scale": initializer("lecun_uniform")(key, (query.shape[-1], 1), self.param_dtype)[:, 0]}
 
     def score(self, params: Any, query: Any, value: Any, key: Any, **options: Any) -> Any:
-        """Sums."""
+        """The attention with sums."""
         return ops.additive_attention(
             query, key=key, value=value, weight=params["scale"] if self.use_scale else None, **options
         )
@@ -153,7 +153,7 @@ def read_inputs(layer: Layer, query: Any, value: Any, key: Any) -> tuple[Any, An
 
 
 def call_options(layer: Any, training: bool, key: Any) -> dict[str, Any]:
-    """The options of `jm.ops.attention` that all attention layers have; raises if the PRNG key is not one."""
+    """The options of `jm.ops.attention` that all attention layers have; raises if `key` is not a PRNG key."""
     if isinstance(key, Masked) or (key is not None and jnp.issubdtype(key.dtype, jnp.inexact)):
         raise TypeError(
             f"{path.current()}: `key=` is the PRNG key, for dropout. The keys of attention are the third input, "

@@ -13,16 +13,16 @@ from .base import BaseMaskedLayer
 
 
 class BatchNormalization(BaseMaskedLayer):
-    """Normalises each feature by its mean and variance over the real steps of the batch; at inference by running ones.
+    """Normalises each feature by its mean and variance over the batch's real steps; at inference by running statistics.
 
-    The running statistics are no parameters: `state = layer.init_state(x)`, then
-    `outputs, state = layer.apply_with_state(params, state, x, training=True)`. In training they move by
-    `moving = momentum * moving + (1 - momentum) * batch`; a batch without a real step leaves them as they are.
+    The running statistics are not parameters: `state = layer.init_state(x)`, then
+    `outputs, state = layer.apply_with_state(params, state, x, training=True)`. In training they are updated by
+    `moving = momentum * moving + (1 - momentum) * batch`; a batch without a real step leaves them unchanged.
 
     Inputs: `(batch, time, features)` or any array with a feature axis. Outputs: the same, with the same mask.
 
-    In training a batch that is spread over devices has the moments of all of it under `jax.jit`; under
-    `jax.shard_map` (or `jax.vmap`) say so by `axis_name`.
+    If a training batch is sharded over devices, the moments are those of the whole batch under `jax.jit`; under
+    `jax.shard_map` (or `jax.vmap`), pass `axis_name` for the same effect.
 
     Attributes:
         axis: the axis of the features.
@@ -34,7 +34,7 @@ class BatchNormalization(BaseMaskedLayer):
         gamma_initializer: the same for the factor.
         moving_mean_initializer: the same for the running mean.
         moving_variance_initializer: the same for the running variance.
-        axis_name: names of mapped axes over which the batch is spread.
+        axis_name: names of the mapped axes over which the batch is split.
         param_dtype: dtype of parameters and statistics.
 
     >>> import jax, jax.numpy as jnp, jmask as jm

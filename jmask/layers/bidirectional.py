@@ -15,13 +15,13 @@ from .recurrent import BaseRecurrent, state_parts
 class Bidirectional(BaseMaskedLayer):
     """A recurrent layer in both directions, each over the real steps only (see `jm.rnn.bidirectional`).
 
-    Inputs as of the layer; `initial_state` is the list of the forward state's parts and then the backward state's.
-    The outputs of both directions stand at the steps they belong to; with `return_state` they are followed by the
-    parts of the forward and of the backward state. An empty row has outputs 0. What there is once a row has a mask
-    `(batch,)` if the inputs have one. In training each direction draws its own dropout.
+    Inputs are those of the layer; `initial_state` is a list of the parts of the forward state, then of the backward
+    state. The outputs of both directions are at the steps they belong to; with `return_state` they are followed by the
+    parts of the forward and the backward state. An empty row has outputs 0. Results with one entry per row have a mask
+    `(batch,)` if the inputs have a mask. In training each direction draws its own dropout.
 
     Attributes:
-        layer: the layer of the forward direction, and of the backward one with parameters of its own.
+        layer: the layer for the forward direction, and, with separate parameters, for the backward direction.
         merge_mode: `"concat"`, `"sum"`, `"mul"`, `"ave"`, or None for a tuple of both outputs.
         backward_layer: another layer for the backward direction.
 
@@ -56,7 +56,7 @@ class Bidirectional(BaseMaskedLayer):
 
     @over_time
     def call(self, params: Any, inputs: Any, initial_state: Any = None, training: bool = False, key: Any = None) -> Any:
-        """`(batch, time, features)` -> merged outputs, or these and the parts of both states."""
+        """`(batch, time, features)` -> merged outputs, with `return_state` followed by the parts of both states."""
         self.layer.refuse_pooling_of_packed_rows(inputs)
         given = self._split_state(initial_state, inputs)
         keys = (None, None) if key is None else jax.random.split(key)
@@ -72,7 +72,7 @@ class Bidirectional(BaseMaskedLayer):
         return self.layer.results(inputs, merged, states)
 
     def _split_state(self, initial_state: Any, inputs: Any) -> tuple[Any, Any]:
-        """The parts for either direction."""
+        """The parts for each direction."""
         if initial_state is None:
             return None, None
         parts, num_forward = state_parts(initial_state), self._directions()[0].num_states(inputs)

@@ -14,7 +14,7 @@ from ..rnn.kinds import GATES, split_step
 
 
 class DropoutFactors(NamedTuple):
-    """What one sequence drops at all its steps: factors on the inputs and on the hidden state, None for nothing."""
+    """Dropout of one sequence, the same at all its steps: factors on the inputs and on the hidden state, or None."""
 
     inputs: Any = None
     hidden: Any = None
@@ -30,7 +30,7 @@ class CellShapes(NamedTuple):
 
 
 class BaseCell(Layer):
-    """What the cells share: a kernel for the inputs, another one for the state, and a bias.
+    """What the cells share: a kernel for the inputs, another for the state, and a bias.
 
     Attributes:
         step_axes: the axes of one step of the inputs.
@@ -67,12 +67,12 @@ class BaseCell(Layer):
         raise TypeError(_is_abstract(self))
 
     def prepare(self, params: Any, inputs: Any) -> tuple[Any, Any]:
-        """The inputs projected, and what remains of a step: `(scale, state, projected) -> (state, output)`."""
+        """The projected inputs, and the rest of the step: `(scale, state, projected) -> (state, output)`."""
         raise TypeError(_is_abstract(self))
 
     @property
     def activations(self) -> tuple[Any, ...]:
-        """The functions of a step: of the candidate, and of the gates where there are any."""
+        """The activations of a step: for the candidate, and for the gates if there are any."""
         return (activation(self.activation),)
 
     def kernels(self, params: Any) -> tuple[Any, Any]:
@@ -96,7 +96,7 @@ class BaseCell(Layer):
         return params
 
     def initial_state(self, inputs: Any) -> Any:
-        """Zeros, in float32 at least."""
+        """Zeros, at least float32."""
         return jnp.zeros(self.shapes(inputs).state, jnp.promote_types(self._product_dtype(inputs), jnp.float32))
 
     def step(self, params: Any, state: Any, inputs: Any, factors: DropoutFactors | None = None) -> tuple[Any, Any]:
@@ -108,7 +108,7 @@ class BaseCell(Layer):
         return step(factors.hidden, state, projected)
 
     def check_step(self, inputs: Any) -> None:
-        """Raises if a step has another rank."""
+        """Raises if a step has the wrong rank."""
         if len(inputs.shape) != len(self.step_axes):
             axes = ", ".join(self.step_axes)
             step = f"{axes}," if len(self.step_axes) == 1 else axes
@@ -118,7 +118,7 @@ class BaseCell(Layer):
             )
 
     def sample_dropout(self, key: Any, inputs: Any) -> DropoutFactors:
-        """What one sequence drops in training, for inputs of one step."""
+        """The dropout of one sequence in training, for inputs of one step."""
         inputs_key, hidden_key = jax.random.split(key)
         dtype, shape = self._product_dtype(inputs), self.shapes(inputs).state
         inputs_dtype = inputs.dtype if jnp.issubdtype(inputs.dtype, jnp.inexact) else dtype
@@ -133,7 +133,7 @@ class BaseCell(Layer):
 
 
 class BaseUnitsCell(BaseCell):
-    """What the cells share whose state is a vector of units: SimpleRNN, GRU and LSTM.
+    """What the cells with a vector of units as their state share: SimpleRNN, GRU and LSTM.
 
     Attributes:
         units: length of the state and of an output.
@@ -143,7 +143,7 @@ class BaseUnitsCell(BaseCell):
 
     @property
     def kind(self) -> Any:
-        """What the cell is called in `jmask.rnn`."""
+        """The name of the cell in `jmask.rnn`."""
         raise TypeError(_is_abstract(self))
 
     def shapes(self, inputs: Any) -> CellShapes:
@@ -216,7 +216,7 @@ class GRUCell(BaseUnitsCell):
 
     @property
     def activations(self) -> tuple[Any, ...]:
-        """Of the candidate and of the gates."""
+        """The activations of the candidate and of the gates."""
         return activation(self.activation), activation(self.recurrent_activation)
 
 
@@ -252,7 +252,7 @@ class LSTMCell(BaseUnitsCell):
 
     @property
     def activations(self) -> tuple[Any, ...]:
-        """Of the candidate and the cell, and of the gates."""
+        """The activations of the candidate and the cell, and of the gates."""
         return activation(self.activation), activation(self.recurrent_activation)
 
     def init(self, key: Any, inputs: Any) -> dict[str, Any]:
@@ -261,7 +261,7 @@ class LSTMCell(BaseUnitsCell):
         return with_open_forget_gate(params) if self.unit_forget_bias else params
 
     def initial_state(self, inputs: Any) -> LSTMState:
-        """Zeros for the hidden state and for the cell, in float32 at least."""
+        """Zeros for the hidden state and for the cell, at least float32."""
         zeros = super().initial_state(inputs)
         return LSTMState(zeros, zeros)
 

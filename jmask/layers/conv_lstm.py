@@ -56,7 +56,7 @@ class ConvLSTM1DCell(BaseCell):
 
     @property
     def activations(self) -> tuple[Any, ...]:
-        """Of the candidate and the cell, and of the gates."""
+        """The activations of the candidate and the cell, and of the gates."""
         return activation(self.activation), activation(self.recurrent_activation)
 
     def init(self, key: Any, inputs: Any) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class ConvLSTM1DCell(BaseCell):
         return with_open_forget_gate(params) if self.unit_forget_bias else params
 
     def initial_state(self, inputs: Any) -> LSTMState:
-        """Zeros for the hidden state and for the cell, in float32 at least."""
+        """Zeros for the hidden state and for the cell, at least float32."""
         zeros = super().initial_state(inputs)
         return LSTMState(zeros, zeros)
 
@@ -88,20 +88,21 @@ class ConvLSTM1DCell(BaseCell):
 
 
 class ConvLSTM1D(BaseCellLayer):
-    """Convolutional LSTM over lines of pixels (see `jm.rnn.conv_lstm_step`; gates and parameters as in Keras).
+    """Convolutional LSTM over rows of pixels (see `jm.rnn.conv_lstm_step`; gates and parameters as in Keras).
 
     Inputs: values `(batch, time, pixels, channels)` with a mask `(batch, time)`: a step is real or padding as a whole.
-    Outputs: of the last real step of each sequence, `(batch, new_pixels, filters)`, or of every step. Masks, packed
-    rows and the outputs of empty rows, which are 0, are as in `jm.layers.LSTM`. With `return_state` the outputs are
-    followed by the hidden and the cell state, `(batch, new_pixels, filters)` each; `initial_state` is a list of these.
+    Outputs: those of the last real step of each sequence, `(batch, new_pixels, filters)`, or of every step. Masks,
+    packed rows and the outputs of empty rows, which are 0, are as in `jm.layers.LSTM`. With `return_state` the outputs
+    are followed by the hidden and the cell state, `(batch, new_pixels, filters)` each; `initial_state` is a list of
+    these.
 
     Attributes:
         filters: number of channels of the state and of an output.
         kernel_size: number of pixels in a window.
-        strides: pixels of the inputs from one window to the next; those of the state are always neighbours.
-        padding: of the inputs. `"valid"`: windows lie within the line; `"same"`: there are `ceil(pixels / strides)`,
-            with zeros on both sides. That of the state is always `"same"`.
-        dilation_rate: pixels of the inputs from one entry of a window to the next.
+        strides: distance in pixels from one window over the inputs to the next; over the state it is always 1.
+        padding: of the inputs. `"valid"`: windows lie within the row of pixels; `"same"`: there are
+            `ceil(pixels / strides)` windows, with zeros on both sides. That of the state is always `"same"`.
+        dilation_rate: distance in pixels from one entry of a window over the inputs to the next.
         activation: of the candidate and of the cell, `"tanh"` by default.
         recurrent_activation: of the gates.
         use_bias: whether there is a bias.
@@ -109,17 +110,17 @@ class ConvLSTM1D(BaseCellLayer):
         kernel_initializer: by name or as `(key, shape, dtype)`.
         recurrent_initializer: the same for the recurrent kernel.
         bias_initializer: the same for the bias.
-        dropout: probability of dropping a number of the inputs, `(pixels, channels)`, in training, at all steps of a
+        dropout: probability of dropping an entry of the inputs, `(pixels, channels)`, in training, at all steps of a
             sequence or at none. The draw depends on the key and the row, not on the padding; all gates share it.
         recurrent_dropout: the same for the hidden state, before its convolution with the recurrent kernel.
         dtype: inputs and kernels are cast to it, and outputs have it; None: their common dtype. States and sums are
-            float32 at least.
+            at least float32.
         param_dtype: dtype of the parameters.
-        return_sequences: outputs of every step.
+        return_sequences: whether to return the outputs of every step, not only of the last.
         return_state: whether to return the final state as well.
-        go_backwards: from the last real step to the first; the outputs are in this order, and so is their mask.
+        go_backwards: whether to run from the last real step to the first; outputs and their mask are in this order.
         zero_output_for_mask: False repeats the last real output at padded steps.
-        unroll: whether the loop is written out step by step in the program; it changes no result.
+        unroll: whether to unroll the loop in the compiled program; results do not change.
 
     >>> import jax, jax.numpy as jnp, jmask as jm
     >>> x, layer = jm.from_lengths(jnp.ones((2, 3, 7, 5)), [3, 1]), jm.layers.ConvLSTM1D(4, 3, return_sequences=True)

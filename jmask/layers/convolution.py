@@ -22,19 +22,19 @@ class Conv1D(BaseMaskedLayer):
     """Convolution over the steps of each sequence (see `jm.ops.conv`).
 
     Inputs: `(batch, time, features)`. Outputs: `(batch, places, filters)` with zeros in the padding. For `"same"` and
-    `"causal"` with strides of 1 there are as many places as steps, and they have the mask of the inputs; else each row
-    has the places of its sequence, at the front. An empty row, or one that is too short for any window, gives an empty
-    row and passes no gradient. Packed rows are refused, unless `kernel_size` and `strides` are 1.
+    `"causal"` with strides of 1 there are as many places as steps, with the mask of the inputs; otherwise each row has
+    the places of its own sequence, at the front. An empty row, or one that is too short for any window, gives an empty
+    row and passes no gradient. Packed rows raise an error unless `kernel_size` and `strides` are 1.
 
     Attributes:
         filters: number of features of an output step.
         kernel_size: number of steps in a window.
-        strides: steps from one window to the next.
-        padding: `"valid"`: windows lie within the sequence; `"same"`: there are `ceil(steps / strides)`, with zeros on
-            both sides; `"causal"`: as many, with zeros before the first step.
-        dilation_rate: steps from one entry of a window to the next.
-        groups: features and filters fall into so many groups that do not mix.
-        activation: an elementwise function, by name or itself.
+        strides: number of steps from one window to the next.
+        padding: `"valid"`: windows lie within the sequence; `"same"`: there are `ceil(steps / strides)` windows, with
+            zeros on both sides; `"causal"`: as many, with zeros before the first step.
+        dilation_rate: number of steps from one entry of a window to the next.
+        groups: number of groups of features and filters; each group is convolved separately.
+        activation: an elementwise function, or its name.
         use_bias: whether there is a bias.
         kernel_initializer: by name or as `(key, shape, dtype)`.
         bias_initializer: the same for the bias.
@@ -91,15 +91,15 @@ class Conv1D(BaseMaskedLayer):
 
 
 class DepthwiseConv1D(BaseMaskedLayer):
-    """Convolution of every feature alone (see `jm.ops.depthwise_conv`).
+    """Convolution of each feature separately (see `jm.ops.depthwise_conv`).
 
-    Inputs: `(batch, time, features)`. Outputs: `(batch, places, features * depth_multiplier)`; places, masks and packed
-    rows are as in `Conv1D`, and so are the options that are not listed. An empty row, or one that is too short for any
-    window, gives an empty row and passes no gradient.
+    Inputs: `(batch, time, features)`. Outputs: `(batch, places, features * depth_multiplier)`; places, masks, packed
+    rows and the options not listed here are as in `Conv1D`. An empty row, or one that is too short for any window,
+    gives an empty row and passes no gradient.
 
     Attributes:
         kernel_size: number of steps in a window.
-        depth_multiplier: number of filters of each feature.
+        depth_multiplier: number of filters per feature.
         depthwise_initializer: of the kernel, by name or as `(key, shape, dtype)`.
 
     >>> import jax, jax.numpy as jnp, jmask as jm
@@ -147,18 +147,18 @@ class DepthwiseConv1D(BaseMaskedLayer):
 
 
 class SeparableConv1D(BaseMaskedLayer):
-    """Convolution of every feature alone, then a mixture of the features of every step (see `jm.ops.separable_conv`).
+    """Convolution of each feature separately, then a pointwise mix of the features (see `jm.ops.separable_conv`).
 
-    Inputs: `(batch, time, features)`. Outputs: `(batch, places, filters)`; places, masks and packed rows are as in
-    `Conv1D`, and so are the options that are not listed. An empty row, or one that is too short for any window, gives
-    an empty row and passes no gradient.
+    Inputs: `(batch, time, features)`. Outputs: `(batch, places, filters)`; places, masks, packed rows and the options
+    not listed here are as in `Conv1D`. An empty row, or one that is too short for any window, gives an empty row and
+    passes no gradient.
 
     Attributes:
         filters: number of features of an output step.
         kernel_size: number of steps in a window.
-        depth_multiplier: number of filters of each feature before the mixture.
-        depthwise_initializer: of the kernel of the first, by name or as `(key, shape, dtype)`.
-        pointwise_initializer: the same for the mixture.
+        depth_multiplier: number of filters per feature before the pointwise step.
+        depthwise_initializer: of the depthwise kernel, by name or as `(key, shape, dtype)`.
+        pointwise_initializer: the same for the pointwise kernel.
 
     >>> import jax, jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.ones((2, 5, 3)), [5, 1])
@@ -214,15 +214,15 @@ class SeparableConv1D(BaseMaskedLayer):
 class Conv1DTranspose(BaseMaskedLayer):
     """Transposed convolution over the steps of each sequence (see `jm.ops.conv_transpose`).
 
-    Inputs: `(batch, time, features)`. Outputs: `(batch, steps, filters)`, each row as many steps as its sequence alone
-    would give, at the front, and zeros in the padding; where their number does not change, they have the mask of the
-    inputs. An empty row gives an empty row and passes no gradient. Packed rows are refused, unless `kernel_size` and
-    `strides` are 1. The options that are not listed are as in `Conv1D`.
+    Inputs: `(batch, time, features)`. Outputs: `(batch, steps, filters)`. Each row has the steps that its sequence
+    alone would give, at the front, and zeros in the padding; if their number does not change, they have the mask of the
+    inputs. An empty row gives an empty row and passes no gradient. Packed rows raise an error unless `kernel_size` and
+    `strides` are 1. The options not listed here are as in `Conv1D`.
 
     Attributes:
         filters: number of features of an output step.
         kernel_size: number of steps in a window.
-        strides: output steps for an input step.
+        strides: number of output steps per input step.
         padding: `"valid"`, or `"same"`: `steps * strides` output steps.
         output_padding: below `strides`; sets the number of output steps (see `jm.ops.conv_transpose`).
         kernel_initializer: by name or as `(key, shape, dtype)`.
@@ -273,7 +273,7 @@ class Conv1DTranspose(BaseMaskedLayer):
 
 
 def make_params(layer: Any, key: Any, **parameters: tuple[Initializer, Shape]) -> dict[str, Any]:
-    """Parameters by their initializers and shapes; the last of them is the bias, which the layer may not have."""
+    """Parameters from their initializers and shapes; the last one is the bias, which the layer may not have."""
     keys = jax.random.split(key, len(parameters))
     return {
         name: initializer(option)(own, shape, layer.param_dtype)
@@ -283,7 +283,7 @@ def make_params(layer: Any, key: Any, **parameters: tuple[Initializer, Shape]) -
 
 
 def activated(y: Any, activation: Activation) -> Any:
-    """The activation of every real step; the others are zeros, and stay zeros."""
+    """The activation of every real step; padded steps are zeros, and stay zeros."""
     if activation is None:
         return y
     is_finite = options.has_finite_gradient(activation)

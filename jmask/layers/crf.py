@@ -1,4 +1,4 @@
-"""The layer of a conditional random field: it holds the transitions and decodes."""
+"""The conditional random field as a layer: it holds the transitions and decodes."""
 
 import dataclasses
 from typing import Any
@@ -13,13 +13,13 @@ from .base import BaseMaskedLayer
 
 
 class CRF(BaseMaskedLayer):
-    """The most probable sequence of tags, in a linear-chain conditional random field (see `jm.ops.crf_decode`).
+    """The most probable sequence of tags in a linear-chain conditional random field (see `jm.ops.crf_decode`).
 
-    Inputs: logits, `(batch, time, tags)`, such as `Dense(tags)` gives. Outputs: ids of tags, int32 `(batch, time)`,
-    with the mask of the logits, and 0 at padded steps. Steps on both sides of padding are neighbours; each sequence of
-    packed rows is decoded on its own. An empty row holds no real step, and nothing passes a gradient: a model is
-    trained by its logits and these parameters,
-    `jm.losses.crf_negative_log_likelihood(params["crf"], logits, targets)`. So it returns both:
+    Inputs: logits, `(batch, time, tags)`, for example from `Dense(tags)`. Outputs: tag ids, int32 `(batch, time)`, with
+    the mask of the logits, and 0 at padded steps. Steps on either side of padding are neighbours; each sequence of
+    packed rows is decoded separately. An empty row holds no real step, and the layer passes no gradient: a model is
+    trained on its logits and these parameters with
+    `jm.losses.crf_negative_log_likelihood(params["crf"], logits, targets)`. So it returns both logits and tags:
 
     >>> import jax, jax.numpy as jnp, jmask as jm
     >>> words = jm.Input((None,), "int32")

@@ -23,7 +23,7 @@ class Dense(BaseMaskedLayer):
 
     Attributes:
         units: length of an output vector.
-        activation: an elementwise function, by name or itself.
+        activation: an elementwise function, or its name.
         use_bias: whether there is a bias.
         kernel_initializer: by name or as `(key, shape, dtype)`.
         bias_initializer: the same for the bias.
@@ -65,17 +65,17 @@ class Dense(BaseMaskedLayer):
 class EinsumDense(BaseMaskedLayer):
     """An affine map of every step along the axes that an equation names: `activation(einsum(x, kernel) + bias)`.
 
-    Inputs: `(batch, time, ...)`. Outputs: what the equation says, with the same mask, whose axes it must leave in place
-    at the front (see `jm.ops.einsum_dense`). A parameter has no axis for batch or time.
+    Inputs: `(batch, time, ...)`. Outputs: as the equation says, with the same mask, whose axes must stay at the front
+    (see `jm.ops.einsum_dense`). The parameters have no axis for batch or time.
 
     Attributes:
         equation: `"abc,cd->abd"`, inputs and kernel to outputs; `...` may begin or end both inputs and outputs.
-        output_shape: the sizes of the outputs after the first axis, without those of `...`; None for a size that the
-            inputs have. With `...` in front there is no first axis to leave out.
-        activation: an elementwise function, by name or itself.
+        output_shape: the sizes of the outputs after the first axis, without those of `...`; None for a size taken from
+            the inputs. With a leading `...` there is no first axis to leave out.
+        activation: an elementwise function, or its name.
         bias_axes: the letters of the outputs along which there is a bias; None for no bias.
-        kernel_initializer: by name or as `(key, shape, dtype)`. By name it draws a matrix, from all contracted axes
-            to all others.
+        kernel_initializer: by name or as `(key, shape, dtype)`. A named one draws a matrix from all contracted axes to
+            all others.
         bias_initializer: the same for the bias.
         param_dtype: dtype of the parameters.
 
@@ -107,7 +107,7 @@ class EinsumDense(BaseMaskedLayer):
             )
 
     def init(self, key: Any, inputs: Any) -> dict[str, Any]:
-        """`{"kernel": ..., "bias": ...}`, in the shapes that the equation gives them."""
+        """`{"kernel": ..., "bias": ...}`, in the shapes that the equation implies."""
         kernel_key, bias_key = jax.random.split(key)
         equation = Equation.of(self.equation, inputs.ndim)
         sizes = equation.sizes(inputs.shape, self.output_shape)
@@ -120,12 +120,12 @@ class EinsumDense(BaseMaskedLayer):
         return params
 
     def call(self, params: Any, inputs: Any) -> Any:
-        """What the equation makes of the inputs."""
+        """The inputs mapped as the equation says."""
         bias = None if self.bias_axes is None else params["bias"]
         y = ops.einsum_dense(inputs, params["kernel"], bias, equation=self.equation)
         return _activated(y, self.activation)
 
 
 def _activated(y: Any, option: Activation) -> Any:
-    """The activation of what an affine map gives, whose padding is a bias."""
+    """The activation of the result of an affine map, whose padding holds the bias."""
     return y if option is None else apply(activation(option), y, has_finite_gradient=has_finite_gradient(option))

@@ -1,4 +1,4 @@
-"""Layers that make masks: vectors for ids, and steps that are marked by a value."""
+"""Layers that create masks: embedding vectors for ids, and steps marked by a value."""
 
 import dataclasses
 from typing import Any
@@ -16,8 +16,8 @@ from ..protocol.options import Initializer, initializer
 class Embedding(Layer):
     """A vector for each id.
 
-    Inputs: integer ids of any shape, `(batch, time)`. Outputs: `(batch, time, output_dim)`, with the mask of the
-    ids; with `mask_zero`, ids 0 are masked as well. An id outside `[0, input_dim)` gives NaN (see `jm.ops.embed`). An
+    Inputs: integer ids of any shape, such as `(batch, time)`. Outputs: `(batch, time, output_dim)`, with the mask of
+    the ids; with `mask_zero`, id 0 is masked as well. An id outside `[0, input_dim)` gives NaN (see `jm.ops.embed`). An
     empty row passes no gradient.
 
     Attributes:
@@ -51,7 +51,7 @@ class Embedding(Layer):
         return ops.embed(inputs, params["embeddings"])
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """The mask of the ids, without ids 0 if `mask_zero`."""
+        """The mask of the ids; with `mask_zero`, id 0 is masked as well."""
         mask = mask_of(inputs) if mask is None else mask
         return intersect_masks(mask, values_of(inputs) != 0) if self.mask_zero else mask
 
@@ -63,7 +63,7 @@ class Masking(Layer):
     that was padding before stays padding.
 
     Attributes:
-        mask_value: the value that marks padding; NaN is found too.
+        mask_value: the value that marks padding; NaN works too.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.layers.Masking()(jnp.array([[[3.0], [0.0]]])).mask.tolist()
@@ -79,7 +79,7 @@ class Masking(Layer):
         return jnp.where(self.compute_mask(inputs, mask)[..., None], inputs, jnp.zeros((), inputs.dtype))
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """Steps with any feature that is not `mask_value`."""
+        """True at steps with any feature that is not `mask_value`."""
         inputs, mask = values_of(inputs), mask_of(inputs) if mask is None else mask
         if inputs.ndim < 2:
             raise ValueError(f"`Masking` needs a feature axis behind the steps; received values {inputs.shape}.")

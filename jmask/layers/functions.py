@@ -10,7 +10,7 @@ from .base import BaseMaskedLayer
 
 
 class Identity(BaseMaskedLayer):
-    """Hands its inputs on as they are, masks included: an array, a `Masked`, or a nest of them.
+    """Returns its inputs unchanged, masks included: an array, a `Masked`, or a nest of them.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.layers.Identity()(jnp.ones(2)).tolist()
@@ -27,15 +27,15 @@ class Identity(BaseMaskedLayer):
 class Lambda(Layer):
     """A function as a layer, without parameters.
 
-    Its mask is dropped, with a warning, unless the function is declared to treat every step alone
-    (`supports_masking=True`), can be proved to (`supports_masking="auto"`), or `mask` says what becomes of the mask. A
-    mask of rows, `(batch,)`, which pooling leaves, goes on wherever that can be proved.
+    The mask is dropped, with a warning, unless the function is declared to treat every step independently
+    (`supports_masking=True`), can be proved to (`supports_masking="auto"`), or `mask` computes the new mask. A mask of
+    rows, `(batch,)`, as pooling returns it, is kept wherever that can be proved.
 
     Attributes:
         function: a function of the values; if it has a parameter `mask`, it receives the mask.
         mask: a function `(inputs, mask) -> mask` for the masks of the outputs.
-        supports_masking: whether the function treats every step alone; `"auto"` for where that can be proved.
-        supports_packing: whether it may be given packed rows, of which it sees the values (see `jm.Layer`).
+        supports_masking: whether the function treats every step independently; `"auto"`: where that can be proved.
+        supports_packing: whether it accepts packed rows, of which it sees only the values (see `jm.Layer`).
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.layers.Lambda(jnp.square, supports_masking=True)(jm.from_lengths(jnp.array([[3.0, 4.0]]), [1]))
@@ -50,7 +50,7 @@ class Lambda(Layer):
     supports_packing: bool = False  # pyright: ignore[reportIncompatibleVariableOverride] - a hyperparameter here
 
     def call(self, params: Any, inputs: Any, mask: Any = None) -> Any:
-        """What the function returns."""
+        """The result of the function."""
         return self.function(inputs, mask=mask) if _asks_for_mask(self.function) else self.function(inputs)
 
     @property
@@ -64,7 +64,7 @@ class Lambda(Layer):
         return self.mask is not None
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """What `mask` says."""
+        """The result of the function `mask`."""
         return super().compute_mask(inputs, mask) if self.mask is None else self.mask(inputs, mask)
 
 

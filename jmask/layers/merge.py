@@ -1,4 +1,4 @@
-"""Layers of several inputs."""
+"""Layers with several inputs."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -12,12 +12,12 @@ from .base import BaseMaskedLayer
 
 
 class BaseMerge(BaseMaskedLayer):
-    """A list of inputs, `[(batch, time, ...), ...]`, merged into one step by step.
+    """A list of inputs, `[(batch, time, ...), ...]`, merged into one, step by step.
 
-    An input of lower rank, `(batch, features)`, belongs to the sequence and takes part in each of its steps.
+    An input of lower rank, `(batch, features)`, belongs to the whole sequence and is used at each of its steps.
 
     Attributes:
-        merge: `"intersection"`: a step is real where it is in all inputs; `"union"`: where it is in any.
+        merge: `"intersection"`: a step is real if it is real in all inputs; `"union"`: if it is real in any.
     """
 
     function: ClassVar[Callable[..., Any]]
@@ -27,7 +27,7 @@ class BaseMerge(BaseMaskedLayer):
 
     @property
     def _uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
-        """In a union the mask decides which inputs a step is made of."""
+        """Whether it is a union, where the mask decides which inputs contribute to a step."""
         return self.merge == "union"
 
     def call(self, params: Any, inputs: Any) -> Any:
@@ -39,7 +39,7 @@ class Add(BaseMerge):
     """The sum of a list of inputs, step by step (see `jm.ops.add`).
 
     Attributes:
-        merge: `"intersection"`: a step is real where it is in all inputs; `"union"`: where it is in any.
+        merge: `"intersection"`: a step is real if it is real in all inputs; `"union"`: if it is real in any.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.layers.Add()([jnp.ones(2), jnp.ones(2)]).tolist()
@@ -53,7 +53,7 @@ class Subtract(BaseMerge):
     """The first of two inputs minus the second, step by step (see `jm.ops.subtract`).
 
     Attributes:
-        merge: as of `Add`; in a union an input counts as 0 where it has no step.
+        merge: as for `Add`; in a union an input counts as 0 where it is padding.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.layers.Subtract()([jnp.array([5.0]), jnp.array([3.0])]).tolist()
@@ -67,7 +67,7 @@ class Multiply(BaseMerge):
     """The product of a list of inputs, step by step (see `jm.ops.multiply`).
 
     Attributes:
-        merge: as of `Add`; in a union an input counts as 1 where it has no step.
+        merge: as for `Add`; in a union an input counts as 1 where it is padding.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.layers.Multiply()([jnp.array([5.0]), jnp.array([3.0])]).tolist()
@@ -81,7 +81,7 @@ class Average(BaseMerge):
     """The mean of a list of inputs, step by step (see `jm.ops.average`).
 
     Attributes:
-        merge: as of `Add`; in a union the mean is over the inputs that have the step.
+        merge: as for `Add`; in a union the mean is over the inputs in which the step is real.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.layers.Average()([jnp.array([5.0]), jnp.array([3.0])]).tolist()
@@ -95,7 +95,7 @@ class Maximum(BaseMerge):
     """The largest of a list of inputs, entry by entry (see `jm.ops.maximum`).
 
     Attributes:
-        merge: as of `Add`; in a union an input has no part where it has no step.
+        merge: as for `Add`; in a union an input is ignored where it is padding.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.layers.Maximum()([jnp.array([5.0]), jnp.array([3.0])]).tolist()
@@ -109,7 +109,7 @@ class Minimum(BaseMerge):
     """The smallest of a list of inputs, entry by entry (see `jm.ops.minimum`).
 
     Attributes:
-        merge: as of `Add`; in a union an input has no part where it has no step.
+        merge: as for `Add`; in a union an input is ignored where it is padding.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.layers.Minimum()([jnp.array([5.0]), jnp.array([3.0])]).tolist()
@@ -123,8 +123,8 @@ class Dot(Layer):
     """The dot product of two inputs along one axis of each (see `jm.ops.dot`).
 
     Attributes:
-        axes: the axis of both that is summed over, or one axis for each; 0, the batch, is none of them.
-        normalize: whether vectors are brought to length 1 first, for the cosine of their angle.
+        axes: the axis of both inputs that is summed over, or one axis for each; it cannot be 0, the batch.
+        normalize: whether to scale vectors to length 1 first, which gives the cosine similarity.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.layers.Dot(axes=1)([jnp.array([[1.0, 2.0]]), jnp.array([[3.0, 4.0]])]).tolist()
@@ -142,7 +142,7 @@ class Dot(Layer):
         check_axes(self.axes)
 
     def call(self, params: Any, inputs: Any) -> Any:
-        """`[(batch, ...), (batch, ...)]` -> one array with the axes that stay."""
+        """`[(batch, ...), (batch, ...)]` -> one array with the remaining axes."""
         return ops.dot(inputs, self.axes, normalize=self.normalize)
 
 

@@ -31,7 +31,7 @@ class BaseMultiHead(BaseMaskedLayer):
     param_dtype: Dtype = "float32"
 
     def sizes(self) -> dict[str, tuple[int, int]]:
-        """Heads and features of a head, of `query`, `key` and `value`."""
+        """The number of heads and the features of a head, for `query`, `key` and `value`."""
         raise TypeError(f"`{type(self).__name__}` is what layers share; use one of them, such as `MultiHeadAttention`.")
 
     def features_out(self, query: Any) -> tuple[int, ...]:
@@ -78,10 +78,10 @@ class BaseMultiHead(BaseMaskedLayer):
     ) -> Any:
         """`(batch, queries, ...)`, and with `return_attention_scores` weights `(batch, heads, queries, keys)`.
 
-        With a `cache`, which `init_cache` makes, also the cache with these steps in it.
+        With a `cache` from `init_cache`, also returns the cache with these steps added.
         """
         options = call_options(self, training, key)
-        _ = params["gate"] if self.use_gate else None  # `jm.ops` does without what is missing
+        _ = params["gate"] if self.use_gate else None  # raises if it is missing; `jm.ops` would skip it
         _ = [projection["bias"] for projection in params.values()] if self.use_bias else None
         window = None if self.sliding_window is None else self.sliding_window - 1
         query, value, keys = read_inputs(self, query, value, key_)
@@ -105,12 +105,12 @@ class BaseMultiHead(BaseMaskedLayer):
 
         Args:
             batch_size: number of rows.
-            length: how many real steps a sequence may have, prompt included.
+            length: the maximum number of real steps of a sequence, including the prompt.
             dtype: of the cache, `param_dtype` by default.
 
         Returns:
             `{"key": (batch_size, length, groups, key_dim), "value": (batch_size, length, groups, value_dim)}`, each a
-            `Masked` of padding alone.
+            `Masked` of padding only.
         """
         dtype, mask, sizes = dtype or self.param_dtype, jnp.zeros((batch_size, length), bool), self.sizes()
         return {name: Masked(jnp.zeros((*mask.shape, *sizes[name]), dtype), mask) for name in ("key", "value")}
@@ -124,24 +124,24 @@ class MultiHeadAttention(BaseMultiHead):
     `(batch, queries, features)` with the mask of the query. A query that attends to no real key, as in an empty row,
     gives the bias of the output.
 
-    For decoding: `y, cache = layer.apply(params, x, x, cache=cache)`, at first with a cache from
-    `layer.init_cache(batch_size, length)`: `x` attends to the steps in the cache as well, and is written after them.
-    `query_offset`, `query_positions` and `key_positions` give the positions of steps (see `jm.ops.attention`).
+    For decoding: `y, cache = layer.apply(params, x, x, cache=cache)`, starting with a cache from
+    `layer.init_cache(batch_size, length)`: `x` also attends to the steps in the cache, and is written after them.
+    `query_offset`, `query_positions` and `key_positions` set the positions of steps (see `jm.ops.attention`).
 
     Attributes:
         num_heads: number of heads.
-        key_dim: features of a head, of queries and keys.
-        value_dim: features of a head, of values; `key_dim` by default.
+        key_dim: features per head of queries and keys.
+        value_dim: features per head of values; `key_dim` by default.
         dropout: probability of dropping a weight in training.
         use_bias: whether all projections have a bias.
         output_shape: shape of a step of the outputs, a number or several; the features of the query by default.
-        use_causal_mask: whether a query attends to no step after it, by position among the real steps.
-        sliding_window: if given, a query attends to steps that are fewer real steps away than this.
-        return_attention_scores: whether to return the weights before dropout, too.
+        use_causal_mask: whether a query attends only to itself and earlier steps, by position among the real steps.
+        sliding_window: if given, a query attends only to steps that are fewer real steps away than this.
+        return_attention_scores: whether to return the weights as well, before dropout.
         implementation: see `jm.ops.attention`.
         kernel_initializer: by name or as `(key, shape, dtype)`.
         bias_initializer: the same for the biases.
-        use_gate: whether the heads are multiplied by a gate, the sigmoid of one more projection of the query.
+        use_gate: whether the heads are multiplied by a gate, the sigmoid of another projection of the query.
         param_dtype: dtype of the parameters.
 
     References:
@@ -180,7 +180,7 @@ class GroupQueryAttention(BaseMultiHead):
     Inputs and outputs are those of `MultiHeadAttention`.
 
     Attributes:
-        head_dim: features of a head.
+        head_dim: features per head.
         num_query_heads: number of heads of the queries.
         num_key_value_heads: number of heads of keys and values, a divisor of `num_query_heads`.
 

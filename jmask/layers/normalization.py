@@ -1,4 +1,4 @@
-"""Normalisation: of each step, or of each sequence over its real steps."""
+"""Normalisation of each step, or of each sequence over its real steps."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -79,7 +79,7 @@ class RMSNormalization(BaseMaskedLayer):
 
 
 class UnitNormalization(BaseMaskedLayer):
-    """Division by the Euclidean norm; along a masked axis that of the real steps (see `jm.ops.unit_norm`).
+    """Division by the Euclidean norm; along a masked axis, the norm of the real steps (see `jm.ops.unit_norm`).
 
     Attributes:
         axis: the axis or axes along which the norm becomes 1; 1 is time for `(batch, time, features)`.
@@ -92,7 +92,7 @@ class UnitNormalization(BaseMaskedLayer):
     axis: int | Sequence[int] = -1
 
     def _uses_mask(self, inputs: Any = None) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
-        """Along a masked axis it does."""
+        """Whether one of the axes is masked."""
         return reaches(self.axis, inputs)
 
     def call(self, params: Any, inputs: Any) -> Any:
@@ -103,10 +103,11 @@ class UnitNormalization(BaseMaskedLayer):
 class GroupNormalization(Layer):
     """Normalisation of groups of features over the real steps of each sequence (see `jm.ops.group_norm`).
 
-    Inputs: `(batch, time, ..., features)`; of vectors, `(batch, features)` with a mask `(batch,)`, each is alone.
+    Inputs: `(batch, time, ..., features)`; or vectors `(batch, features)` with a mask `(batch,)`, each normalised
+    separately.
 
     Attributes:
-        groups: number of groups of neighbouring features, a divisor of the number of features; -1 for one group a
+        groups: number of groups of neighbouring features, a divisor of the number of features; -1 for one group per
             feature (instance normalisation).
         epsilon: added to the variance.
         center: whether there is an offset, `beta`.
@@ -143,13 +144,13 @@ class GroupNormalization(Layer):
     def call(self, params: Any, inputs: Any) -> Any:
         """The normalised inputs, in their shape and with their mask."""
         options = {"groups": self.groups, "epsilon": self.epsilon}
-        if isinstance(inputs, Masked) and inputs.mask.ndim == 1:  # a batch of vectors, each with statistics of its own
+        if isinstance(inputs, Masked) and inputs.mask.ndim == 1:  # a batch of vectors, each with its own statistics
             return inputs.with_values(ops.group_norm(inputs.fill(0), *_read(self, params), **options))
         return ops.group_norm(inputs, *_read(self, params), **options)
 
 
 def _scale_and_offset(layer: LayerNormalization | GroupNormalization, features: int) -> dict[str, Any]:
-    """The parameters that the layer wants."""
+    """The parameters that the layer uses."""
     params = {}
     if layer.scale:
         params["gamma"] = jnp.ones(features, layer.param_dtype)
@@ -159,5 +160,5 @@ def _scale_and_offset(layer: LayerNormalization | GroupNormalization, features: 
 
 
 def _read(layer: LayerNormalization | GroupNormalization, params: Any) -> tuple[Any, Any]:
-    """The factor and the offset, None for what the layer does not want."""
+    """The factor and the offset, None if the layer does not use it."""
     return params["gamma"] if layer.scale else None, params["beta"] if layer.center else None

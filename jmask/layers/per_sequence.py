@@ -1,4 +1,4 @@
-"""A function of one sequence, or a module of Flax or Equinox, as a layer that runs it on each sequence alone."""
+"""A function of one sequence, or a Flax or Equinox module, as a layer that runs it on each sequence separately."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -16,33 +16,34 @@ from ..transform import vmap
 
 
 class PerSequence(Layer):
-    """Runs a function of one sequence on each sequence alone, exactly, whatever padding the batch has (see `jm.vmap`).
+    """Runs a function of one sequence on each sequence separately, exactly, whatever the padding (see `jm.vmap`).
 
-    The function sees neither masks nor padding nor the batch. What it takes by the names `training`, `train` and
-    `is_training` is whether the layer is in training; `deterministic`, `inference` and `use_running_average` are the
-    opposite. In training each sequence has a key of its own, made from `key=` and the number of its row: a function
-    with an option `key`, by keyword alone, gets it.
+    The function sees no mask, no padding and no batch. Its options `training`, `train` and `is_training` tell it
+    whether the layer is in training; `deterministic`, `inference` and `use_running_average` are the opposite. In
+    training each sequence has its own key, derived from `key=` and the index of its row: a function with a
+    keyword-only option `key` receives it.
 
     - A `flax.linen` module is initialised with the layer, on a row of the batch. Fields of it and of its submodules
-      that are called as the options above are set as these are, and all its random streams begin with the key.
-    - A `flax.nnx` module brings its parameters along. It runs in training mode (`module.train()`) or not as the layer
-      does, whatever mode the user left it in, and all its random streams begin with the key.
-    - An Equinox module brings its parameters along, its arrays of floats, and gets `key` and `inference` likewise.
+      that have the names of the options above are set likewise, and all its random streams start from the key.
+    - A `flax.nnx` module brings its own parameters. It runs in training mode (`module.train()`) exactly when the layer
+      does, whatever mode the user left it in, and all its random streams start from the key.
+    - An Equinox module brings its own parameters, its floating-point arrays, and receives `key` and `inference`
+      likewise.
 
     The parameters are arguments of the model like all others. Statistics that a module gathers over a batch, such as
-    those of a batch normalisation in training, are no function of one sequence, and are refused.
+    those of batch normalisation in training, are not a function of one sequence, and raise an error.
 
-    Of a `Masked`, a result whose shape depends on a length is a `Masked` as from `jm.vmap`, and any other has a mask
-    `(batch,)`: the rows in which any of the sequences has a real step.
+    For a `Masked` input, a result whose shape depends on a length is a `Masked`, as from `jm.vmap`; any other has a
+    mask `(batch,)`: the rows in which any of the sequences has a real step.
 
     Attributes:
         function: a function of one sequence, or of several inputs; a `flax.linen.Module`, a `flax.nnx.Module`, or an
             `equinox.Module`.
         lengths: names for the lengths of several inputs, as for `jm.vmap`.
-        constraints: what it needs of the lengths, as for `jm.vmap`.
+        constraints: the conditions that the lengths must meet, as for `jm.vmap`.
 
     Raises:
-        ValueError: a module that draws at random without a key, or one that changes what it keeps.
+        ValueError: a module draws random numbers without a key, or changes its variables.
 
     >>> import jax, jax.numpy as jnp, jmask as jm
     >>> jm.layers.PerSequence(jnp.flip).apply({}, jm.pad_sequences([[1, 2, 3], [4]]))
@@ -81,7 +82,7 @@ class PerSequence(Layer):
             return runner_of(self.function).init(key, rows)
 
     def call(self, params: Any, *inputs: Any, training: bool = False, key: Any = None) -> Any:
-        """What the function gives for each sequence; of a `Masked`, results without time have a mask `(batch,)`."""
+        """The result for each sequence; for a `Masked`, results without a time axis have a mask `(batch,)`."""
         runner, lengths = runner_of(self.function), self.lengths
 
         def run(key: Any, *rows: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Pooling over time: of windows, or of all steps, which removes the time axis and leaves which rows are real."""
+"""Pooling over time: over windows, or over all steps, which removes the time axis and leaves a mask of rows."""
 
 import dataclasses
 from typing import Any
@@ -12,7 +12,7 @@ from .base import BaseMaskedLayer
 
 
 class BasePooling(BaseMaskedLayer):
-    """What poolings of windows have in common."""
+    """What the pooling layers over windows share."""
 
     pool_size: Size = 2
     _: dataclasses.KW_ONLY
@@ -27,15 +27,15 @@ class BasePooling(BaseMaskedLayer):
 class MaxPooling1D(BasePooling):
     """The largest value of each feature in every window (see `jm.ops.max_pool`).
 
-    Inputs: `(batch, time, features)`. Outputs: `(batch, places, features)`, each row as many places as its sequence
+    Inputs: `(batch, time, features)`. Outputs: `(batch, places, features)`. Each row has the places that its sequence
     alone would give, at the front, and zeros in the padding; for `"same"` with strides of 1 they have the mask of the
     inputs. An empty row, or one that is too short for any window, gives an empty row and passes no gradient. Packed
-    rows are refused.
+    rows raise an error.
 
     Attributes:
         pool_size: number of steps in a window.
-        strides: steps from one window to the next; None: `pool_size`.
-        padding: `"valid"`: windows lie within the sequence; `"same"`: there are `ceil(steps / strides)`.
+        strides: number of steps from one window to the next; None: `pool_size`.
+        padding: `"valid"`: windows lie within the sequence; `"same"`: there are `ceil(steps / strides)` windows.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.layers.MaxPooling1D(2)(jm.from_lengths(jnp.ones((2, 5, 3)), [5, 1])).lengths.tolist()
@@ -52,13 +52,13 @@ class AveragePooling1D(BasePooling):
     """The mean of the real steps in every window (see `jm.ops.average_pool`).
 
     Inputs: `(batch, time, features)`. Outputs: `(batch, places, features)`, as from `MaxPooling1D`: an empty row, or
-    one that is too short for any window, gives an empty row and passes no gradient, and packed rows are refused.
+    one that is too short for any window, gives an empty row and passes no gradient, and packed rows raise an error.
 
     Attributes:
         pool_size: number of steps in a window.
-        strides: steps from one window to the next; None: `pool_size`.
-        padding: `"valid"`: windows lie within the sequence; `"same"`: there are `ceil(steps / strides)`, and those that
-            reach beyond the sequence have the mean of what is within.
+        strides: number of steps from one window to the next; None: `pool_size`.
+        padding: `"valid"`: windows lie within the sequence; `"same"`: there are `ceil(steps / strides)` windows, and
+            one that extends beyond the sequence averages only the steps within it.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.layers.AveragePooling1D(2, padding="same")(jm.from_lengths(jnp.ones((2, 5, 3)), [5, 1])).lengths.tolist()
@@ -74,10 +74,10 @@ class AveragePooling1D(BasePooling):
 class GlobalAveragePooling1D(Layer):
     """The mean over the real steps of each sequence; an empty row gives 0 (see `jm.ops.mean_pool`).
 
-    Of a `Masked` the outputs have a mask `(batch,)`: the rows with a real step.
+    For a `Masked` the outputs have a mask `(batch,)`: the rows with a real step.
 
     Attributes:
-        keepdims: keeps the time axis with size 1.
+        keepdims: whether to keep the time axis with size 1.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.layers.GlobalAveragePooling1D()(jm.from_lengths(jnp.ones((1, 3, 2)), [2])).values.tolist()
@@ -98,10 +98,10 @@ class GlobalAveragePooling1D(Layer):
 class GlobalMaxPooling1D(Layer):
     """The largest value of the real steps of each sequence; an empty row gives 0 (see `jm.ops.global_max_pool`).
 
-    Of a `Masked` the outputs have a mask `(batch,)`: the rows with a real step.
+    For a `Masked` the outputs have a mask `(batch,)`: the rows with a real step.
 
     Attributes:
-        keepdims: keeps the time axis with size 1.
+        keepdims: whether to keep the time axis with size 1.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.layers.GlobalMaxPooling1D()(jm.from_lengths(jnp.array([[[-2.0], [-1], [9]]]), [2])).values.tolist()

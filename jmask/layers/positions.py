@@ -1,4 +1,4 @@
-"""Positions as vectors, learned ones and sines, and as rotations."""
+"""Position encodings: learned vectors, sines, and rotations."""
 
 import dataclasses
 from typing import Any
@@ -15,11 +15,11 @@ class PositionEmbedding(BaseMaskedLayer):
     """A learned vector for the position of each real step, to be added to it (see `jm.ops.position_embedding`).
 
     Inputs: `(batch, time, features)`; `offset`, how many real steps of each sequence came before, an integer or
-    `(batch,)`; or `positions`, integers `(batch, time)`. Outputs: the shape and mask of the first. Positions count real
-    steps, of packed rows in each sequence. An empty row passes no gradient.
+    `(batch,)`; or `positions`, integers `(batch, time)`. Outputs have the shape and mask of the first input. Positions
+    count real steps, in packed rows within each sequence. An empty row passes no gradient.
 
     Attributes:
-        max_length: number of positions; a real step beyond it gives NaN, and an array that is longer is refused.
+        max_length: number of positions; a real step beyond it gives NaN, and a longer array raises an error.
         initializer: by name or as `(key, shape, dtype)`.
         param_dtype: dtype of the vectors.
 
@@ -50,8 +50,8 @@ class SinePositionEncoding(BaseMaskedLayer):
     """Sines and cosines of the position of each real step, to be added to it (see `jm.ops.sine_position_encoding`).
 
     Inputs: `(batch, time, features)`; `offset`, how many real steps of each sequence came before, an integer or
-    `(batch,)`; or `positions` `(batch, time)`. Outputs: the shape, dtype and mask of the first. Positions count real
-    steps, of packed rows in each sequence.
+    `(batch,)`; or `positions` `(batch, time)`. Outputs have the shape, dtype and mask of the first input. Positions
+    count real steps, in packed rows within each sequence.
 
     Attributes:
         max_wavelength: the longest wavelength, over 2 pi.
@@ -80,14 +80,14 @@ class RotaryEmbedding(BaseMaskedLayer):
     Dot products of queries and keys that are both rotated depend only on the difference of their positions.
 
     Inputs: `(batch, time, features)`, or `(batch, time, heads, features)`, an even number of features; `offset`, how
-    many real steps of each sequence came before, an integer or `(batch,)`; or `positions` `(batch, time)`. Outputs: the
-    shape, dtype and mask of the first. Positions count real steps, of packed rows in each sequence. An empty row passes
-    no gradient.
+    many real steps of each sequence came before, an integer or `(batch,)`; or `positions` `(batch, time)`. Outputs have
+    the shape, dtype and mask of the first input. Positions count real steps, in packed rows within each sequence. An
+    empty row passes no gradient.
 
     Attributes:
         max_wavelength: the longest wavelength, over 2 pi.
-        interleaved: whether a pair is two neighbours; by default it is a feature of the first half and its counterpart
-            in the second.
+        interleaved: whether a pair is two neighbouring features; by default it is a feature of the first half and its
+            counterpart in the second half.
 
     References:
         Su et al.: RoFormer: Enhanced Transformer with Rotary Position Embedding, arXiv:2104.09864, equation 34.

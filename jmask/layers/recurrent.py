@@ -21,28 +21,30 @@ from .stacked import StackedRNNCells, check_cell
 
 
 class BaseRecurrent(BaseMaskedLayer):
-    """What recurrent layers share: the options about their outputs. A subclass has a cell, and may know a faster way.
+    """What recurrent layers share: the options for their outputs; a subclass has a cell, and may run it faster.
 
     Inputs: values `(batch, time, features)` with a mask `(batch, time)`, and optionally `initial_state`, a list of
-    `(batch, ...)` arrays, which is used with the mask. A padded step leaves the state as it is; in packed rows every
-    sequence begins with the initial state of the cell. Of an initial state that is a `Masked`, such as the state of
-    another layer, the values count, those of empty rows too: a decoder may have a sequence where the encoder has none.
+    `(batch, ...)` arrays, which is used with the mask. A padded step leaves the state unchanged; in packed rows every
+    sequence begins with the initial state of the cell. If an initial state is a `Masked`, such as the state of another
+    layer, all its values are used, including those of empty rows: a decoder may have a sequence where the encoder has
+    none.
 
-    Outputs: of the last real step of each sequence, `(batch, units)`, or of every step, `(batch, time, units)`, zero
-    at padded steps and masked as the inputs. With `return_state`, a tuple of the outputs and the parts of the state
-    after the last real step. What there is once a row has a mask `(batch,)` if the inputs have one: the rows with a
-    real step. An empty row has outputs 0 and keeps its initial state. Packed rows have outputs of every step only.
+    Outputs: those of the last real step of each sequence, `(batch, units)`, or of every step, `(batch, time, units)`,
+    zero at padded steps and with the mask of the inputs. With `return_state`, a tuple of the outputs and the parts of
+    the state after the last real step. Results with one entry per row have a mask `(batch,)` if the inputs have a mask:
+    the rows with a real step. An empty row has outputs 0 and keeps its initial state. Packed rows can only return the
+    outputs of every step.
 
-    In training, a cell with dropout draws once for each row, by the key and the row alone: the same at all steps, and
-    whatever the padding. The sequences of a packed row share its draw.
+    In training, a cell with dropout draws once for each row, from the key and the row index only: the same at all
+    steps, whatever the padding. The sequences of a packed row share its draw.
 
     Attributes:
-        return_sequences: outputs of every step.
+        return_sequences: whether to return the outputs of every step, not only of the last.
         return_state: whether to return the final state as well.
-        go_backwards: from the last real step to the first; the outputs are in this order, and so is their mask.
+        go_backwards: whether to run from the last real step to the first; outputs and their mask are in this order.
         zero_output_for_mask: whether outputs at padded steps are zero, which is the default here, or repeat the last
-            real output in the direction of the scan (zeros before the first), which is the default of Keras.
-        unroll: whether the loop is written out step by step in the program; it changes no result.
+            real output in the direction of the scan (zeros before the first), which is the default in Keras.
+        unroll: whether to unroll the loop in the compiled program; results do not change.
     """
 
     _: dataclasses.KW_ONLY
@@ -62,11 +64,11 @@ class BaseRecurrent(BaseMaskedLayer):
 
     @over_time
     def call(self, params: Any, inputs: Any, initial_state: Any = None, training: bool = False, key: Any = None) -> Any:
-        """`(batch, time, features)` -> outputs, or outputs and the parts of the state."""
+        """`(batch, time, features)` -> outputs, with `return_state` followed by the parts of the state."""
         return self.run_over(inputs, training, key, functools.partial(self.scan, params, inputs, initial_state))
 
     def run_over(self, inputs: Any, training: bool, key: Any, scan: Callable[..., Any]) -> Any:
-        """The outputs, or these and the parts of the state, of what `scan` gives for every step."""
+        """The outputs, and with `return_state` the parts of the state, from the results of `scan` for every step."""
         self.refuse_pooling_of_packed_rows(inputs)
         factors = self.sample_dropout(key, inputs) if training else None
         outputs, state = scan(reverse=self.go_backwards, factors=factors)
@@ -78,13 +80,13 @@ class BaseRecurrent(BaseMaskedLayer):
     def scan(
         self, params: Any, inputs: Any, initial_state: Any = None, *, reverse: bool = False, factors: Any = None
     ) -> tuple[Any, Any]:
-        """Outputs of every step, where the step is, and the final state."""
+        """Outputs of every step, at the place of the step, and the final state."""
         return self.scan_cell(params, inputs, initial_state, reverse=reverse, factors=factors)
 
     def scan_cell(
         self, params: Any, inputs: Any, initial_state: Any, constants: Any = None, *, reverse: bool, factors: Any
     ) -> tuple[Any, Any]:
-        """`scan` by the general scan of the cell."""
+        """`scan`, by the general scan of the cell."""
         cell = self.get_cell()
         refuse_state_of_packed_rows(inputs, initial_state, constants)
         if initial_state is not None:
@@ -95,11 +97,11 @@ class BaseRecurrent(BaseMaskedLayer):
         )
 
     def num_states(self, inputs: Any) -> int:
-        """How many parts the state has."""
+        """The number of parts of the state."""
         return len(jax.tree.leaves(jax.eval_shape(lambda: self.get_cell().initial_state(step_spec(inputs)))))
 
     def sample_dropout(self, key: Any, inputs: Any) -> Any:
-        """What each row drops in training, `(batch, ...)`, or None if the cell drops nothing."""
+        """The dropout of each row in training, `(batch, ...)`, or None if the cell has no dropout."""
         cell, spec = self.get_cell(), step_spec(inputs)
         sample = getattr(cell, "sample_dropout", None)
         if sample is None or not jax.tree.leaves(jax.eval_shape(sample, jax.random.key(0), spec)):
@@ -110,10 +112,10 @@ class BaseRecurrent(BaseMaskedLayer):
         drawn = jax.vmap(lambda row: sample(jax.random.fold_in(key, row), spec))(rows)
         values = fill(inputs, 0)
         zeros = over_rows(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:], leaf.dtype), drawn), values)
-        return jax.tree.map(jnp.add, zeros, drawn)  # sharded over the rows as the inputs are
+        return jax.tree.map(jnp.add, zeros, drawn)  # sharded over the rows like the inputs
 
     def select(self, outputs: Any, *, reverse: bool) -> Any:
-        """Of outputs at their steps, what the options ask for."""
+        """Selects from the outputs of all steps what the options ask for."""
         if not self.return_sequences:
             return jax.tree.map(lambda y: _last(y, reverse), outputs, is_leaf=is_masked)
         if not self.zero_output_for_mask:
@@ -121,13 +123,13 @@ class BaseRecurrent(BaseMaskedLayer):
         return outputs
 
     def results(self, inputs: Any, outputs: Any, state: Any) -> Any:
-        """Outputs, and if they are asked for the parts of the state; what there is once a row gets a mask of rows."""
+        """Outputs, and the parts of the state if requested; results with one entry per row get a mask of rows."""
         row_result = once_a_row(inputs)
         outputs = outputs if self.return_sequences else jax.tree.map(row_result, outputs)
         return (outputs, *map(row_result, jax.tree.leaves(state))) if self.return_state else outputs
 
     def refuse_pooling_of_packed_rows(self, inputs: Any) -> None:
-        """Raises for one output or one state of a row that holds several sequences."""
+        """Raises if a row that holds several sequences would return a single output or state."""
         if segment_ids_of(inputs) is not None and (self.return_state or not self.return_sequences):
             option = "return_state=True" if self.return_sequences else "return_sequences=False"
             raise ValueError(
@@ -145,9 +147,9 @@ class RNN(BaseRecurrent):
 
     Attributes:
         cell: `init(key, inputs)`, `initial_state(inputs)` and `step(params, state, inputs) -> (state, output)` for
-            one step of one sequence (see `jm.rnn.Cell`), such as `jm.layers.LSTMCell(4)` or a class of yours; a list of
-            cells is `StackedRNNCells` of them. A subclass of `jm.Layer` can be saved with the model. If the layer is
-            called with `constants=`, what every step of a row sees in addition to its inputs (see `jm.rnn.scan`),
+            one step of one sequence (see `jm.rnn.Cell`), such as `jm.layers.LSTMCell(4)` or your own class; a list of
+            cells becomes `StackedRNNCells`. A subclass of `jm.Layer` can be saved with the model. If the layer is
+            called with `constants=`, which every step of a row sees in addition to its inputs (see `jm.rnn.scan`),
             `step` takes them by name, and so may `init`: without a batch axis, as shapes.
 
     >>> import jax, jax.numpy as jnp, jmask as jm
@@ -186,13 +188,13 @@ class RNN(BaseRecurrent):
         training: bool = False,
         key: Any = None,
     ) -> Any:
-        """`(batch, time, features)` -> outputs, or outputs and the parts of the state."""
+        """`(batch, time, features)` -> outputs, with `return_state` followed by the parts of the state."""
         scan = functools.partial(self.scan_cell, params, inputs, initial_state, constants)
         return self.run_over(inputs, training, key, scan)
 
 
 def init_cell(cell: Any, key: Any, inputs: Any, constants: Any = None) -> Any:
-    """The parameters of a cell, for inputs of one step and the constants of one row if it asks for them."""
+    """The parameters of a cell, for the inputs of one step, and the constants of one row if it takes them."""
     if not hasattr(cell, "init"):
         return {}
     if constants is None or "constants" not in inspect.signature(cell.init).parameters:
@@ -207,7 +209,7 @@ def step_spec(inputs: Any) -> jax.ShapeDtypeStruct:
 
 
 def state_like(state: Any, given: Any, inputs: Any) -> Any:
-    """The parts that a user gave as the initial state, in the structure and the dtypes of the state of one sequence."""
+    """The user's parts of the initial state, in the structure and the dtypes of the state of one sequence."""
     leaves, structure = jax.tree.flatten(state)
     expected = [(inputs.shape[0], *jnp.shape(leaf)) for leaf in leaves]
     parts = state_parts(given)
@@ -222,7 +224,7 @@ def state_like(state: Any, given: Any, inputs: Any) -> Any:
 
 
 def state_parts(state: Any) -> list[Any]:
-    """The arrays of a state; of a `Masked` its values."""
+    """The arrays of a state; for a `Masked`, its values."""
     return [values_of(part) for part in jax.tree.leaves(state, is_leaf=is_masked)]
 
 
@@ -237,7 +239,7 @@ def _last(outputs: Any, reverse: bool) -> Any:
 
 
 def _hold(outputs: Any, reverse: bool) -> Any:
-    """At padded steps the last real output in the direction of the scan, 0 before the first."""
+    """Repeats at padded steps the last real output in the direction of the scan, 0 before the first."""
     if not isinstance(outputs, Masked):
         return outputs
     time = outputs.mask.shape[1]

@@ -1,4 +1,4 @@
-"""Noise in training, which is the identity otherwise; padding never changes what is drawn."""
+"""Noise layers, active only in training; padding never changes what is drawn."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from .base import BaseMaskedLayer, missing_key
 
 
 class Dropout(BaseMaskedLayer):
-    """Dropout in training, the identity otherwise (see `jm.ops.dropout`: the padding does not change the draw).
+    """Dropout in training, the identity otherwise; the padding does not change the draw (see `jm.ops.dropout`).
 
     Attributes:
         rate: probability in `[0, 1]` of setting an entry to zero.
@@ -24,7 +24,7 @@ class Dropout(BaseMaskedLayer):
     rate: Rate
 
     def call(self, params: Any, inputs: Any, training: bool = False, key: Any = None) -> Any:
-        """The inputs, in training with some entries set to zero and the rest scaled up."""
+        """The inputs; in training, some entries are set to zero and the rest scaled up."""
         return ops.dropout(inputs, self.rate, _needed(key)) if training and self.rate > 0 else inputs
 
 
@@ -45,7 +45,7 @@ class SpatialDropout1D(BaseMaskedLayer):
 
     @over_time
     def call(self, params: Any, inputs: Any, training: bool = False, key: Any = None) -> Any:
-        """`(batch, time, features)`, in training with some features set to zero and the rest scaled up."""
+        """`(batch, time, features)`; in training, some features are set to zero and the rest scaled up."""
         return ops.spatial_dropout(inputs, self.rate, _needed(key)) if training and self.rate > 0 else inputs
 
 
@@ -65,7 +65,7 @@ class GaussianDropout(BaseMaskedLayer):
     rate: RateBelowOne
 
     def call(self, params: Any, inputs: Any, training: bool = False, key: Any = None) -> Any:
-        """The inputs, in training times noise."""
+        """The inputs; in training, multiplied by noise."""
         return ops.gaussian_dropout(inputs, self.rate, _needed(key)) if training and self.rate > 0 else inputs
 
 
@@ -85,7 +85,7 @@ class GaussianNoise(BaseMaskedLayer):
     stddev: NotNegative
 
     def call(self, params: Any, inputs: Any, training: bool = False, key: Any = None) -> Any:
-        """The inputs, in training plus noise."""
+        """The inputs; in training, with noise added."""
         return (
             ops.gaussian_noise(inputs, self.stddev, _needed(key, "noise")) if training and self.stddev > 0 else inputs
         )
@@ -95,7 +95,7 @@ class AlphaDropout(BaseMaskedLayer):
     """Dropout that keeps mean and variance after SELU in training, else the identity (see `jm.ops.alpha_dropout`).
 
     Attributes:
-        rate: probability in `[0, 1)` of setting an entry to the value far below 0 of SELU.
+        rate: probability in `[0, 1)` of setting an entry to SELU's limit for large negative inputs.
 
     >>> import jax, jax.numpy as jnp, jmask as jm
     >>> jm.layers.AlphaDropout(0.5)(jnp.ones(3)).tolist()
@@ -107,7 +107,7 @@ class AlphaDropout(BaseMaskedLayer):
     rate: RateBelowOne
 
     def call(self, params: Any, inputs: Any, training: bool = False, key: Any = None) -> Any:
-        """The inputs, in training with some entries replaced, scaled and shifted."""
+        """The inputs; in training, some entries are replaced and all are scaled and shifted."""
         return ops.alpha_dropout(inputs, self.rate, _needed(key)) if training and self.rate > 0 else inputs
 
 

@@ -1,4 +1,4 @@
-"""Layers without parameters that give the same entries another shape, or add and take away steps."""
+"""Layers without parameters that reshape the same entries, or add and remove steps."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from .base import BaseMaskedLayer
 
 
 class Flatten(BaseMaskedLayer):
-    """All axes after the batch as one; raises for a mask over time (see `jm.ops.flatten`).
+    """Merges all axes after the batch into one; raises for a mask over time (see `jm.ops.flatten`).
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.layers.Flatten()(jnp.ones((2, 3, 4))).shape
@@ -28,11 +28,11 @@ class Flatten(BaseMaskedLayer):
 
 
 class Reshape(BaseMaskedLayer):
-    """Another shape after the batch axis, in which time stays in front (see `jm.ops.reshape`).
+    """Changes the shape after the batch axis; time stays in front (see `jm.ops.reshape`).
 
     Attributes:
         target_shape: the sizes after the batch axis, one of which may be -1. `(-1, 2, 3)` splits the features of
-            each step of a sequence; `(-1, k)` makes steps of k features, of parts of steps or of several in a row.
+            each step of a sequence; `(-1, k)` makes steps of k features, by splitting steps or joining successive ones.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.layers.Reshape((-1, 2, 3))(jm.from_lengths(jnp.ones((2, 5, 6)), [5, 1])).shape
@@ -53,10 +53,10 @@ class Reshape(BaseMaskedLayer):
 
 
 class Permute(BaseMaskedLayer):
-    """The axes after the batch in another order, masked axes in front (see `jm.ops.permute`).
+    """Permutes the axes after the batch; masked axes stay in front (see `jm.ops.permute`).
 
     Attributes:
-        dims: for each axis of the result which one of the inputs it is, counted from 1; the batch stays in front.
+        dims: for each axis of the result, the input axis it comes from, counted from 1; the batch stays in front.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.layers.Permute((1, 3, 2))(jnp.ones((2, 3, 4, 5))).shape
@@ -72,12 +72,12 @@ class Permute(BaseMaskedLayer):
         check_dims(self.dims)
 
     def call(self, params: Any, inputs: Any) -> Any:
-        """`(batch, time, ...)` -> the permuted values."""
+        """`(batch, time, ...)` -> the values with permuted axes."""
         return ops.permute(inputs, self.dims)
 
 
 class RepeatVector(Layer):
-    """A sequence of `n` equal steps out of one vector for each row (see `jm.ops.repeat_vector`).
+    """Repeats a vector per row as a sequence of `n` equal steps (see `jm.ops.repeat_vector`).
 
     Attributes:
         n: number of steps.
@@ -98,10 +98,10 @@ class RepeatVector(Layer):
 
 
 class Cropping1D(Layer):
-    """Takes real steps away from both ends of each sequence (see `jm.ops.crop`).
+    """Removes real steps from both ends of each sequence (see `jm.ops.crop`).
 
     Attributes:
-        cropping: how many steps at the beginning and at the end, or one number for both.
+        cropping: how many steps to remove at the beginning and at the end, or one number for both.
 
     >>> import jmask as jm
     >>> jm.layers.Cropping1D((1, 0))(jm.pad_sequences([[3, 4, 5], [6]])).lengths.tolist()
@@ -148,10 +148,10 @@ class ZeroPadding1D(Layer):
 
 
 class UpSampling1D(BaseMaskedLayer):
-    """Every step of a sequence `size` times (see `jm.ops.up_sample`).
+    """Repeats every step of a sequence `size` times (see `jm.ops.up_sample`).
 
     Attributes:
-        size: how many times.
+        size: how many times each step is repeated.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.layers.UpSampling1D(2)(jnp.array([[3, 4]])).tolist()

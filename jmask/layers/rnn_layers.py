@@ -1,4 +1,4 @@
-"""SimpleRNN, GRU and LSTM: layers that have the cell of their name, run by the networks of `jmask.rnn`."""
+"""SimpleRNN, GRU and LSTM: each layer has the cell of the same name, and is run by a network of `jmask.rnn`."""
 
 import dataclasses
 import functools
@@ -13,7 +13,7 @@ from .recurrent import BaseRecurrent, state_like, step_spec
 
 
 class BaseCellLayer(BaseRecurrent):
-    """A layer that makes its cell of its own hyperparameters: those that have the names of the cell's."""
+    """A layer that builds its cell from its own hyperparameters, those that the cell also has."""
 
     cell_class: ClassVar[type[BaseCell]]
 
@@ -24,11 +24,11 @@ class BaseCellLayer(BaseRecurrent):
         return self.cell_class(**{name: getattr(self, name) for name in names})
 
     def get_cell(self) -> Any:
-        """The cell of these hyperparameters."""
+        """The cell with these hyperparameters."""
         return self.cell
 
     def init(self, key: Any, inputs: Any, initial_state: Any = None) -> Any:
-        """The cell's parameters, for values of one batch and one time axis, and those of a step."""
+        """The cell's parameters, for values with one batch axis, one time axis and the axes of a step."""
         step_axes = self.cell_class.step_axes
         if len(inputs.shape) != 2 + len(step_axes):
             axes = ", ".join(("batch", "time", *step_axes))
@@ -37,12 +37,12 @@ class BaseCellLayer(BaseRecurrent):
 
 
 class BaseUnitsLayer(BaseCellLayer):
-    """A layer over a cell of units, run by a network of `jmask.rnn` where that can be.
+    """A layer over a cell of units, run by a network of `jmask.rnn` where possible.
 
     Attributes:
-        implementation: which of the ways of `jm.rnn.lstm`, `"auto"`, `"xla"` or `"scan"`. With `unroll`, and in
-            training with `recurrent_dropout`, the layer scans its cell.
-        remat: whether the gates are computed again in the backward pass, as in `jm.rnn.lstm`.
+        implementation: `"auto"`, `"xla"` or `"scan"`, as in `jm.rnn.lstm`. With `unroll`, and in training with
+            `recurrent_dropout`, the layer scans its cell.
+        remat: whether the backward pass recomputes the gates, as in `jm.rnn.lstm`.
     """
 
     _: dataclasses.KW_ONLY
@@ -76,7 +76,7 @@ class BaseUnitsLayer(BaseCellLayer):
 class SimpleRNN(BaseUnitsLayer):
     """A simple recurrent network (see `jm.rnn.simple_rnn_step` for the equation; parameters as in Keras).
 
-    All options but those about gates are those of `jm.layers.LSTM`.
+    The other options, except those for gates, are those of `jm.layers.LSTM`.
 
     Attributes:
         units: length of the state and of an output.
@@ -155,7 +155,10 @@ class GRU(BaseUnitsLayer):
 class LSTM(BaseUnitsLayer):
     """Long short-term memory (see `jm.rnn.lstm_step` for the equations; gates and parameters as in Keras).
 
-    With `return_state` the outputs are followed by the hidden and the cell state; `initial_state` is a list of these.
+    Inputs: `(batch, time, features)`, and optionally `initial_state`. Outputs: of the last real step of each sequence,
+    `(batch, units)`, or of every step, `(batch, time, units)`. With `return_state` they are followed by the hidden and
+    the cell state, each `(batch, units)`; `initial_state` is a list of these two. An empty row has outputs 0 and keeps
+    its initial state. Packed rows need `return_sequences`, and have no final state.
 
     Attributes:
         units: length of the state and of an output.
@@ -170,15 +173,15 @@ class LSTM(BaseUnitsLayer):
             (Gal and Ghahramani, NIPS 2016). The draw depends on the key and the row, not on the padding.
         recurrent_dropout: the same for the hidden state, before its product with the recurrent kernel.
         dtype: inputs and kernels are cast to it, and outputs have it; None: their common dtype. States and sums are
-            float32 at least.
+            at least float32.
         param_dtype: dtype of the parameters.
-        return_sequences: outputs of every step.
+        return_sequences: whether to return the outputs of every step, not only of the last.
         return_state: whether to return the final state as well.
-        go_backwards: from the last real step to the first; the outputs are in this order, and so is their mask.
+        go_backwards: whether to run from the last real step to the first; outputs and their mask are in this order.
         zero_output_for_mask: False repeats the last real output at padded steps, as Keras does by default.
-        unroll: whether the loop is written out step by step in the program; it changes no result.
+        unroll: whether to unroll the loop in the compiled program; results do not change.
         implementation: `"auto"`, `"xla"` or `"scan"`, as in `jm.rnn.lstm`.
-        remat: whether the gates are computed again in the backward pass, as there.
+        remat: whether the backward pass recomputes the gates, as in `jm.rnn.lstm`.
 
     >>> import jax, jax.numpy as jnp, jmask as jm
     >>> x, layer = jm.from_lengths(jnp.ones((2, 3, 5)), [3, 1]), jm.layers.LSTM(4, return_sequences=True)

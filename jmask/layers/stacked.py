@@ -1,4 +1,4 @@
-"""Several cells as one: the output of each is the input of the next, at the same step."""
+"""Several cells stacked into one: the output of each is the input of the next, at the same step."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,13 +11,14 @@ from ..protocol.names import distinct_names, given_names
 
 
 class StackedRNNCells(Layer):
-    """A cell of several cells, for `jm.layers.RNN`: deep in each step, one scan over time.
+    """A stack of several cells as one, for `jm.layers.RNN`: deep in each step, one scan over time.
 
-    Its state is the tuple of theirs; its output is that of the last. Its parameters are a dict of theirs, under the
-    cells' names or their classes in snake case; a cell that occurs twice shares its parameters with itself.
+    The state is the tuple of the cells' states; the output is that of the last cell. The parameters are a dict of the
+    cells' parameters, under their names or their classes in snake case; a cell that occurs twice uses the same
+    parameters both times.
 
     Attributes:
-        cells: the cells in order, layers of jmask or others with `initial_state` and `step` as in `jm.rnn.Cell`.
+        cells: the cells in order, jmask layers or other objects with `initial_state` and `step` as in `jm.rnn.Cell`.
 
     >>> import jax, jax.numpy as jnp, jmask as jm
     >>> cell = jm.layers.StackedRNNCells([jm.layers.GRUCell(4), jm.layers.LSTMCell(2)])
@@ -68,7 +69,7 @@ class StackedRNNCells(Layer):
         return tuple(new_states), inputs
 
     def sample_dropout(self, key: Any, inputs: Any) -> Any:
-        """What the cells drop in training, for those that do."""
+        """The dropout of the cells in training, for those that have any."""
         keys, specs = jax.random.split(key, len(self.cells)), self._specs(inputs)
         return tuple(
             cell.sample_dropout(k, spec) if hasattr(cell, "sample_dropout") else None
@@ -76,7 +77,7 @@ class StackedRNNCells(Layer):
         )
 
     def _specs(self, inputs: Any) -> Iterator[Any]:
-        """What enters each cell at one step."""
+        """The shape and dtype of each cell's input at one step."""
         spec = jax.ShapeDtypeStruct(inputs.shape, inputs.dtype)
         for i, cell in enumerate(self.cells):
             yield spec
@@ -90,7 +91,7 @@ class StackedRNNCells(Layer):
 
 
 def check_cell(cell: Any, where: str) -> None:
-    """Raises unless it is a cell: it has steps, which layers over sequences have not."""
+    """Raises unless it is a cell: a cell has a `step`, which layers over sequences lack."""
     if not (hasattr(cell, "step") and hasattr(cell, "initial_state")) or isinstance(cell, type):
         raise ValueError(
             f"`{where}` takes cells, with `initial_state(inputs)` and `step(params, state, inputs)` for one step, such "

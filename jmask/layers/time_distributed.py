@@ -1,4 +1,4 @@
-"""A layer at every step: of a batch of sequences it sees one batch of steps."""
+"""A layer applied at every step: it sees a batch of sequences as one batch of steps."""
 
 from typing import Any
 
@@ -20,22 +20,23 @@ class TimeDistributed(BaseMaskedLayer):
     """Applies a layer to every step of each sequence, with the same parameters.
 
     Inputs: `(batch, time, ...)`, or nests of them with the same batch and time. The layer sees a batch of all steps,
-    `(batch * time, ...)`, and its outputs get the two axes back. So it has to treat every row of its batch alone;
-    a layer with statistics of the batch belongs outside, and raises if steps are padding and no mask is left to tell.
+    `(batch * time, ...)`, and its outputs get the two axes back. So it must treat every row of its batch independently;
+    a layer with batch statistics belongs outside, and raises if there are padded steps and no mask is left to mark
+    them.
 
-    A mask `(batch, time)` says which steps there are: the layer sees zeros at the others, as every layer does, and its
-    outputs have the mask. Of a mask of rank 3, `(documents, sentences, words)`, the layer gets its own part: an LSTM at
-    each sentence sees `(documents * sentences, words, ...)` with the mask of the words, and what it makes of a sentence
-    is real if the sentence has a real word. Outputs that have a mask keep it, at the steps that are real. An empty row
+    A mask `(batch, time)` says which steps are real: the layer sees zeros at the others, as every layer does, and its
+    outputs have the mask. With a mask of rank 3, `(documents, sentences, words)`, the layer gets its own part: an LSTM
+    at each sentence sees `(documents * sentences, words, ...)` with the mask of the words, and its result for a
+    sentence is real if the sentence has a real word. Outputs that have a mask keep it at the real steps. An empty row
     holds no real step and passes no gradient.
 
-    In training the layer draws at random for each row of its batch, so that what it drops depends on the number of
-    steps of the batch; what padding holds still has no part in it.
+    In training the layer draws random numbers for each row of its batch, so dropout depends on the number of steps of
+    the batch, but never on the contents of the padding.
 
-    Its parameters are those of the layer.
+    The parameters are those of the wrapped layer.
 
     Attributes:
-        layer: the layer.
+        layer: the layer to apply at every step.
 
     >>> import jax, jax.numpy as jnp, jmask as jm
     >>> words = jm.masked(jnp.ones((1, 2, 3, 5)), jnp.array([[[True, True, False], [False, False, False]]]))
@@ -54,7 +55,7 @@ class TimeDistributed(BaseMaskedLayer):
 
     @property
     def _uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
-        """Whether the layer does."""
+        """Whether the wrapped layer uses the mask."""
         return uses_mask(self.layer)
 
     def init(self, key: Any, inputs: Any) -> Any:
@@ -64,7 +65,7 @@ class TimeDistributed(BaseMaskedLayer):
         return init_layer(self.layer, key, (eval_shape(_as_batch, inputs),))
 
     def call(self, params: Any, inputs: Any, training: bool = False, key: Any = None) -> Any:
-        """`(batch, time, ...)` -> what the layer makes of each step, `(batch, time, ...)`."""
+        """`(batch, time, ...)` -> the layer's output for each step, `(batch, time, ...)`."""
         inputs = jax.tree.map(with_steps, inputs, is_leaf=is_masked)
         leaves = jax.tree.leaves(inputs, is_leaf=is_masked)
         _check(leaves)
@@ -92,7 +93,7 @@ def _check(leaves: list[Any]) -> None:
 
 
 def _as_batch(inputs: Any) -> Any:
-    """Batch and time as one axis; zeros instead of steps that are padding, or the rest of the mask."""
+    """Merges batch and time into one axis; padded steps become zeros, or keep the remaining axes of the mask."""
 
     def fold(leaf: Any) -> Any:
         if mask_of(leaf) is None or leaf.mask.ndim == 2:
@@ -107,7 +108,7 @@ def _join_axes(array: Any) -> Any:
 
 
 def _real_steps(leaves: list[Any]) -> Masked | None:
-    """Which steps are real, without values; None if all are. A step of a mask of rank 3 is if anything in it is."""
+    """Which steps are real, without values; None if all are. With a mask of rank 3, a step with any real entry is."""
     found = [leaf for leaf in leaves if isinstance(leaf, Masked)]
     marks = (None, None)
     for leaf in found:
@@ -119,7 +120,7 @@ def _real_steps(leaves: list[Any]) -> Masked | None:
 
 
 def _as_steps(leaf: Any, inputs: list[Any], rows: list[Any], steps: Masked | None) -> Any:
-    """An output of the layer with batch and time apart, under its mask and that of the steps."""
+    """An output of the layer with batch and time split again, under its own mask and that of the steps."""
     batch, time = inputs[0].shape[:2]
     if leaf.ndim == 0 or leaf.shape[0] != batch * time:
         raise ValueError(
@@ -131,7 +132,7 @@ def _as_steps(leaf: Any, inputs: list[Any], rows: list[Any], steps: Masked | Non
         return output
     if not isinstance(output, Masked):
         return steps.with_values(output)
-    if len(rows) == 1 and leaf.mask is mask_of(rows[0]):  # the layer has passed on what it was given
+    if len(rows) == 1 and leaf.mask is mask_of(rows[0]):  # the layer has passed on the mask it was given
         return inputs[0].with_values(output.values)
     mask, ids = join((output.mask, output.segment_ids), (expand(steps.mask, output.mask.ndim), None))
     return Masked(output.values, mask, ids)

@@ -32,7 +32,7 @@ def dense(
         `(batch, time, units)` with the mask of `x`. An empty row holds no real step and passes no gradient.
 
     Raises:
-        ValueError: the last axis of `x` is a masked one.
+        ValueError: the last axis of `x` is a masked one, or `bias` does not have one number for each unit.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.dense(jnp.ones((1, 2)), jnp.ones((2, 1)), jnp.ones(1)).tolist()

@@ -1,7 +1,7 @@
 """Cells: one step of one sequence, without masks and without a batch.
 
-Each step takes projected inputs, `x W + b`: the inputs of all steps are known, so their products with `W` are one
-matrix product before the loop, and only `h U` is left in the loop.
+Each step takes projected inputs, `x W + b`: the inputs of all steps are known in advance, so their products with `W`
+are one matrix product before the loop, and only `h U` remains in the loop.
 """
 
 from collections.abc import Callable
@@ -19,8 +19,8 @@ class Cell(Protocol):
     """What `jm.rnn.scan` and `jm.layers.RNN` run over a sequence: one step of one sequence, without batch or mask.
 
     For `jm.layers.RNN`, a cell with parameters also has an `init(self, key, inputs)` that makes them, for inputs of one
-    step `(features,)`; and a cell that drops at random in training has a `sample_dropout(self, key, inputs)`, whose
-    result, one for all steps of a sequence, `step` then takes as its last argument.
+    step `(features,)`; and a cell with dropout in training has a `sample_dropout(self, key, inputs)`, whose result, the
+    same for all steps of a sequence, `step` then takes as its last argument.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> class RunningMax:
@@ -53,7 +53,7 @@ class Cell(Protocol):
         Args:
             params: the parameters, as given to `jm.rnn.scan`.
             state: the state before the step, in the structure of `initial_state`.
-            inputs: of the step, `(features,)`.
+            inputs: the inputs of the step, `(features,)`.
 
         Returns:
             The state after the step, with the same structure, shapes and dtypes, and the output: an array or a pytree.
@@ -86,7 +86,7 @@ class GRUParams(NamedTuple):
     Attributes:
         kernel: `W`, `(features, 3 units)`, for the inputs.
         recurrent_kernel: `U`, `(units, 3 units)`, for the state.
-        bias: `(2, 3 units)`, that of the inputs and that of the recurrent product, if the reset gate is applied after
+        bias: `(2, 3 units)`, one for the inputs and one for the recurrent product, if the reset gate is applied after
             the recurrent product; `(3 units,)` if it is applied before; or None.
 
     >>> import jax.numpy as jnp, jmask as jm
@@ -104,7 +104,7 @@ class LSTMState(NamedTuple):
     """State of an LSTM.
 
     Attributes:
-        hidden: the hidden state, which is also the output, `(units,)`; of a batch, `(batch, units)`.
+        hidden: the hidden state, which is also the output, `(units,)`; for a batch, `(batch, units)`.
         cell: the cell state, of the same shape.
 
     >>> import jax.numpy as jnp, jmask as jm
@@ -205,12 +205,12 @@ def gru_step(
         `h'`, which is the state and the output.
 
     Raises:
-        ValueError: if there is a recurrent bias without `reset_after`.
+        ValueError: a recurrent bias is given without `reset_after`.
 
     References:
         Cho et al.: Learning Phrase Representations using RNN Encoder-Decoder, EMNLP 2014, equations 5 to 8; with
-        `reset_after` its first version, arXiv 1406.1078v1. The update gate keeps the old state, as there; in Chung et
-        al., arXiv 1412.3555, it lets in the new one.
+        `reset_after` its first version, arXiv 1406.1078v1. The update gate keeps the old state, as in that paper; in
+        Chung et al., arXiv 1412.3555, it lets in the new one.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.rnn.gru_step(jnp.zeros((1, 3)), jnp.ones(1), jnp.zeros(3)).tolist()  # half of the state is kept
@@ -283,7 +283,7 @@ def lstm_gates(z: Any, cell: Any, activation: Any, recurrent_activation: Any) ->
 
 
 def _product(hidden: Any, recurrent_kernel: Any, scale: Any) -> Any:
-    """`h U`, multiplied in the dtype of `U` and summed in the wider dtype, that of the state."""
+    """`h U`, multiplied in the dtype of `U` and summed in the wider dtype of the state."""
     wide = jnp.result_type(hidden, recurrent_kernel)
     hidden = hidden if scale is None else hidden * scale
     return jnp.matmul(hidden.astype(recurrent_kernel.dtype), recurrent_kernel, preferred_element_type=wide)

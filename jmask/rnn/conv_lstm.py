@@ -1,4 +1,4 @@
-"""The convolutional LSTM: its inputs, states and outputs are rows of pixels, its products convolutions."""
+"""The convolutional LSTM: its inputs, states and outputs are rows of pixels, and its products are convolutions."""
 
 import functools
 from collections.abc import Callable
@@ -32,8 +32,8 @@ def conv_lstm_step(
         c' = sigmoid(f) c + sigmoid(i) tanh(g)
         h' = sigmoid(o) tanh(c')
 
-    `h * U` has as many pixels as `h`, which is padded with zeros on both sides, with an odd number of them one more on
-    the right.
+    `h * U` has as many pixels as `h`, which is padded with zeros on both sides; if their number is odd, with one more
+    on the right.
 
     Args:
         recurrent_kernel: `U`, `(width, filters, 4 filters)`.
@@ -48,7 +48,7 @@ def conv_lstm_step(
 
     References:
         Shi et al.: Convolutional LSTM Network: A Machine Learning Approach for Precipitation Nowcasting, NIPS 2015,
-        equation 3, without the products of `c` that its gates see, as in Keras.
+        equation 3, without the peephole connections (the products with `c` in its gates), as in Keras.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> state = jm.rnn.LSTMState(jnp.zeros((2, 1)), jnp.ones((2, 1)))
@@ -77,8 +77,8 @@ def split_conv_lstm_step(
 
     Args:
         weights: kernel, recurrent kernel, and bias or None.
-        inputs: of one step, `(pixels, channels)`.
-        windows: those of the inputs.
+        inputs: inputs of one step, `(pixels, channels)`.
+        windows: the windows over the inputs.
         activations: of the candidate and the cell, and of the gates.
 
     Returns:
@@ -100,10 +100,10 @@ def split_conv_lstm_step(
 
 
 def convolve(values: Any, kernel: Any, windows: Windows) -> Any:
-    """The convolution of `(..., pixels, channels)`: multiplied in the dtype of the kernel, summed in float32 at least.
+    """The convolution of `(..., pixels, channels)`: multiplied in the dtype of the kernel, summed in at least float32.
 
-    It is one matrix product with what the windows read: on a CPU the gradient of XLA's convolution takes many times as
-    long.
+    It is one matrix product with the contents of the windows: on a CPU the gradient of XLA's convolution takes many
+    times as long.
     """
     if windows.padding == "valid" and values.shape[-2] < windows.span:
         raise ValueError(
@@ -112,7 +112,7 @@ def convolve(values: Any, kernel: Any, windows: Windows) -> Any:
         )
     wide = jnp.promote_types(jnp.result_type(values, kernel), jnp.float32)
 
-    @functools.partial(jax.checkpoint, prevent_cse=False)  # or a pixel is saved for each window that reads it
+    @functools.partial(jax.checkpoint, prevent_cse=False)  # otherwise a pixel is saved for each window that reads it
     def product(values: Any, kernel: Any) -> Any:
         matrix = kernel.reshape(kernel.shape[0] * kernel.shape[1], kernel.shape[2])
         return jnp.matmul(_read(values, windows), matrix, preferred_element_type=wide)
@@ -121,7 +121,7 @@ def convolve(values: Any, kernel: Any, windows: Windows) -> Any:
 
 
 def _read(values: Any, windows: Windows) -> Any:
-    """What each window reads, `(..., new_pixels, width * channels)`."""
+    """The contents of each window, `(..., new_pixels, width * channels)`."""
     pads = windows.pads(values.shape[-2])
     values = jnp.pad(values, [*[(0, 0)] * (values.ndim - 2), pads, (0, 0)])
     last = values.shape[-2] - windows.span

@@ -111,7 +111,7 @@ def bidirectional(
     return_state: bool = True,
     **options: Any,
 ) -> Any:
-    """Runs one recurrent network forwards and another one backwards over every sequence, and merges their outputs.
+    """Runs one recurrent network forwards and another backwards over every sequence, and merges their outputs.
 
     Args:
         run: the network, called as `run(params, x, *, initial_state, reverse, **options)`: `jm.rnn.lstm`, `jm.rnn.gru`,
@@ -126,13 +126,13 @@ def bidirectional(
         **options: further options of `run`, for both directions.
 
     Returns:
-        `(outputs, (forward_state, backward_state))`, without `return_state` the outputs alone. The outputs are masked
-        as `x`; those of both directions are merged at the step they belong to. The forward state is that after the
-        last real step of each row, the backward state that after the first one. An empty row has outputs 0 and keeps
-        its initial states, to which alone it passes a gradient.
+        `(outputs, (forward_state, backward_state))`, or without `return_state` only the outputs. The outputs have the
+        mask of `x`; those of both directions are merged at the step they belong to. The forward state is the one after
+        the last real step of each row, the backward state the one after the first. An empty row has outputs 0 and keeps
+        its initial states; it passes a gradient only to them.
 
     Raises:
-        ValueError: if `merge_mode` is unknown, or `params` or `initial_state` is not a pair.
+        ValueError: `merge_mode` is unknown, or `params` or `initial_state` is not a pair.
 
     References:
         Schuster and Paliwal: Bidirectional Recurrent Neural Networks, IEEE Transactions on Signal Processing 45 (1997).

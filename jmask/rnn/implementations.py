@@ -38,7 +38,7 @@ def run_network(
     implementation: Implementation,
     remat: bool | None,
 ) -> Any:
-    """Checks the arguments of `jm.rnn.lstm` and the like, and runs the implementation that is asked for.
+    """Checks the arguments of `jm.rnn.lstm` and the like, and runs the requested implementation.
 
     Args:
         kind: a key of `GATES`.
@@ -52,7 +52,7 @@ def run_network(
         remat: whether the backward pass recomputes the gates.
 
     Returns:
-        The outputs, masked as `x`, and the final state if `return_state`.
+        The outputs, with the mask of `x`, and the final state if `return_state`.
     """
     values, mask, segment_ids = values_of(x), *checked_batch(x)[1:]
     if values.ndim != 3:
@@ -80,9 +80,9 @@ def run_network(
 
 
 def _is_fused(rows: fused.Rows, params: Any, activations: tuple[Callable, ...], implementation: str) -> bool:
-    """Whether the fused engine runs it: it must be able to, and be asked for or be the default there."""
+    """Whether the fused engine runs it: it must support this case, and be requested or the default there."""
     is_standard = all(own in standard for own, standard in zip(activations, _STANDARD_ACTIVATIONS, strict=False))
-    has_sizes = all(isinstance(size, int) for size in rows.inputs.shape)  # not symbolic ones, of `jax.export`
+    has_sizes = all(isinstance(size, int) for size in rows.inputs.shape)  # not symbolic sizes, as in `jax.export`
     is_possible = is_standard and has_sizes and rows.inputs.size > 0 and fused.is_laid_out(rows, params)
     return is_possible and (implementation == "xla" or (implementation == "auto" and fused.is_known(rows)))
 
@@ -107,7 +107,7 @@ def _run_fused(
 
 @functools.cache
 def _options(kind: str, reverse: bool, wants_state: bool, remat: bool | None) -> fused.Options:
-    """Equal options are one object, so that what the engine caches by options is made once."""
+    """The options; equal ones are one object, so that what the engine caches by options is made only once."""
 
     def reference(rows: fused.Rows, weights: fused.Weights) -> tuple[Any, Any]:
         """`_run_scan` on the engine's arguments, with outputs as wide as the state."""
@@ -121,7 +121,7 @@ def _options(kind: str, reverse: bool, wants_state: bool, remat: bool | None) ->
 
 
 def _weights(kind: str, params: Any, dtype: Any) -> fused.Weights:
-    """Parameters as the engine takes them: kernels in the dtype of the products, biases in that of the sums."""
+    """The parameters in the engine's form: kernels in the dtype of the products, biases in that of the sums."""
     wide = jnp.promote_types(dtype, jnp.float32)
     bias = None if params.bias is None else params.bias.astype(wide)
     biases = (bias[0], bias[1]) if kind == "gru" and bias is not None else (bias, None)
@@ -162,7 +162,7 @@ def _run_scan(
 
     Returns:
         Outputs `(batch, time, units)` in the common dtype of inputs and kernel, and the final state, a tuple of arrays
-        in float32 at least, or None.
+        of at least float32, or None.
     """
     inputs = rows.inputs if rows.mask is None else jnp.where(rows.mask[..., None], rows.inputs, 0)
     projected, step = split_step(kind, params, inputs, activations)

@@ -18,7 +18,7 @@ def split_step(kind: str, params: Any, inputs: Any, activations: tuple[Callable,
 
     Args:
         kind: a key of `GATES`.
-        params: its weights.
+        params: the weights of the network.
         inputs: `(..., features)`.
         activations: of the candidate, and of the gates where there are any.
 

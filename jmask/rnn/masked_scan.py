@@ -48,32 +48,32 @@ def scan(
     return_state: bool = True,
     unroll: int = 1,
 ) -> Any:
-    """Runs a cell over every sequence of a batch; a padded step leaves the state as it is.
+    """Runs a cell over every sequence of a batch; a padded step leaves the state unchanged.
 
     In packed rows every sequence begins with the cell's initial state, in both directions.
 
     Args:
         cell: an object with `step` and `initial_state`, as `jm.rnn.Cell` describes them.
-        params: the cell's parameters, a pytree that `step` gets as it is.
+        params: the cell's parameters, a pytree that is passed to `step` unchanged.
         x: values `(batch, time, ...)` with a mask `(batch, time)`, or an array, which has no padding.
         initial_state: the state before the first step, a pytree of arrays or `Masked` `(batch, ...)`; in empty rows of
-            a `Masked` it is 0. None: the cell's own. Packed rows take none.
+            a `Masked` it is 0. None: the cell's own. Not supported for packed rows.
         constants: what every step of a row sees in addition to its inputs, such as the sequence that a decoder attends
-            to: a pytree of arrays or `Masked` `(batch, ...)`. `step` gets those of its row as `constants=`. None: no
-            such argument. Packed rows take none.
+            to: a pytree of arrays or `Masked` `(batch, ...)`. `step` receives those of its row as `constants=`. None:
+            no such argument. Not supported for packed rows.
         reverse: whether to run from the last real step to the first; outputs stay at the steps they belong to.
         return_state: whether to return the final state as well.
-        unroll: how many steps one iteration of the compiled loop runs; it changes no result.
+        unroll: how many steps one iteration of the compiled loop runs; results do not change.
 
     Returns:
-        `(outputs, state)`, without `return_state` the outputs alone. The outputs `(batch, time, ...)` are masked as `x`
-        and 0 at padded steps; where `step` returns a pytree, so are all its leaves. The state is that after the last
-        real step of each row, arrays `(batch, ...)`; of packed rows, that of the sequence that comes last in the
-        direction of the scan. An empty row has outputs 0 and keeps its initial state, to which alone it passes a
-        gradient.
+        `(outputs, state)`, or without `return_state` only the outputs. The outputs `(batch, time, ...)` have the mask
+        of `x` and are 0 at padded steps; if `step` returns a pytree, this holds for all its leaves. The state is the
+        one after the last real step of each row, arrays `(batch, ...)`; in packed rows, after the sequence that comes
+        last in the direction of the scan. An empty row has outputs 0 and keeps its initial state; it passes a gradient
+        only to that state.
 
     Raises:
-        ValueError: if the values lack a batch or time axis, the mask is not `(batch, time)`, the constants do not begin
+        ValueError: the values lack a batch or time axis, the mask is not `(batch, time)`, the constants do not begin
             with the batch axis, or packed rows have an initial state or constants.
 
     >>> import jax.numpy as jnp, jmask as jm
@@ -102,7 +102,7 @@ def scan_cell(
     unroll: int = 1,
     factors: Any = None,
 ) -> tuple[Any, Any]:
-    """`jm.rnn.scan`, with `factors`: a pytree of `(batch, ...)`, of which each step gets its row's as last argument."""
+    """`jm.rnn.scan` with `factors`, a pytree of `(batch, ...)`; each step gets those of its row as last argument."""
     values, mask, segment_ids = checked_batch(x)
     _check_constants(constants, values.shape[0])
     if initial_state is None:
@@ -116,7 +116,7 @@ def scan_cell(
         return cell.step(params, state, inputs, *(() if factors is None else (factors_of_row,)), **named)
 
     def guarded_step(of_row: Any, carry: Any, inputs: Any) -> tuple[Any, Any]:
-        """At a padded step the cell sees the real step before it, or ones, so that it computes finite numbers."""
+        """Shows the cell at a padded step the last real step, or ones, so that it computes finite numbers."""
         state, seen = carry
         step_values, is_real = inputs
         real = jnp.where(is_real, step_values, seen)
@@ -135,7 +135,7 @@ def scan_cell(
 
 
 def checked_batch(x: Any) -> tuple[Any, Any, Any]:
-    """The zero-filled values, mask and segment ids of a batch of sequences; None where it has none."""
+    """The zero-filled values, the mask and the segment ids of a batch of sequences; None for what it lacks."""
     values, mask = fill(x), mask_of(x)
     if values.ndim < 2 or (mask is not None and mask.ndim != 2):
         remedy = ""
@@ -160,7 +160,7 @@ def _check_constants(constants: Any, rows: Any) -> None:
 
 
 def refuse_state_of_packed_rows(x: Any, initial_state: Any, constants: Any = None) -> None:
-    """Raises if packed rows have an initial state or constants, which are for one sequence a row."""
+    """Raises if packed rows have an initial state or constants, which are for one sequence per row."""
     if constants is not None and segment_ids_of(x) is not None:
         raise ValueError(
             "`constants` are those of a row, but these rows are packed: each holds several sequences. Give each "
@@ -175,7 +175,7 @@ def refuse_state_of_packed_rows(x: Any, initial_state: Any, constants: Any = Non
 
 
 def arrays_of_state(state: Any) -> Any:
-    """An initial state as arrays; a `Masked` in it, such as a layer returns, is filled with zeros."""
+    """An initial state as arrays; a `Masked` in it, such as one that a layer returned, is filled with zeros."""
 
     def array_of(leaf: Any) -> Any:
         return leaf.fill(0) if isinstance(leaf, Masked) else leaf
@@ -184,7 +184,7 @@ def arrays_of_state(state: Any) -> Any:
 
 
 def over_rows(state: Any, values: Any) -> Any:
-    """One state for every row, derived from the values so that it is sharded as they are."""
+    """The same state for every row, derived from the values so that it is sharded like them."""
     zero = jnp.zeros_like(values).sum(axis=tuple(range(1, values.ndim)))  # (batch,)
 
     def repeat(leaf: Any) -> Any:
@@ -205,7 +205,7 @@ def scan_rows(
     reverse: bool = False,
     unroll: int = 1,
 ) -> tuple[Any, Any]:
-    """One `jax.lax.scan` per row, vmapped: it works on every JAX, under Auto and Explicit meshes.
+    """One `jax.lax.scan` per row, vmapped: this works on every supported JAX version, under Auto and Explicit meshes.
 
     Args:
         step: `(of_row, state, inputs) -> (state, output)`.
@@ -213,7 +213,7 @@ def scan_rows(
         mask: `(batch, time)`, or None.
         segment_ids: the ids `(batch, time)` of packed rows, or None.
         initial_state: a pytree of `(batch, ...)`.
-        of_rows: a pytree of `(batch, ...)`, what all steps of a row share, or None.
+        of_rows: a pytree of `(batch, ...)`, shared by all steps of a row, or None.
         reverse: whether to run from the last step to the first.
         unroll: as in `jax.lax.scan`.
 
@@ -237,7 +237,7 @@ def scan_rows(
 def _at_real_steps(step: Callable, initial: Any) -> Callable:
     """A step that keeps the state and returns 0 where the step is padding, and passes no gradient there.
 
-    There, the cell runs from the initial state: from the last state, which may have grown, it could overflow.
+    There, the cell runs from the initial state: the last state may have grown, and the cell could overflow.
     """
 
     def masked_step(state: Any, inputs: tuple[Any, Any]) -> tuple[Any, Any]:

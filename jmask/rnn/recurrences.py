@@ -13,7 +13,7 @@ from .implementations import Implementation, run_network
 
 
 class _Options(TypedDict, total=False):
-    """What all three take by name, but for `return_state`."""
+    """The keyword options of all three, except `return_state`."""
 
     initial_state: Any
     reverse: bool
@@ -59,14 +59,14 @@ def simple_rnn(
 ) -> Any:
     """A simple recurrent network over every sequence of a batch: `jm.rnn.simple_rnn_step` at each real step.
 
-    The inputs of all steps are projected in one matrix product. Products are taken in the common dtype of inputs and
-    kernel, and summed in float32 at least.
+    The inputs of all steps are projected in one matrix product. Products are computed in the common dtype of inputs and
+    kernel, and summed in at least float32.
 
     Args:
         params: the kernel `(features, units)`, the recurrent kernel `(units, units)`, and the bias `(units,)` or None.
         x: values `(batch, time, features)` with a mask `(batch, time)`, or an array, which has no padding.
-        initial_state: the state before the first step, `(batch, units)`, an array or a `Masked`; None: zeros. Packed
-            rows take none.
+        initial_state: the state before the first step, `(batch, units)`, an array or a `Masked`; None: zeros. Not
+            supported for packed rows.
         reverse: whether to run from the last real step to the first; outputs stay at the steps they belong to.
         return_state: whether to return the final state as well.
         activation: of the state; only `tanh` runs in the fused implementation.
@@ -75,15 +75,15 @@ def simple_rnn(
             take more than 16 MiB, with `"scan"` never.
 
     Returns:
-        `(outputs, state)`, without `return_state` the outputs alone. The outputs are the states of all steps,
-        `(batch, time, units)`, masked as `x` and 0 at padded steps. The state is that after the last real step of each
-        row, `(batch, units)`, an array in float32 at least; of packed rows, that of the sequence that comes last in
-        the direction of the scan. An empty row has outputs 0 and keeps its initial state, to which alone it passes a
-        gradient.
+        `(outputs, state)`, or without `return_state` only the outputs. The outputs are the states of all steps,
+        `(batch, time, units)`, with the mask of `x` and 0 at padded steps. The state is the one after the last real
+        step of each row, `(batch, units)`, an array of at least float32; in packed rows, after the sequence that comes
+        last in the direction of the scan. An empty row has outputs 0 and keeps its initial state; it passes a gradient
+        only to that state.
 
     Raises:
-        ValueError: if values, weights or initial state have the wrong shape, packed rows have an initial state, or
-            the implementation is unknown.
+        ValueError: values, weights or initial state have the wrong shape, packed rows have an initial state, or the
+            implementation is unknown.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> params = jm.rnn.SimpleRNNParams(jnp.ones((3, 2)), jnp.ones((2, 2)), None)
@@ -131,15 +131,15 @@ def gru(
 ) -> Any:
     """A gated recurrent unit over every sequence of a batch: `jm.rnn.gru_step` at each real step.
 
-    The inputs of all steps are projected in one matrix product. Products are taken in the common dtype of inputs and
-    kernel, and summed in float32 at least.
+    The inputs of all steps are projected in one matrix product. Products are computed in the common dtype of inputs and
+    kernel, and summed in at least float32.
 
     Args:
-        params: the kernel `(features, 3 units)`, the recurrent kernel `(units, 3 units)`, and the bias `(2, 3 units)`,
-            without `reset_after` `(3 units,)`, or None.
+        params: the kernel `(features, 3 units)`, the recurrent kernel `(units, 3 units)`, and the bias: `(2, 3 units)`,
+            `(3 units,)` without `reset_after`, or None.
         x: values `(batch, time, features)` with a mask `(batch, time)`, or an array, which has no padding.
-        initial_state: the state before the first step, `(batch, units)`, an array or a `Masked`; None: zeros. Packed
-            rows take none.
+        initial_state: the state before the first step, `(batch, units)`, an array or a `Masked`; None: zeros. Not
+            supported for packed rows.
         reverse: whether to run from the last real step to the first; outputs stay at the steps they belong to.
         return_state: whether to return the final state as well.
         activation: of the candidate; only `tanh` runs in the fused implementation.
@@ -150,14 +150,14 @@ def gru(
             more than 16 MiB, with `"scan"` never.
 
     Returns:
-        `(outputs, state)`, without `return_state` the outputs alone. The outputs are the states of all steps,
-        `(batch, time, units)`, masked as `x` and 0 at padded steps. The state is that after the last real step of each
-        row, `(batch, units)`, an array in float32 at least; of packed rows, that of the sequence that comes last in
-        the direction of the scan. An empty row has outputs 0 and keeps its initial state, to which alone it passes a
-        gradient.
+        `(outputs, state)`, or without `return_state` only the outputs. The outputs are the states of all steps,
+        `(batch, time, units)`, with the mask of `x` and 0 at padded steps. The state is the one after the last real
+        step of each row, `(batch, units)`, an array of at least float32; in packed rows, after the sequence that comes
+        last in the direction of the scan. An empty row has outputs 0 and keeps its initial state; it passes a gradient
+        only to that state.
 
     Raises:
-        ValueError: if values, weights or initial state have the wrong shape, the bias does not fit `reset_after`,
+        ValueError: values, weights or initial state have the wrong shape, the bias does not fit `reset_after`,
             packed rows have an initial state, or the implementation is unknown.
 
     >>> import jax.numpy as jnp, jmask as jm
@@ -207,38 +207,38 @@ def lstm(
 ) -> Any:
     """An LSTM over every sequence of a batch: `jm.rnn.lstm_step` at each real step.
 
-    The inputs of all steps are projected in one matrix product. Products are taken in the common dtype of inputs and
-    kernel, and summed in float32 at least.
+    The inputs of all steps are projected in one matrix product. Products are computed in the common dtype of inputs and
+    kernel, and summed in at least float32.
 
     Args:
         params: the kernel `(features, 4 units)`, the recurrent kernel `(units, 4 units)`, and the bias `(4 units,)` or
             None.
         x: values `(batch, time, features)` with a mask `(batch, time)`, or an array, which has no padding.
         initial_state: the hidden and the cell state before the first step, `(batch, units)` each, arrays or `Masked`;
-            None: zeros. Packed rows take none.
+            None: zeros. Not supported for packed rows.
         reverse: whether to run from the last real step to the first; outputs stay at the steps they belong to.
         return_state: whether to return the final state as well.
         activation: of the candidate and of the cell state; only `tanh` runs in the fused implementation.
         recurrent_activation: of the gates; only `sigmoid` runs in the fused implementation.
-        implementation: `"xla"` is fused: it takes time for the real steps only, because it packs the rows into lanes
-            inside the program, and it has a gradient of its own. `"scan"` is a plain `jax.lax.scan` over all steps. It
-            has forward-mode derivatives (`jax.jvp`, `jax.jacfwd`, `jax.hessian`), which `"xla"` has not; it also runs,
-            whatever is asked for, other activations and weights that are spread over explicit mesh axes. `"auto"` is
-            `"xla"`, unless there are several devices and JAX does not say which of them has which rows: that is so on
-            automatic mesh axes, but neither on explicit axes nor inside `jax.shard_map`.
+        implementation: `"xla"` is fused: it spends time on the real steps only, because it packs the rows into lanes
+            inside the program, and it has a custom gradient. `"scan"` is a plain `jax.lax.scan` over all steps. It
+            has forward-mode derivatives (`jax.jvp`, `jax.jacfwd`, `jax.hessian`), which `"xla"` lacks; it is also used,
+            whichever is requested, for other activations and for weights sharded over explicit mesh axes. `"auto"` is
+            `"xla"`, unless there are several devices and JAX does not say which device has which rows: that is the case
+            on automatic mesh axes, but not on explicit axes or inside `jax.shard_map`.
         remat: whether the backward pass recomputes the gates instead of saving them. None: with `"xla"` if they take
             more than 16 MiB, with `"scan"` never.
 
     Returns:
-        `(outputs, state)`, without `return_state` the outputs alone. The outputs are the hidden states of all steps,
-        `(batch, time, units)`, masked as `x` and 0 at padded steps. The state is the `LSTMState` after the last real
-        step of each row, two arrays `(batch, units)` in float32 at least; of packed rows, that of the sequence that
-        comes last in the direction of the scan. An empty row has outputs 0 and keeps its initial state, to which alone
-        it passes a gradient.
+        `(outputs, state)`, or without `return_state` only the outputs. The outputs are the hidden states of all steps,
+        `(batch, time, units)`, with the mask of `x` and 0 at padded steps. The state is the `LSTMState` after the last
+        real step of each row, two arrays `(batch, units)` of at least float32; in packed rows, after the sequence that
+        comes last in the direction of the scan. An empty row has outputs 0 and keeps its initial state; it passes a
+        gradient only to that state.
 
     Raises:
-        ValueError: if values, weights or initial state have the wrong shape, packed rows have an initial state, or
-            the implementation is unknown.
+        ValueError: values, weights or initial state have the wrong shape, packed rows have an initial state, or the
+            implementation is unknown.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> params = jm.rnn.LSTMParams(jnp.ones((3, 8)), jnp.ones((2, 8)), jnp.zeros(8))
