@@ -46,18 +46,16 @@ class Layer:
     - `init(self, key, *inputs)`: the parameters, a nested dict. A layer without parameters does not need it, nor does
       one that has layers in its fields and calls them as `self.lstm.apply(params["lstm"], x)`.
     - `init_state(self, *inputs)`: the initial state, for a `call` that takes `state` (see `apply_with_state`). With
-      `resets_state = True` every call of `apply_with_state` starts from it, for state that belongs to a single call,
-      such as a penalty (`{"penalty": ...}`, see `jm.losses.penalties`); outside training such a layer also runs without
-      state.
+      `resets_state = True` every call of `apply_with_state` starts from it, for state that belongs to a single call:
+      a penalty (`{"penalty": ...}`, see `jm.losses.penalties`). Outside training such a layer also runs without state.
     - a rule for the mask. By default the mask is dropped, with a warning (a mask of rows, `(batch,)`, as pooling
       returns it, is kept if `call` provably treats every row independently). `supports_masking = True`: every step is
       treated independently, so outputs have the masks of the inputs. `supports_masking = "auto"`: the same where that
       can be proved (see `jm.explain`). `compute_mask`: the layer computes the masks of its outputs.
 
     With `raw_inputs = True` the inputs are passed unchanged, `Masked` or arrays, and `call` returns `Masked` itself. A
-    layer made of layers needs this, since its layers see no mask in a plain array. (Alternatively, pass the mask on
-    explicitly: `self.lstm.apply(params["lstm"], x, mask=mask)`.) Any `call` may return `Masked` for some of its
-    outputs.
+    layer made of layers needs this, since its layers see no mask in a plain array; or it passes the mask on explicitly,
+    `self.lstm.apply(params["lstm"], x, mask=mask)`. Any `call` may return `Masked` for some of its outputs.
 
     Packed rows, in which several sequences share a row, raise an error unless `supports_packing = True` declares that
     the layer keeps the sequences apart: because it treats every step independently, or because it takes raw inputs and
