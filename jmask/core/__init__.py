@@ -1,1 +1,1 @@
-"""What a mask is: `Masked`, its operators and indexing, segment ids, the order of steps, display, and errors."""
+"""The core: `Masked`, its operators and indexing, segment ids, the order of steps, display, and errors."""

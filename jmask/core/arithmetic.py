@@ -128,7 +128,7 @@ def convert(values: Any, mask: Any, dtype: Any) -> Any:
 
 
 def _operand(x: Any, mask: Any, ndim: int) -> Any:
-    """An operand of an operator: a scalar as it is, an array through `guard` if it has steps of its own."""
+    """An operand of an operator: a scalar unchanged, an array through `guard` if it has masked axes."""
     values = x.values if isinstance(x, Arithmetic) else x
     if not isinstance(values, (np.ndarray, jax.Array)):
         return values

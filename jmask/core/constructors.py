@@ -47,8 +47,8 @@ def from_segment_ids(values: Any, segment_ids: Any, *, first_id: int = 1) -> Mas
             increasing. If an id is reused within a row, the two runs are separate sequences only if a step of another
             sequence lies between them; otherwise they are one. It is best to give every sequence a different id, as
             `jm.pack` does; `jm.unpack` requires it.
-        first_id: where the ids begin. With 0 they count from 0, as the `seq_idx` of Hugging Face's flattening collator
-            does, and -1 is padding; each id in the `Masked` is then 1 larger.
+        first_id: the first id. With 0 they count from 0, like the `seq_idx` of Hugging Face's flattening collator, and
+            -1 is padding; each id in the `Masked` is then 1 larger.
 
     Returns:
         A `Masked` with the mask `segment_ids > 0`. A row of zeros is an empty row.

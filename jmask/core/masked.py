@@ -186,7 +186,7 @@ class Masked(Arithmetic, metaclass=Explained):
         return put(object.__new__(Masked), values, mask, self.segment_ids)
 
     def unmasked(self) -> Values:
-        """The values as a plain array, padding and all: from here on every position counts as real."""
+        """The values as a plain array, including the padding: from here on every position counts as real."""
         return self.values
 
     def map(self, function: Callable[[Any], Any]) -> "Masked":

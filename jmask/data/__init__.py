@@ -1,1 +1,1 @@
-"""From ragged data on the host to `Masked`, and back: sources, padding, packing."""
+"""Converts ragged data on the host to `Masked`, and back: sources, padding, packing."""

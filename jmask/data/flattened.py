@@ -13,7 +13,7 @@ from ..core.masked import Masked
 
 
 def from_cu_seqlens(values: Any, cu_seqlens: Any) -> Masked:
-    """Packed rows from cumulative lengths, as flash-attention and Hugging Face's flattening collator give them.
+    """Packed rows from cumulative lengths, as flash-attention and Hugging Face's flattening collator use them.
 
     Args:
         values: `(time, ...)`, all sequences concatenated; or rows of them, `(*rows, time, ...)`.
@@ -57,7 +57,7 @@ def from_cu_seqlens(values: Any, cu_seqlens: Any) -> Masked:
 
 
 def from_position_ids(values: Any, position_ids: Any) -> Masked:
-    """Packed rows from the position of each step in its sequence, as Hugging Face's flattening collator gives them.
+    """Packed rows from the position of each step in its sequence, as Hugging Face's flattening collator returns them.
 
     Args:
         values: `(batch, time, ...)`.

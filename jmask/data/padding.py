@@ -1,4 +1,4 @@
-"""From ragged data to `Masked`, and back."""
+"""Converts ragged data to `Masked`, and back."""
 
 from collections.abc import Sequence
 from typing import Any, SupportsIndex

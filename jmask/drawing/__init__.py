@@ -1,4 +1,4 @@
-"""Pictures of models: boxes and links, their places, and how they are written as SVG and Mermaid."""
+"""Pictures of models: boxes and links, their layout, and their output as SVG and Mermaid."""
 
 from .picture import Drawing as Drawing
 from .picture import draw as draw

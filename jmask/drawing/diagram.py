@@ -1,4 +1,4 @@
-"""A model as boxes and links: what a picture of it shows, before anything has a place."""
+"""A model as boxes and links: what a picture of it shows, before the layout."""
 
 import dataclasses
 from typing import Any
@@ -18,7 +18,7 @@ class Box:
     Attributes:
         role: `"input"`, `"call"` or `"output"`.
         name: the name of the layer, the input or the output.
-        kind: the layer's class; of an input its dtype.
+        kind: the layer's class; for an input, its dtype.
         shapes: shapes of the outputs.
         mask_flow: what happens to the mask.
         is_shared: whether an earlier box is a call of the same layer.
@@ -36,14 +36,14 @@ class Box:
 
 @dataclasses.dataclass(frozen=True)
 class Link:
-    """A value on its way from one box to another, and the mask beside it.
+    """A value that goes from one box to another, and its mask.
 
     Attributes:
-        source: position of the box that it comes from.
+        source: index of the box that it comes from.
         port: which output of that box it is.
-        target: position of the box that it goes to.
+        target: index of the box that it goes to.
         has_value: False for a mask that is passed by itself (`mask=`).
-        mask: None without a mask; else `"enters"`, or how it ends before the box: `"dropped"` or `"ended"`.
+        mask: None without a mask; otherwise `"enters"`, or how it ends before the box: `"dropped"` or `"ended"`.
     """
 
     source: int
@@ -63,7 +63,7 @@ class Diagram:
 
     @property
     def words(self) -> list[str]:
-        """The words of all boxes for the mask's way, those of nested models included."""
+        """The mask-flow words of all boxes, those of nested models included."""
         words = [word for box in self.boxes for word in box.mask_flow]
         return words + [word for box in self.boxes if box.inside for word in box.inside.words]
 
@@ -73,7 +73,7 @@ def diagram(model: Any, *, expand_nested: bool = False) -> Diagram:
 
     Args:
         model: a `jm.Model`.
-        expand_nested: whether models inside it get a diagram of their own.
+        expand_nested: whether models inside it get their own diagrams.
 
     Returns:
         The diagram; inputs come first, outputs last.
@@ -133,7 +133,7 @@ def _end_of_mask(call: Call, node: Node, unread: set[Node]) -> str:
 
 
 def _output_names(outputs: Any) -> list[str]:
-    """`output`, numbered where there are several; in a dict, the keys."""
+    """`output`, numbered if there are several; in a dict, the keys."""
     paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(outputs)]
     names = ["_".join(str(jax.tree_util.keystr((key,))).strip("[].'") for key in path) for path in paths]
     if len(names) == 1 and not any(isinstance(key, jax.tree_util.DictKey) for key in paths[0]):

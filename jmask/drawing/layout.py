@@ -1,8 +1,8 @@
-"""Places for the boxes of a directed graph, and ways for its links.
+"""Layout of a directed graph: places for its boxes, and routes for its links.
 
-Boxes stand in rows, each below those that it follows (longest path). A link over several rows holds a place in every
-row on its way, a waypoint, which all links from the same port share. Rows are ordered by barycentre (Sugiyama, Tagawa
-and Toda 1981), and placed from side to side in `places`.
+Boxes are in rows, each below those that it follows (longest path). A link over several rows has a waypoint in every row
+on its way, which all links from the same port share. Rows are ordered by barycentre (Sugiyama, Tagawa and Toda 1981),
+and placed horizontally in `places`.
 """
 
 import dataclasses
@@ -19,13 +19,13 @@ Links = Sequence[tuple[int, int, int]]
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Where everything is, from (0, 0) on.
+    """Where everything is; the top left is at (0, 0).
 
     Attributes:
         boxes: left and top of every box.
         routes: the vertical pieces of every link, as in `routes`.
-        width: of the whole.
-        height: of the whole.
+        width: the total width.
+        height: the total height.
     """
 
     boxes: list[Point]
@@ -35,7 +35,7 @@ class Layout:
 
 
 def lay_out(sizes: Sequence[tuple[float, float]], links: Links) -> Layout:
-    """Finds places and ways.
+    """Finds places and routes.
 
     Args:
         sizes: width and height of every box; a box comes after those that it follows.
@@ -59,7 +59,7 @@ def lay_out(sizes: Sequence[tuple[float, float]], links: Links) -> Layout:
 
 
 def _ranks(num_boxes: int, links: Links) -> list[int]:
-    """The row of every box: as far up as it can be; one that more comes out of than goes in, as far down."""
+    """The row of every box: as high as possible, or as low as possible if it has more outputs than inputs."""
     ranks = [0] * num_boxes
     for source, _, target in sorted(links, key=lambda link: link[2]):
         ranks[target] = max(ranks[target], ranks[source] + 1)
@@ -73,7 +73,7 @@ def _ranks(num_boxes: int, links: Links) -> list[int]:
 
 
 def _with_waypoints(vertices: list[Vertex], ranks: list[int], links: Links) -> tuple[list[list[Vertex]], Rows]:
-    """The vertices of every link, from source to target, and the vertices of every row, in which waypoints are new."""
+    """The vertices of every link, from source to target, and of every row, with the waypoints added."""
     rows: Rows = [[] for _ in range(max(ranks) + 1)]
     for vertex, rank in zip(vertices, ranks, strict=True):
         rows[rank].append(vertex)
@@ -94,7 +94,7 @@ def _with_waypoints(vertices: list[Vertex], ranks: list[int], links: Links) -> t
 
 
 def _ordered(rows: Rows) -> Rows:
-    """The rows in the order with the fewest crossings that some sweeps by barycentre find."""
+    """The rows in the order with the fewest crossings found by a few barycentre sweeps."""
     best, fewest = rows, _crossings(rows)
     for sweep in range(_SWEEPS):
         if fewest == 0:
@@ -110,7 +110,7 @@ def _ordered(rows: Rows) -> Rows:
 
 
 def _by_barycentre(row: list[Vertex], fixed: list[Vertex], downwards: bool) -> list[Vertex]:
-    """A row sorted by the mean place of the neighbours in the fixed row; what has none there stays where it is."""
+    """A row sorted by the mean place of the neighbours in the fixed row; vertices without any stay in place."""
     at = {vertex: i for i, vertex in enumerate(fixed)}
     means = {}
     for vertex in row:

@@ -8,7 +8,7 @@ _ARROWS = {"enters": "-.->", "ended": "-.-o", "dropped": "-.-x"}
 
 
 def mermaid(diagram: Diagram) -> str:
-    """The Mermaid code of a diagram; put it in a Markdown block of the language `mermaid`.
+    """The Mermaid code of a diagram, for a Markdown block with the language `mermaid`.
 
     Args:
         diagram: boxes and links.
@@ -24,7 +24,7 @@ def mermaid(diagram: Diagram) -> str:
 
 
 def _flowchart(diagram: Diagram, prefix: str) -> tuple[list[str], list[str], list[str]]:
-    """The lines of boxes and links, the styles of the boxes, and the colour of every link, "" for the usual one."""
+    """The lines of boxes and links, the styles of the boxes, and the colour of every link, "" for the default."""
     lines, styles, colours = [], [], []
     for i, box in enumerate(diagram.boxes):
         key = f"{prefix}{i}"

@@ -1,4 +1,4 @@
-"""`draw`: a picture of a model, the masks' ways beside those of the values."""
+"""`draw`: a picture of a model, with the paths of values and of masks."""
 
 import dataclasses
 import functools
@@ -34,10 +34,10 @@ class Drawing:
         """Writes the picture to a file.
 
         Args:
-            file: its name; `.svg` for a picture, `.mmd` for Mermaid, `.md` for Mermaid in a Markdown block.
+            file: the file name; `.svg` for a picture, `.mmd` for Mermaid, `.md` for Mermaid in a Markdown block.
 
         Raises:
-            ValueError: another ending.
+            ValueError: the name has another ending.
         """
         file = pathlib.Path(file)
         writers = {
@@ -69,13 +69,13 @@ def draw(model: Any, *inputs: Any, expand_nested: bool = False) -> Drawing:
         model: a `jm.Model`, or a `jm.Sequential`.
         *inputs: examples, to see the shapes and masks that follow from these; needed for a `Sequential` that does
             not begin with an `Input`.
-        expand_nested: draws what is inside models that are layers of the model.
+        expand_nested: whether to draw the inside of models that are layers of the model.
 
     Returns:
         A `Drawing` with `svg`, `mermaid` and `save("model.svg")`.
 
     Raises:
-        ValueError: a `Sequential` whose shapes are not known.
+        ValueError: the shapes of a `Sequential` are not known.
 
     >>> import jmask as jm
     >>> x = jm.Input((None,), "int32", name="ids")

@@ -1,12 +1,12 @@
-"""Sideways places: boxes and waypoints move, without changing order, until the links are as straight as can be."""
+"""Horizontal places: boxes and waypoints move, without changing order, to make the links as straight as possible."""
 
 import dataclasses
 import itertools
 from collections.abc import Sequence
 
-_GAP, _LANE_GAP = 30.0, 16.0  # between boxes, and beside a waypoint
+_GAP, _LANE_GAP = 30.0, 16.0  # between boxes, and next to a waypoint
 _PULLS, _ROUNDS = 60, 8
-_NEAR = 24.0  # two ends this near are meant to be in line
+_NEAR = 24.0  # two ends this close should be aligned
 
 
 @dataclasses.dataclass(eq=False)
@@ -22,7 +22,7 @@ class Vertex:
 
     @property
     def neighbours(self) -> list["Vertex"]:
-        """Above and below."""
+        """The neighbours above and below."""
         return [*self.above, *self.below]
 
 
@@ -54,13 +54,13 @@ def place_vertices(rows: Rows) -> None:
 
 
 def spread(wanted: Sequence[float], weights: Sequence[float], distances: Sequence[float]) -> list[float]:
-    """The places nearest to the wanted ones, in weighted squares, that keep their distances.
+    """The places nearest to the wanted ones, in weighted least squares, that keep their distances.
 
     Isotonic regression by pooling adjacent violators (Ayer et al. 1955), of the places less the distances before them.
 
     Args:
         wanted: the place of every item, in order.
-        weights: how much each counts.
+        weights: the weight of each item.
         distances: the least distance between neighbours.
 
     Returns:
@@ -83,7 +83,7 @@ def _pull(row: list[Vertex]) -> None:
     """The best places of one row while all others stay."""
     wanted, weights = [], []
     for vertex in row:
-        # Reweighted squares tend to absolute lengths, of which few are long: straight links, and some that bend.
+        # Reweighted squares approach absolute lengths, which favour many straight links and a few that bend.
         pulls = [_stiffness(vertex, other) / (abs(other.x - vertex.x) + 1) for other in vertex.neighbours]
         total = sum(pulls)
         mean = sum(pull * other.x for pull, other in zip(pulls, vertex.neighbours, strict=True)) / (total or 1.0)
@@ -94,7 +94,7 @@ def _pull(row: list[Vertex]) -> None:
 
 
 def _columns(rows: Rows) -> list[list[Vertex]]:
-    """The vertices in columns: those in line, and those that only have each other, where there is room for that."""
+    """The vertices in columns: aligned ones, and, if there is room, pairs that are only linked to each other."""
     room = _room(rows)
     column_of = {vertex: [vertex] for row in rows for vertex in row}
     for upper in itertools.chain.from_iterable(rows):
@@ -112,7 +112,7 @@ def _columns(rows: Rows) -> list[list[Vertex]]:
 
 
 def _shift(column: list[Vertex], rows: Rows) -> None:
-    """Moves a column to the weighted median of what it is linked to, as far as its neighbours let it."""
+    """Moves a column to the weighted median of what it is linked to, as far as its neighbours allow."""
     room = _room(rows)
     low, high = max(room[v][0] for v in column), min(room[v][1] for v in column)
     links = [(other.x, _stiffness(v, other)) for v in column for other in v.neighbours if other not in column]

@@ -1,4 +1,4 @@
-"""Ways of links: vertical beside boxes, bent between rows, so that no link crosses a box."""
+"""Routes of links: vertical next to boxes, bent between rows, so that no link crosses a box."""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ Point = tuple[float, float]
 Route = list[tuple[Point, Point]]
 
 _ROW_GAP, _STEEP = 40.0, 0.1  # between rows, and more for links that run far sideways
-_PORT, _MARGIN = 24.0, 18.0  # between the ends of links at one box, and from the outermost to the box's corner
+_PORT, _MARGIN = 24.0, 18.0  # between the link ends at one box, and from the outermost to the corner of the box
 
 
 def tops(rows: Rows) -> list[float]:
@@ -25,7 +25,7 @@ def tops(rows: Rows) -> list[float]:
 
 
 def routes(rows: Rows, paths: Sequence[list[Vertex]], ports: Sequence[int]) -> list[Route]:
-    """The vertical pieces of every link, from the source's bottom to the target's top; between two it may bend.
+    """The vertical pieces of every link, from the source's bottom to the target's top; between two pieces it may bend.
 
     Args:
         rows: the vertices of every row, in their places.
@@ -55,10 +55,10 @@ def routes(rows: Rows, paths: Sequence[list[Vertex]], ports: Sequence[int]) -> l
 
 
 def _ends(wishes: Iterable[tuple[Vertex, int, float]]) -> dict[tuple[Vertex, int], float]:
-    """Where links leave or reach their boxes: as near as can be to where they go or come from.
+    """Where links leave or reach their boxes: as near as possible to where they go or come from.
 
     Args:
-        wishes: the box, the number of the link's end at it, and the place it would like.
+        wishes: the box, the number of the link's end at it, and its preferred place.
 
     Returns:
         The x of every end.

@@ -1,8 +1,8 @@
-"""How pictures of models look: colours for light and dark pages, and the room that text takes."""
+"""How pictures of models look: colours for light and dark pages, and the space that text takes."""
 
 import unicodedata
 
-MASK = "#0e9384"  # of mask lines
+MASK = "#0e9384"  # the colour of mask lines
 CROSS = "#dc4040"
 
 _SANS = "font-family:ui-sans-serif,system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif"
@@ -49,7 +49,7 @@ _DARK = {
     ".tip": "fill:#2cc0ae",
     ".word": "filter:brightness(1.35)",
 }
-# A notebook says by itself whether it is dark; elsewhere the system says it.
+# A notebook says whether it is dark; elsewhere the system setting decides.
 _DARK_PAGES = ("[data-jp-theme-light=false]", "[theme=dark]", "[data-theme=dark]", ".vscode-dark")
 _LIGHT_PAGES = ("[data-jp-theme-light=true]", "[theme=light]", "[data-theme=light]", ".vscode-light")
 
@@ -57,16 +57,16 @@ _WIDTHS = {**dict.fromkeys("iIl.,:;'|!", 0.34), **dict.fromkeys("fjrt()[]-/ ", 0
 
 
 def css(scope: str = ".jmask-drawing") -> str:
-    """The style sheet: light, or dark where the page or else the system is dark."""
+    """The style sheet: light, or dark if the page, or else the system, is dark."""
     dark_pages = "".join(_rules(_DARK, f"{page} {scope}") for page in _DARK_PAGES)
     light_pages = "".join(_rules(_LIGHT, f"{page} {scope}") for page in _LIGHT_PAGES)
-    size = f"@media all{{{scope}{{max-width:100%;height:auto}}}}"  # not for programs that take `auto` for 0
+    size = f"@media all{{{scope}{{max-width:100%;height:auto}}}}"  # not for programs that read `auto` as 0
     dark_system = f"@media(prefers-color-scheme:dark){{{_rules(_DARK, scope)}}}"
     return size + _rules(_ALWAYS, scope) + _rules(_LIGHT, scope) + dark_system + dark_pages + light_pages
 
 
 def text_width(text: str, size: float, *, is_bold: bool = False, is_mono: bool = False) -> float:
-    """About how wide a text is, in pixels; rather too wide, since the reader's font is not known."""
+    """The approximate width of a text in pixels; rather too wide, since the reader's font is unknown."""
     ems = sum(_ems(c, is_mono) for c in text)
     return ems * size * (1.07 if is_bold else 1.0)
 

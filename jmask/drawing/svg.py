@@ -14,12 +14,12 @@ from .style import css, shorten, text_width
 _PADDING, _TITLE, _LEGEND_GAP, _LEAST_WIDTH = 20.0, 36.0, 22.0, 400.0
 _LINE, _INSET = 18.0, 12.0  # of text in a card
 _APART = 4.4  # half the distance between a value's line and its mask's
-_LONGEST = 44  # characters of a name
+_LONGEST = 44  # characters in a name
 
 
 @dataclasses.dataclass(frozen=True)
 class _Part:
-    """A piece of SVG, drawn from (0, 0) on, and its size."""
+    """A piece of SVG, with its top left at (0, 0), and its size."""
 
     body: str
     width: float
@@ -109,7 +109,7 @@ def _pill(word: str) -> _Part:
 
 
 def _link(link: Link, route: Route, starts_mask: bool | set[str]) -> tuple[str, str]:
-    """The lines of a link, and the signs at their ends, which lie above the boxes."""
+    """The lines of a link, and the marks at their ends, which are drawn over the boxes."""
     both = link.has_value and link.mask is not None
     lines, signs = "", ""
     if link.has_value:
@@ -138,7 +138,7 @@ def _mask_end(how: str, x: float, y: float) -> str:
 
 
 def _path(route: Route, offset: float, end: float) -> str:
-    """A line beside a route: `offset` to its right as one looks along it upwards, that is, always on the same side."""
+    """A line alongside a route: `offset` to its right, looking upwards, so always on the same side."""
     commands = []
     for i, ((x, top), (_, bottom)) in enumerate(route):
         bottom = min(bottom, end) if i == len(route) - 1 else bottom
@@ -152,7 +152,7 @@ def _path(route: Route, offset: float, end: float) -> str:
 
 
 def _bend(start: Point, end: Point, offset: float) -> str:
-    """From one vertical piece to the next: an S, shifted so that it keeps its distance in the middle as well."""
+    """From one vertical piece to the next: an S-curve, shifted so that it keeps its distance in the middle too."""
     (x0, y0), (x1, y1) = start, end
     dx, dy = x1 - x0, y1 - y0
     if abs(dx) < 0.5:
@@ -165,7 +165,7 @@ def _bend(start: Point, end: Point, offset: float) -> str:
 
 
 def _legend(diagram: Diagram, width: float) -> _Part:
-    """What the lines and words mean, in as many lines as the width asks for."""
+    """What the lines and words mean, in as many lines as the width requires."""
     ends = {link.mask for link in _all_links(diagram)}
     items = [_sample('<path class="value" d="M0 0H26"/>', 26.0, "values")]
     if ends - {None}:

@@ -1,4 +1,4 @@
-"""The graph builder: nodes, models made of them, and their tables."""
+"""The graph builder: nodes, models built from them, and their summary tables."""
 
 from .inputs import Input as Input
 from .model import Model as Model

@@ -1,4 +1,4 @@
-"""The columns of a summary, which the table of a terminal and that of a notebook have in common."""
+"""The columns of a summary, shared by the terminal table and the notebook table."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ NUMBERS = ("Params", "Statistics")
 
 
 def headings(summary: Any) -> list[str]:
-    """The headings; one for running statistics only where there are some."""
+    """The headings; one for running statistics only if there are any."""
     statistics = ["Statistics"] if summary.num_statistics != 0 else []
     return ["Layer", "Output", "Params", *statistics, "From", "Mask"]
 

@@ -1,4 +1,4 @@
-"""Graphs as data: calls in order, each node as the number of its call and of its output."""
+"""Graphs as data: calls in order, with nodes given by the numbers of their call and output."""
 
 import dataclasses
 from typing import Any
@@ -20,7 +20,7 @@ class NodeReference:
 
 
 def describe(model: Any) -> dict[str, Any]:
-    """A model as a dict of its inputs, layers and references to nodes; `build` makes it anew."""
+    """A model as a dict of its inputs, layers and references to nodes; `build` rebuilds it."""
     inputs = nodes_in(model.inputs)
     references = {id(node): NodeReference(-1, i) for i, node in enumerate(inputs)}
     calls = []
@@ -60,10 +60,10 @@ def build(cls: Any, description: dict[str, Any]) -> Any:
 
 
 def check_description(description: dict[str, Any]) -> None:
-    """Refuses what is no description of a model: its entries, its inputs, and layers that are to be called.
+    """Raises unless this describes a model: checks its entries, its inputs, and the layers that it calls.
 
     Raises:
-        ValueError: says what is wrong.
+        ValueError: the description is wrong; the error says how.
     """
     if set(description) != {"name", "sources", "calls", "inputs", "outputs"}:
         raise ValueError(f"a model has a name, sources, calls, inputs and outputs; received {sorted(description)}")
@@ -77,7 +77,7 @@ def check_description(description: dict[str, Any]) -> None:
 
 
 def _as_input(node: Node) -> Node:
-    """An input in the place of a node at which the graph is cut."""
+    """An input that replaces a node at which the graph is cut."""
     return node if node.call is None else dataclasses.replace(node, call=None, name=node.label)
 
 

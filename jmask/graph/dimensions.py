@@ -1,4 +1,4 @@
-"""Sizes that are not known yet: `batch`, `time`, and what layers make of them."""
+"""Sizes that are not known yet: `batch`, `time`, and sizes that layers compute from them."""
 
 import contextlib
 import dataclasses
@@ -16,7 +16,7 @@ from jax import export
 from ..transform.sizes import RESERVED, evaluate_dim, is_symbolic, names_in
 
 _SCOPE = export.SymbolicScope()
-_STEP = 120  # sizes to probe with are multiples of it, so that halves, thirds, quarters and fifths are whole
+_STEP = 120  # probe sizes are multiples of it, so that halves, thirds, quarters and fifths are whole
 
 
 @functools.cache
@@ -26,12 +26,12 @@ def symbol(name: str) -> Any:
 
 
 def is_name(text: str) -> bool:
-    """Whether a string can name a size: a word that means nothing else in an expression."""
+    """Whether a string can name a size: a word without another meaning in an expression."""
     return text.isidentifier() and text.isascii() and not keyword.iskeyword(text) and text not in RESERVED
 
 
 def is_named(size: Any) -> bool:
-    """Whether a size is a symbol with a name of the user's, or `batch`; `time` alone stands for any unknown size."""
+    """Whether a size is a symbol named by the user, or `batch`; `time` alone stands for any unknown size."""
     return is_symbolic(size) and str(size).isidentifier() and not re.fullmatch(r"time(_\d+)?", str(size))
 
 
@@ -51,17 +51,17 @@ def evaluate_size(size: Any, sizes: dict[str, int]) -> Any:
 
 
 def probe(infer: Callable[[list[Any]], list[Any]], specs: list[Any]) -> list[Any]:
-    """Output shapes of a function that refuses symbolic sizes, from its output shapes at several concrete ones.
+    """Output shapes of a function that does not take symbolic sizes, from those at several concrete sizes.
 
     Args:
-        infer: abstract inputs to abstract outputs.
+        infer: maps abstract inputs to abstract outputs.
         specs: `jax.ShapeDtypeStruct` with symbolic sizes.
 
     Returns:
         `jax.ShapeDtypeStruct` with sizes that are affine in the symbols, e.g. `floordiv(time, 2)`.
 
     Raises:
-        ValueError: sizes that are not affine.
+        ValueError: a size is not affine.
     """
     names = symbols_in(specs)
     base = _base_sizes(names)
@@ -107,7 +107,7 @@ class _Affine:
     constant: int
 
     def rounded(self, found: list[tuple[dict[str, int], int]]) -> Any:
-        """The size that is right for all that has been found; None if none is."""
+        """The size that fits all observations; None if none does."""
         for rest in range(self.divisor):
             parts = (self.scaled + rest) // self.divisor if self.divisor > 1 else self.scaled
             size = parts + self.constant
@@ -126,7 +126,7 @@ def _affine(axis: int, i: int, at_base: list[Any], nearby: dict[str, list[Any]],
 
 
 def _where_defined(infer: Callable[[list[Any]], list[Any]], specs: list[Any], sizes: list[dict[str, int]]) -> Iterator:
-    """What comes out at these sizes, without those that the function refuses."""
+    """The outputs at these sizes, skipping those at which the function raises."""
     for at in sizes:
         with contextlib.suppress(Exception):
             yield at, infer(_at(specs, at))

@@ -1,4 +1,4 @@
-"""What `Model` and `Sequential` have in common: they are layers that can be seen as a graph."""
+"""The common base of `Model` and `Sequential`: layers that can be seen as a graph."""
 
 import functools
 from typing import Any
@@ -7,7 +7,7 @@ from ..protocol.layer import Layer
 
 
 class GraphLayer(Layer):
-    """A layer that is made of calls of other layers, and can show them as nodes."""
+    """A layer that consists of calls of other layers, and can show them as nodes."""
 
     raw_inputs = True
     supports_packing = True  # each layer answers for itself
@@ -19,7 +19,7 @@ class GraphLayer(Layer):
 
     @functools.cached_property
     def input_names(self) -> dict[int, str]:
-        """The names of the inputs, by the ids of their nodes, so far as there are nodes."""
+        """The names of the inputs by the ids of their nodes, as far as there are nodes."""
         return {}
 
     def graph(self, *inputs: Any) -> Any:

@@ -11,7 +11,7 @@ _PILL = "display:inline-block;padding:0 7px;margin-right:4px;border-radius:8px;f
 
 
 def html_table(summary: Any) -> str:
-    """The rows as an HTML table; its colours stand out on light and on dark pages.
+    """The rows as an HTML table, whose colours are readable on light and on dark pages.
 
     Args:
         summary: a `Summary`.

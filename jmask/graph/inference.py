@@ -1,4 +1,4 @@
-"""A layer called on nodes: which shapes come out, and what became of the masks."""
+"""Calling a layer on nodes: the output shapes, and what happens to the masks."""
 
 import warnings
 from typing import Any
@@ -35,7 +35,7 @@ def call_layer(layer: Layer, inputs: tuple[Any, ...], named: dict[str, Any]) -> 
     Raises:
         Exception: what the layer raises on inputs of these shapes; a note names the layer and the nodes.
     """
-    inputs, named = jax.tree.map(lambda leaf: leaf, (inputs, named))  # lists of the user's may grow after the call
+    inputs, named = jax.tree.map(lambda leaf: leaf, (inputs, named))  # the user's lists may change after the call
     trace = _Trace(layer, inputs, named)
     try:
         with observe_drops() as drops:
@@ -71,7 +71,7 @@ class _Trace:
         self._same: list[int | None] = []
 
     def run(self) -> list[jax.ShapeDtypeStruct]:
-        """The abstract values of the outputs; sets what else is known of them."""
+        """The abstract values of the outputs; sets what else is known about them."""
         specs = [node.spec for node in self.nodes] + [edge.spec for edge in self.in_edges]
         found = self._infer_symbolic(specs)
         values, masks = found[: self.num_outputs], iter(found[self.num_outputs :])
@@ -84,7 +84,7 @@ class _Trace:
         return values
 
     def _infer_symbolic(self, specs: list[Any]) -> list[Any]:
-        """Shapes by symbolic sizes, or by several concrete ones where the layer refuses symbols."""
+        """Shapes from symbolic sizes, or from several concrete ones if the layer does not take symbols."""
         try:
             return self._infer(specs)
         except Exception as error:
@@ -93,13 +93,13 @@ class _Trace:
             return self._infer_concrete(specs, error)
 
     def _infer_concrete(self, specs: list[Any], refusal: Exception) -> list[Any]:
-        """Shapes from several concrete runs; what these warn of is said once."""
+        """Shapes from several concrete runs; each warning is given once."""
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 found = probe(self._infer, specs)
         except Exception as error:
-            # An error of the same type is about the shapes, not about the symbols, and names them in symbols.
+            # An error of the same type is about shapes, not symbols; the symbolic one shows the shapes as symbols.
             raise (refusal if type(error) is type(refusal) else error) from None
         for warning in {str(warning.message): warning for warning in caught}.values():
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
@@ -110,7 +110,7 @@ class _Trace:
         return [*values, *masks]
 
     def _call(self, arrays: list[Any]) -> tuple[list[Any], list[Any], Any, Any]:
-        """Runs the layer on tracers. Returns values, new masks, parameters and statistics; notes what masks do."""
+        """Runs the layer on tracers. Returns values, new masks, parameters and statistics; records what masks do."""
         masks = dict(zip(map(id, self.in_edges), arrays[len(self.nodes) :], strict=True))
         made = {
             id(node): array if node.edge is None else Masked(array, masks[id(node.edge)])
@@ -130,7 +130,7 @@ class _Trace:
         return values, new, slot.params, states.statistics
 
     def _find(self, leaf: Any, known: list[Any], new: list[Any]) -> int | None:
-        """The position of an output's mask among all masks; a mask not met before is added."""
+        """The position of an output's mask among all masks; a new mask is added."""
         if not is_masked(leaf):
             return None
         for position, mask in enumerate([*known, *new]):
@@ -165,7 +165,7 @@ def masks_by_name(layer: Layer, named: dict[str, Any]) -> dict[str, Any]:
 
 
 def overridden(layer: Layer, inputs: tuple[Any, ...], named: dict[str, Any]) -> set[Node]:
-    """The nodes whose own masks a call does not read, because it is given others for them."""
+    """The nodes whose own masks a call does not read, because it is given other masks for them."""
     masks = masks_by_name(layer, named)
     values = {name: value for name, value in split_options(named)[0].items() if name not in masks}
     signature = signature_of(type(layer).call)
@@ -180,6 +180,6 @@ def overridden(layer: Layer, inputs: tuple[Any, ...], named: dict[str, Any]) -> 
 
 
 def split_options(named: dict[str, Any], training: bool = False) -> tuple[dict[str, Any], Any, bool]:
-    """Parts the keyword arguments of a call into inputs by name, `mask` and `training`."""
+    """Splits the keyword arguments of a call into inputs by name, `mask` and `training`."""
     inputs = {name: value for name, value in named.items() if name not in ("mask", "training")}
     return inputs, named.get("mask"), named.get("training", training)

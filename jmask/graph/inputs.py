@@ -1,4 +1,4 @@
-"""Inputs of a graph: from shapes, and in the shape of examples."""
+"""Inputs of a graph, from shapes or from examples."""
 
 import dataclasses
 import itertools
@@ -27,8 +27,8 @@ def Input(
     """An input of a model.
 
     Args:
-        shape: the sizes behind the batch axis. None is an unknown size, called `time` (`time_1` and so on if there are
-            several); a string names an unknown size, and inputs must agree in sizes of one name.
+        shape: the sizes after the batch axis. None is an unknown size, called `time` (`time_1` and so on if there are
+            several); a string names an unknown size, and sizes with the same name must be equal in all inputs.
         dtype: dtype of the values.
         batch_size: the size of the batch axis if it is fixed.
         masked: whether a mask is expected with the values, over the batch axis, the axis after it, and the unknown
@@ -40,8 +40,8 @@ def Input(
         A node.
 
     Raises:
-        TypeError: a size that is not an int, a string or None; a shape that is not a tuple.
-        ValueError: a string that is not a word.
+        TypeError: a size is not an int, a string or None, or the shape is not a tuple.
+        ValueError: a string is not a word.
 
     >>> import jmask as jm
     >>> jm.Input((None, 8))
@@ -72,20 +72,20 @@ def Input(
 
 
 def input_like(x: Any, name: str | None = None) -> Node:
-    """An input in the shape of an example.
+    """An input with the shape of an example.
 
-    The axes under the mask of a `Masked` are unknown; of an array the first two (the first alone, `batch`, of floats
-    of rank 2, whose second axis is taken for features).
+    The sizes of the axes under the mask of a `Masked` are unknown; in an array, those of the first two axes (only the
+    first, `batch`, for floats of rank 2, whose second axis is taken to be features).
 
     Args:
-        x: an array, a `Masked`, `jax.ShapeDtypeStruct`, or a node, which comes back as it is.
+        x: an array, a `Masked`, `jax.ShapeDtypeStruct`, or a node, which is returned unchanged.
         name: the input's name.
 
     Returns:
         A node.
 
     Raises:
-        TypeError: an example that is no array.
+        TypeError: the example is not an array.
     """
     if isinstance(x, Node):
         return x
@@ -103,5 +103,5 @@ def input_like(x: Any, name: str | None = None) -> Node:
 
 
 def inputs_like(tree: Any) -> Any:
-    """Inputs in the shape of a nest of examples."""
+    """Inputs with the shapes of a nest of examples."""
     return jax.tree.map(input_like, tree, is_leaf=is_masked)

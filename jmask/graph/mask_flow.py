@@ -12,7 +12,7 @@ MASK_FLOW = {
     "dropped": "is lost: padding counts as data from here",
 }
 
-# Middle tones, which stand out from a white and from a black page alike.
+# Middle tones, which stand out on both white and black pages.
 COLOURS = {
     "given": "#168a41",
     "made": "#168a41",

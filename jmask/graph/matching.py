@@ -1,4 +1,4 @@
-"""The inputs of a call, held against the input nodes of a graph."""
+"""Matching the inputs of a call to the input nodes of a graph."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from .node import Node, nodes_in
 
 
 def input_names_of(inputs: Any) -> dict[int, str]:
-    """A name for every input node, by its id: its own, its key in a dict, or `input`; numbered where it is taken."""
+    """A name for every input node, by its id: its own, its key in a dict, or `input`; numbered if it is taken."""
     names: dict[int, str] = {}
     for keys, node in jax.tree_util.tree_leaves_with_path(inputs):
         words = [str(key.key) for key in keys if isinstance(key, jax.tree_util.DictKey)]
@@ -29,14 +29,14 @@ def restructure(nodes: Any, inputs: tuple[Any, ...]) -> list[Any]:
 
     Args:
         nodes: a node, or a nest of nodes.
-        inputs: positional inputs: one in the structure of `nodes`, or, of a list or tuple, its items. Lists and tuples
-            stand for each other.
+        inputs: positional inputs: one in the structure of `nodes`, or the items of a list or tuple. Lists and tuples
+            are interchangeable.
 
     Returns:
         One input for each node: an array or a `Masked`, as far as the caller knows what an input is.
 
     Raises:
-        ValueError: another structure.
+        ValueError: the structures differ.
     """
     structure = jax.tree.structure(nodes)
     given = inputs[0] if len(inputs) == 1 else inputs
@@ -65,9 +65,8 @@ def match(nodes: Any, inputs: tuple[Any, ...]) -> dict[int, Any]:
         An array or a `Masked` for each node.
 
     Raises:
-        TypeError: something that is no array.
-        ValueError: an input of another structure, rank, kind or size, or one that disagrees with another about a size
-            that has a name.
+        TypeError: an input is not an array.
+        ValueError: an input has another structure, rank, kind or size, or disagrees with another about a named size.
     """
     values, names = restructure(nodes, inputs), input_names_of(nodes)
     sizes: dict[str, tuple[Any, str]] = {}
@@ -84,7 +83,7 @@ def match(nodes: Any, inputs: tuple[Any, ...]) -> dict[int, Any]:
 
 
 def _check(node: Node, name: str, value: Any) -> None:
-    """Refuses what is no array, and an array of another rank, kind or size than its node."""
+    """Raises unless the input is an array with the rank, kind and sizes of its node."""
     expected = f"{_prefix()}the input `{name}` takes {node.dtype} {shape_text(node.shape)}"
     if not isinstance(value, Masked) and not is_array(value):
         remedy = "Convert it with `jnp.asarray`; lists of different lengths with `x = jm.pad_sequences(rows)`."

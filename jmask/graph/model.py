@@ -24,7 +24,7 @@ from .summary import summarize
 
 @register_serializable
 class Model(GraphLayer):
-    """All calls of layers that lead from some nodes of a graph to others.
+    """All layer calls that lead from some nodes of a graph to others.
 
     A model is a layer: it can be called on nodes inside another model, and it can begin and end at any node.
 
@@ -33,9 +33,9 @@ class Model(GraphLayer):
         outputs: a node, or a nest of nodes.
 
     Raises:
-        TypeError: something that is not a node.
-        ValueError: no output, an output that does not follow from the inputs, a node that stands twice among the
-            inputs, or two layers of one name.
+        TypeError: an input or output is not a node.
+        ValueError: there is no output, an output does not follow from the inputs, a node is twice among the inputs, or
+            two layers have one name.
 
     >>> import jax, jax.numpy as jnp, jmask as jm
     >>> inputs = jm.Input((None,), "int32")
@@ -50,7 +50,7 @@ class Model(GraphLayer):
     outputs: Any
 
     def __post_init__(self) -> None:
-        """Checks the graph while the user's line is still on the stack."""
+        """Validates the graph at construction time."""
         for kind in ("inputs", "outputs"):
             object.__setattr__(self, kind, jax.tree.map(lambda leaf: leaf, getattr(self, kind)))  # a list may change
             for leaf in jax.tree.leaves(getattr(self, kind)):
@@ -103,7 +103,7 @@ class Model(GraphLayer):
 
     @property
     def named_layers(self) -> dict[str, Layer]:
-        """The same as `layers`, under the name that `Sequential` has for it as well."""
+        """The same as `layers`, under the name that `Sequential` also has."""
         return self.layers
 
     @property
@@ -117,13 +117,13 @@ class Model(GraphLayer):
 
         Args:
             key: a PRNG key; each layer draws from the key folded with its name.
-            *inputs: an example, if the size of a parameter depends on one that is unknown in the graph.
+            *inputs: an example, if the size of a parameter depends on a size that is unknown in the graph.
 
         Returns:
             A nested dict.
 
         Raises:
-            ValueError: a parameter depends on an unknown size, and there is no example.
+            ValueError: the size of a parameter depends on an unknown size, and there is no example.
         """
         if inputs:
             return init_sublayers(self.apply, key, inputs)
@@ -139,7 +139,7 @@ class Model(GraphLayer):
         return params
 
     def init_state(self, *inputs: Any) -> Any:
-        """Running statistics of all layers that have some; an example is needed as for `init`."""
+        """Running statistics of all layers that have any; an example is needed as for `init`."""
         return super().init_state(*(inputs or (at_some_size(jax.tree.map(lambda node: node.abstract, self.inputs)),)))
 
     def call(self, params: Any, *inputs: Any, training: bool = False, key: Any = None) -> Any:
@@ -166,7 +166,7 @@ class Model(GraphLayer):
             *inputs: nodes, or examples that nodes are made from; without any, the model itself is returned.
 
         Returns:
-            A model of the same layers, whose nodes have the shapes and masks that follow from these inputs.
+            A model with the same layers, whose nodes have the shapes and masks that follow from these inputs.
         """
         if not inputs:
             return self
@@ -180,7 +180,7 @@ class Model(GraphLayer):
         return Model(new_inputs, jax.tree.map(lambda leaf: nodes[id(leaf)], self.outputs), name=self.name)
 
     def summary(self, *inputs: Any, expand_nested: bool = False) -> None:
-        """Prints a table of the calls; its last column is the mask's way.
+        """Prints a table of the calls; its last column shows what happens to the mask.
 
         Args:
             *inputs: examples, to see the shapes and masks that follow from these.
@@ -199,7 +199,7 @@ class Model(GraphLayer):
         return build(cls, reader.decode_fields(data))
 
     def __reduce__(self) -> Any:
-        """Copies and pickles are new graphs: layers keep their identity, nodes do not outlive their graph."""
+        """Copies and pickles are new graphs: layers keep their identity, nodes belong to their own graph."""
         return build, (type(self), describe(self))
 
     def __repr__(self) -> str:

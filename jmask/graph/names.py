@@ -1,4 +1,4 @@
-"""The names of a model's layers, under which their parameters stand."""
+"""The names of a model's layers, which are the keys of their parameters."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -8,10 +8,10 @@ from ..protocol.names import distinct_names, given_names
 
 
 def assign_names(layers: Sequence[Layer]) -> dict[int, str]:
-    """A name for each layer, by its id: its own, or its class in snake case, numbered where it is taken.
+    """A name for each layer, by its id: its own, or its class in snake case, numbered if it is taken.
 
     Args:
-        layers: the layers of a model; one that stands twice is one layer.
+        layers: the layers of a model; a repeated layer is one layer.
 
     Returns:
         The names.
@@ -30,7 +30,7 @@ def assign_names(layers: Sequence[Layer]) -> dict[int, str]:
 
 
 def _refuse_shared(layers: list[tuple[str, Layer]]) -> None:
-    """Refuses a layer with parameters in two models of one: each would have parameters of its own for it."""
+    """Raises if a layer with parameters is in two inner models: each would have its own parameters for it."""
     paths: dict[int, str] = {}
     for name, layer in layers:
         for path, inner in _with_inner(name, layer):
@@ -44,7 +44,7 @@ def _refuse_shared(layers: list[tuple[str, Layer]]) -> None:
 
 
 def _with_inner(path: str, layer: Any) -> Iterator[tuple[str, Layer]]:
-    """A layer and, of a model, the layers in it, with their paths."""
+    """A layer and, for a model, the layers in it, with their paths."""
     yield path, layer
     for name, inner in getattr(layer, "named_layers", {}).items():
         yield from _with_inner(f"{path}/{name}", inner)

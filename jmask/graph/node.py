@@ -1,4 +1,4 @@
-"""Symbolic nodes: the values of a graph before there are any, and the masks that run beside them."""
+"""Symbolic nodes: values of a graph that are not computed yet, and the masks that go with them."""
 
 import dataclasses
 import itertools
@@ -17,7 +17,7 @@ _serial = itertools.count()
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MaskEdge:
-    """A mask on its way through a graph; layers that pass a mask on hand over the same edge.
+    """A mask in a graph; layers that pass a mask on pass on the same edge.
 
     Attributes:
         spec: shape and dtype of the mask.
@@ -35,10 +35,10 @@ class Call:
         inputs: its positional inputs, nests of nodes and static values.
         named: its inputs by name, `mask` among them.
         outputs: a nest of nodes; filled when the nodes have been made.
-        mask_flow: what happened to the mask, of `made`, `passed`, `used`, `merged`, `changed`, `ended`, `dropped`.
+        mask_flow: what happened to the mask, out of `made`, `passed`, `used`, `merged`, `changed`, `ended`, `dropped`.
         params: shapes of the layer's parameters.
         statistics: shapes of its running statistics.
-        serial: calls in the order of their making.
+        serial: a number that orders calls by creation.
     """
 
     layer: Layer
@@ -60,7 +60,7 @@ class Call:
 class Node(NodeOperators):
     """A value of a graph that has a shape but no numbers yet; made by `jm.Input` and by calling layers on nodes.
 
-    Operators and indexing make nodes too, with the same meaning as for `Masked`.
+    Operators and indexing also make nodes, with the same meaning as for `Masked`.
 
     Attributes:
         spec: shape and dtype of the values; unknown sizes are symbols such as `batch` and `time`.
@@ -99,7 +99,7 @@ class Node(NodeOperators):
 
     @property
     def abstract(self) -> Any:
-        """A `Masked` of shapes, or a shape, in the place of a value."""
+        """The abstract value: a `Masked` of shapes, or a shape."""
         return self.spec if self.edge is None else Masked(self.spec, self.edge.spec)
 
     @property
@@ -120,7 +120,7 @@ class Node(NodeOperators):
         return writer.fields(describe_input(self))
 
     def __reduce__(self) -> Any:
-        """Copies and pickles of an input are other inputs."""
+        """Copies and pickles of an input are new inputs."""
         return InputConfig.node, (describe_input(self),)
 
     def __bool__(self) -> bool:
@@ -144,7 +144,7 @@ def nodes_in(tree: Any) -> list[Node]:
 
 @dataclasses.dataclass(frozen=True)
 class InputConfig:
-    """An input in a config: its sizes as ints and expressions, from the batch axis on."""
+    """An input in a config: its sizes as ints and expressions, batch axis included."""
 
     shape: list[Any]
     dtype: str

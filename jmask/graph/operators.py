@@ -1,4 +1,4 @@
-"""Operators and indexing of nodes, as layers."""
+"""Operators and indexing on nodes, as layers."""
 
 import dataclasses
 import operator
@@ -14,12 +14,12 @@ from ..protocol.layer import Layer
 
 @register_serializable
 class Operator(Layer):
-    """An operator between nodes, or between a node and a constant; what `x * 2` and `x[:, :5]` make of a node.
+    """An operator between nodes, or between a node and a constant, as in `x * 2` and `x[:, :5]`.
 
     Attributes:
         function: name of a function of Python's `operator` module, or `"mask"` for the mask as an array.
-        left: the constant on the left, in a tuple, or none.
-        right: the constant on the right, in a tuple, or none; the index of `"__getitem__"`.
+        left: a tuple with the constant on the left, or empty.
+        right: a tuple with the constant on the right, or empty; the index of `"__getitem__"`.
     """
 
     raw_inputs = True

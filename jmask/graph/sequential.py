@@ -1,4 +1,4 @@
-"""`Sequential`: one layer after the other."""
+"""`Sequential`: one layer after another."""
 
 import functools
 from collections.abc import Sequence
@@ -21,15 +21,15 @@ from .node import Node
 
 @register_serializable
 class Sequential(GraphLayer):
-    """Layers one after the other, each called on the output of the one before.
+    """A stack of layers, each called on the output of the previous one.
 
     Attributes:
-        layers: the layers. A `jm.Input` in the first place tells the shapes, so that `init` and `summary` need no
+        layers: the layers. A `jm.Input` as the first item gives the shapes, so that `init` and `summary` need no
             example.
 
     Raises:
-        TypeError: something that is not a layer.
-        ValueError: no layers, or two of one name.
+        TypeError: an item is not a layer.
+        ValueError: there are no layers, or two layers have one name.
 
     >>> import jax, jax.numpy as jnp, jmask as jm
     >>> model = jm.Sequential([jm.layers.Embedding(50, 8, mask_zero=True), jm.layers.LSTM(4)])
@@ -41,7 +41,7 @@ class Sequential(GraphLayer):
     layers: Sequence[Any]
 
     def __post_init__(self) -> None:
-        """Checks the layers while the user's line is still on the stack."""
+        """Validates the layers at construction time."""
         object.__setattr__(self, "layers", list(self.layers))  # the user's list may change
         for i, layer in enumerate(self.layers):
             if not isinstance(layer, Layer) and not (i == 0 and isinstance(layer, Node)):
@@ -61,7 +61,7 @@ class Sequential(GraphLayer):
 
     @property
     def named_layers(self) -> dict[str, Layer]:
-        """The layers by name, in order; one that stands twice, once."""
+        """The layers by name, in order; a repeated layer appears once."""
         return dict(self._steps)
 
     @property
@@ -80,12 +80,12 @@ class Sequential(GraphLayer):
             A nested dict, without the layers that have no parameters.
 
         Raises:
-            ValueError: neither an example nor an `Input`.
+            ValueError: there is neither an example nor an `Input`.
         """
         return init_sublayers(self.apply, key, inputs) if inputs else self.graph().init(key)
 
     def init_state(self, *inputs: Any) -> Any:
-        """Running statistics of all layers that have some; an example is needed as for `init`."""
+        """Running statistics of all layers that have any; an example is needed as for `init`."""
         return super().init_state(*inputs) if inputs else self.graph().init_state()
 
     def call(self, params: Any, inputs: Any, training: bool = False, key: Any = None) -> Any:
@@ -113,7 +113,7 @@ class Sequential(GraphLayer):
         return Model(nodes, x, name=self.name)
 
     def summary(self, *inputs: Any, expand_nested: bool = False) -> None:
-        """Prints a table of the layers; its last column is the mask's way.
+        """Prints a table of the layers; its last column shows what happens to the mask.
 
         Args:
             *inputs: an example, unless the first layer is a `jm.Input`.

@@ -1,4 +1,4 @@
-"""A model as a table: its calls in order, their shapes and parameters, and the mask's way."""
+"""A model as a table: its calls in order, their shapes and parameters, and what happens to the mask."""
 
 import dataclasses
 import math
@@ -24,7 +24,7 @@ class Row:
         sources: names of the layers and inputs that the call reads.
         mask_flow: what happens to the mask, e.g. `("used", "passed")`.
         depth: how many models the call is nested in.
-        num_statistics: number of running statistics, which are no parameters; 0 as for `num_params`.
+        num_statistics: number of running statistics, which are not parameters; 0 as for `num_params`.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Summary:
 
     Attributes:
         title: the model's name.
-        rows: one a call, in order.
+        rows: one per call, in order.
     """
 
     title: str
@@ -64,7 +64,7 @@ class Summary:
         return _terminal_table().rich_table(self)
 
     def show(self) -> None:
-        """Prints the table: to a terminal in colours and in its width, elsewhere as wide as it is."""
+        """Prints the table: to a terminal in colour and fitted to its width, elsewhere at full width."""
         _terminal_table().show(self)
 
     def __str__(self) -> str:
@@ -82,7 +82,7 @@ def summarize(model: Any, *inputs: Any, expand_nested: bool = False) -> Summary:
         model: a `jm.Model`, or a `jm.Sequential`.
         *inputs: examples, to see the shapes and masks that follow from these; needed for a `Sequential` that does
             not begin with an `Input`.
-        expand_nested: lists the calls inside nested models below these, as `inner/dense`.
+        expand_nested: whether to list the calls inside nested models below these, as `inner/dense`.
 
     Returns:
         The rows; `str(...)` of it is the table that `model.summary()` prints.
@@ -103,7 +103,7 @@ def summarize(model: Any, *inputs: Any, expand_nested: bool = False) -> Summary:
 
 
 def _rows(model: Any, names: dict[int, str], prefix: str, expand_nested: bool, is_counted: bool = True) -> list[Row]:
-    """The rows of a model's calls, and of those inside.
+    """The rows of a model's calls, and of the calls inside them.
 
     Args:
         model: the model.
@@ -138,7 +138,7 @@ def _row(call: Call, name: str, numbers: tuple[Any, Any], sources: list[str], de
 
 
 def _size(tree: Any) -> Any:
-    """How many numbers there are in a tree of shapes."""
+    """The number of entries in a tree of shapes."""
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 

@@ -1,4 +1,4 @@
-"""The rows of a summary as a table for terminals. It takes `rich`, so it is imported when there is one to print."""
+"""The rows of a summary as a table for terminals; it needs `rich`, so it is imported only to print one."""
 
 import io
 from typing import Any
@@ -19,7 +19,7 @@ def rich_table(summary: Any, *, has_sources: bool = True, is_ascii: bool = False
 
     Args:
         summary: a `Summary`.
-        has_sources: whether there is a column for what a call reads; the first to go where room is short.
+        has_sources: whether there is a column for what a call reads; it is the first to go if room is short.
         is_ascii: whether the frame is drawn in ASCII.
 
     Returns:
@@ -49,7 +49,7 @@ def rich_table(summary: Any, *, has_sources: bool = True, is_ascii: bool = False
 
 
 def show(summary: Any) -> None:
-    """Prints the table: to a terminal in colours and in its width, elsewhere as wide as it is."""
+    """Prints the table: to a terminal in colour and fitted to its width, elsewhere at full width."""
     console = Console(force_jupyter=False)
     if console.is_terminal:
         options = console.options.update(width=_WIDEST)

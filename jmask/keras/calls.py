@@ -1,4 +1,4 @@
-"""A call in a graph of Keras: its inputs by name, and the masks that Keras has put there by itself."""
+"""A call in a Keras graph: its inputs by name, and the masks that Keras has filled in itself."""
 
 import dataclasses
 import inspect
@@ -54,12 +54,12 @@ FUNCTIONS = {
 
 
 def is_tensor(leaf: Any) -> bool:
-    """Whether a leaf is a symbolic tensor of Keras."""
+    """Whether a leaf is a symbolic Keras tensor."""
     return hasattr(leaf, "_keras_history")
 
 
 def leaves(tree: Any) -> list[Any]:
-    """The leaves of a nest, in Keras' order, None among them."""
+    """The leaves of a nest, in Keras' order, including None."""
     return keras().tree.flatten(tree)
 
 
@@ -79,8 +79,8 @@ class KerasCall:
 
     Attributes:
         inputs: the first input, a tensor or a nest.
-        named: the others by their names in jmask, masks that the user has given among them.
-        options: what is a field in jmask.
+        named: the others by their names in jmask, including masks that the user has given.
+        options: the options that are fields in jmask.
     """
 
     inputs: Any
@@ -94,7 +94,7 @@ class KerasCall:
 
 
 def read_call(node: Any, context: Context) -> KerasCall:
-    """What a call of a layer says.
+    """Reads a call of a layer.
 
     Args:
         node: the node of Keras' graph.
@@ -128,10 +128,10 @@ def read_call(node: Any, context: Context) -> KerasCall:
 
 
 def read_operation(node: Any, context: Context) -> tuple[Any, list[Any]]:
-    """What an operation of `keras.ops` or an operator says.
+    """Reads an operation of `keras.ops` or an operator.
 
     Returns:
-        A function of nodes of jmask, or the name of an activation; and what it is called on.
+        A function of jmask nodes, or the name of an activation; and what it is called on.
     """
     kind = type(node.operation).__name__
     arguments = [*node.arguments.args, *node.arguments.kwargs.values()]
@@ -163,9 +163,9 @@ def _is_automatic(mask: Any, inputs: Any) -> bool:
 
 
 def _are_same(one: Any, other: Any) -> bool:
-    """Whether two arguments are equal: tensors if they come of the same operations on the same tensors.
+    """Whether two arguments are equal: tensors if they come from the same operations on the same tensors.
 
-    A graph that was loaded from a file has every mask twice: as it was saved, and as its layers have made it anew.
+    A graph that was loaded from a file has every mask twice: as it was saved, and as its layers have recomputed it.
     """
     if not (is_tensor(one) and is_tensor(other)):
         return type(one) is type(other) and bool(one == other)

@@ -1,4 +1,4 @@
-"""What a layer of Keras becomes, and the error if it cannot be converted."""
+"""The result of converting a Keras layer, and the error if it cannot be converted."""
 
 import dataclasses
 import importlib
@@ -13,7 +13,7 @@ Custom = Mapping[type, Callable[[Any], tuple[Layer, Any]]]
 
 
 class Converted(NamedTuple):
-    """A layer or model of jmask, and what Keras has learned.
+    """A jmask layer or model, with the weights that Keras has learned.
 
     Attributes:
         model: the layer.
@@ -28,11 +28,11 @@ class Converted(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Context:
-    """Where a layer is in a model of Keras, and what converting it needs to know of the rest.
+    """Where a layer is in a Keras model, and what converting it needs to know about the rest.
 
     Attributes:
-        path: the names on the way to it.
-        custom: by class, converters for layers that jmask does not have.
+        path: the names that lead to it.
+        custom: converters by class, for layers that jmask does not have.
         convert: converts a layer or model, `convert_model`.
         owners: the path to its layer for each weight that has been read, by the id of the weight.
     """
@@ -71,7 +71,7 @@ class Context:
 
 
 def keras() -> Any:
-    """The module, imported when there is something to convert: jmask runs without it."""
+    """The Keras module, imported only when there is something to convert: jmask runs without it."""
     return importlib.import_module("keras")
 
 

@@ -1,4 +1,4 @@
-"""Models of Keras: Sequential, and the graph of the Functional API call by call."""
+"""Keras models: Sequential, and the graph of the Functional API call by call."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,7 +16,7 @@ from .layers import convert_layer
 
 
 def convert_model(keras_layer: Any, context: Context, **call_options: Any) -> Converted:
-    """Converts a model of Keras, or a layer as `convert_layer` does."""
+    """Converts a Keras model, or a layer as `convert_layer` does."""
     if type(keras_layer) in context.custom or not isinstance(keras_layer, keras().Model):
         return convert_layer(keras_layer, context, **call_options)
     if not type(keras_layer).call.__module__.startswith("keras."):
@@ -29,7 +29,7 @@ def convert_model(keras_layer: Any, context: Context, **call_options: Any) -> Co
 
 
 def _sequential(model: Any, context: Context) -> Converted:
-    """One layer after the other; a layer that stands twice is one."""
+    """One layer after another; a repeated layer stays one layer."""
     if not model.built:
         context.refuse("it has not been built, and has no weights yet", "Call the model once, or `build` it.")
     if not hasattr(model, "inputs"):
@@ -45,7 +45,7 @@ def _sequential(model: Any, context: Context) -> Converted:
 
 
 def _call(context: Context, function: Callable[..., Any], *inputs: Any, **named: Any) -> Any:
-    """Calls a layer on nodes; what it does not take is refused with its path."""
+    """Calls a layer on nodes; an input that it does not take raises an error with its path."""
     try:
         return function(*inputs, **named)
     except (TypeError, ValueError) as error:
@@ -53,7 +53,7 @@ def _call(context: Context, function: Callable[..., Any], *inputs: Any, **named:
 
 
 def _by_name(converted: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Parameters and statistics of layers by their names, where there are any."""
+    """Parameters and statistics of layers by their names, if there are any."""
     params = {c.model.name: c.params for c in converted if jax.tree.leaves(c.params)}
     state = {c.model.name: c.state for c in converted if jax.tree.leaves(c.state)}
     return params, state
@@ -70,11 +70,11 @@ class _Graph:
         self.layers = self._convert_layers()
 
     def converted(self) -> Converted:
-        """The model of jmask."""
+        """The jmask model."""
         return Converted(self._model(), *_by_name(self.layers.values()))
 
     def _needed_nodes(self) -> Iterator[Any]:
-        """The nodes that lead to the outputs, in an order in which they can run; not those of masks alone."""
+        """The nodes that lead to the outputs, in an order in which they can run; without those only for masks."""
         known = set(map(id, self.inputs))
         pending, needed = leaves(self.model._outputs_struct), {}
         while pending:
@@ -97,7 +97,7 @@ class _Graph:
         return KerasCall(arguments, {}, {})
 
     def _convert_layers(self) -> dict[int, Converted]:
-        """Each layer once, with the options that its calls agree in."""
+        """Each layer once, with the options that its calls agree on."""
         found: dict[int, Converted] = {}
         for node in self.nodes:
             layer = node.operation
@@ -113,7 +113,7 @@ class _Graph:
         return found
 
     def _model(self) -> Model:
-        """Built with unknown sizes that differ from input to input; if they must be equal, with equal ones."""
+        """Built with unknown sizes that differ between inputs or, if they must be equal, with equal ones."""
         try:
             return self._build(shared_sizes=False)
         except ValueError:
@@ -136,12 +136,12 @@ class _Graph:
             outputs = self._call(node, given)
             values |= zip(map(id, node.outputs), jax.tree.leaves(outputs), strict=True)
         outputs = self.model._outputs_struct
-        is_alone = isinstance(outputs, (list, tuple)) and len(outputs) == 1  # Keras gives it without the list
+        is_alone = isinstance(outputs, (list, tuple)) and len(outputs) == 1  # Keras returns it without the list
         outputs = outputs[0] if is_alone else outputs
         return Model(given(self.model._inputs_struct), given(outputs), name=self.model.name)
 
     def _call(self, node: Any, given: Callable[[Any], Any]) -> Any:
-        """The nodes of jmask that a call makes."""
+        """The jmask nodes that a call makes."""
         call, context = self.calls[id(node)], self._context(node.operation)
         if id(node.operation) in self.layers:
             layer, named = self.layers[id(node.operation)].model, {k: given(tree) for k, tree in call.named.items()}
@@ -152,7 +152,7 @@ class _Graph:
 
 
 def _input(tensor: Any, context: Context, *, name: str, suffix: str = "", dtype: Any = None) -> Node:
-    """An input in the shape of a tensor of Keras; unknown sizes get names."""
+    """An input with the shape of a Keras tensor; unknown sizes get names."""
     if tensor.dtype in ("float16", "bfloat16"):
         context.below(name).refuse(f"an input in {tensor.dtype}, which each layer of Keras casts", "Make it float32.")
     batch_size, *shape = tensor.shape
@@ -165,13 +165,13 @@ def _input(tensor: Any, context: Context, *, name: str, suffix: str = "", dtype:
 
 
 def _feeds_ids(tensor: Any, nodes: list[Any]) -> bool:
-    """Whether a tensor goes into embeddings alone: Keras' inputs are floats unless something else is said."""
+    """Whether a tensor goes only into embeddings: Keras inputs are floats unless stated otherwise."""
     readers = [node for node in nodes if any(tensor is given for given in node.arguments.keras_tensors)]
     return bool(readers) and all(_takes_ids(node.operation) for node in readers)
 
 
 def _takes_ids(operation: Any) -> bool:
-    """Whether a layer looks its input up."""
+    """Whether a layer looks its input up in a table."""
     if type(operation).__name__ == "TimeDistributed":
         return _takes_ids(operation.layer)
     if hasattr(operation, "_nodes_by_depth") and len(operation.inputs) == 1:

@@ -1,4 +1,4 @@
-"""Layers of Keras, one by one: the class, its options, and where its weights go."""
+"""Keras layers, one by one: the class, its options, and where its weights go."""
 
 import dataclasses
 import inspect
@@ -19,11 +19,11 @@ MOVING = ("moving_mean", "moving_variance")
 
 
 def convert_layer(keras_layer: Any, context: Context, **call_options: Any) -> Converted:
-    """A layer of Keras that is no model.
+    """Converts a Keras layer that is not a model.
 
     Args:
         keras_layer: a built layer.
-        context: where it stands.
+        context: where it is in the model.
         **call_options: options of the call that are fields in jmask, such as `use_causal_mask`.
 
     Returns:
@@ -63,7 +63,7 @@ def _same(keras_layer: Any, context: Context, **call_options: Any) -> Converted:
 
 
 def _over_last_axis(keras_layer: Any, context: Context) -> Converted:
-    """A normalisation along the last axis, which is where jmask has the features."""
+    """A normalisation along the last axis, where jmask has the features."""
     rank = len(keras_layer.get_build_config()["input_shape"])
     axes = keras_layer.axis if isinstance(keras_layer.axis, (list, tuple)) else [keras_layer.axis]
     if [axis % rank for axis in axes] != [rank - 1]:
@@ -142,7 +142,7 @@ def _time_distributed(keras_layer: Any, context: Context) -> Converted:
 
 
 def _heads(keras_layer: Any, context: Context, **call_options: Any) -> Converted:
-    """Attention with several heads, whose weights stand in a layer for each projection."""
+    """Attention with several heads, whose weights are in one layer per projection."""
     rank = len(keras_layer.get_build_config()["shapes_dict"]["query_shape"])
     axes = [axis % rank for axis in keras_layer.get_config().get("attention_axes", [1])]
     if axes != [rank - 2]:
@@ -159,7 +159,7 @@ def _heads(keras_layer: Any, context: Context, **call_options: Any) -> Converted
 
 
 def _lambda(keras_layer: Any, context: Context) -> Converted:
-    """A function, which keeps the mask where it can be proved to treat every step alone."""
+    """A function, which keeps the mask if it provably treats every step alone."""
     if keras().backend.backend() != "jax":
         context.refuse("its function computes with another backend than JAX", "Set `KERAS_BACKEND=jax`.")
     mask, arguments = keras_layer.mask, dict(keras_layer.arguments or {})
@@ -191,7 +191,7 @@ def _mention_frozen(keras_layer: Any, context: Context) -> None:
 
 
 _CONVERTERS: dict[str, Callable[..., Converted]] = {
-    **dict.fromkeys({*dir(layers)} - {"Layer"}, _same),  # of one name, options and weights in both, but for these:
+    **dict.fromkeys({*dir(layers)} - {"Layer"}, _same),  # same name, options and weights in both, except for these:
     **dict.fromkeys(OVER_LAST_AXIS, _over_last_axis),
     **dict.fromkeys(RECURRENT, _recurrent),
     **dict.fromkeys(HEADS, _heads),

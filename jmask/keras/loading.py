@@ -1,4 +1,4 @@
-"""`from_keras`: a built model of Keras, or a `.keras` file, as a model of jmask."""
+"""`from_keras`: a built Keras model, or a `.keras` file, as a jmask model."""
 
 import os
 from typing import Any
@@ -10,35 +10,36 @@ from .graph import convert_model
 
 
 def from_keras(model: Any, *, custom: Custom | None = None) -> Converted:
-    """A built Keras model as a jmask model, with its weights.
+    """Converts a built Keras model to a jmask model, with its weights.
 
-    Takes Sequential and Functional models of the layers of `jm.layers`, nested and shared ones included, and the
-    operators between them. Options, names and weights stay; masks follow jmask's rules from then on, so that sequences
-    are exact where Keras loses or misuses a mask. What cannot be converted is refused: penalties and constraints, mixed
-    precision, state between batches, weights that two models or wrappers share, functions of one's own as activations,
-    other layers.
+    Takes Sequential and Functional models made of the layers of `jm.layers`, nested and shared ones included, and the
+    operators between them. Options, names and weights are kept; masks follow jmask's rules from then on, so that
+    sequences are exact where Keras loses or misuses a mask. These cannot be converted and raise an error: penalties and
+    constraints, mixed precision, state between batches, weights that two models or wrappers share, custom functions as
+    activations, other layers.
 
         model, params, state = jm.from_keras(keras_model)       # or jm.from_keras("model.keras")
         y = model.apply(params, x)                              # without running statistics, `state` is {}
         y, state = model.apply_with_state(params, state, x)     # with BatchNormalization
 
-    A `training=True` that a call in the graph has fixed stays fixed, also where Keras' `predict` would override it. Ids
-    are integers here; a model of Keras casts floats.
+    A `training=True` that is fixed in a call of the graph stays fixed, even where Keras' `predict` would override it.
+    Ids must be integers; a Keras model would cast floats.
 
     Needs Keras 3, `pip install "jmask[keras]"`, on any of its backends.
 
     Args:
         model: a `keras.Sequential`, a Functional `keras.Model`, a single built layer, or the path of a `.keras` file.
-        custom: by class of Keras layers or models that jmask does not have, a function that takes such a layer and
-            returns a layer of jmask, which gets its name unless it has one, and its parameters.
+        custom: for Keras layers or models that jmask does not have, a function for each class. It takes the Keras layer
+            and returns a jmask layer and its parameters; the layer gets the same name unless it has one.
 
     Returns:
         The model, its parameters and its running statistics, as a named tuple.
 
     Raises:
-        ImportError: a path, and no Keras that could read it.
-        TypeError: something that is no layer of Keras.
-        ValueError: what cannot be converted, with the path to the layer; and a model that has not been built.
+        ImportError: a path is given and Keras is not installed.
+        TypeError: the model is not a Keras layer.
+        ValueError: something cannot be converted (the error has the path to the layer), or the model has not been
+            built.
     """
     if isinstance(model, (str, os.PathLike)):
         model = _load(model)
@@ -62,9 +63,9 @@ def _load(file: Any) -> Any:
 
 
 def _check_params(converted: Converted, context: Context) -> None:
-    """Holds what was converted against what `init` would make: the same names and shapes."""
+    """Checks that the converted parameters have the names and shapes that `init` would give."""
     if not hasattr(converted.model, "named_layers"):
-        return  # a single layer makes its parameters from inputs, which nobody has here
+        return  # a single layer makes its parameters from inputs, which are not available here
     expected = jax.eval_shape(converted.model.init, jax.random.key(0))
     shapes, wanted = (jax.tree.map(lambda leaf: tuple(leaf.shape), tree) for tree in (converted.params, expected))
     if shapes != wanted:

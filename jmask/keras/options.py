@@ -1,4 +1,4 @@
-"""Options of a layer of Keras as fields of the layer of jmask: each is a field, or off, or refused."""
+"""Options of a Keras layer as fields of the jmask layer: each is a field, is off, or raises an error."""
 
 import dataclasses
 import functools
@@ -14,11 +14,11 @@ from .converted import Context, keras
 
 L = TypeVar("L", bound=Layer)
 
-# Options that change no output: names, seeds of draws that JAX makes otherwise, ways to compute the same.
+# Options that change no output: names, seeds (JAX draws differently), ways to compute the same result.
 IRRELEVANT = {"name", "trainable", "dtype", "seed", "renorm_momentum", "use_cudnn"}
 LISTS_OF_ONE = {"kernel_size", "strides", "dilation_rate", "pool_size", "output_padding"}
 
-# These mix the features of a step, which is what a layer with features at the end wants of them.
+# These mix the features of a step, as they should in a layer whose last axis is the features.
 OVER_FEATURES = {
     "softmax": register_serializable(jax.nn.softmax, name="jax.nn.softmax"),
     "log_softmax": register_serializable(jax.nn.log_softmax, name="jax.nn.log_softmax"),
@@ -45,20 +45,20 @@ CONSTRAINTS = "Set it to None on the layer, and project the parameters after eac
 def layer_with_options(
     cls: type[L], keras_layer: Any, context: Context, *, without: str | None = None, **given: Any
 ) -> L:
-    """A layer of jmask with the options of a layer of Keras.
+    """A jmask layer with the options of a Keras layer.
 
     Args:
-        cls: the class of jmask; its fields are named as in Keras.
-        keras_layer: the layer of Keras.
-        context: where it stands.
-        without: an option that the caller has read.
-        **given: fields that are known otherwise.
+        cls: the jmask class; its fields are named as in Keras.
+        keras_layer: the Keras layer.
+        context: where it is in the model.
+        without: an option that the caller has already read.
+        **given: fields that are already known.
 
     Returns:
         The layer.
 
     Raises:
-        ValueError: an option that is neither a field nor off.
+        ValueError: an option is neither a field nor off.
     """
     check_dtype(keras_layer, context)
     names = {field.name for field in dataclasses.fields(cls)}
@@ -80,14 +80,14 @@ def layer_with_options(
 
 def _config(keras_layer: Any, context: Context) -> dict[str, Any]:
     try:
-        with warnings.catch_warnings(action="ignore"):  # of lambdas, which could not be loaded from a file
+        with warnings.catch_warnings(action="ignore"):  # about lambdas, which could not be loaded from a file
             return keras_layer.get_config()
     except (NotImplementedError, OSError, TypeError, ValueError) as error:
         context.refuse(f"Keras cannot say which options it has: {error}")
 
 
 def convert_option(name: str, value: Any, keras_layer: Any, context: Context, *, over_features: bool) -> Any:
-    """One option in the words of jmask."""
+    """One option, translated to jmask."""
     if name.endswith("initializer"):
         return initializer_of(value)
     if name.endswith("activation"):
@@ -107,14 +107,14 @@ def is_off(name: str, value: Any) -> bool:
 
 
 def refuse_option(context: Context, name: str, value: Any) -> NoReturn:
-    """Says what becomes of penalties and constraints, which belong to the training here; and refuses the rest."""
+    """Raises for an option; for penalties and constraints, which belong to training here, it says what to do."""
     remedy = PENALTIES if name.endswith("regularizer") else CONSTRAINTS if name.endswith("constraint") else ""
     shown = value["class_name"] if isinstance(value, dict) and "class_name" in value else value
     context.refuse(f"`{name}={shown!r}`, which is no option of jmask's layer", remedy)
 
 
 def check_dtype(keras_layer: Any, context: Context) -> None:
-    """Refuses mixed precision, in which a layer casts its inputs."""
+    """Raises for mixed precision, in which a layer casts its inputs."""
     policy = keras_layer.dtype_policy.name
     if policy not in ("float32", "float64"):
         context.refuse(
@@ -124,8 +124,8 @@ def check_dtype(keras_layer: Any, context: Context) -> None:
 
 
 def activation_of(value: Any, function: Any, context: Context, name: str, *, over_features: bool) -> Any:
-    """An activation of Keras by its name; softmax as a function over the features."""
-    if not (isinstance(value, str) and keras().activations.get(value) is function):  # others may have the same name
+    """A Keras activation by its name; softmax as a function over the features."""
+    if not (isinstance(value, str) and keras().activations.get(value) is function):  # or it only shares the name
         context.refuse(f"`{name}` is no function of `keras.activations`", "Make it a layer of its own, a `Lambda`.")
     if value in ACTIVATIONS:
         return None if value == "linear" else value
@@ -135,7 +135,7 @@ def activation_of(value: Any, function: Any, context: Context, name: str, *, ove
 
 
 def initializer_of(value: Any) -> Any:
-    """An initialiser by name; as a function if it has options; as one that refuses to run if jmask has none."""
+    """An initializer: a name, a function if it has options, or one that raises if jmask does not have it."""
     kind = value["class_name"]
     config = {key: entry for key, entry in value["config"].items() if entry is not None and key != "seed"}
     known = INITIALIZERS.get((kind, tuple(sorted(config.items()))))

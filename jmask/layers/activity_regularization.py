@@ -47,7 +47,7 @@ class ActivityRegularization(BaseMaskedLayer):
     l2: NotNegative = 0.0
 
     def init_state(self, inputs: Any) -> dict[str, Any]:
-        """`{"penalty": 0.0}`, in float32 at least."""
+        """`{"penalty": 0.0}`, in at least float32."""
         return {"penalty": jnp.zeros((), jnp.promote_types(inputs.dtype, jnp.float32))}
 
     def call(self, params: Any, inputs: Any, state: Any = None) -> Any:

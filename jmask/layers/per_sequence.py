@@ -76,7 +76,7 @@ class PerSequence(Layer):
         return path.snake_case(name) if name.isidentifier() else super().default_name
 
     def init(self, key: Any, *inputs: Any) -> Any:
-        """The parameters of the module, `{}` for a function."""
+        """The parameters of the module, or `{}` for a function."""
         rows = tuple(jax.tree.map(_row_of_zeros, x, is_leaf=is_masked) for x in inputs)
         with path.scope(self.name or self.default_name, self), explained():
             return runner_of(self.function).init(key, rows)

@@ -1,4 +1,4 @@
-"""What `PerSequence` runs: functions, and the modules of Flax and Equinox, each by its own rules."""
+"""What `PerSequence` runs: functions, and Flax and Equinox modules, each by its own rules."""
 
 from .errors import explained as explained
 from .function import Function as Function

@@ -1,4 +1,4 @@
-"""Modules of Equinox."""
+"""Equinox modules."""
 
 import sys
 from typing import Any
@@ -12,7 +12,7 @@ from .params import check_like
 
 
 class EquinoxModule(Function):
-    """Runs an Equinox module, which brings its parameters along: its arrays of floating-point numbers."""
+    """Runs an Equinox module, which brings its own parameters: its floating-point arrays."""
 
     def init(self, key: Any, rows: tuple[Any, ...]) -> Any:
         """The parameters of the module, nested dicts by the names of its fields."""
@@ -27,7 +27,7 @@ class EquinoxModule(Function):
         return params
 
     def run(self, params: Any, rows: tuple[Any, ...], *, training: bool, key: Any) -> Any:
-        """What the module gives for one sequence; dropout is as the layer's training."""
+        """The module's output for one sequence; its dropout is active if the layer is in training."""
         module = self.function
         if params:
             check_like(self.init(None, rows), params)
@@ -37,7 +37,7 @@ class EquinoxModule(Function):
         return module(*rows, **options(module, len(rows), training, key))
 
     def _leaves(self) -> list[tuple[list[str], Any]]:
-        """The leaves of the module by the names on the way to them."""
+        """The leaves of the module by the names on the path to them."""
         found = jax.tree_util.tree_leaves_with_path(self.function)
         return [([_name(part) for part in place], leaf) for place, leaf in found]
 

@@ -1,4 +1,4 @@
-"""What Flax and Equinox say where a key is missing or statistics are to change, in our words."""
+"""Explains the errors of Flax and Equinox for a missing key or for statistics that would change."""
 
 import contextlib
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ _OF_FLAX = {
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
-    """Inside, errors of other libraries that have a remedy here come out with it."""
+    """Adds the remedy, if there is one, to errors of other libraries raised inside this context."""
     try:
         yield
     except Exception as error:

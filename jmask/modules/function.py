@@ -1,4 +1,4 @@
-"""A function of one sequence, with the options that it asks for by name."""
+"""A function of one sequence, with the options that it takes by name."""
 
 import functools
 import inspect
@@ -12,7 +12,7 @@ _OFF_IN_TRAINING: tuple[str, ...] = ("deterministic", "inference", "use_running_
 
 
 class Function:
-    """Runs a plain function; it has no parameters. Modules are functions that have some."""
+    """Runs a plain function, which has no parameters; modules are functions that have some."""
 
     def __init__(self, function: Any) -> None:
         self.function = function
@@ -27,12 +27,12 @@ class Function:
         return {}
 
     def run(self, params: Any, rows: tuple[Any, ...], *, training: bool, key: Any) -> Any:
-        """What the function gives for one sequence; `key` is of this sequence alone, or None."""
+        """The function's output for one sequence; `key` is for this sequence only, or None."""
         return self.function(*rows, **options(self.function, len(rows), training, key))
 
 
 def options(function: Callable[..., Any], num_inputs: int, training: bool, key: Any = None) -> dict[str, Any]:
-    """Values for the options of a call that the inputs leave free: how it is called in training, and a key."""
+    """Values for the options of a call that the inputs leave free: the training flags, and a key."""
     flags = modes(training)
     found = {name: flags[name] for name in _free(function, num_inputs) if name in flags}
     if key is not None and "key" in _keywords(function, num_inputs):
@@ -41,12 +41,12 @@ def options(function: Callable[..., Any], num_inputs: int, training: bool, key: 
 
 
 def modes(training: bool) -> dict[str, bool]:
-    """What the options for training are called in the libraries around us, and their values."""
+    """The training options by their names in other libraries, with their values."""
     return dict.fromkeys(_ON_IN_TRAINING, training) | dict.fromkeys(_OFF_IN_TRAINING, not training)
 
 
 def accepts(function: Callable[..., Any], name: str) -> bool:
-    """Whether a function has an option of this name, by keyword alone."""
+    """Whether a function has a keyword-only option of this name."""
     return name in _keywords(function, 0)
 
 
@@ -56,7 +56,7 @@ def typed(key: Any) -> Any:
 
 
 def _free(function: Callable[..., Any], num_inputs: int) -> dict[str, inspect.Parameter]:
-    """The parameters that the inputs leave free, without those that the user has bound."""
+    """The parameters that the inputs leave free, without those that the user has already bound."""
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):  # builtins without a signature
@@ -69,7 +69,7 @@ def _free(function: Callable[..., Any], num_inputs: int) -> dict[str, inspect.Pa
 
 
 def _keywords(function: Callable[..., Any], num_inputs: int) -> set[str]:
-    """The free parameters that are no inputs: a third input of attention may be called `key`, too."""
+    """The free parameters that are not inputs: a third input of attention may also be called `key`."""
     return {name for name, p in _free(function, num_inputs).items() if p.kind is p.KEYWORD_ONLY}
 
 

@@ -1,4 +1,4 @@
-"""Which library a callable is from. Whoever has a module has imported its package, so we need not import it."""
+"""Which library a callable is from; anyone who has a module has imported its package, so we need not import it."""
 
 import sys
 from collections.abc import Callable
@@ -17,7 +17,7 @@ _RUNNERS: dict[str, type[Function]] = {
 
 
 def module_of(function: Callable[..., Any]) -> str | None:
-    """The package that a module is of; None for any other function."""
+    """The package that a module comes from; None for any other function."""
     for package in _RUNNERS:
         found = sys.modules.get(package)
         if found is not None and isinstance(function, found.Module):

@@ -1,4 +1,4 @@
-"""Modules of `flax.linen`."""
+"""`flax.linen` modules."""
 
 import dataclasses
 import sys
@@ -11,11 +11,11 @@ from .function import Function, modes, options
 
 
 class LinenModule(Function):
-    """Runs a `flax.linen` module with the parameters of the layer; its random numbers are drawn by the layer's key."""
+    """Runs a `flax.linen` module with the layer's parameters; its random numbers come from the layer's key."""
 
     @property
     def draws(self) -> bool:
-        """It may, under any name."""
+        """Always true: a module may draw from a stream of any name."""
         return True
 
     def init(self, key: Any, rows: tuple[Any, ...]) -> Any:
@@ -32,7 +32,7 @@ class LinenModule(Function):
         return params
 
     def run(self, params: Any, rows: tuple[Any, ...], *, training: bool, key: Any) -> Any:
-        """What the module gives for one sequence."""
+        """The module's output for one sequence."""
         module = self._in_mode(training=training)
         rngs = None
         if key is not None:
@@ -57,9 +57,9 @@ def _call_options(module: Any, rows: tuple[Any, ...], *, training: bool) -> dict
 
 
 def _with_modes(value: Any, flags: dict[str, bool], known: dict[int, Any]) -> Any:
-    """A copy of a module, and of those in its fields, with the fields that are named like options of training set.
+    """A copy of a module and its submodules, with the fields that have the names of training options set.
 
-    Statistics that are fixed by `use_running_average=True` stay fixed. A module in two places stays one.
+    Statistics fixed by `use_running_average=True` stay fixed. A module that occurs twice is still one module.
     """
     if type(value) in (list, tuple):
         return type(value)(_with_modes(item, flags, known) for item in value)
@@ -82,7 +82,7 @@ def _with_modes(value: Any, flags: dict[str, bool], known: dict[int, Any]) -> An
 
 
 def _is_same(old: Any, new: Any) -> bool:
-    """Whether nothing has changed, in a list either."""
+    """Whether nothing has changed, including inside lists."""
     if isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)):
         return len(old) == len(new) and all(map(_is_same, old, new))
     return old is new

@@ -1,4 +1,4 @@
-"""Modules of `flax.nnx`."""
+"""`flax.nnx` modules."""
 
 import sys
 from typing import Any
@@ -13,11 +13,10 @@ from .params import check_like
 
 
 class NnxModule(Function):
-    """Runs a `flax.nnx` module, which brings its parameters along.
+    """Runs a `flax.nnx` module, which brings its own parameters.
 
-    Each run is one of a copy: in training mode or not, as the layer is; with the layer's parameters; its random
-    streams started from the key of the sequence. What the copy keeps is lost, so a module that changes its
-    variables raises.
+    Each run uses a copy: in the layer's training mode, with the layer's parameters, and with random streams started
+    from the key of the sequence. Changes to the copy are lost, so a module that changes its variables raises.
     """
 
     @property
@@ -31,7 +30,7 @@ class NnxModule(Function):
         return nnx.to_pure_dict(nnx.state(self.function, nnx.Param))
 
     def run(self, params: Any, rows: tuple[Any, ...], *, training: bool, key: Any) -> Any:
-        """What the module gives for one sequence."""
+        """The module's output for one sequence."""
         if params:
             check_like(self.init(None, rows), params)
         if key is None and _streams(self.function) and self._uses_key(params, rows, training):
@@ -61,7 +60,7 @@ class NnxModule(Function):
         return outputs
 
     def _uses_key(self, params: Any, rows: tuple[Any, ...], training: bool) -> bool:
-        """Whether an output depends on what a key would change; to take a number from a stream does not matter."""
+        """Whether an output depends on the key; merely advancing a stream does not count."""
 
         def run(key: Any) -> Any:
             return self._run(params, rows, training, key)
@@ -102,7 +101,7 @@ def _reseed(stream: Any, key: Any) -> None:
 
 
 def _variables(module: Any) -> dict[str, Any]:
-    """What a module keeps, by path, without random streams and what is sown for a look."""
+    """The variables of a module by path, without random streams and sown intermediates."""
     nnx = sys.modules["flax.nnx"]
     kept = nnx.state(module, nnx.Not(nnx.Any(nnx.RngState, nnx.Intermediate)))
     leaves = jax.tree_util.tree_leaves_with_path(nnx.to_pure_dict(kept))

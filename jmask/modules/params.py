@@ -1,4 +1,4 @@
-"""Parameters of modules that have their own."""
+"""Parameters of modules that bring their own."""
 
 from typing import Any
 

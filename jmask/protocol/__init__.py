@@ -1,1 +1,1 @@
-"""What a layer is: the class, its call by names, the flow of masks, parameters, state, names and configs."""
+"""The layer protocol: the base class, calls by name, the flow of masks, parameters, state, names and configs."""

@@ -1,4 +1,4 @@
-"""Calls by name: what goes to a layer as values, what as masks, and what else it asked for (`training`, ...)."""
+"""Calls by name: what a layer receives as values, as masks, and as injected options (`training`, ...)."""
 
 import dataclasses
 import functools
@@ -32,7 +32,7 @@ def is_masked_or_none(leaf: Any) -> bool:
 
 
 def as_kind_of(other: Any, tree: Any) -> Any:
-    """`tree` as the kind of sequence that `other` is: lists, tuples and named tuples are interchangeable."""
+    """`tree` as the same kind of sequence as `other`: lists, tuples and named tuples are interchangeable."""
     sequences = isinstance(other, (list, tuple)) and isinstance(tree, (list, tuple)) and len(other) == len(tree)
     if not sequences or type(other) is type(tree):
         return tree
@@ -41,7 +41,7 @@ def as_kind_of(other: Any, tree: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """What a method of a layer takes: its inputs, the masks of inputs by name, and what is injected in."""
+    """What a layer's method takes: its inputs, the masks of inputs by name, and injected options."""
 
     inputs: inspect.Signature
     masks: tuple[str, ...]
@@ -54,7 +54,7 @@ class Signature:
         return {name: of for name, of in of_inputs.items() if name not in self.inputs.parameters}
 
     def asks_for_mask_of(self, argument: str, *, first: bool) -> bool:
-        """Whether the mask of this input has a parameter."""
+        """Whether the method has a parameter for the mask of this input."""
         return f"{argument}_mask" in self.masks or (first and "mask" in self.injected)
 
 
@@ -64,7 +64,7 @@ def signature_of(function: Callable, call: Callable | None = None) -> Signature:
 
     Args:
         function: the unbound method, `call` or `compute_mask`.
-        call: for `compute_mask`, the `call` whose inputs it may ask for the masks of.
+        call: for `compute_mask`, the `call` whose inputs' masks it may ask for.
 
     Returns:
         The parts.
@@ -93,7 +93,7 @@ class Arguments:
 
     @functools.cached_property
     def masked(self) -> dict[str, list[Masked]]:
-        """The `Masked` leaves of every argument that has some."""
+        """The `Masked` leaves of every argument that has any."""
         leaves = {
             name: [value] if is_masked(value) else jax.tree.leaves(value, is_leaf=is_masked)
             for name, value in self.bound.arguments.items()
@@ -111,7 +111,7 @@ class Arguments:
         return {name: _map_leaves(mask_of, value) for name, value in self.bound.arguments.items()}
 
     def bound_to(self, signature: Signature) -> inspect.BoundArguments:
-        """The same inputs, bound to the signature of another method: by name, and what is left over in its order."""
+        """The same inputs, bound to the signature of another method: by name, and the remaining ones in order."""
         bound = _rebind(self.bound, dict(self.bound.arguments))
         bound.apply_defaults()
         wanted = signature.inputs.parameters
@@ -191,7 +191,7 @@ def inject(signature: Signature, arguments: Arguments, options: dict[str, Any]) 
 
 
 def _map_leaves(function: Callable[[Any], Any], value: Any) -> Any:
-    """`function` of every leaf of an argument, which is mostly one itself."""
+    """`function` applied to every leaf of an argument, which usually is a leaf itself."""
     return function(value) if is_masked(value) else jax.tree.map(function, value, is_leaf=is_masked)
 
 
@@ -200,7 +200,7 @@ def _rebind(bound: inspect.BoundArguments, arguments: dict[str, Any]) -> inspect
 
 
 def _with_shared_mask(masks: dict[int, Any], leaf: Any) -> Any:
-    """A leaf of packed rows with one mask for all that have its segment ids, by which a layer knows the mask again.
+    """A leaf of packed rows with the mask object shared by all leaves with its segment ids, so layers recognise it.
 
     Otherwise packed rows that come out of a transform would compute their mask again at every access.
     """
@@ -210,7 +210,7 @@ def _with_shared_mask(masks: dict[int, Any], leaf: Any) -> Any:
 
 
 def _override(name: str, value: Any, masks: Any) -> Any:
-    """An input with explicit masks in place of the attached ones, leaf by leaf."""
+    """An input with explicit masks instead of the attached ones, leaf by leaf."""
     if masks is None:
         return value
     leaves, structure = jax.tree.flatten(value, is_leaf=is_masked_or_none)

@@ -1,4 +1,4 @@
-"""One call of a layer: its inputs bound, what its `call` asks for filled in, and masks given to its outputs."""
+"""One call of a layer: binds the inputs, fills in what its `call` asks for, and gives masks to its outputs."""
 
 import functools
 from typing import Any
@@ -29,7 +29,7 @@ def apply_named(
 
     Args:
         layer: the layer.
-        name: what it is called in `params` and in messages.
+        name: its name in `params` and in messages.
         params: its parameters, or a `ParamsRef` while these are being found.
         inputs: the inputs of its `call`.
         named: inputs and masks by name.
@@ -58,7 +58,7 @@ def apply_named(
 
 
 def _call(layer: Any, params: Any, arguments: Arguments, options: dict[str, Any]) -> Any:
-    """The outputs of the layer's `call`, with their masks; a new state is noted."""
+    """The outputs of the layer's `call`, with their masks; a new state is stored."""
     passed = arguments if layer.raw_inputs else arguments.zero_filled()
     injected = inject(arguments.signature, arguments, options)
     try:
@@ -83,7 +83,7 @@ def _call(layer: Any, params: Any, arguments: Arguments, options: dict[str, Any]
 
 
 def init_state(layer: Any, inputs: tuple[Any, ...]) -> Any:
-    """The initial state of all layers that a call reaches, without computing anything else.
+    """The initial state of all layers that a call reaches; nothing else is computed.
 
     Args:
         layer: the layer that is called.
@@ -104,7 +104,7 @@ def init_state(layer: Any, inputs: tuple[Any, ...]) -> Any:
 
 
 def masks_of_outputs(layer: Any, inputs: Any, mask: Any) -> Any:
-    """The masks that `apply` would give the outputs; nothing else of the program survives its compilation."""
+    """The masks that `apply` would give the outputs; compilation removes the rest of the program."""
     name = layer.name or layer.default_name
 
     @jax.jit

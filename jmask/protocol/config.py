@@ -1,4 +1,4 @@
-"""Layers as JSON-able data and back, without pickle."""
+"""Converts layers to JSON-able data and back, without pickle."""
 
 import dataclasses
 import math
@@ -27,7 +27,7 @@ def register_serializable(item: T, *, name: str | None = None) -> T:
         The item itself.
 
     Raises:
-        ValueError: the name is taken by something else, or the item is a lambda, which has no name of its own.
+        ValueError: the name is already taken, or the item is a lambda, which has no name.
 
     >>> import jmask as jm
     >>> @jm.register_serializable
@@ -58,9 +58,9 @@ def register_subclasses(base: type, namespace: dict[str, Any]) -> None:
 
 
 def to_config(layer: Any) -> dict[str, Any]:
-    """A layer or model as nested dicts and lists of numbers, strings and None, which JSON can hold.
+    """A layer or model as nested dicts and lists of numbers, strings and None, which JSON can represent.
 
-    A layer that occurs twice is written once, so that calls which share parameters still do after `from_config`.
+    A layer that occurs twice is written once, so that calls that share parameters still do so after `from_config`.
 
     Args:
         layer: a layer, a `jm.Model` or a `jm.Sequential`.
@@ -69,7 +69,7 @@ def to_config(layer: Any) -> dict[str, Any]:
         A dict, without parameters. Hyperparameters that have their default value are left out.
 
     Raises:
-        ValueError: a class or function that is not registered (see `jm.register_serializable`).
+        ValueError: a class or function is not registered (see `jm.register_serializable`).
 
     >>> import json, jmask as jm
     >>> json.dumps(jm.to_config(jm.layers.Dense(3)))
@@ -89,8 +89,8 @@ def from_config(config: dict[str, Any], custom: dict[str, Any] | None = None) ->
         A new layer, without parameters. Only registered classes are called.
 
     Raises:
-        ValueError: a name that is not registered, or data that `to_config` did not write; the text says where.
-        TypeError: a value of the wrong type; the text says where.
+        ValueError: a name is not registered, or the data was not written by `to_config`; the message says where.
+        TypeError: a value has the wrong type; the message says where.
 
     >>> import jmask as jm
     >>> jm.from_config(jm.layers.Dense(3, activation="relu").to_config())
@@ -102,11 +102,11 @@ def from_config(config: dict[str, Any], custom: dict[str, Any] | None = None) ->
 
 
 class Writer:
-    """Encodes values; remembers layers it has met."""
+    """Encodes values; remembers the layers it has already written."""
 
     def __init__(self) -> None:
         self.seen: dict[int, int] = {}
-        self.kept: list[Any] = []  # an id stays that of its object while the object lives
+        self.kept: list[Any] = []  # an id is unique only while its object is alive
 
     def encode(self, value: Any) -> Any:
         """A JSON-able description of a hyperparameter or a layer."""
@@ -173,18 +173,18 @@ def _name_of(item: Any) -> str:
 
 
 def _origin(item: Any) -> tuple[Any, Any]:
-    """Where an item was defined: a class that is defined again (a notebook cell run twice) replaces the old one."""
+    """Where an item was defined: a class that is redefined (a notebook cell run twice) replaces the old one."""
     return getattr(item, "__module__", None), getattr(item, "__qualname__", None)
 
 
 def _is_json(value: Any) -> bool:
-    """Whether JSON can hold a value as it is; strict JSON has no NaN and no infinity."""
+    """Whether JSON can represent a value directly; strict JSON has no NaN and no infinity."""
     return type(value) in (bool, int, str, type(None)) or (type(value) is float and math.isfinite(value))
 
 
 def _is_dtype(value: Any) -> bool:
     try:
-        return jnp.dtype(value).kind != "O"  # NumPy takes every class for a dtype of objects
+        return jnp.dtype(value).kind != "O"  # NumPy accepts any class as an object dtype
     except TypeError:
         return False
 

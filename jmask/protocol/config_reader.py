@@ -1,4 +1,4 @@
-"""Reads configs back; raises for anything that `to_config` does not write, and says where it is."""
+"""Reads configs back; raises for anything that `to_config` does not write, and says where in the config it is."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,11 +24,11 @@ class Reader:
 
         Args:
             data: a description.
-            place: what it is called in the config, for messages.
+            place: its place in the config, for messages.
 
         Raises:
-            ValueError: data that `to_config` does not write; the text says where.
-            TypeError: a value of the wrong type; the text says where.
+            ValueError: the data is not what `to_config` writes; the message says where.
+            TypeError: a value has the wrong type; the message says where.
         """
         if not isinstance(data, dict):
             return data

@@ -19,7 +19,7 @@ _REMEDY = "Make the parameters by `params = model.init(key, x)`, with inputs lik
 
 
 def explain(layer: Any, params: Any, arguments: Arguments, error: Exception) -> Exception:
-    """The error to raise in place of one that came out of a layer's `call`.
+    """The error to raise instead of one that came out of a layer's `call`.
 
     Args:
         layer: the layer.
@@ -28,8 +28,8 @@ def explain(layer: Any, params: Any, arguments: Arguments, error: Exception) -> 
         error: what was raised.
 
     Returns:
-        A `ValueError` or `TypeError` with the path of the layer, what does not fit and a remedy, if inputs are lists of
-        numbers instead of arrays, or the parameters are not those of the layer for such inputs; else the error itself.
+        If inputs are lists of numbers instead of arrays, or the parameters do not fit the layer for such inputs, a
+        `ValueError` or `TypeError` with the path of the layer, what is wrong and a remedy; otherwise the error itself.
     """
     if isinstance(error, MaskDroppedError) or isinstance(params, (ParamsRef, LazyParams)) or hasattr(error, _SEEN):
         return error
@@ -53,7 +53,7 @@ def explain(layer: Any, params: Any, arguments: Arguments, error: Exception) -> 
 
 
 def explain_lists(inputs: Any) -> str | None:
-    """What is wrong with lists of Python's numbers or strings in place of an array; None if there are none."""
+    """An explanation of lists of Python numbers or strings given instead of an array; None if there are none."""
     for value in inputs:
         leaves = jax.tree.leaves(value, is_leaf=is_masked)
         if isinstance(value, (list, tuple)) and leaves and all(isinstance(leaf, _OF_PYTHON) for leaf in leaves):
@@ -91,7 +91,7 @@ def _wrong_params(layer: Any, params: Any, arguments: Arguments) -> list[str]:
     try:
         with muted():
             made = jax.eval_shape(lambda key: init_layer(layer, key, specs), jax.random.key(0))
-    except Exception:  # inputs that `init` does not take either
+    except Exception:  # `init` does not take the inputs either
         return []
     expected, given = _shapes(made), _shapes(params)
     missing = [f"`{name}` {shape} is missing" for name, shape in expected.items() if name not in given]

@@ -1,7 +1,7 @@
-"""Hyperparameters, validated at construction: the annotation of a field says what it may be.
+"""Hyperparameters, validated at construction: the annotation of a field says what values it accepts.
 
-`units: Size` is a positive integer, `rate: Rate` a probability, `use_bias: bool` a bool. Checked are `name` and the
-fields that jmask's own classes declare, in subclasses too; the annotations of a user's layer are the user's matter.
+`units: Size` is a positive integer, `rate: Rate` a probability, `use_bias: bool` a bool. The checks cover `name` and
+the fields that jmask's own classes declare, in subclasses too; fields declared by a user's layer are not checked.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ _OURS = __name__.partition(".")[0]
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
-    """A mark of a number: where it lies."""
+    """Marks a number that must lie in an interval."""
 
     low: float | int = -math.inf
     high: float | int = math.inf
@@ -43,17 +43,17 @@ class Interval:
 
 @dataclasses.dataclass(frozen=True)
 class Known:
-    """A mark of an option that is looked up: by a function that raises `ValueError` for what there is not."""
+    """Marks an option that is looked up by a function, which raises `ValueError` for an unknown one."""
 
     look_up: Callable[[Any], Any]
 
 
 class AnyFloat:
-    """A mark of a number that may be infinite or NaN."""
+    """Marks a number that may be infinite or NaN."""
 
 
 class IsDtype:
-    """A mark of a dtype of floating-point or complex numbers."""
+    """Marks a dtype that must be floating-point or complex."""
 
 
 Size = Annotated[int, Interval(1)]
@@ -67,7 +67,7 @@ Dtype = Annotated[Any, IsDtype()]
 
 
 class _WrongTypeError(TypeError):
-    """The value is of another type than the annotation."""
+    """The value has another type than the annotation."""
 
 
 class _WrongValueError(ValueError):
@@ -85,7 +85,7 @@ def fields_in_order(cls: type) -> list[dataclasses.Field]:
 
 
 def without_marks(annotation: Any) -> Any:
-    """An annotation as a reader needs it: `units: int`, without the marks that say what else is checked."""
+    """An annotation for readers, `units: int`, without the marks for further checks."""
     if get_origin(annotation) is Annotated:
         return get_args(annotation)[0]
     if get_origin(annotation) in (Union, types.UnionType):
@@ -94,7 +94,7 @@ def without_marks(annotation: Any) -> Any:
 
 
 def checked_fields(cls: type) -> tuple[tuple[str, Any], ...]:
-    """The fields of a layer that jmask itself has annotated, with their annotations."""
+    """The fields of a layer that jmask itself annotates, with their annotations."""
     found = {}
     for owner in reversed(cls.__mro__):
         for name in vars(owner).get("__annotations__", {}):
@@ -108,11 +108,11 @@ def checked_fields(cls: type) -> tuple[tuple[str, Any], ...]:
 
 
 def check_fields(layer: Any, fields: Sequence[tuple[str, Any]]) -> None:
-    """Raises if a hyperparameter is not what its annotation says; NumPy's scalars become Python's.
+    """Raises if a hyperparameter does not match its annotation; NumPy scalars become Python's.
 
     Raises:
-        TypeError: a value of another type.
-        ValueError: a value of the right type that is out of bounds, or unknown.
+        TypeError: a value has the wrong type.
+        ValueError: a value has the right type, but is out of bounds or unknown.
     """
     for name, annotation in fields:
         value = getattr(layer, name)
@@ -127,7 +127,7 @@ def check_fields(layer: Any, fields: Sequence[tuple[str, Any]]) -> None:
 
 
 def _read(annotation: Any, value: Any) -> Any:
-    """The value as its annotation has it, NumPy's scalars as Python's."""
+    """The value in the type of its annotation, with NumPy scalars as Python's."""
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _marked(args[0], args[1:], value)
@@ -158,7 +158,7 @@ def _simple(annotation: Any, value: Any) -> Any:
         return value
     elif annotation is str:
         is_right = isinstance(value, str)
-    else:  # classes of layers have checks of their own
+    else:  # layers check such fields themselves
         return value
     if not is_right:
         raise _WrongTypeError
@@ -251,7 +251,7 @@ def _sequence(item: Any, value: Any) -> Any:
 
 
 def _text(annotation: Any) -> str:
-    """What an annotation says, in words."""
+    """An annotation in words."""
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         if any(isinstance(mark, IsDtype) for mark in args):

@@ -1,4 +1,4 @@
-"""Parameters of layers made of layers: found by following the call once, without computing anything."""
+"""Parameters of layers made of layers: found by tracing the call once, without computing anything."""
 
 import inspect
 import zlib
@@ -15,22 +15,22 @@ from .arguments import is_array
 
 
 def init_layer(layer: Any, key: Any, inputs: tuple[Any, ...]) -> Any:
-    """`layer.init` with as many of the inputs of `call` as it takes."""
+    """Calls `layer.init` with as many of the inputs of `call` as it takes."""
     parameters = inspect.signature(layer.init).parameters.values()
     if not any(p.kind is p.VAR_POSITIONAL for p in parameters):
         inputs = inputs[: sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters) - 1]
     return layer.init(key, *inputs)
 
 
-# A ContextVar, because it goes through the `init` of the user's own layers, which has no argument for it.
+# A ContextVar, because it must pass through the `init` of the user's own layers, which has no argument for it.
 _shapes_only: ContextVar[bool] = ContextVar("jmask_shapes_only", default=False)
 
 
 @jax.tree_util.register_static
 class ParamsRef:
-    """The place of one sub-layer's parameters while they are being made: `params["lstm"]` during `init`.
+    """A placeholder for one sub-layer's parameters while they are being made: `params["lstm"]` during `init`.
 
-    A pytree without leaves, so that it passes through `jax.checkpoint`, `jax.vmap` and their kin as parameters do.
+    It is a pytree without leaves, so it passes through `jax.checkpoint`, `jax.vmap` and the like, as parameters do.
     """
 
     def __init__(self, name: str, key: Any) -> None:
@@ -42,11 +42,11 @@ class ParamsRef:
 
     @property
     def params(self) -> Any:
-        """Zeros in the shapes of the parameters, made at each use, since that may be in another trace."""
+        """Zeros in the shapes of the parameters, made at each use, which may be in a different trace."""
         return jax.tree.map(lambda spec: jnp.zeros(spec.shape, spec.dtype), self.shapes)
 
     def fill(self, layer: Any, inputs: tuple[Any, ...]) -> Any:
-        """Finds the shapes of the parameters at the first call, and remembers for which inputs; later calls share."""
+        """Finds the shapes of the parameters at the first call, and remembers its inputs; later calls share them."""
         if self.layer is None:
             self.layer, self.specs = layer, abstract(inputs)
             token = _shapes_only.set(True)
@@ -86,7 +86,7 @@ class ParamsRef:
 
 @jax.tree_util.register_static
 class LazyParams:
-    """Stands for `params` in a call that finds out which parameters there are."""
+    """Replaces `params` in a call that finds out which parameters there are."""
 
     def __init__(self, key: Any) -> None:
         self.key = key
@@ -98,7 +98,7 @@ class LazyParams:
         return slot
 
     def get(self, name: str, _default: Any = None) -> ParamsRef:
-        """As `slots[name]`, but a layer without parameters may be left out of `params`."""
+        """Like `slots[name]`, but a layer without parameters may be missing from `params`."""
         return self.slots.setdefault(name, ParamsRef(name, self.key))
 
     def __contains__(self, name: str) -> bool:
@@ -109,7 +109,7 @@ class LazyParams:
 
 
 def inputs_of_init(layer: Any, bound: inspect.BoundArguments) -> tuple[Any, ...]:
-    """The inputs of a call in the places of those that `init` takes; one that a user gave by name too."""
+    """The inputs of a call in the order in which `init` takes them, including those given by name."""
     taken = list(inspect.signature(layer.init).parameters.values())[1:]
     given = bound.arguments
     if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in taken) or len(bound.args) == len(given):
@@ -129,7 +129,7 @@ def init_sublayers(call: Callable[..., Any], key: Any, inputs: tuple[Any, ...]) 
         inputs: arrays, `Masked` or `jax.ShapeDtypeStruct`, nested; only shapes and dtypes count.
 
     Returns:
-        `{name: parameters}`; a sub-layer without any has `{}` if `call` looks it up by `params[name]`.
+        `{name: parameters}`; a sub-layer without parameters has `{}` if `call` looks it up with `params[name]`.
 
     Raises:
         ValueError: `call` reads a name without applying a layer to it.
@@ -138,7 +138,7 @@ def init_sublayers(call: Callable[..., Any], key: Any, inputs: tuple[Any, ...]) 
 
     def trace(key: Any, *inputs: Any) -> None:
         slots = LazyParams(key)
-        call(slots, *inputs, key=key)  # for layers that always draw; what they draw is thrown away
+        call(slots, *inputs, key=key)  # a key for layers that always draw; the draw is discarded
         found.update(slots.slots)
 
     eval_shape(trace, key, *inputs)
@@ -157,7 +157,7 @@ def init_sublayers(call: Callable[..., Any], key: Any, inputs: tuple[Any, ...]) 
 
 
 def eval_shape(function: Callable[..., Any], *args: Any) -> Any:
-    """`jax.eval_shape`, where arguments may hold static leaves (numbers, strings) beside arrays."""
+    """`jax.eval_shape` for arguments that may hold static leaves (numbers, strings) as well as arrays."""
     leaves, structure = jax.tree.flatten(args)
     arrays = {i: _spec(leaf) for i, leaf in enumerate(leaves) if is_array(leaf)}
 
@@ -168,7 +168,7 @@ def eval_shape(function: Callable[..., Any], *args: Any) -> Any:
 
 
 def abstract(tree: Any) -> Any:
-    """Shapes and dtypes in place of arrays."""
+    """Replaces arrays by their shapes and dtypes."""
     return jax.tree.map(lambda x: _spec(x) if is_array(x) else x, tree)
 
 

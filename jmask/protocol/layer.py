@@ -1,4 +1,4 @@
-"""The `Layer` protocol: hyperparameters in a frozen dataclass, a pure call, and what becomes of the mask."""
+"""The `Layer` protocol: hyperparameters in a frozen dataclass, a pure call, and a rule for the mask."""
 
 import dataclasses
 import functools
@@ -20,7 +20,7 @@ from .symbolic import symbolic_call
 
 
 class _Signature:
-    """The signature that `help` shows of a layer: its own options before inherited ones, `name` at the end."""
+    """The signature that `help` shows for a layer: its own options before inherited ones, `name` at the end."""
 
     def __get__(self, layer: Any, cls: type) -> inspect.Signature:
         if layer is not None:
@@ -35,39 +35,38 @@ class _Signature:
 class Layer:
     """A layer: a frozen dataclass whose fields are hyperparameters, and pure functions of `(params, inputs)`.
 
-    A subclass becomes a frozen dataclass by itself. It declares its fields and writes:
+    A subclass automatically becomes a frozen dataclass. It declares its fields and defines:
 
     - `call(self, params, inputs, ...)`: the values of the outputs. It receives plain arrays with zeros at padded
-      positions, and asks for what else it needs by name: `mask` is the mask of the first input (None if it has none;
-      for a list or dict of inputs a list or dict), `context_mask` that of the input `context`, `training` a bool, `key`
-      a PRNG key, `state` the layer's running statistics, with which `call` returns a pair: outputs and new state. Where
-      parameters meet a function that is infinite at 0, put something else into the padding: `params["w"] *
-      jnp.log(jnp.where(mask[..., None], inputs, 1))`.
-    - `init(self, key, *inputs)`: the parameters, a nested dict; a layer without parameters does not need it, nor does
+      positions, and asks for anything else it needs by name: `mask` is the mask of the first input (None if it has
+      none; for a list or dict of inputs, a list or dict of masks), `context_mask` that of the input `context`,
+      `training` a bool, `key` a PRNG key, `state` the layer's running statistics; with `state`, `call` returns a pair:
+      outputs and new state. If parameters are combined with a function that is infinite at 0, replace the padding
+      first: `params["w"] * jnp.log(jnp.where(mask[..., None], inputs, 1))`.
+    - `init(self, key, *inputs)`: the parameters, a nested dict. A layer without parameters does not need it, nor does
       one that has layers in its fields and calls them as `self.lstm.apply(params["lstm"], x)`.
     - `init_state(self, *inputs)`: the initial state, for a `call` that takes `state` (see `apply_with_state`). With
-      `resets_state = True` every call of `apply_with_state` begins with it, for what belongs to a single call, such as
-      a penalty (`{"penalty": ...}`, see `jm.losses.penalties`); outside training such a layer also runs without state.
-    - what becomes of the mask. By default it is dropped, with a warning (a mask of rows, `(batch,)`, which pooling
-      leaves, is kept where it is proved that `call` treats every row alone). `supports_masking = True`: every step is
-      treated alone, so outputs have the masks of the inputs. `supports_masking = "auto"`: the same where that can be
-      proved (see `jm.explain`). `compute_mask`: the layer computes the masks of its outputs.
+      `resets_state = True` every call of `apply_with_state` starts from it, for state that belongs to a single call:
+      a penalty (`{"penalty": ...}`, see `jm.losses.penalties`). Outside training such a layer also runs without state.
+    - a rule for the mask. By default the mask is dropped, with a warning (a mask of rows, `(batch,)`, as pooling
+      returns it, is kept if `call` provably treats every row independently). `supports_masking = True`: every step is
+      treated independently, so outputs have the masks of the inputs. `supports_masking = "auto"`: the same where that
+      can be proved (see `jm.explain`). `compute_mask`: the layer computes the masks of its outputs.
 
-    With `raw_inputs = True` the inputs arrive as they are, `Masked` or arrays, and `call` returns `Masked` itself; a
-    layer made of layers wants this, since its layers see no mask in a plain array. (The other way is to pass the mask
-    on by hand, `self.lstm.apply(params["lstm"], x, mask=mask)`.) Any `call` may return `Masked` for some of its
-    outputs.
+    With `raw_inputs = True` the inputs are passed unchanged, `Masked` or arrays, and `call` returns `Masked` itself. A
+    layer made of layers needs this, since its layers see no mask in a plain array; or it passes the mask on explicitly,
+    `self.lstm.apply(params["lstm"], x, mask=mask)`. Any `call` may return `Masked` for some of its outputs.
 
-    Packed rows, in which several sequences share a row, are refused unless `supports_packing = True` says that the
-    layer keeps the sequences apart: because it treats every step alone, or because it takes raw inputs and respects
-    `inputs.segment_ids`. Outputs that have the mask of an input have its segment ids as well. A `compute_mask` may
-    remove steps from packed rows; a layer that moves steps needs `raw_inputs`, and one that passes masks on by hand
-    loses the segment ids.
+    Packed rows, in which several sequences share a row, raise an error unless `supports_packing = True` declares that
+    the layer keeps the sequences apart: because it treats every step independently, or because it takes raw inputs and
+    respects `inputs.segment_ids`. Outputs that have the mask of an input also have its segment ids. A `compute_mask`
+    may remove steps from packed rows; a layer that moves steps needs `raw_inputs`, and one that passes masks on
+    explicitly loses the segment ids.
 
     Two calls share parameters if they are calls of the same object: identity decides, not equality.
 
     Attributes:
-        name: what the layer is called in `params` and in messages; by default its class in snake case.
+        name: the name of the layer in `params` and in messages; by default its class in snake case.
 
     >>> import jax, jax.numpy as jnp, jmask as jm
     >>> class Scale(jm.Layer):
@@ -141,29 +140,29 @@ class Layer:
             *inputs: the inputs of `call`, as arrays, `Masked` or `jax.ShapeDtypeStruct`.
 
         Returns:
-            A nested dict of arrays; here: the parameters of the sub-layers that `call` reaches, `{}` if none.
+            A nested dict of arrays; by default, the parameters of the sub-layers that `call` reaches, `{}` if none.
         """
         if not sublayers(self):
             return {}
         return init_sublayers(self.apply, key, inputs)
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
-        """`call(self, params, inputs, ...)`: the outputs, from the values of the inputs; every layer writes its own."""
+        """`call(self, params, inputs, ...)`: the outputs from the values of the inputs; every layer defines its own."""
         raise TypeError(f"`{type(self).__name__}` has no `call(self, params, inputs)`.")
 
     @property
     def default_name(self) -> str:
-        """The name of a layer that was given none: its class in snake case."""
+        """The name of a layer without an explicit one: its class in snake case."""
         return path.snake_case(type(self).__name__)
 
     @property
     def _is_composite(self) -> bool:
-        """Whether there are layers in its fields."""
+        """Whether the layer has layers in its fields."""
         return bool(sublayers(self))
 
     @property
     def changes_mask(self) -> bool:
-        """Whether `compute_mask` says what becomes of the mask."""
+        """Whether `compute_mask` computes the masks of the outputs."""
         return type(self).compute_mask is not Layer.compute_mask
 
     def compute_mask(self, *args: Any, **kwargs: Any) -> Any:
@@ -174,8 +173,8 @@ class Layer:
             **kwargs: the same by name.
 
         Returns:
-            One mask or None for each output; here: `mask` if the layer treats every step alone; with `raw_inputs`,
-            the masks that `apply` gives its outputs; else None.
+            One mask or None for each output; by default, `mask` if the layer treats every step independently; with
+            `raw_inputs`, the masks that `apply` gives its outputs; otherwise None.
         """
         inputs = kwargs.get("inputs", args[0] if args else None)
         mask = kwargs.get("mask", args[1] if len(args) > 1 else None)
@@ -190,30 +189,30 @@ class Layer:
         """Calls the layer on `Masked` or arrays.
 
         Args:
-            params: what `init` made.
+            params: the result of `init`.
             *inputs: the inputs of `call`.
             mask: overrides the mask of the first input; `jm.NO_MASK` removes it.
-            training: injected into `call` if it asks.
-            key: a PRNG key, injected into `call` if it asks.
+            training: passed to `call` if it takes it.
+            key: a PRNG key, passed to `call` if it takes one.
             **named: inputs of `call` by name, and masks by name (`context_mask=`).
 
         Returns:
             The outputs: a `Masked` where there is a mask, an array where there is none.
 
         Raises:
-            TypeError: arguments that `call` does not have.
-            ValueError: a mask that does not fit, or packed rows that the layer does not support.
+            TypeError: `call` does not have these arguments.
+            ValueError: a mask does not fit, or the layer does not support packed rows.
         """
         return apply_named(self, self.name or self.default_name, params, inputs, named, mask, training, key)
 
     def init_state(self, *inputs: Any, **_: Any) -> Any:
-        """Makes the state: running statistics, such as those of `jm.layers.BatchNormalization`, and penalties.
+        """Makes the initial state: running statistics, such as those of `jm.layers.BatchNormalization`, and penalties.
 
         Args:
             *inputs: the inputs of `call`, as arrays, `Masked` or `jax.ShapeDtypeStruct`.
 
         Returns:
-            Nested dicts of arrays, by the names of the layers; `{}` where no layer has any.
+            Nested dicts of arrays, by layer name; `{}` if no layer has any.
         """
         return init_state(self, inputs)
 
@@ -227,11 +226,11 @@ class Layer:
         key: Any = None,
         **named: Any,
     ) -> tuple[Any, Any]:
-        """`apply` for layers with a state: with running statistics, or with penalties.
+        """`apply` for layers with state: running statistics or penalties.
 
         Args:
-            params: what `init` made.
-            state: what `init_state` made, or an earlier call has returned.
+            params: the result of `init`.
+            state: the result of `init_state`, or of an earlier call.
             *inputs: the inputs of `call`.
             mask: as for `apply`.
             training: as for `apply`.
@@ -239,11 +238,11 @@ class Layer:
             **named: as for `apply`.
 
         Returns:
-            The outputs, and the state after the call: running statistics change in training only; penalties are those
+            The outputs, and the state after the call: running statistics change only in training; penalties are those
             of this call.
 
         Raises:
-            ValueError: a state that lacks that of a layer; and as `apply` raises.
+            ValueError: the state of a layer is missing; otherwise as for `apply`.
         """
         name = self.name or self.default_name
         with path.scope(name, self), layer_state.running(state) as states:
@@ -264,7 +263,7 @@ class Layer:
         return self.apply({}, *inputs, **named)
 
     def to_config(self) -> dict[str, Any]:
-        """The layer as JSON-able data, `jm.to_config(layer)`; `jm.from_config` brings it back."""
+        """The layer as JSON-able data, `jm.to_config(layer)`; `jm.from_config` restores it."""
         return to_config(self)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""State: running statistics and penalties, handed into a call of `apply_with_state` and out of it."""
+"""State: running statistics and penalties, passed into a call of `apply_with_state` and returned from it."""
 
 import contextlib
 import dataclasses
@@ -19,13 +19,13 @@ class States:
     """The statistics of the layers that one call reaches.
 
     Attributes:
-        known: nested dicts by the names on the way to a layer, as parameters are; what a layer writes is here at once,
-            so that a shared layer goes on from its last call.
+        known: nested dicts by the names on the path to a layer, like parameters; a layer's writes appear here at once,
+            so that a shared layer continues from its last call.
         root: number of names on the path to the layer that was called.
-        makes: whether layers get the initial statistics, which are noted in `made`.
+        makes: whether layers get the initial statistics, which are recorded in `made`.
         made: by path, the layer and the shapes of its inputs.
         owners: by path, the layer.
-        trace: the trace of JAX in which what is known is; None where nothing that is written matters.
+        trace: the JAX trace that `known` belongs to; None if writes do not matter.
     """
 
     known: Any
@@ -61,7 +61,7 @@ class States:
 
     @property
     def statistics(self) -> list[Any]:
-        """The initial running statistics of the layers in `made`; what is of one call alone is none."""
+        """The initial running statistics of the layers in `made`, without state that belongs to a single call."""
         return [owner.init_state(*specs) for owner, specs in self.made.values() if not owner.resets_state]
 
     def write(self, statistics: Any) -> None:
@@ -80,14 +80,14 @@ class States:
             self.known = _replace(self.known, path.names()[self.root :], statistics)
 
 
-# ContextVars, because the state and the ranks go through the `call` of the user's own layers, which does not take them.
+# ContextVars: state and ranks must pass through the `call` of the user's own layers, which has no argument for them.
 _states: ContextVar[States | None] = ContextVar("jmask_states", default=None)
 _ranks: ContextVar[tuple[int, ...]] = ContextVar("jmask_ranks_of_masks_of_steps", default=())
 
 
 @contextlib.contextmanager
 def running(known: Any, *, makes: bool = False) -> Iterator[States]:
-    """Inside, the layers below the current path read and write these statistics."""
+    """Inside this context, the layers below the current path read and write these statistics."""
     states = States(known, len(path.names()), makes, trace=None if makes else _current_trace())
     token = _states.set(states)
     try:
@@ -98,7 +98,7 @@ def running(known: Any, *, makes: bool = False) -> Iterator[States]:
 
 @contextlib.contextmanager
 def shape_inference_scope(is_slot: bool) -> Iterator[None]:
-    """Inside, statistics are the initial ones, if only the shapes of parameters are being found."""
+    """Inside this context, statistics are the initial ones, if only the shapes of parameters are being found."""
     states = _states.get()
     if not is_slot or (states is not None and states.makes):
         yield
@@ -120,7 +120,7 @@ def dry_run() -> Iterator[None]:
 
 @contextlib.contextmanager
 def padded_batch_scope(ranks: list[int]) -> Iterator[None]:
-    """Inside, the rows of a batch are steps; masks of these ranks say which are padding, one of rank 3 also inside."""
+    """Inside, batch rows are steps; masks of these ranks mark padding, those of rank 3 also within the rows."""
     token = _ranks.set((*_ranks.get(), *ranks))
     try:
         yield
@@ -129,7 +129,7 @@ def padded_batch_scope(ranks: list[int]) -> Iterator[None]:
 
 
 def read(layer: Any, inputs: tuple[Any, ...], *, training: bool) -> Any:
-    """The statistics of the layer that is being called; outside training, initial ones if it needs no state."""
+    """The statistics of the layer being called; outside training, the initial ones if it needs no state."""
     states, ranks = _states.get(), _ranks.get()
     is_told = 2 not in ranks and any(map(is_masked, jax.tree.leaves(inputs, is_leaf=is_masked)))
     counts = states is not None and not states.makes and (training or layer.resets_state)
@@ -150,14 +150,14 @@ def read(layer: Any, inputs: tuple[Any, ...], *, training: bool) -> Any:
 
 
 def write(statistics: Any) -> None:
-    """Stores the new statistics of the layer that is being called."""
+    """Stores the new statistics of the layer being called."""
     states = _states.get()
     if states is not None:
         states.write(statistics)
 
 
 def initial(made: dict[tuple[str, ...], tuple[Any, tuple[Any, ...]]]) -> Any:
-    """The initial state of layers by their paths, as nested dicts; see `States.made`."""
+    """The initial state of layers, as nested dicts by path; see `States.made`."""
     known: Any = {}
     for place, (owner, specs) in made.items():
         known = _replace(known, place, owner.init_state(*specs))
@@ -165,7 +165,7 @@ def initial(made: dict[tuple[str, ...], tuple[Any, tuple[Any, ...]]]) -> Any:
 
 
 def _current_trace() -> Any:
-    """What JAX is tracing, for a comparison."""
+    """The current JAX trace, for comparison."""
     ours = getattr(core, "get_opaque_trace_state", None)  # public in newer versions
     return jax.core.get_opaque_trace_state() if ours is None else ours()  # pyright: ignore[reportAttributeAccessIssue]
 

@@ -1,4 +1,4 @@
-"""What becomes of masks at a layer: the default rule, the attachment to outputs, and the report of a lost mask."""
+"""How masks pass through a layer: the default rule, attaching masks to outputs, and reports of lost masks."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ def pass_masks(arguments: Arguments, outputs: Any) -> Any:
         Masks and Nones in the structure of `outputs`.
 
     Raises:
-        ValueError: masks that differ in shape, so that no AND exists.
+        ValueError: the masks differ in shape, so they have no AND.
     """
     structure = jax.tree.structure(outputs, is_leaf=is_masked)
     first = as_kind_of(outputs, arguments.bound.arguments.get(arguments.first or ""))
@@ -46,12 +46,12 @@ def pass_masks(arguments: Arguments, outputs: Any) -> Any:
 
 
 def are_kept(call: Callable[..., Any], arguments: Arguments, injected: dict[str, Any]) -> bool:
-    """Whether it is proved that a layer treats every entry under the masks of its inputs alone.
+    """Whether a layer provably treats every entry under the masks of its inputs independently.
 
     Args:
         call: the layer's `call`, with its parameters.
         arguments: the inputs of the call.
-        injected: what else is injected into the call.
+        injected: the other arguments of the call.
     """
     leaves, structure = jax.tree.flatten((arguments.bound.args, arguments.bound.kwargs), is_leaf=is_masked)
     places = [i for i, leaf in enumerate(leaves) if is_array(leaf)]
@@ -67,31 +67,31 @@ def are_kept(call: Callable[..., Any], arguments: Arguments, injected: dict[str,
 
 
 def are_of_rows(arguments: Arguments) -> bool:
-    """Whether the inputs have masks, all of one axis: what pooling leaves, which rows are real."""
+    """Whether the inputs have masks, all of rank 1: masks of rows, as pooling returns them."""
     found = [leaf.mask.ndim for group in arguments.masked.values() for leaf in group]
     return set(found) == {1}
 
 
 def reaches(axes: int | Sequence[int], inputs: Any = None) -> bool:
-    """Whether one of the axes is masked; of inputs that are unknown or have no mask yet, all axes but -1 are."""
+    """Whether one of the axes is masked; if inputs are unknown or have no mask yet, all axes except -1 count."""
     axes, mask = (axes,) if isinstance(axes, int) else axes, mask_of(inputs)
     return any(axis != -1 if mask is None else axis % inputs.ndim < mask.ndim for axis in axes)
 
 
 def attach(outputs: Any, masks: Any, arguments: Arguments) -> Any:
-    """Pairs outputs with their masks. An output that is a `Masked` already answers for itself.
+    """Pairs outputs with their masks; an output that is already a `Masked` keeps its own.
 
     Args:
         outputs: arrays and `Masked`, nested.
         masks: masks and Nones in the same structure, or None for no mask at all.
-        arguments: the inputs: a mask that is one of theirs keeps its segment ids, and another mask
-            has the segment ids that are common to them, so far as they are real.
+        arguments: the inputs: a mask that belongs to one of them keeps its segment ids, and any other mask has the
+            segment ids that they have in common, where it is real.
 
     Returns:
         The outputs, masked where there is a mask.
 
     Raises:
-        ValueError: masks in another structure, or of a shape that does not fit their output or its segment ids.
+        ValueError: the masks have another structure, or a shape that does not fit their output or its segment ids.
     """
     if masks is None:
         return outputs
@@ -106,7 +106,7 @@ def attach(outputs: Any, masks: Any, arguments: Arguments) -> Any:
 
 
 def refuse_packed(arguments: Arguments, layer: str) -> None:
-    """Raises for packed rows, on behalf of a layer that does not say that it keeps their sequences apart."""
+    """Raises for packed rows, for a layer that does not declare that it keeps their sequences apart."""
     remedy = (
         "Give each sequence a row of its own first, `jm.unpack_batch(x, num_sequences, length)`; a layer of your own "
         "that treats every step alone, or honours the segment ids, says so by `supports_packing = True`."
@@ -117,13 +117,13 @@ def refuse_packed(arguments: Arguments, layer: str) -> None:
 
 
 def report_loss(lost: list[str], reason: str, *, unit: str = "step", is_composite: bool = False) -> None:
-    """Warns (or raises under `jm.strict()`) that masks of these arguments end here.
+    """Warns (or raises under `jm.strict()`) that the masks of these arguments are lost here.
 
     Args:
         lost: names of the arguments.
-        reason: why.
+        reason: why they are lost.
         unit: what the masks mark.
-        is_composite: whether the layer is made of layers, which could have had the mask.
+        is_composite: whether the layer is made of layers, which could have used the mask.
     """
     if lost:
         names = ", ".join(f"`{name}`" for name in lost)

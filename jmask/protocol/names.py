@@ -8,13 +8,13 @@ from .path import snake_case
 
 
 def distinct_names(items: Sequence[Any]) -> dict[int, str]:
-    """A name for each layer or cell, by its id: its own, or else its class in snake case, numbered where that is taken.
+    """A name for each layer or cell, by its id: its own, or its class in snake case, numbered if that is taken.
 
     Args:
         items: layers or cells; one that occurs twice has one name.
 
     Returns:
-        The names. Those that the user has given are taken as they are.
+        The names. Those that the user has given are used unchanged.
     """
     distinct = {id(item): item for item in items}
     names: dict[int, str] = {}

@@ -16,7 +16,7 @@ Activation = Annotated[str | Callable[[Any], Any] | None, Known(lambda option: a
 
 
 def _orthogonal(key: Any, shape: tuple[int, ...], dtype: Any) -> Any:
-    """Drawn in float32 at least: there is no decomposition in half precision."""
+    """Draws in at least float32, since there is no QR decomposition in half precision."""
     wide = jnp.promote_types(dtype, jnp.float32)
     return jax.nn.initializers.orthogonal()(key, shape, wide).astype(dtype)
 
@@ -35,7 +35,7 @@ INITIALIZERS: dict[str, Callable[..., Any]] = {
     "normal": jax.nn.initializers.normal(0.05),
 }
 
-# The names have Keras' meaning, where JAX has another slope or approximation.
+# The names have Keras' meaning where JAX uses another slope or approximation.
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "linear": lambda x: x,
     "celu": jax.nn.celu,
@@ -59,7 +59,8 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "tanh": jnp.tanh,
 }
 
-# With a finite derivative wherever the argument is finite. The cube in gelu by tanh is not, of 200 in float16.
+# These have a finite derivative at every finite argument. The tanh approximation of gelu does not: its cube overflows
+# for 200 in float16.
 _FINITE_GRADIENT = tuple(function for name, function in ACTIVATIONS.items() if name != "exponential")
 _KEEP_ZEROS = tuple(
     f for f in _FINITE_GRADIENT if f not in (jax.nn.hard_sigmoid, jax.nn.log_sigmoid, jax.nn.sigmoid, jax.nn.softplus)
@@ -67,7 +68,7 @@ _KEEP_ZEROS = tuple(
 
 
 def initializer(option: Initializer) -> Callable[..., Any]:
-    """The function `(key, shape, dtype) -> array` that an option names, or is."""
+    """The function `(key, shape, dtype) -> array` that an option is or names."""
     draw = _look_up("initializer", INITIALIZERS, option)
     if callable(option):
         return draw
@@ -81,7 +82,7 @@ def initializer(option: Initializer) -> Callable[..., Any]:
 def kernel_initializer(option: Initializer, input_axes: Sequence[int]) -> Callable[..., Any]:
     """The function `(key, shape, dtype) -> array` for a kernel of any rank that contracts `input_axes`.
 
-    An initialiser by name draws a matrix, from these axes to all others; a function is called as it is.
+    A named initialiser draws a matrix, from these axes to all others; a function is called as it is.
     """
     if not isinstance(option, str):
         return initializer(option)
@@ -96,7 +97,7 @@ def kernel_initializer(option: Initializer, input_axes: Sequence[int]) -> Callab
 
 
 def activation(option: Activation) -> Callable[[Any], Any]:
-    """The elementwise function that an option names, or is; None is the identity."""
+    """The elementwise function that an option is or names; None is the identity."""
     if isinstance(option, str) and "softmax" in option:
         raise ValueError(
             f"{option!r} is no elementwise activation, and must know the mask; use the layer `jm.layers.Softmax`."
@@ -105,7 +106,7 @@ def activation(option: Activation) -> Callable[[Any], Any]:
 
 
 def has_finite_gradient(option: Activation) -> bool:
-    """Whether the derivative is finite at every finite argument, so that the function may see finite padding."""
+    """Whether the derivative is finite at every finite argument, so that the function may be applied to padding."""
     return any(activation(option) is function for function in _FINITE_GRADIENT)
 
 

@@ -1,4 +1,4 @@
-"""What gives outputs their masks: the rule that a layer states, or a report that it states none."""
+"""Gives outputs their masks by the layer's rule, or reports that it has none."""
 
 from typing import Any
 
@@ -24,12 +24,12 @@ def with_masks(
         layer: the layer.
         arguments: the inputs of the call.
         zero_filled: the same as arrays, with zeros at padding.
-        outputs: what `call` has returned.
-        options: what else `compute_mask` may ask for.
-        passes: whether the masks of the inputs go on.
+        outputs: what `call` returned.
+        options: the other arguments that `compute_mask` may take.
+        passes: whether the masks of the inputs are passed on.
 
     Returns:
-        The outputs, masked where there is a mask; a mask that ends here without a word has been reported.
+        The outputs, masked where there is a mask. A mask that is lost is reported.
     """
     if layer.changes_mask:
         out_masks, asked = _computed_masks(layer, arguments, zero_filled, options)
@@ -39,7 +39,7 @@ def with_masks(
     if passes:
         found = [leaf for group in arguments.masked.values() for leaf in group]
         if len(found) == 1 and is_array(outputs) and outputs.shape[: found[0].mask.ndim] == found[0].mask.shape:
-            return found[0].with_values(outputs)  # the same as below, without the detours for nests
+            return found[0].with_values(outputs)  # the same as below, without the handling of nests
         return masks.attach(outputs, masks.pass_masks(arguments, outputs), arguments)
     if not any(map(is_masked, jax.tree.leaves(outputs, is_leaf=is_masked))):
         does = "uses it, but does not say what becomes of it" if uses_mask(layer) else "does not say what becomes of it"
@@ -56,7 +56,7 @@ def with_masks(
 def _computed_masks(
     layer: Any, arguments: Arguments, zero_filled: Arguments, options: dict[str, Any]
 ) -> tuple[Any, set[str]]:
-    """What `compute_mask` returns, and the arguments whose masks it or `call` has asked for."""
+    """The result of `compute_mask`, and the arguments whose masks it or `call` takes."""
     signature = signature_of(type(layer).compute_mask, type(layer).call)
     bound = zero_filled.bound_to(signature)
     injected = inject(signature, arguments, options)
@@ -70,7 +70,7 @@ def _computed_masks(
 
 
 def uses_mask(layer: Any, *inputs: Any) -> bool:
-    """Whether the layer's outputs at real steps depend on the mask, for the summary; inputs where they are known."""
+    """Whether the layer's outputs at real steps depend on the mask, for the summary; with inputs if they are known."""
     found = layer._uses_mask
     if found is not None:
         return bool(found(*inputs) if callable(found) else found)

@@ -1,4 +1,4 @@
-"""Where in a model we are: the path that errors, warnings and profiles show."""
+"""The current path in a model, which errors, warnings and profiles show."""
 
 import contextlib
 import functools
@@ -13,13 +13,13 @@ _NOTE = "In layer"
 
 
 class _Place(NamedTuple):
-    """The names on the way to the layer that is being called, and that layer."""
+    """The names on the path to the layer being called, and that layer."""
 
     names: tuple[str, ...] = ()
     owner: Any = None
 
 
-# A ContextVar, because the path goes through the user's own functions: `call` and `init` have no argument for it.
+# A ContextVar, because the path must pass through the user's own `call` and `init`, which have no argument for it.
 _place: ContextVar[_Place] = ContextVar("jmask_place", default=_Place())  # noqa: B039 - a constant
 
 
@@ -27,11 +27,11 @@ _place: ContextVar[_Place] = ContextVar("jmask_place", default=_Place())  # noqa
 def scope(name: str, owner: Any = None) -> Iterator[None]:
     """Adds a layer's name to the path.
 
-    An exception on its way out learns the innermost path it came from, unless its text says so already.
+    An exception that leaves the scope gets a note with its innermost path, unless its text already names it.
 
     Args:
         name: the name.
-        owner: the layer; inside its own scope (its `init` follows its `call`) it adds nothing.
+        owner: the layer; inside its own scope (its `init` runs its `call`) nothing is added.
 
     Yields:
         Nothing.

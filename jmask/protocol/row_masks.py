@@ -1,7 +1,7 @@
-"""A mask of rows alone, `(batch,)`: pooling makes it, and layers over time take it.
+"""Masks of rows only, `(batch,)`: pooling makes them, and layers over time accept them.
 
-Such a mask on values `(batch, time, features)` says that all steps of a row are real or none. So each row is a sequence
-without padding, or no row.
+On values `(batch, time, features)` such a mask says that either all steps of a row are real, or none. So each row is a
+sequence without padding, or an empty row.
 """
 
 import functools
@@ -17,13 +17,13 @@ from ..core.masked import Masked, is_masked, values_of
 
 
 def once_a_row(inputs: Any) -> Callable[[Any], Any]:
-    """What gives a result of each row its mask: the rows with a real step; an array's results stay arrays.
+    """A function that gives results per row their mask, the rows with a real step; results of arrays stay arrays.
 
     Args:
         inputs: `(batch, time, ...)`.
 
     Returns:
-        A function of results `(batch, ...)`, all of which get the same mask.
+        A function of results `(batch, ...)`, which all get the same mask.
     """
     if not isinstance(inputs, Masked):
         return lambda result: result
@@ -32,7 +32,7 @@ def once_a_row(inputs: Any) -> Callable[[Any], Any]:
 
 
 def with_rows(inputs: Any, results: Any) -> Any:
-    """Results of each row; those that are arrays get a mask of the rows in which any input has a real step."""
+    """Results per row; those that are arrays get a mask of the rows in which any input has a real step."""
     masks = [leaf.mask for leaf in jax.tree.leaves(inputs, is_leaf=is_masked) if is_masked(leaf)]
     if not masks:
         return results
@@ -41,12 +41,12 @@ def with_rows(inputs: Any, results: Any) -> Any:
 
 
 def has_rows_alone(x: Any) -> bool:
-    """Whether there is a mask of rows, and time behind it. Values of rank 2 under a mask of rank 1 are one sequence."""
+    """Whether the mask is of rows only, with a time axis after it; rank 2 under a mask of rank 1 is one sequence."""
     return isinstance(x, Masked) and x.mask.ndim == 1 and x.ndim > 2
 
 
 def with_steps(x: Any) -> Any:
-    """A mask of rows as one of their steps, `(batch, time)`, also of abstract arrays; anything else as it is."""
+    """Expands a mask of rows to their steps, `(batch, time)`, for abstract arrays too; anything else is unchanged."""
     if not has_rows_alone(x):
         return x
     if isinstance(x.mask, jax.ShapeDtypeStruct):
@@ -55,7 +55,7 @@ def with_steps(x: Any) -> Any:
 
 
 def over_time(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Makes the `call` of a layer over time see rows without padding under a mask of rows, which its outputs get.
+    """Makes a `call` over time accept a mask of rows: it sees rows without padding, and its outputs get the mask.
 
     Without it a function of `jmask.ops` would take the only axis of such a mask, the batch, for time.
 
@@ -63,7 +63,7 @@ def over_time(call: Callable[..., Any]) -> Callable[..., Any]:
         call: `call(self, params, inputs, ...)`, whose outputs begin with the batch axis.
 
     Returns:
-        The same for all inputs.
+        A `call` for all inputs.
     """
 
     @functools.wraps(call)

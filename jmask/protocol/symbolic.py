@@ -1,4 +1,4 @@
-"""Layers called on values that are only symbols: a graph registers here what happens then."""
+"""Layers called on symbolic values: a graph registers here what happens then."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ _calls: dict[type, SymbolicCall] = {}
 
 
 def on_symbols(cls: type) -> Callable[[SymbolicCall], SymbolicCall]:
-    """Registers what a layer does when one of its inputs is of this class; a decorator.
+    """Registers what a layer does when one of its inputs has this class; a decorator.
 
     Args:
         cls: the class of the symbols.

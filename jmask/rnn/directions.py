@@ -1,4 +1,4 @@
-"""Both directions of a sequence, merged step by step."""
+"""Bidirectional networks: both directions of a sequence, merged step by step."""
 
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar, overload

@@ -1,4 +1,4 @@
-"""Ragged data and masks of other libraries, read by what they offer; none of these libraries is needed."""
+"""Reads ragged data and masks of other libraries through their own interfaces; none of these libraries is required."""
 
 from .finding import find_lists as find_lists
 from .finding import refuse_lists as refuse_lists

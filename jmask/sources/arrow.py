@@ -1,4 +1,4 @@
-"""Columns of Arrow: pyarrow, polars, pandas, Hugging Face `datasets`, and whatever else speaks its C interface."""
+"""Arrow columns: pyarrow, polars, pandas, Hugging Face `datasets`, and whatever else supports Arrow's C interface."""
 
 from typing import Any
 
@@ -14,24 +14,24 @@ _EXTENSION = b"ARROW:extension:name"
 
 
 def read_column(column: Any) -> Leaf | Lists:
-    """The data of an Arrow array, without a copy where it is one chunk.
+    """The data of an Arrow array, without a copy if it is a single chunk.
 
     Args:
-        column: has `__arrow_c_array__` or `__arrow_c_stream__`.
+        column: an object with `__arrow_c_array__` or `__arrow_c_stream__`.
 
     Returns:
         A `Leaf` of numbers, strings or bytes, or `Lists` of them.
 
     Raises:
         ValueError: a list is null.
-        TypeError: a type that JAX has no numbers for, or a table.
+        TypeError: JAX has no matching dtype, or the data is a table.
     """
     parts = [_read(schema, array, 0, array.length if array else 0, owner) for schema, array, owner in chunks(column)]
     return joined(parts)
 
 
 def _read(schema: Schema, array: Array | None, start: int, stop: int, owner: Any) -> Any:
-    """The items from `start` to `stop`; without data, the type alone."""
+    """The items from `start` to `stop`; without data, only the type."""
     kind = schema.format.decode()
     if kind == "+s":
         raise TypeError(
@@ -92,7 +92,7 @@ def _offsets(array: Array, kind: str, start: int, stop: int, owner: Any) -> np.n
 
 
 def _real(array: Array, start: int, stop: int, owner: Any) -> np.ndarray | None:
-    """Which items are not null; None if none of these is."""
+    """Which items are not null; None if there are no nulls."""
     if array.null_count == 0 or stop == start or not array.n_buffers or not array.buffers[0]:
         return None
     real = bits(array.buffers[0], array.offset + start, array.offset + stop, owner)
@@ -124,7 +124,7 @@ def _numbers(array: Array, kind: str, start: int, stop: int, owner: Any) -> np.n
 
 
 def _pieces_of_views(array: Array, start: int, stop: int, owner: Any) -> list[bytes]:
-    """Strings of up to 12 bytes stand in the view itself, others in one of the buffers behind it."""
+    """The strings of a view type: up to 12 bytes are stored in the view itself, longer ones in one of its buffers."""
     begin, end = array.offset + start, array.offset + stop
     words = view(array.buffers[1], np.int32, 4 * begin, 4 * end, owner).reshape(-1, 4)
     inline, views = words.tobytes(), words[:, [0, 2, 3]]  # length, number of the buffer, offset into it
@@ -156,7 +156,7 @@ def _nothing(schema: Schema, kind: str) -> Leaf | Lists:
 
 
 def _is_extension(schema: Schema) -> bool:
-    """Whether the type has a name of its own, under which its storage may mean anything."""
+    """Whether it is an extension type, whose storage may mean anything."""
     if not schema.metadata:
         return False
     place = schema.metadata

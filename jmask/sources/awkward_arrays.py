@@ -1,4 +1,4 @@
-"""Awkward arrays, by the methods of their layouts."""
+"""Awkward arrays, read through the methods of their layouts."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ def is_awkward(x: Any) -> bool:
 
 
 def read_awkward(x: Any) -> Leaf | Lists:
-    """The data of an `ak.Array`, its lists in order and one behind the other."""
+    """The data of an `ak.Array`, with its lists concatenated in order."""
     return _read(x.layout.to_packed())
 
 

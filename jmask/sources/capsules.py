@@ -60,7 +60,7 @@ _pointer_of.restype, _pointer_of.argtypes = c_void_p, [py_object, c_char_p]
 
 
 class Owned:
-    """A structure that was handed over, and is released with the last array that looks into it."""
+    """A structure that we own, released together with the last array that views it."""
 
     def __init__(self, structure: Any):
         self.structure = structure
@@ -76,9 +76,9 @@ def is_exporter(x: Any) -> bool:
 
 
 def chunks(column: Any) -> Iterator[tuple[Schema, Array | None, Any]]:
-    """Type, data and owner of each chunk of a column; one of them without data where there is no chunk.
+    """Type, data and owner of each chunk of a column; a column without chunks gives one item without data.
 
-    The owner must live as long as anything looks into the data.
+    The owner must stay alive as long as anything views the data.
     """
     if hasattr(column, "__arrow_c_array__"):
         capsules = column.__arrow_c_array__()
@@ -103,7 +103,7 @@ def chunks(column: Any) -> Iterator[tuple[Schema, Array | None, Any]]:
 
 
 def view(address: int | None, dtype: Any, start: int, stop: int, owner: Any) -> np.ndarray:
-    """The numbers from `start` to `stop` of a buffer, not copied; the result keeps the owner alive."""
+    """The numbers from `start` to `stop` of a buffer, without a copy; the result keeps the owner alive."""
     dtype = np.dtype(dtype)
     if stop <= start or not address:
         return np.empty(max(stop - start, 0), dtype)
@@ -117,7 +117,7 @@ def bits(address: int, start: int, stop: int, owner: Any) -> np.ndarray:
 
 
 class _Window:
-    """What NumPy asks for the place of an array; the array keeps it, and it keeps the owner."""
+    """Gives NumPy the address of an array; the array keeps it alive, and it keeps the owner alive."""
 
     def __init__(self, address: int, dtype: np.dtype, size: int, owner: Any):
         self.__array_interface__ = {"data": (address, True), "shape": (size,), "typestr": dtype.str, "version": 3}

@@ -1,4 +1,4 @@
-"""Conversion of host arrays to another dtype that refuses to change what they say."""
+"""Conversion of host arrays to another dtype, which raises rather than change their meaning."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ import numpy as np
 
 OBJECT = np.dtype(object)
 
-_NOT_IN_JAX = "gGmMV"  # longdouble, its complex kin, times and structured types, by `np.dtype.char`
+_NOT_IN_JAX = "gGmMV"  # longdouble, its complex counterpart, times and structured types, by `np.dtype.char`
 
 
 def requested_dtype(dtype: Any) -> np.dtype:
-    """The dtype that a caller asked for. Python's `int` and `float` mean what they mean to JAX: int32 and float32."""
-    if any(dtype is kind for kind in (int, float, complex)):  # `np.dtype("int64") == int`, but says what it means
+    """The dtype that a caller requested; Python's `int` and `float` mean int32 and float32, as in JAX."""
+    if any(dtype is kind for kind in (int, float, complex)):  # by identity: `np.dtype("int64") == int`, but is explicit
         return jax.dtypes.canonicalize_dtype(dtype)
     dtype = np.dtype(dtype)
     if dtype.kind in "UST" or dtype.char in _NOT_IN_JAX:
@@ -40,7 +40,7 @@ def common_dtype(dtypes: set[np.dtype]) -> np.dtype:
         common = np.result_type(*dtypes)
     except TypeError:
         common = None
-    # NumPy turns int64 beside uint64 into float64, which cannot hold the ids of either.
+    # NumPy promotes int64 and uint64 to float64, which cannot hold the ids of either.
     if common is None or (jnp.issubdtype(common, jnp.inexact) and not any(map(_is_inexact, dtypes))):
         names = ", ".join(sorted(map(str, dtypes)))
         raise TypeError(f"`sequences` of dtypes {names} have no dtype in common; pass the `dtype` that you want.")
@@ -48,18 +48,18 @@ def common_dtype(dtypes: set[np.dtype]) -> np.dtype:
 
 
 def convert(array: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
-    """The array in `dtype`; what becomes a float may be rounded, any other change of a value is refused.
+    """The array in `dtype`; conversion to float may round, any other change of a value raises.
 
     Args:
-        array: of any shape and dtype; Python integers beyond int64 come as an object array.
-        dtype: of numbers, bool, or object.
+        array: of any shape and dtype; Python integers beyond int64 are given as an object array.
+        dtype: a number dtype, bool, or object.
         name: what the array is to the caller, for the errors.
 
     Returns:
-        An array of the same shape; the same array where its dtype is right already.
+        An array of the same shape; the same array if it already has the dtype.
 
     Raises:
-        TypeError: what is not a number, or complex, would become a real number.
+        TypeError: something that is not a number, or is complex, would become a real number.
         ValueError: a fraction or NaN would become an integer.
         OverflowError: an integer does not fit, or a finite number would become infinite.
     """
@@ -74,17 +74,17 @@ def convert(array: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
 
 
 def are_integers(array: np.ndarray) -> bool:
-    """Whether an object array holds Python integers only."""
+    """Whether an object array holds only Python integers."""
     return array.dtype == OBJECT and all(isinstance(leaf, int) for leaf in array.flat)
 
 
 def is_missing(x: Any) -> bool:
-    """Whether an object says that there is none: None, or NA of pandas."""
+    """Whether an object marks a missing value: None, or pandas' NA."""
     return x is None or type(x).__name__ in ("NAType", "NaTType")
 
 
 def _numbers(array: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
-    """Refuses what is not a number; objects come back in their own dtype, integers of any size stay objects."""
+    """Raises for anything but numbers; objects are returned in their own dtype, integers of any size stay objects."""
     if array.dtype == OBJECT and not are_integers(array):
         array = np.array(array.tolist())
     is_number = array.dtype == bool or jnp.issubdtype(array.dtype, jnp.number) or are_integers(array)
@@ -142,7 +142,7 @@ def _to_integer(array: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
 
 
 def _shown(number: Any) -> str:
-    """The number, unless it has more digits than one reads, or than Python prints."""
+    """The number as text, unless it has more digits than anyone reads, or than Python prints."""
     if isinstance(number, int) and number.bit_length() > 128:
         return f"an integer of {number.bit_length()} bits"
     return str(number) if isinstance(number, (int, np.integer)) else f"{float(number):.16g}"

@@ -1,4 +1,4 @@
-"""Which library ragged data comes from."""
+"""Finds out which library ragged data comes from."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from .tensors import read_nested, read_packed, read_ragged
 
 
 def find_lists(x: Any) -> Lists | None:
-    """The lists that another library holds as values and offsets; None for what is to be read row by row.
+    """The lists that another library holds as values and offsets; None for anything to be read row by row.
 
     Args:
         x: anything.
 
     Raises:
-        ValueError, TypeError: lists that are null, or of a type that JAX has no numbers for.
+        ValueError, TypeError: lists are null, or have a type without a JAX dtype.
     """
     if isinstance(x, (list, dict)):
         return None
@@ -34,7 +34,7 @@ def find_lists(x: Any) -> Lists | None:
 
 
 def refuse_lists(x: Any) -> None:
-    """Refuses ragged tensors of other libraries where an array is expected."""
+    """Raises for ragged tensors of other libraries where an array is expected."""
     if hasattr(x, "nested_row_splits") or _is_packed(x) or getattr(x, "is_nested", False) is True:
         raise TypeError(
             f"Expected an array, received a {type(x).__name__} of sequences of different lengths; "
@@ -48,14 +48,14 @@ def _is_packed(x: Any) -> bool:
 
 
 def _arrow_column(x: Any) -> Any:
-    """What speaks Arrow's C interface, if it does so without a conversion."""
+    """The object that offers Arrow's C interface, if it does so without a conversion."""
     if is_pandas(x):
         if hasattr(x, "columns"):
             raise TypeError('`sequences` is a table, not a column; take one by its name, e.g. `table["words"]`.')
         is_arrow = hasattr(getattr(x, "dtype", None), "pyarrow_dtype")
         return getattr(x, "array", x).__arrow_array__() if is_arrow else None
     source: Any = getattr(x, "source", None)
-    if hasattr(x, "column_name") and hasattr(source, "with_format"):  # of `datasets`, which decodes row by row
+    if hasattr(x, "column_name") and hasattr(source, "with_format"):  # from `datasets`, which decodes row by row
         if (getattr(source, "format", None) or {}).get("type") in (None, "arrow"):
             return source.with_format("arrow")[:][x.column_name]
         return None

@@ -1,4 +1,4 @@
-"""Sequences whose steps stand one behind the other in one array already."""
+"""Sequences whose steps are already concatenated in one array."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -12,10 +12,10 @@ from .nested import Leaf, ranges
 
 @dataclasses.dataclass(frozen=True)
 class Steps:
-    """All steps of all rows, one behind the other.
+    """All steps of all rows, concatenated.
 
     Attributes:
-        flat: `(steps, ...)`; or its beginning only, which tells the dtype and the shape of a step.
+        flat: `(steps, ...)`; or only its beginning, which gives the dtype and the shape of a step.
         rows: if given, the steps of each row that has any.
     """
 
@@ -28,7 +28,7 @@ class Steps:
         Args:
             values: `(rows, width, ...)`, C-contiguous; changed in place.
             mask: `(rows, width)`.
-            starts: of each sequence that has steps, where the first one stands, counted over all rows.
+            starts: for each sequence that has steps, the position of the first one, counted over all rows.
         """
         if self.rows is None:
             values[mask] = self.flat
@@ -40,7 +40,7 @@ class Steps:
 
 @dataclasses.dataclass(frozen=True)
 class Flat:
-    """Sequences of other libraries; the same for a caller as `jmask.data.ragged.Ragged`, which holds lists.
+    """Sequences of other libraries, with the same interface as `jmask.data.ragged.Ragged`, which holds lists.
 
     Attributes:
         leaf: the steps of all sequences.

@@ -16,9 +16,9 @@ class Marked(NamedTuple):
 
     Attributes:
         values: the entries; anything where one is missing.
-        real: bool of the shape of the values; None if the array misses none.
-        remedy: how its owner fills what is missing, for errors.
-        explicit: its type has no other purpose than to say what is missing, as that of `np.ma` does.
+        real: bool of the shape of the values; None if no entry is missing.
+        remedy: how to fill the missing entries, for errors.
+        explicit: whether the only purpose of its type is to mark missing entries, as in `np.ma`.
     """
 
     values: np.ndarray
@@ -28,14 +28,14 @@ class Marked(NamedTuple):
 
 
 def find_marks(x: Any) -> Marked | None:
-    """The entries and the validity of an array of another library; None for what has no such thing.
+    """The entries and the validity of an array of another library; None for anything without a validity.
 
     Args:
         x: a masked array of NumPy; a nullable or Arrow array of pandas, in a Series or alone; an array of pyarrow or a
             series of polars, of numbers; a `MaskedTensor` of torch.
 
     Raises:
-        TypeError: a column of lists, which is no array.
+        TypeError: a column of lists, which is not an array.
     """
     if isinstance(x, np.ma.MaskedArray):
         mask = np.ma.getmaskarray(x)
@@ -50,7 +50,7 @@ def find_marks(x: Any) -> Marked | None:
 
 
 def refuse_marks(x: Any) -> None:
-    """Refuses what carries a mask of another library that would be lost here."""
+    """Raises for objects with a mask of another library, which would be lost here."""
     if isinstance(x, jax.Array) or type(x) is np.ndarray or (marks := find_marks(x)) is None:
         return
     if marks.explicit or not _all_real(marks.real):
@@ -61,7 +61,7 @@ def prefix_of(marks: Marked, rank: int) -> tuple[np.ndarray, np.ndarray]:
     """The entries, and which steps are real: a mask over the first `rank` axes.
 
     Raises:
-        ValueError: a part of a step is missing.
+        ValueError: part of a step is missing.
     """
     leading = marks.values.shape[:rank]
     real = None if marks.real is None else np.broadcast_to(marks.real, marks.values.shape)
@@ -72,7 +72,7 @@ def prefix_of(marks: Marked, rank: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def as_host_array(x: Any) -> np.ndarray | None:
-    """An array of another library without missing entries as a NumPy array; None for what JAX understands itself.
+    """An array of another library without missing entries as a NumPy array; None for anything JAX itself accepts.
 
     Raises:
         TypeError: entries are missing.
@@ -85,12 +85,12 @@ def as_host_array(x: Any) -> np.ndarray | None:
 
 
 def is_pandas(x: Any) -> bool:
-    """Whether `x` is of pandas."""
+    """Whether `x` is a pandas object."""
     return type(x).__module__.partition(".")[0] == "pandas"
 
 
 def _of_pandas(x: Any) -> Marked | None:
-    """An extension array of pandas, alone or in a Series; its NumPy arrays have no missing entries."""
+    """A pandas extension array, alone or in a Series; NumPy arrays in pandas have no missing entries."""
     dtype = getattr(x, "dtype", None)
     if dtype is None or isinstance(dtype, np.dtype) or not hasattr(x, "isna"):
         return None

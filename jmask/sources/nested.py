@@ -1,4 +1,4 @@
-"""Lists of lists as flat arrays: the items one behind the other, and the lengths of the lists that hold them."""
+"""Lists of lists as flat arrays: the concatenated items, and the lengths of the lists that hold them."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ class Leaf:
 
     Attributes:
         values: `(items, ...)`.
-        real: bool `(items, ...)`, False where an item is null, as far as nulls are told apart; None where none is.
-        typeless: there is no item, and nothing says of what type one would be.
+        real: bool `(items, ...)`, False where an item is null, so far as nulls are marked; None if none is null.
+        typeless: whether there is no item, and nothing says what type one would have.
     """
 
     values: np.ndarray
@@ -31,13 +31,13 @@ class Leaf:
 
 @dataclasses.dataclass(frozen=True)
 class Lists:
-    """Lists, one behind the other.
+    """Concatenated lists.
 
     Attributes:
         lengths: int64, the number of items of each list.
         items: what the lists hold: a `Leaf`, `Lists`, or anything else that has `taken`.
-        size: the length that the type of the lists gives all of them; None where it gives none.
-        certain: the type says that these lists differ in length and are no vectors, as TensorFlow's does.
+        size: the length that the type fixes for all lists; None if it fixes none.
+        certain: whether the type says that these lists vary in length and are not vectors, as TensorFlow's does.
     """
 
     lengths: np.ndarray
@@ -60,12 +60,12 @@ class Lists:
 
 
 def ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """The numbers of all ranges that begin at `starts` and have these lengths, one behind the other."""
+    """The concatenated numbers of all ranges that begin at `starts` and have these lengths."""
     return np.arange(lengths.sum()) + np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
 
 
 def joined(parts: Sequence[Any]) -> Any:
-    """Several `Leaf` or `Lists` of one type, one behind the other."""
+    """Concatenates several `Leaf` or `Lists` of one type."""
     first = parts[0]
     if len(parts) == 1:
         return first
@@ -80,19 +80,19 @@ def joined(parts: Sequence[Any]) -> Any:
 
 
 def flatten(lists: Lists, ragged_rank: int | None) -> tuple[list[np.ndarray], Leaf]:
-    """The lengths of the lists that differ in length, and their steps.
+    """The lengths of the lists that vary in length, and their steps.
 
     Args:
-        lists: lists of a step, of a vector, or of lists again.
-        ragged_rank: how many levels of lists differ in length; None: as many as the types say, if that is certain.
+        lists: lists of steps, of vectors, or of lists.
+        ragged_rank: how many levels of lists vary in length; None: as many as the types say, if that is certain.
 
     Returns:
         The lengths of each such level, the outermost first; and a `Leaf` of the steps, values `(steps, ...)`, with a
         `real` of rank 1.
 
     Raises:
-        ValueError: nobody can say what is a vector and what a list, lists that should be vectors differ in length, or
-            a part of a vector is null.
+        ValueError: vectors and lists cannot be told apart, lists that should be vectors differ in length, or part of a
+            vector is null.
     """
     levels, leaf = [lists], lists.items
     while isinstance(leaf, Lists):
@@ -135,10 +135,10 @@ def _steps(leaf: Leaf, num_steps: int, sizes: tuple[int, ...]) -> Leaf:
 
 
 def flat_steps(leaf: Leaf) -> Leaf:
-    """Steps that are real or not as a whole, with entries that fit any dtype where they are not.
+    """Steps that are real or missing as a whole, with entries that fit any dtype where they are missing.
 
     Raises:
-        ValueError: a part of a step is missing.
+        ValueError: part of a step is missing.
     """
     if leaf.real is None or leaf.real.all():
         return Leaf(leaf.values, None, leaf.typeless)
@@ -156,7 +156,7 @@ def flat_steps(leaf: Leaf) -> Leaf:
 
 
 def _harmless(values: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """Other entries where nothing is real: what stands there need not fit any dtype."""
+    """Replaces the entries that are not real, which may not fit the dtype."""
     values = values.copy()
     values[~real] = 0 if values.dtype != object else values[real][0] if real.any() else ""
     return values

@@ -1,4 +1,4 @@
-"""Ragged tensors of torch and TensorFlow, by their attributes."""
+"""Ragged tensors of torch and TensorFlow, read through their attributes."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from .nested import Leaf, Lists, joined, ranges
 
 
 def host_array(tensor: Any) -> np.ndarray:
-    """A tensor as NumPy array; torch's bfloat16 and float8, which it does not turn into NumPy arrays, too."""
+    """A tensor as a NumPy array, including torch's bfloat16 and float8, which torch itself does not convert."""
     kind = str(getattr(tensor, "dtype", "")).removeprefix("torch.")
     if (kind == "bfloat16" or kind.startswith("float8")) and hasattr(tensor, "float"):
         return np.asarray(tensor.float()).astype(jnp.dtype(kind))  # exact: float32 holds all of its numbers
@@ -17,7 +17,7 @@ def host_array(tensor: Any) -> np.ndarray:
 
 
 def read_nested(tensor: Any) -> Lists:
-    """A nested tensor of torch: the values and offsets of a jagged one, the parts of a strided one."""
+    """Reads a torch nested tensor: the values and offsets of a jagged one, the parts of a strided one."""
     if str(tensor.layout).endswith("jagged") and getattr(tensor, "_ragged_idx", 1) == 1:
         offsets, values = np.asarray(tensor.offsets(), np.int64), Leaf(host_array(tensor.values()))
         lengths = tensor.lengths()
@@ -38,7 +38,7 @@ def read_nested(tensor: Any) -> Lists:
 
 
 def read_packed(packed: Any) -> Lists:
-    """A `PackedSequence` of torch: all first steps, then all second steps, the longest sequence first."""
+    """Reads a torch `PackedSequence`: all first steps, then all second steps, the longest sequence first."""
     counts = np.asarray(packed.batch_sizes, np.int64)
     lengths = (counts[:, None] > np.arange(counts[0] if len(counts) else 0)).sum(0)
     places = np.cumsum(counts) - counts  # where the steps of each time begin
@@ -50,7 +50,7 @@ def read_packed(packed: Any) -> Lists:
 
 
 def read_ragged(tensor: Any) -> Lists:
-    """A `RaggedTensor` of TensorFlow."""
+    """Reads a TensorFlow `RaggedTensor`."""
     splits = [np.asarray(rows, np.int64) for rows in tensor.nested_row_splits]
     items: Any = Leaf(host_array(tensor.flat_values)[: splits[-1][-1]])
     for rows in reversed(splits):

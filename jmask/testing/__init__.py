@@ -1,4 +1,4 @@
-"""The laws as assertions, for your own layers and functions, and tools for tests of masked arrays."""
+"""The laws as assertions for your own layers and functions, and tools for testing masked arrays."""
 
 from ..core.public_names import listing as _listing
 from .check import check_function as check_function

@@ -1,4 +1,4 @@
-"""Checks that a layer or a function keeps the laws."""
+"""Checks that a layer or a function obeys the laws."""
 
 from collections.abc import Callable, Collection
 from typing import Any
@@ -19,22 +19,22 @@ from .subject import Subject
 def check_layer(
     layer: Layer, *specs: Any, key: Any = None, maximum: int | None = None, laws: Collection[str] | None = None
 ) -> None:
-    """Asserts that a layer keeps the laws, at inference.
+    """Asserts that a layer obeys the laws, at inference.
 
-    The expected result is that of the layer itself on each sequence alone, without padding, so a layer that is wrong
-    there as well is not found. A little noise is added to the parameters of `init`, so that no bias is 0.
+    The expected result is that of the layer itself on each sequence alone, without padding, so errors that also occur
+    there are not found. A little noise is added to the parameters from `init`, so that no bias is 0.
 
     Args:
         layer: the layer, or a model.
         *specs: the inputs of its `call`, nests of `jm.Input`, or examples: `jm.Input((None, 8))` is a sequence of
             vectors, `jm.Input((4,))` a vector for each sequence.
         key: a PRNG key for parameters and inputs; by default always the same one.
-        maximum: for integer inputs, one more than the largest; not needed for an example.
+        maximum: for integer inputs, one more than the largest; not needed if examples are given.
         laws: the names of the laws to check, all by default (see `jm.testing.LAWS`).
 
     Raises:
         LawBroken: a law is broken; the message shows the smallest example that was found.
-        ValueError: integer inputs have no `maximum`, no input has a time axis, or a law has another name.
+        ValueError: integer inputs have no `maximum`, no input has a time axis, or the name of a law is unknown.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.testing.check_layer(jm.layers.Dense(3), jm.Input((None, 2)))
@@ -65,22 +65,22 @@ def check_function(
     maximum: int | None = None,
     laws: Collection[str] | None = None,
 ) -> None:
-    """Asserts that a function of `Masked` keeps the laws.
+    """Asserts that a function of `Masked` obeys the laws.
 
     The expected result is that of the function itself on each sequence alone, without padding. A result that is one
     number for the batch, such as a loss, is compared with that of an unpadded batch.
 
     Args:
-        function: takes the inputs, after the parameters if there are some.
+        function: takes the inputs, preceded by the parameters if there are any.
         *specs: the inputs, nests of `jm.Input`, or examples: `jm.Input((None, 8))` is a sequence of vectors.
         params: a nest of arrays; gradients with respect to them are checked as well.
         key: a PRNG key for inputs; by default always the same one.
-        maximum: for integer inputs, one more than the largest; not needed for an example.
+        maximum: for integer inputs, one more than the largest; not needed if examples are given.
         laws: the names of the laws to check, all by default (see `jm.testing.LAWS`).
 
     Raises:
         LawBroken: a law is broken; the message shows the smallest example that was found.
-        ValueError: integer inputs have no `maximum`, no input has a time axis, or a law has another name.
+        ValueError: integer inputs have no `maximum`, no input has a time axis, or the name of a law is unknown.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.testing.check_function(lambda x: jm.ops.mean(x, axis=1), jm.Input((None, 2)))
@@ -107,7 +107,7 @@ def _check(name: str, function: Callable, params: Any, specs: Any, key: Any, law
 
 
 def _check_law(subject: Subject, check: Callable[[Subject, Example], None], examples: list[Example]) -> None:
-    """Tries the last example, and if it fails the smaller ones first."""
+    """Tries the last example; if it fails, reports the smallest one that does."""
     try:
         check(subject, examples[-1])
     except LawBroken as broken:

@@ -1,4 +1,4 @@
-"""The laws one by one: what each demands of an example, and the examples, the smallest first."""
+"""The laws one by one: what each requires of an example, and the examples, the smallest first."""
 
 import dataclasses
 import pickle
@@ -53,7 +53,7 @@ def calls_compile_once(subject: Subject, example: Example) -> None:
 
 
 def takes_arrays(subject: Subject, example: Example) -> None:
-    """An array is a sequence without padding: it gives the same, or is refused."""
+    """An array is a batch without padding: it gives the same result, or raises."""
     rows = len(example.lengths)
     inputs = subject.inputs(dataclasses.replace(example, lengths=(example.time,) * rows))
     arrays = jax.tree.map(values_of, inputs, is_leaf=lambda leaf: isinstance(leaf, Masked))
@@ -81,7 +81,7 @@ def keeps_masks(subject: Subject, example: Example) -> None:
 
 
 def is_pure(subject: Subject, example: Example) -> None:
-    """The same in, the same out."""
+    """The same inputs give the same outputs."""
     inputs = subject.inputs(example)
     first, second = (output_leaves(subject.run(inputs)) for _ in range(2))
     compare_outputs("pure", "called again", second, [first])
@@ -90,7 +90,7 @@ def is_pure(subject: Subject, example: Example) -> None:
 def is_exact(subject: Subject, example: Example) -> None:
     """Outputs and gradients are those of each sequence alone, without padding."""
     rows = range(len(example.lengths))
-    if subject.mixes_rows:  # one result for the batch is compared with that of an unpadded batch
+    if subject.mixes_rows:  # a single result for the batch is compared with that of an unpadded batch
         example = dataclasses.replace(example, lengths=example.lengths[:1] * len(rows))
     groups = [rows] if subject.mixes_rows else [[row] for row in rows]
     alone = [subject.outcome(example, alone=group) for group in groups]
@@ -98,7 +98,7 @@ def is_exact(subject: Subject, example: Example) -> None:
 
 
 def hides_padding(subject: Subject, example: Example) -> None:
-    """Neither what padding holds shows, nor how much there is of it; it has no gradient."""
+    """Neither the contents nor the amount of padding affects the result; padding has no gradient."""
     outcome = subject.outcome(example)
     check_no_gradient_at_padding("invisible padding", "", outcome)
     for kind in range(NUM_KINDS):
@@ -110,13 +110,13 @@ def hides_padding(subject: Subject, example: Example) -> None:
 
 
 def takes_left_padding(subject: Subject, example: Example) -> None:
-    """Padding may stand on the left."""
+    """Padding may be on the left."""
     moved = subject.outcome(dataclasses.replace(example, padding="left"))
     compare_outcomes("legal masks", "with the padding on the left", moved, [subject.outcome(example)])
 
 
 def takes_holes(subject: Subject, example: Example) -> None:
-    """Padding may stand between steps."""
+    """Padding may be between steps."""
     moved = subject.outcome(dataclasses.replace(example, padding="holes"))
     compare_outcomes("legal masks", "with padding among the steps", moved, [subject.outcome(example)])
 
@@ -138,7 +138,7 @@ def takes_empty_rows(subject: Subject, example: Example) -> None:
 
 
 def survives_transforms(subject: Subject, example: Example) -> None:
-    """Jit, vmap and pickle see a mask as data."""
+    """`jax.jit`, `jax.vmap` and pickle treat a mask as data."""
     outcome, outputs = subject.outcome(example), subject.run(subject.inputs(example))
     compare_outputs("data", "under `jax.jit`", outcome.outputs, [output_leaves(outputs)])
     pickled = _attempt("`pickle`", lambda: pickle.loads(pickle.dumps(outputs)))
@@ -157,7 +157,7 @@ def _attempt(what: str, function: Callable[[], Any]) -> Any:
 
 
 def _without_full_masks(leaves: list[Any]) -> list[Any]:
-    """A mask under which all is real says as much as no mask."""
+    """Removes masks under which everything is real, which mean the same as no mask."""
     return [values_of(leaf) if isinstance(leaf, Masked) and np.all(leaf.mask) else leaf for leaf in leaves]
 
 
@@ -168,8 +168,8 @@ def _text(error: Exception) -> str:
 RAGGED = [Example((1,), 2), Example((2,), 3), Example((1, 2), 3), Example((3, 1, 3), 5)]
 WITH_EMPTY_ROW = [Example((0,), 1), Example((0, 1), 2), Example((3, 0, 1), 5)]
 
-# What is cheap, and what the others need, comes first. Of the examples the last one is tried, and the others in their
-# order if it fails.
+# Cheap checks, and those that the others rely on, come first. The last example is tried first, and if it fails, the
+# others in order.
 CHECKS: list[tuple[str, Callable[[Subject, Example], None], list[Example]]] = [
     ("data", takes_masked, RAGGED),
     ("pure", is_pure, RAGGED),

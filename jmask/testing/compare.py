@@ -1,4 +1,4 @@
-"""Outcomes against outcomes, row by row and without padding."""
+"""Compares outcomes, row by row and without padding."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -16,14 +16,14 @@ from .tolerance import assert_close
 def compare_outcomes(
     law: str, where: str, actual: Outcome, expected: Sequence[Outcome], *, rows: Collection[int] | None = None
 ) -> None:
-    """Outputs and gradients at real steps, whatever the layout.
+    """Compares outputs and gradients at real steps, whatever the layout.
 
     Args:
-        law: the law that asks for equality.
-        where: when it is asked for, for the message.
+        law: the law that requires equality.
+        where: in which situation, for the message.
         actual: the outcome of one batch.
-        expected: outcomes of batches that hold its rows one after the other; gradients of parameters add up.
-        rows: compares these rows only, and no gradients of parameters, to which all rows contribute.
+        expected: outcomes of batches that hold its rows in order; gradients of parameters are summed.
+        rows: if given, compares only these rows, and no gradients of parameters, to which all rows contribute.
 
     Raises:
         LawBroken: they differ.
@@ -46,7 +46,7 @@ def compare_outputs(
     *,
     rows: Collection[int] | None = None,
 ) -> None:
-    """The leaves of outputs at real steps; arguments as in `compare_outcomes`."""
+    """Compares the leaves of outputs at real steps; arguments as in `compare_outcomes`."""
     if any(len(leaves) != len(actual) for leaves in expected):
         raise LawBroken(law, f"{where}: {len(actual)} outputs, not {[len(leaves) for leaves in expected]}")
     for i, leaf in enumerate(actual):
@@ -55,7 +55,7 @@ def compare_outputs(
 
 
 def rows_of(leaf: Any) -> list[np.ndarray]:
-    """The rows of a leaf, of a `Masked` without padding; a scalar is one row."""
+    """The rows of a leaf, without padding for a `Masked`; a scalar is one row."""
     if isinstance(leaf, Masked):
         mask, values = np.asarray(leaf.mask), np.asarray(leaf.values)
         return [values[row][mask[row]] for row in range(len(mask))]
@@ -63,10 +63,10 @@ def rows_of(leaf: Any) -> list[np.ndarray]:
 
 
 def check_finite(law: str, outcome: Outcome, *, rows: Collection[int]) -> None:
-    """No NaN and no inf in these rows of an output or a gradient; of parameters, if they are all rows.
+    """Checks that these rows of outputs and gradients are finite; gradients of parameters only if all rows are given.
 
     Raises:
-        LawBroken: there is one.
+        LawBroken: there is a NaN or an inf.
     """
     leaves = [(f"output {i}", leaf) for i, leaf in enumerate(outcome.outputs)]
     leaves += [(f"the gradient of input {i}", values_of(leaf)) for i, leaf in enumerate(outcome.input_gradients)]
@@ -80,10 +80,10 @@ def check_finite(law: str, outcome: Outcome, *, rows: Collection[int]) -> None:
 
 
 def check_no_gradient_at_padding(law: str, where: str, outcome: Outcome) -> None:
-    """The gradient at every padded position is exactly 0.
+    """Checks that the gradient at every padded position is exactly 0.
 
     Raises:
-        LawBroken: one is not.
+        LawBroken: a gradient is not 0.
     """
     for i, x, gradient in float_gradients(outcome):
         if isinstance(x, Masked):
@@ -93,9 +93,9 @@ def check_no_gradient_at_padding(law: str, where: str, outcome: Outcome) -> None
 
 
 def float_gradients(outcome: Outcome) -> list[tuple[int, Any, Any]]:
-    """The number of each input of floats, the input, and its gradient, under the input's mask if it has one.
+    """The index of each floating-point input, the input, and its gradient, under the input's mask if it has one.
 
-    The mask of the gradient itself is the gradient of a mask, and empty.
+    The mask in the gradient itself is the gradient of a mask, and holds nothing.
     """
     pairs = zip(outcome.inputs, outcome.input_gradients, strict=True)
     return [

@@ -9,9 +9,9 @@ import jax.monitoring
 
 
 class Counted:
-    """The function, which counts its calls: under `jax.jit`, its traces.
+    """A function that counts its calls: under `jax.jit`, its traces.
 
-    JAX's own count of compiled programs, `_cache_size()`, says 0 where JAX has let go of them.
+    JAX's own count of compiled programs, `_cache_size()`, is 0 after JAX has evicted them.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -35,7 +35,7 @@ _open: list[Compiles] = []
 
 @contextlib.contextmanager
 def num_compiles() -> Iterator[Compiles]:
-    """Counts what JAX compiles inside, eager operations included."""
+    """Counts what JAX compiles inside this context, including eager operations."""
     _listen()
     compiles = Compiles()
     _open.append(compiles)
@@ -45,7 +45,7 @@ def num_compiles() -> Iterator[Compiles]:
         _open.remove(compiles)
 
 
-@functools.cache  # JAX keeps its listeners, so one is registered, and only where somebody counts
+@functools.cache  # JAX never drops its listeners, so one is registered, and only when needed
 def _listen() -> None:
     jax.monitoring.register_event_duration_secs_listener(lambda event, *_, **__: _on_event(event))
 

@@ -1,4 +1,4 @@
-"""Random sequences of given lengths, and their positions among padding."""
+"""Random sequences of given lengths, and their layout among the padding."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ NUM_KINDS = 4  # of garbage, in addition to the harmless one
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """All of a batch but its numbers.
+    """Everything about a batch except its numbers.
 
     Attributes:
         lengths: number of real steps of each row.
@@ -49,7 +49,7 @@ def random_masked(
     padding: Padding = "right",
     padding_value: Any = None,
 ) -> Masked:
-    """A random batch for tests, with NaN at padded positions, so that it shows who reads them.
+    """A random batch for tests, with NaN at padded positions, to expose code that reads them.
 
     The steps depend on the key, the lengths and the features, not on the padding: the same key gives the same
     sequences in every layout.
@@ -58,17 +58,17 @@ def random_masked(
         key: a PRNG key.
         lengths: number of real steps of each row; 0 makes an empty row.
         features: shape of a step.
-        time: number of steps of the batch, by default one more than the longest row has.
-        dtype: floats are normal, integers in `[0, maximum)`, bools either.
-        maximum: for integers: one more than the largest.
+        time: number of steps of the batch, by default one more than in the longest row.
+        dtype: floats are normally distributed, integers are in `[0, maximum)`, bools are random.
+        maximum: for integers, one more than the largest.
         padding: where the padding is: `"right"`, `"left"`, or `"holes"`, among the steps.
-        padding_value: what it holds, by default NaN, or the largest number that the dtype has.
+        padding_value: what the padding holds, by default NaN, or the largest number of the dtype.
 
     Returns:
         A `Masked`, values `(rows, time, *features)`, without a hint of its padding side.
 
     Raises:
-        ValueError: integers without `maximum`, a `time` that is too short, or another word for `padding`.
+        ValueError: integers have no `maximum`, `time` is too short, or `padding` is unknown.
 
     >>> import jax, jmask as jm
     >>> x = jm.testing.random_masked(jax.random.key(0), [2, 0], dtype="int32", maximum=9, padding_value=-1)
@@ -88,7 +88,7 @@ def layout(lengths: Sequence[int], time: int, padding: Padding) -> np.ndarray:
     """The mask `(rows, time)` of rows of these lengths."""
     mask = np.zeros((len(lengths), time), bool)
     for row, n in zip(mask, lengths, strict=True):
-        if padding == "holes":  # as even as possible, the first step at the beginning and the last one at the end
+        if padding == "holes":  # as evenly as possible, the first step at the beginning and the last one at the end
             row[np.arange(n) * (time - 1) // max(n - 1, 1)] = True
         elif padding in ("right", "left"):
             row[:n] = True
@@ -98,7 +98,7 @@ def layout(lengths: Sequence[int], time: int, padding: Padding) -> np.ndarray:
 
 
 def draw(key: Any, row: int, shape: tuple[int, ...], dtype: Any, maximum: int | None) -> np.ndarray:
-    """The steps of one row; of the same key and row, a shorter one is the beginning of a longer one."""
+    """The steps of one row; for the same key and row, a shorter one is a prefix of a longer one."""
     dtype = jnp.dtype(dtype)
     data = jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key
     rng = np.random.default_rng([*np.asarray(data).ravel().tolist(), row])
@@ -112,7 +112,7 @@ def draw(key: Any, row: int, shape: tuple[int, ...], dtype: Any, maximum: int | 
 
 
 def garbage(dtype: Any, maximum: int | None) -> tuple[Any, ...]:
-    """What padding may hold: the first marks it, the last is harmless."""
+    """What padding may hold: the first value is the one that marks it, the last is harmless."""
     dtype = jnp.dtype(dtype)
     if jnp.issubdtype(dtype, jnp.inexact):
         return np.nan, np.inf, -np.inf, min(1e30, float(jnp.finfo(dtype).max)), 0.5

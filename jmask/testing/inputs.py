@@ -1,4 +1,4 @@
-"""Inputs of a test: what is known of them, and batches of random numbers that fit."""
+"""Inputs of a test: their specification, and batches of random numbers that fit it."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from .examples import draw, garbage, place
 
 @dataclasses.dataclass(frozen=True)
 class InputSpec:
-    """What is known of an input before there are numbers.
+    """What is known about an input before there are numbers.
 
     Attributes:
-        features: the shape of a step; of an input without a time axis, of a row.
+        features: the shape of a step, or for an input without a time axis, of a row.
         dtype: of the values.
-        maximum: of integers, one more than the largest.
+        maximum: for integers, one more than the largest.
         is_sequence: whether there is a time axis.
     """
 
@@ -42,7 +42,7 @@ class InputSpec:
         return jax.tree.map(jnp.asarray, batch)
 
     def garbage(self, kind: int) -> Any:
-        """What padding may hold; -1 is the harmless kind, and so are those beyond the last."""
+        """What padding may hold; kind -1 is harmless, and so are kinds beyond the last."""
         kinds = garbage(self.dtype, self.maximum)
         return kinds[min(kind, len(kinds) - 1)]
 

@@ -16,7 +16,7 @@ LAWS: Mapping[str, str] = MappingProxyType(
 )
 
 
-class LawBroken(AssertionError):  # noqa: N818 - what a test says, not an error of a program
+class LawBroken(AssertionError):  # noqa: N818 - a failed assertion, not an error of a program
     """A layer or a function breaks one of the laws.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""What is tested: a layer or a function with its parameters, and what comes out for a batch."""
+"""The subject of a test: a layer or a function with its parameters, and its outcome for a batch."""
 
 import contextlib
 import dataclasses
@@ -18,12 +18,12 @@ from .examples import Example
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What comes out for a batch: leaves that are arrays or `Masked`.
+    """The results for a batch: leaves that are arrays or `Masked`.
 
     Attributes:
         inputs: the leaves of the inputs.
         outputs: the leaves of the outputs.
-        param_gradients: of a weighted sum of the outputs at real steps.
+        param_gradients: gradients of a weighted sum of the outputs at real steps.
         input_gradients: the same for every leaf of the inputs.
     """
 
@@ -57,7 +57,7 @@ class Subject:
         Args:
             example: lengths and padding.
             kind: which garbage is at padded positions.
-            alone: these rows only, without padding; they have one length.
+            alone: if given, only these rows, without padding; they have the same length.
         """
         leaves, structure = jax.tree.flatten(self.specs)
         batches = []
@@ -70,11 +70,11 @@ class Subject:
         return structure.unflatten(batches)
 
     def garbage(self, kind: int) -> str:
-        """What is at padded positions, as text."""
+        """The contents of padded positions, as text."""
         return " and ".join({str(spec.garbage(kind)): spec for spec in jax.tree.leaves(self.specs) if spec.is_sequence})
 
     def run(self, inputs: tuple[Any, ...]) -> Any:
-        """The outputs, step by step, without compilation."""
+        """The outputs, computed eagerly, without `jax.jit`."""
         with _rules():
             return self.function(self.params, inputs)
 
@@ -88,7 +88,7 @@ class Subject:
             return output_leaves(jax.eval_shape(self.function, self.params, inputs))
 
     def outcome(self, example: Example, **options: Any) -> Outcome:
-        """What comes out for an example, compiled; options as for `inputs`."""
+        """The outcome for an example, compiled; options as for `inputs`."""
         inputs = self.inputs(example, **options)
         with _rules():
             (param_gradients, input_gradients), outputs = self._compiled(self.params, inputs)
@@ -116,7 +116,7 @@ class Subject:
 
 @contextlib.contextmanager
 def _rules(is_strict: bool = False) -> Iterator[None]:
-    """A dropped mask raises, or is allowed where it is not the question; products are as exact as they can be."""
+    """Makes a dropped mask raise, or be ignored if it is not tested; products use the highest precision."""
     with strict(is_strict), warnings.catch_warnings(), jax.default_matmul_precision("highest"):
         warnings.simplefilter("ignore", MaskDroppedWarning)
         yield
@@ -125,11 +125,11 @@ def _rules(is_strict: bool = False) -> Iterator[None]:
 def with_gradients(
     function: Callable[[Any, Any], Any], weighed: Callable[[Any], Sequence[Any]] | None = None
 ) -> Callable[[Any, Any], Any]:
-    """Makes of `function(params, inputs)` one that gives the gradients of both, and the outputs.
+    """Turns `function(params, inputs)` into one that returns the gradients of both, and the outputs.
 
     Args:
         function: the function.
-        weighed: makes the leaves of which the weighted sum is differentiated, by default those of the outputs.
+        weighed: gives the leaves whose weighted sum is differentiated, by default those of the outputs.
     """
 
     def loss(params: Any, inputs: Any) -> Any:
@@ -145,7 +145,7 @@ def output_leaves(outputs: Any) -> list[Any]:
 
 
 def weighted_sum(leaves: Sequence[Any]) -> Any:
-    """A sum of all floats at real steps, in which every step of a row and every feature has a weight of its own."""
+    """A sum of all floats at real steps, with a different weight for every step of a row and every feature."""
     total = jnp.zeros(())
     for i, leaf in enumerate(leaves):
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
@@ -160,5 +160,5 @@ def weighted_sum(leaves: Sequence[Any]) -> Any:
 
 
 def weights(i: int, shape: tuple[int, ...]) -> np.ndarray:
-    """The weights of one row of output `i`; those of a shorter row are the beginning of those of a longer one."""
+    """The weights of one row of output `i`; those of a shorter row are a prefix of those of a longer one."""
     return np.random.default_rng(i).normal(size=shape)

@@ -7,8 +7,8 @@ import numpy as np
 
 from ..core.masked import values_of
 
-# Times the largest entry of what is expected, or 1 if that is larger: sums in another order differ by units in the
-# last place of their largest term.
+# Relative to the largest expected entry, or to 1 if that is larger: sums in another order differ by units in the last
+# place of their largest term.
 TOLERANCES = {
     "float64": 1e-11,
     "float32": 1e-5,
@@ -22,13 +22,13 @@ def assert_close(actual: Any, expected: Any, *, precision: str | None = None) ->
     """Asserts that two arrays are equal within the tolerance of a dtype; integers and bools must be equal.
 
     Args:
-        actual: an array; of a `Masked` its values, padding and all, which suits results of each row. For steps say
-            what becomes of the padding, `x.fill(0)`.
+        actual: an array; for a `Masked`, its values including padding, which suits results with one entry per row. For
+            steps, choose the contents of the padding first: `x.fill(0)`.
         expected: the same, in the same shape, of any dtype.
         precision: a name in `TOLERANCES`, the dtype of `actual` by default.
 
     Raises:
-        AssertionError: another shape, or entries too far apart; says both arrays.
+        AssertionError: the shapes differ, or entries are too far apart; the message shows both arrays.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.testing.assert_close(jnp.array([1.0, 2.0]), [1.0, 2.00001])

@@ -1,4 +1,4 @@
-"""`jm.vmap`: a function of one sequence is traced with a symbolic length, and its program run on padded rows."""
+"""`jm.vmap`: traces a function of one sequence with a symbolic length, and runs its program on padded rows."""
 
 from .errors import SymbolicLengthError as SymbolicLengthError
 from .pointwise import explain as explain

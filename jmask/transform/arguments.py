@@ -13,20 +13,20 @@ from ..core.segment_ids import check_not_packed
 from .sizes import holds, names_in_rule
 from .symbols import Symbols
 
-_MOST_STEPS = 1000  # that are added for the sake of a constraint
+_MOST_STEPS = 1000  # added to meet a constraint
 
 
 @dataclasses.dataclass(frozen=True)
 class Argument:
-    """What is known of one argument before its numbers.
+    """What is known of one argument without its values.
 
     Attributes:
-        axis: the batch's, None if all rows share the argument.
-        name: of its length; None of an array, and of a `Masked` a row of which is one step.
-        shape: of a row.
-        mask_rank: of a row's mask; None of an array.
-        dtype: of its values.
-        is_weak: whether they are weakly typed.
+        axis: the batch axis, None if all rows share the argument.
+        name: the name of its length; None for an array, and for a `Masked` whose rows are single steps.
+        shape: the shape of a row.
+        mask_rank: the rank of a row's mask; None for an array.
+        dtype: the dtype of its values.
+        is_weak: whether the values are weakly typed.
     """
 
     axis: int | None
@@ -37,7 +37,7 @@ class Argument:
     is_weak: bool
 
     def specs(self, symbols: Symbols) -> list[jax.ShapeDtypeStruct]:
-        """A row of it, abstractly: values, and the mask within its steps if there is one."""
+        """The abstract values of a row, and the mask within its steps if there is one."""
         shape = self.shape if self.name is None else (symbols.own[self.name], *self.shape[1:])
         values = jax.ShapeDtypeStruct(shape, self.dtype, weak_type=self.is_weak)
         if (self.mask_rank or 0) < 2:
@@ -47,13 +47,13 @@ class Argument:
 
 @dataclasses.dataclass(frozen=True)
 class BatchArguments:
-    """The arguments of one call, without their numbers.
+    """The arguments of one call, without their values.
 
     Attributes:
         each: `Argument`, in the order of the leaves.
-        structure: of `(args, kwargs)` within the function, where a row of a document is a `Masked`.
-        size: of the batch.
-        times: the padded number of steps, by name of the length.
+        structure: the structure of `(args, kwargs)` inside the function, where a row of a document is a `Masked`.
+        size: the batch size.
+        times: the padded number of steps, by the name of the length.
     """
 
     each: tuple[Argument, ...]
@@ -62,17 +62,17 @@ class BatchArguments:
     times: dict[str, Any]
 
     def specs(self, symbols: Symbols) -> list[jax.ShapeDtypeStruct]:
-        """A row of all arrays of the arguments, abstractly."""
+        """An abstract row of every array in the arguments."""
         return [spec for argument in self.each for spec in argument.specs(symbols)]
 
 
 def read_arguments(
     args: tuple[Any, ...], kwargs: dict[str, Any], in_axes: Any, lengths: Any
 ) -> tuple[list[Any], BatchArguments]:
-    """The leaves of the arguments of one call, `Masked` and arrays, and what is known of them, checked.
+    """The leaves of the arguments of one call, `Masked` and arrays, and what is known of them; checks both.
 
     Raises:
-        ValueError: options that do not fit them, batches of different sizes, or none.
+        ValueError: options do not fit them, batches have different sizes, or there is no batch axis.
     """
     leaves, structure = jax.tree.flatten((args, kwargs), is_leaf=is_masked)
     leaves = [leaf if is_masked(leaf) or isinstance(leaf, jax.Array) else jnp.asarray(leaf) for leaf in leaves]
@@ -104,16 +104,16 @@ def _times(each: Sequence[Argument]) -> dict[str, Any]:
 
 
 def widen(arguments: BatchArguments, constraints: Sequence[str]) -> tuple[BatchArguments, dict[str, int]]:
-    """The same arguments, padded to the least size that the function can have by these constraints on one length.
+    """The same arguments, padded to the smallest size that these constraints on single lengths allow.
 
     Returns:
-        The arguments, and the sizes by name that are known, and possible by the constraints.
+        The arguments, and by name the known sizes that the constraints allow.
     """
     times, most = dict(arguments.times), {}
     for name, time in times.items():
         rules = [rule for rule in constraints if names_in_rule(rule) == {name}]
         if isinstance(time, int):
-            time = max(time, 1)  # the program knows no empty sequence
+            time = max(time, 1)  # the program has no empty sequences
             sizes = range(time, time + _MOST_STEPS)
             fit = next((n for n in sizes if all(holds(rule, {name: n}) for rule in rules)), None)
             times[name] = fit or time
@@ -123,7 +123,7 @@ def widen(arguments: BatchArguments, constraints: Sequence[str]) -> tuple[BatchA
 
 
 def prefix(option: Any, tree: Any, name: str) -> list[Any]:
-    """An option for each leaf of a tree, from a pytree prefix of it; None is a value, not an empty tree."""
+    """An option for each leaf of a tree, from a pytree prefix; None is a value, not an empty tree."""
     leaves, structure = jax.tree.flatten(tree, is_leaf=is_masked)
     if option is None or isinstance(option, (int, str)):
         return [option] * len(leaves)
@@ -140,7 +140,7 @@ def _is_value(leaf: Any) -> bool:
 
 
 def _names(leaves: list[Any], asked: list[str | None]) -> list[str | None]:
-    """The name of the length of each leaf that has one: the one asked for, or one of its own."""
+    """The name of the length of each leaf that has one: the requested name, or a separate one."""
     pairs = list(zip(leaves, asked, strict=True))
     num_unnamed = sum(is_masked(leaf) and name is None for leaf, name in pairs)
     candidates = ["t"] if num_unnamed == 1 and "t" not in asked else [f"t{i}" for i in range(2 * len(leaves))]

@@ -23,9 +23,9 @@ class Variant:
     """The program for rows in which certain sequences are empty and the others are not.
 
     Attributes:
-        empty: the names of their lengths.
-        symbols: with 0 for these.
-        program: what the function does with such sequences.
+        empty: the names of the lengths that are 0.
+        symbols: the symbols, with 0 for these lengths.
+        program: the function, traced on such sequences.
     """
 
     empty: frozenset[str]
@@ -35,12 +35,12 @@ class Variant:
 
 @dataclasses.dataclass(frozen=True)
 class BatchPlan:
-    """All that is known of a call before its numbers.
+    """All that is known of a call without its values.
 
     Attributes:
         arguments: the arguments.
         variants: the programs; the first is for rows without an empty sequence.
-        out_specs: what becomes of each result.
+        out_specs: how each result is returned.
     """
 
     arguments: BatchArguments
@@ -54,18 +54,18 @@ class BatchPlan:
 
     @property
     def constants(self) -> list[list[Any]]:
-        """What the programs close over."""
+        """The arrays that the programs close over."""
         return [variant.program.jaxpr.consts for variant in self.variants]
 
     @property
     def are_all_run(self) -> bool:
-        """Whether every row is run that has steps."""
+        """Whether every row that has steps is run."""
         return sum(a.mask_rank is not None for a in self.arguments.each) == 1 and not self.main.symbols.constraints
 
 
 @dataclasses.dataclass(frozen=True)
 class InSpec:
-    """One array of the arguments, the batch's axis first if it has one, and a row of it, abstractly."""
+    """One array of the arguments, with the batch axis first if it has one, and an abstract row of it."""
 
     array: Any
     is_batched: bool
@@ -73,12 +73,12 @@ class InSpec:
 
 
 def evaluate_batch(plan: BatchPlan, leaves: Sequence[Any], constants: Sequence[Sequence[Any]]) -> list[Any]:
-    """The results of the batch, arrays and `Masked`.
+    """Computes the results of the batch, arrays and `Masked`.
 
     Args:
         plan: the programs.
         leaves: the arguments, arrays and `Masked`.
-        constants: in the place of those of the programs.
+        constants: used instead of the constants of the programs.
     """
     size = plan.arguments.size
     rows = [_row(leaf, argument) for leaf, argument in zip(leaves, plan.arguments.each, strict=True)]
@@ -92,7 +92,7 @@ def evaluate_batch(plan: BatchPlan, leaves: Sequence[Any], constants: Sequence[S
             found = _run(plan, variant, rows, lengths, consts, nonempty)
             return [_choose(nonempty, new, old) for new, old in zip(found, results, strict=True)]
 
-        # Devices must not take different branches: a collective in one of them would wait for ever.
+        # Devices must not take different branches: a collective in one of them would wait forever.
         is_alone = not jax.sharding.get_abstract_mesh().manual_axes
         results = lax.cond(nonempty.any(), replaced, lambda old: old, results) if is_alone else replaced(results)
     orders = {row.name: row.order for row in reversed(ragged) if row.name is not None}
@@ -111,7 +111,7 @@ def _row(leaf: Any, argument: Argument) -> Any:
 def _run(
     plan: BatchPlan, variant: Variant, rows: Sequence[Any], lengths: RowLengths, constants: Sequence[Any], nonempty: Any
 ) -> list[tuple[Any, Any]]:
-    """Values and masks of the results of one program, for the rows that are to be run."""
+    """Values and masks of the results of one program, for the rows to run."""
     symbols = variant.symbols
     padded = {symbols.variables[name]: plan.arguments.times[name] for name in symbols.variables}
     counts = {symbols.variables[name]: lengths.counts[name] for name in symbols.variables}
@@ -139,7 +139,7 @@ def _run(
 
 
 def _in_specs(plan: BatchPlan, variant: Variant, rows: Sequence[Any], padded: dict[str, Any]) -> list[InSpec]:
-    """All arrays of the arguments, of the sizes that the program takes."""
+    """All arrays of the arguments, in the sizes that the program takes."""
     sizes, found = Sizes(padded, {}, variant.symbols.outer), []
     for row, argument in zip(rows, plan.arguments.each, strict=True):
         specs = argument.specs(variant.symbols)
@@ -153,12 +153,12 @@ def _in_specs(plan: BatchPlan, variant: Variant, rows: Sequence[Any], padded: di
 
 
 def fits_main_program(out_spec: OutSpec, main: Sequence[Any], own: Sequence[Any]) -> bool:
-    """Whether results of one program can stand where those of the main one do.
+    """Whether results of one program can replace those of the main one.
 
     Args:
-        out_spec: what becomes of the result.
-        main: its padded shape by the main program.
-        own: by the other one.
+        out_spec: how the result is returned.
+        main: its padded shape in the main program.
+        own: its padded shape in the other one.
     """
     if len(main) != len(own) or tuple(main[out_spec.rank :]) != tuple(own[out_spec.rank :]):
         return False
@@ -166,7 +166,7 @@ def fits_main_program(out_spec: OutSpec, main: Sequence[Any], own: Sequence[Any]
 
 
 def _choose(nonempty: Any, new: tuple[Any, Any], old: tuple[Any, Any]) -> tuple[Any, Any]:
-    """Values and mask of the rows that the other program has run."""
+    """The values and mask of the rows, taken from the other program where it has run."""
 
     def choose(new: Any, old: Any) -> Any:
         if old is None:

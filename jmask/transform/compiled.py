@@ -1,4 +1,4 @@
-"""What `jm.vmap` runs outside `jax.jit`: compiled once for each program, however often the function is traced."""
+"""Running `jm.vmap` outside `jax.jit`: compiled once per program, however often the function is traced."""
 
 import dataclasses
 from collections.abc import Callable, Hashable, Sequence
@@ -14,15 +14,15 @@ from .rules import rules_of_users
 
 
 def run_compiled(plan: BatchPlan, leaves: Sequence[Any]) -> list[Any]:
-    """The results of a call, arrays and `Masked`.
+    """Computes the results of a call, arrays and `Masked`.
 
-    While JAX traces around the call, its program becomes part of that trace. Else it is compiled, and found again by
-    what it computes at the next call, whose trace is another one.
+    If JAX is tracing around the call, the program becomes part of that trace. Otherwise it is compiled, and the next
+    call, although traced again, finds the compiled program by what it computes.
     """
     constants = plan.constants
     is_traced = any(isinstance(array, Tracer) for array in jax.tree.leaves((leaves, constants)))
     if is_traced and is_within_program():
-        with jax.numpy_rank_promotion("allow"):  # it was the user's while the function was traced
+        with jax.numpy_rank_promotion("allow"):  # the user's setting applied while the function was traced
             return evaluate_batch(plan, leaves, constants)
     function = kept_programs.get(_key(plan), lambda: _compile(_without_constants(plan)))
     with jax.numpy_rank_promotion("allow"):
@@ -50,7 +50,7 @@ def _key(plan: BatchPlan) -> Hashable:
 
 
 def _without_constants(plan: BatchPlan) -> BatchPlan:
-    """The plan without the arrays that the function closes over, which are not to be kept."""
+    """The plan without the arrays that the function closes over, which must not be kept alive."""
     variants = [
         dataclasses.replace(v, program=dataclasses.replace(v.program, jaxpr=v.program.jaxpr.jaxpr))
         for v in plan.variants
@@ -59,7 +59,7 @@ def _without_constants(plan: BatchPlan) -> BatchPlan:
 
 
 def _reuse(result: Any, plan: BatchPlan, leaves: Sequence[Any], name: str | None) -> Any:
-    """A result under the very mask of its argument, if nothing has moved."""
+    """A result with the very same mask object as its argument, if nothing has moved."""
     if not (isinstance(result, Masked) and plan.are_all_run and result.mask.ndim == 2):
         return result
     for leaf, argument in zip(leaves, plan.arguments.each, strict=True):

@@ -18,9 +18,9 @@ class Equation:
 
     Attributes:
         eqn: the equation of the jaxpr.
-        sizes: what its symbolic sizes stand for.
-        run_program: runs a program within the equation.
-        around: the equation that this one is within.
+        sizes: the values of its symbolic sizes.
+        run_program: runs a program inside the equation.
+        around: the equation that contains this one.
     """
 
     eqn: Any
@@ -51,7 +51,7 @@ class Equation:
 
     @property
     def is_ragged(self) -> bool:
-        """Whether a size that depends on a length stands anywhere in the equation."""
+        """Whether any size in the equation depends on a length."""
         return _mentions(self.eqn, self.sizes)
 
     @property
@@ -60,7 +60,7 @@ class Equation:
         return any(jax.numpy.issubdtype(var.aval.dtype, jax.numpy.inexact) for var in self.eqn.outvars)
 
     def run(self, program: Any, sizes: Sizes, operands: Sequence[Padded]) -> list[Padded]:
-        """The results of a program within the equation."""
+        """The results of a program inside the equation."""
         return self.run_program(program, sizes, operands, self)
 
     def bind(self, *arrays: Any, **changed: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What `jm.vmap` says of a function that it cannot trace with symbolic lengths."""
+"""The errors of `jm.vmap` for a function that it cannot trace with symbolic lengths."""
 
 import contextlib
 import linecache
@@ -33,7 +33,7 @@ _OF_TRACERS = (
     "TracerIntegerConversionError",
 )
 
-# By a word of the error that comes out of tracing.
+# By a word in the error that tracing raises.
 _REMEDIES = {
     "only integers, slices": (
         "An index that depends on the length is an array: `x[jnp.asarray(x.shape[0] // 2)]` for `x[x.shape[0] // 2]`."
@@ -75,11 +75,11 @@ _NOTE_ON_TRACERS = (
 
 
 class SymbolicLengthError(TypeError):
-    """The function asks for the length of its sequence as a Python number, which it is not while it is traced."""
+    """The function needs the length of its sequence as a Python number, which it is not during tracing."""
 
 
 def refuse_question(question: str) -> SymbolicLengthError:
-    """The error for a question about a length whose answer is not the same for all lengths."""
+    """The error for a question about a length whose answer differs between lengths."""
     frames = [(frame, number) for frame, number in traceback.walk_stack(sys._getframe(1))]
     return SymbolicLengthError(
         "`jm.vmap` runs the function once for sequences of every length, so Python cannot choose a branch by the "
@@ -89,15 +89,15 @@ def refuse_question(question: str) -> SymbolicLengthError:
 
 
 def explain_refusal(error: Exception, lengths: Iterable[str]) -> Exception:
-    """The error to raise in place of one that came out of tracing.
+    """The error to raise instead of one that tracing raised.
 
     Args:
         error: what was raised.
         lengths: the names of the lengths, for the message.
 
     Returns:
-        A `SymbolicLengthError` if the symbolic lengths are to blame, a `ValueError` if a Flax module is that cannot
-        change in the trace, else the error itself.
+        A `SymbolicLengthError` if the symbolic lengths are to blame, a `ValueError` if the cause is a Flax module that
+        cannot change in the trace, otherwise the error itself.
     """
     text, frames = str(error), list(traceback.walk_tb(error.__traceback__))
     if isinstance(error, SymbolicLengthError):
@@ -138,7 +138,7 @@ def _is_of_symbols(error: Exception, lengths: Iterable[str]) -> bool:
 
 @contextlib.contextmanager
 def explained_lengths(lengths: Iterable[str]) -> Iterator[None]:
-    """Inside, a rule of a derivative is traced; what it says of symbolic lengths is explained."""
+    """Context in which a derivative rule is traced; its errors about symbolic lengths are explained."""
     try:
         yield
     except Exception as error:
@@ -149,7 +149,7 @@ def explained_lengths(lengths: Iterable[str]) -> Iterator[None]:
 
 
 def _line(frames: list[tuple[FrameType, int]]) -> str:
-    """The user's line, of the frames of a call, the outermost first."""
+    """The user's line among the frames of a call, the outermost frame first."""
     mine = [(f, n) for f, n in frames if f.f_globals.get("__name__", "").partition(".")[0] not in _NOT_THE_USER]
     frame, number = (mine or frames)[-1]
     code = frame.f_code

@@ -25,15 +25,15 @@ def run_program(
 ) -> list[Padded]:
     """The results of the program on padded operands.
 
-    What holds for the operands holds for every value on the way and for the results: their first entries along a ragged
-    axis are those that the program has on the sequence alone. Each primitive has a rule that keeps this so.
+    One invariant holds for the operands, for every intermediate value and for the results: their first entries along a
+    ragged axis are those that the program has on the sequence alone. The rule of each primitive keeps it.
 
     Args:
         program: a jaxpr.
-        sizes: what its symbolic sizes stand for.
+        sizes: the values of its symbolic sizes.
         operands: its arguments.
         around: the equation that it belongs to.
-        constants: in the place of its own.
+        constants: used instead of its own.
 
     Returns:
         Its results.
@@ -83,7 +83,7 @@ def _step(equation: Equation, operands: list[Padded]) -> list[Padded]:
 
 
 def _check_results(equation: Equation, results: Sequence[Any]) -> None:
-    """Refuses what no rule may return; shapes are looked at later."""
+    """Raises unless a rule has returned arrays, one for each result; shapes are checked later."""
     count = len(equation.out_shapes)
     wrong = [x for x in results if not hasattr(x, "shape")]
     if wrong or len(results) != count:
@@ -96,6 +96,6 @@ def _check_results(equation: Equation, results: Sequence[Any]) -> None:
 
 
 def _whole(value: Any, atom: Any, sizes: Sizes) -> Padded:
-    """A constant of the program: nothing of it is padding."""
+    """A constant of the program, without any padding."""
     array = value if isinstance(value, jax.Array) else np.asarray(value, atom.aval.dtype)
     return Padded(array, tuple(atom.aval.shape), sizes, has_safe_padding=True)

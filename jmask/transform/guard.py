@@ -1,7 +1,7 @@
-"""Keeps Python from choosing a branch for all rows by a length that no trace knows.
+"""Keeps Python from choosing one branch for all rows by a length that tracing does not know.
 
 JAX's symbolic sizes answer `==` with False and `if` with True where they cannot know, since JAX itself keeps them in
-caches. For lengths of `jm.vmap` that would be one branch for rows of all lengths, so code that is not JAX's gets an
+caches. For the lengths of `jm.vmap` that would pick one branch for rows of all lengths, so code outside JAX gets an
 error instead. Symbolic sizes of other scopes, such as those of `jax.export`, are left alone.
 """
 
@@ -25,14 +25,14 @@ from .errors import refuse_question
 
 _Dimension: Any = type(export.symbolic_shape("a")[0])
 _MAY_ASK = ("jax", "jaxlib", "jmask")
-_COUNTS = ("flax.core.lift",)  # it makes a set of sizes to see that they are one, and raises if not
-_BRANCHES = ("_cofactor_solve",)  # of JAX: the gradient of `det` asks for a size of 1, and is wrong where it is unknown
-_MOST_FRAMES = 8  # between a comparison of two objects of JAX and that of their sizes
-_CALLS_BACK = ("tree_map", "tree_reduce", "<genexpr>")  # of `jax.tree`: they call what the user hands them
+_COUNTS = ("flax.core.lift",)  # it makes a set of sizes to check that they are equal, and raises if not
+_BRANCHES = ("_cofactor_solve",)  # in JAX: the gradient of `det` checks for size 1, and is wrong if it is unknown
+_MOST_FRAMES = 8  # between the comparison of two JAX objects and that of their sizes
+_CALLS_BACK = ("tree_map", "tree_reduce", "<genexpr>")  # in `jax.tree`: they call functions of the user
 _FOR_OTHERS = ("beartype", "jaxtyping", "numpy")
 _STANDARD = os.path.dirname(os.__file__) + os.sep
 _PACKAGES = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep)
-# Names of what looks a key up, and says so to nobody if it is not there.
+# Names of functions that look up a key and do not report it if it is missing.
 _LOOKUPS = frozenset(
     (
         "Counter",
@@ -67,9 +67,9 @@ _LOOKUPS = frozenset(
 
 
 class Scope(export.SymbolicScope):
-    """What the lengths of `jm.vmap` belong to.
+    """The scope that the lengths of `jm.vmap` belong to.
 
-    Outside a trace JAX finds them in its caches, beside sizes that are known, and may ask what it likes.
+    Outside a trace, JAX finds them in its caches, next to known sizes, and may compare them freely.
     """
 
     def __init__(self, rules: Sequence[str] = ()) -> None:
@@ -78,7 +78,7 @@ class Scope(export.SymbolicScope):
 
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
-        """Inside, a function is traced, in this thread or in another one that it starts."""
+        """Context in which a function is traced, in this thread or in one that it starts."""
         with self._lock:
             self._num_traces += 1
         try:
@@ -94,7 +94,7 @@ class Scope(export.SymbolicScope):
 
 
 def install() -> None:
-    """Makes lengths of `jm.vmap` refuse questions that have no answer for all rows."""
+    """Makes lengths of `jm.vmap` raise for questions that have no single answer for all rows."""
     if "__bool__" not in vars(_Dimension):
         for name, method in _make_methods().items():
             setattr(_Dimension, name, method)
@@ -143,7 +143,7 @@ def _compare(dim: Any, other: Any, sign: str, question: str | None = None) -> An
     """Whether the two are equal, or not equal, for all lengths.
 
     Raises:
-        SymbolicLengthError: for some they are, for others not.
+        SymbolicLengthError: they are for some lengths and not for others.
     """
     if isinstance(other, jax.Array):
         return getattr(operator, {"==": "eq", "!=": "ne"}[sign])(dim.__jax_array__(), other)
@@ -159,7 +159,7 @@ def _compare(dim: Any, other: Any, sign: str, question: str | None = None) -> An
 
 
 def _as_size(other: Any) -> Any:
-    """A number that a length may be equal to; None if there is none."""
+    """The object as a number that a length could equal; None if it is none."""
     if isinstance(other, _Dimension):
         return other
     if isinstance(other, np.ndarray):
@@ -171,7 +171,7 @@ def _as_size(other: Any) -> Any:
         return int(number) if number.is_integer() and abs(number) < 2**53 else None
     try:
         return operator.index(other)
-    except Exception:  # whatever an object says that is no integer
+    except Exception:  # whatever an object that is not an integer raises
         return None
 
 
@@ -190,12 +190,12 @@ def _are_equal(dim: Any, other: Any) -> bool | None:
 def _is_known(compare: Any, dim: Any, other: Any) -> bool:
     try:
         return compare(dim, other)
-    except Exception:  # JAX's error of an inconclusive comparison, whose class is private
+    except Exception:  # JAX's error for an inconclusive comparison, whose class is private
         return False
 
 
 def _is_of_jax(frame: FrameType) -> bool:
-    """Whether JAX or jmask asks, which know that False may mean "unknown"."""
+    """Whether JAX or jmask asks; they know that False may mean "unknown"."""
     frame = _asker(frame)
     name = frame.f_globals.get("__name__", "")
     if frame.f_code.co_name in _BRANCHES or (name.endswith(".tree_util") and frame.f_code.co_name in _CALLS_BACK):
@@ -204,7 +204,7 @@ def _is_of_jax(frame: FrameType) -> bool:
 
 
 def _is_for_user(frame: FrameType) -> bool:
-    """Whether the user compares two objects of JAX, such as `jax.typeof(x) == jax.typeof(y)`, which compare sizes."""
+    """Whether the user compares two JAX objects, which compare sizes: `jax.typeof(x) == jax.typeof(y)`."""
     found: FrameType | None = frame
     for _ in range(_MOST_FRAMES):
         if found is None or found.f_globals.get("__name__", "").partition(".")[0] not in _MAY_ASK:
@@ -217,7 +217,7 @@ def _is_for_user(frame: FrameType) -> bool:
 
 
 def _asker(frame: FrameType) -> FrameType:
-    """The frame that asks: behind the standard library, NumPy and checkers of types, which ask for others."""
+    """The frame that asks, past the standard library, NumPy and type checkers, which ask on behalf of others."""
     found: FrameType | None = frame
     while found is not None and _asks_for_others(found):
         found = found.f_back
@@ -237,9 +237,9 @@ def _asks_for_others(frame: FrameType) -> bool:
 
 
 def _looks_up(frame: FrameType) -> bool:
-    """Whether code that is not JAX's hashes a length in order to look it up, so far as can be seen.
+    """Whether code outside JAX hashes a length in order to look it up, as far as can be seen.
 
-    A call may also be one of a jitted function or of a cache, which compute the same with a hash as without.
+    A call may also be to a jitted function or a cache, which give the same result with a hash as without.
     """
     code = frame.f_code
     if _is_of_jax(frame) or frame.f_globals.get("__name__") in _COUNTS:

@@ -1,4 +1,4 @@
-"""What the values of a program are while it runs on one padded row."""
+"""The values of a program while it runs on one padded row."""
 
 import dataclasses
 import functools
@@ -14,7 +14,7 @@ from .sizes import Sizes
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Padded:
-    """An array of the program on one padded row.
+    """An array of a program that runs on one padded row.
 
     Along an axis whose size depends on a length (a ragged axis) the first entries are those that the program has on the
     sequence alone; the entries after them, the padding, hold anything.
@@ -22,12 +22,12 @@ class Padded:
     Attributes:
         array: the padded array.
         shape: its shape in the traced program, with symbolic sizes.
-        sizes: what the symbolic sizes stand for.
+        sizes: the values of the symbolic sizes.
         has_safe_padding: whether all padding along a ragged axis is a copy of the first entry of that axis. Functions
             that are infinite somewhere, or have infinite slopes, are then no worse there than on the sequence alone.
             True where no axis is ragged.
-        is_tangent: whether it depends on a tangent, so that all that becomes of it must be linear.
-        dim: of a number, the symbolic size that it is, if that is known.
+        is_tangent: whether it depends on a tangent, so that everything computed from it must be linear.
+        dim: for a scalar, the symbolic size that it equals, if known.
     """
 
     array: Any
@@ -38,7 +38,7 @@ class Padded:
     dim: Any = None
 
     def __post_init__(self) -> None:
-        """What is not ragged has no padding."""
+        """An array without ragged axes has no padding, so its padding is safe."""
         if not self.is_ragged:
             object.__setattr__(self, "has_safe_padding", True)
 
@@ -67,10 +67,10 @@ class Padded:
         return self.sizes.true_size(self.shape[axis])
 
     def valid(self, axes: Iterable[Any] | None = None) -> Any:
-        """Whether each entry is one of the sequence alone: bool, which broadcasts against the array.
+        """Whether each entry belongs to the sequence: bool that broadcasts against the array.
 
         Args:
-            axes: ragged axes to look at; None for all of them.
+            axes: the ragged axes to consider; None for all of them.
         """
         along = [self._valid_along(axis) for axis in (self.ragged_axes if axes is None else axes)]
         return functools.reduce(jnp.logical_and, along) if along else jnp.asarray(True)
@@ -95,7 +95,7 @@ class Padded:
         return dataclasses.replace(self, array=array, has_safe_padding=True)
 
     def take(self, indices: Any, axis: int) -> Any:
-        """The entries at `indices` of an axis; indices beyond the array are those of its ends."""
+        """The entries at `indices` of an axis; indices beyond its ends are clipped."""
         return take_clipped(self.array, indices, axis)
 
     def _valid_along(self, axis: int) -> Any:
@@ -104,14 +104,14 @@ class Padded:
 
 
 def take_clipped(array: Any, indices: Any, axis: Any) -> Any:
-    """The entries at `indices` of an axis, those of its ends beyond them; zeros where the axis has none."""
+    """The entries at `indices` of an axis, clipped to its ends; zeros if the axis is empty."""
     if array.shape[axis] == 0:
         array = jnp.zeros((*array.shape[:axis], 1, *array.shape[axis + 1 :]), array.dtype)
     return jnp.take(array, indices, axis=axis, mode="clip")
 
 
 def select(condition: Any, array: Any, other: Any) -> Any:
-    """`jnp.where` in the dtype of `array`; PRNG keys stay as they are, since no number is a key."""
+    """`jnp.where` in the dtype of `array`; PRNG keys are unchanged, since no number is a key."""
     if jnp.issubdtype(array.dtype, jax.dtypes.extended):
         return jnp.where(condition, array, other) if getattr(other, "dtype", None) == array.dtype else array
     return jnp.where(condition, array, jnp.asarray(other, array.dtype))

@@ -1,4 +1,4 @@
-"""Which programs a call of `jm.vmap` runs: the function's own, and what it does with empty sequences."""
+"""Which programs a call of `jm.vmap` runs: the function itself, and its variants for empty sequences."""
 
 import dataclasses
 import itertools
@@ -13,15 +13,15 @@ from .sizes import Sizes
 from .symbols import Symbols
 from .trace import trace_program, try_trace
 
-_MOST_LENGTHS = 3  # of which all combinations of empty sequences have programs
+_MOST_LENGTHS = 3  # for which all combinations of empty sequences have programs
 
 
 def plan_batch(fn: Callable[..., Any], arguments: BatchArguments, symbols: Symbols) -> BatchPlan:
     """The programs of `fn`.
 
-    A row in which some sequences are empty and others are not has a program of its own, in which the empty ones have
-    no steps: JAX takes symbolic sizes to be 1 at least. Where the function is not defined for such sequences there is
-    none, and the row counts as empty; likewise if it exchanges arrays over an axis, since rows that take part in one
+    A row in which some sequences are empty and others are not has its own program, in which the empty ones have no
+    steps: JAX assumes that symbolic sizes are at least 1. If the function is not defined for such sequences there is no
+    program, and the row counts as empty; likewise if it exchanges arrays over an axis, since rows that take part in one
     sum must be in one program.
 
     Raises:
@@ -51,7 +51,7 @@ def _combinations(symbols: Symbols) -> Iterator[frozenset[str]]:
 
 
 def _agree(arguments: BatchArguments, main: Variant, other: Variant) -> bool:
-    """Whether the results of the two can stand in one array."""
+    """Whether the results of the two fit in one array."""
     if main.program.structure != other.program.structure or main.program.has_mask != other.program.has_mask:
         return False
     shapes = [_padded_shapes(arguments, variant) for variant in (main, other)]

@@ -1,4 +1,4 @@
-"""What a function does to the steps of its sequence: which equations treat each step alone, and which mix them."""
+"""What a function does to the steps of its sequence: which equations treat each step alone, which mix steps."""
 
 import dataclasses
 import sys
@@ -22,12 +22,12 @@ class Line:
     """One equation.
 
     Attributes:
-        depth: in how many functions within the function it stands.
+        depth: how deeply it is nested in inner functions.
         primitive: its name.
-        shapes: of its results.
-        effect: what it does to the steps, None if it treats each alone.
-        place: where the user's code makes it.
-        is_call: whether the lines that follow, one deeper, say what it does.
+        shapes: the shapes of its results.
+        effect: what it does to the steps; None if it treats each alone.
+        place: where the user's code creates it.
+        is_call: whether the next lines, one level deeper, say what it does.
     """
 
     depth: int
@@ -39,7 +39,7 @@ class Line:
 
     @property
     def words(self) -> str:
-        """What it does, for a reader."""
+        """What it does, in words."""
         return self.effect or ("calls" if self.is_call else "pointwise")
 
 
@@ -47,13 +47,13 @@ def explain(fn: Callable[..., Any], *specs: Any) -> None:
     """Prints where a function of one sequence mixes steps.
 
     Each line is an equation of its program: the primitive, the shapes of its results, whether it treats each step alone
-    ("pointwise"), reduces over them, moves them, counts them, and where in the code it stands. Equations within calls
-    are indented.
+    ("pointwise"), reduces over them, moves them or counts them, and where it comes from in the code. Equations inside
+    calls are indented.
 
     Args:
-        fn: a function of one sequence, or of several, as for `jm.vmap`.
+        fn: a function of one or more sequences, as for `jm.vmap`.
         *specs: its arguments: `jm.Input((None, 8))` for a sequence of vectors (named sizes, `jm.Input(("words", 8))`,
-            for several lengths), a `Masked` batch as an example, or arrays and abstract arrays as they are.
+            for several lengths), a `Masked` batch as an example, or plain arrays and abstract arrays.
 
     Raises:
         SymbolicLengthError: the function asks for a length as a Python number.
@@ -81,17 +81,17 @@ def explain(fn: Callable[..., Any], *specs: Any) -> None:
 
 
 def is_pointwise(fn: Callable[..., Any], *specs: Any) -> bool:
-    """Whether it is proved that a function treats each step alone, so that it may be applied to padded data as it is.
+    """Whether a function provably treats each step alone, so that it may be applied to padded data directly.
 
     The proof is that of `explain`: no equation mixes, moves or counts steps, and each result has the steps of the
-    arguments in its first axis. A function that mixes steps and takes it back again is not proved pointwise.
+    arguments in its first axis. A function that mixes steps and then undoes it is not proved pointwise.
 
     Args:
         fn: a function of one sequence, or of several of one length.
         *specs: its arguments, as for `explain`.
 
     Returns:
-        True where it is proved.
+        True if it is proved.
 
     Raises:
         SymbolicLengthError: the function asks for a length as a Python number.
@@ -105,15 +105,15 @@ def is_pointwise(fn: Callable[..., Any], *specs: Any) -> bool:
 
 
 def keeps_mask(fn: Callable[..., Any], arguments: Sequence[Any]) -> bool:
-    """Whether it is proved that a function of batches treats each entry under the mask alone.
+    """Whether a function of batches provably treats each entry under the mask alone.
 
     Args:
         fn: a function of arrays, one for each of the arguments.
         arguments: `Masked`, whose masks have one shape, and arrays.
 
     Returns:
-        True where every result has the axes of the mask in front, and no equation mixes entries along them. Arrays
-        with these axes in front may have one entry for each of the mask, or be the same for all.
+        True if every result has the axes of the mask in front and no equation mixes entries along them. Arrays with
+        these axes in front may have one entry for each entry of the mask, or be the same for all.
     """
     masked = [x for x in arguments if isinstance(x, Masked)]
     if not masked or len({tuple(x.mask.shape) for x in masked}) > 1:
@@ -129,7 +129,7 @@ def keeps_mask(fn: Callable[..., Any], arguments: Sequence[Any]) -> bool:
         specs = [jax.ShapeDtypeStruct(shape, x.dtype) for shape, x in zip(shapes, arguments, strict=True)]
         try:
             program = trace_program(fn, jax.tree.structure((tuple(specs), {})), lambda _: specs, symbols)
-        except Exception:  # what cannot be traced with symbols is not proved
+        except Exception:  # a function that cannot be traced with symbols is not proved
             return False
         return _is_pointwise(program, symbols, front)
 
@@ -149,7 +149,7 @@ def _program(fn: Callable[..., Any], specs: Sequence[Any]) -> tuple[Program, Sym
 
 
 def _row_shape(leaf: Any) -> tuple[Any, ...]:
-    """The shape of one argument for one sequence, with names in the place of lengths."""
+    """The shape of one argument for one sequence, with names instead of lengths."""
     if isinstance(leaf, Masked):
         return ("time", *leaf.shape[2:])
     if hasattr(leaf, "spec"):

@@ -47,13 +47,14 @@ def vmap(
 
     It composes with `jax.jit`, `jax.grad`, `jax.jvp`, `jax.checkpoint`, `jax.lax.scan`, `jax.vmap` and
     `jax.shard_map`, inside and outside. `jm.vmap(jm.vmap(fn))` is for masks of rank 3, such as documents of sentences
-    of words: `fn` gets one sentence, and between the two a document is a `Masked` of the sentences that have a word.
+    of words: `fn` gets one sentence, and the inner `jm.vmap` gets a document as a `Masked` of the sentences that have a
+    word.
 
     Args:
         fn: a function of one or more sequences that returns a pytree of arrays. It may use lengths in shapes and in
-            arithmetic (`x.shape[0]`, `jnp.mean(x, 0)`, `x[:-1]`), but not in Python's `if`, `int`, `range` or as keys
-            of a dictionary. A comparison works if its answer is the same for all lengths from 1 to the padded size,
-            and raises otherwise. The text of a length is its name: `f"{x.shape[0]}"` is `"t"` for all sequences, and
+            arithmetic (`x.shape[0]`, `jnp.mean(x, 0)`, `x[:-1]`), but not in Python's `if`, `int`, `range` or as
+            dictionary keys. A comparison works if its answer is the same for all lengths from 1 to the padded size, and
+            raises otherwise. The text of a length is its name: `f"{x.shape[0]}"` is `"t"` for all sequences, and
             `isinstance(x.shape[0], int)` is False.
         in_axes: the batch axis of each argument, as for `jax.vmap`. For a `Masked` it is an axis of the mask as well.
         out_axes: the batch axis of each result, as for `jax.vmap`.
@@ -75,13 +76,13 @@ def vmap(
         with 0 steps; if it has no result for that (`jnp.max`), or a result of another rank, the row counts as empty.
 
         Random numbers that the function draws are valid for each row, but equal those for the sequence alone only in
-        arrays of which no axis but the first depends on the length.
+        arrays where the first axis alone depends on the length.
 
     Raises:
         SymbolicLengthError: if the function needs a length as a Python number; a `TypeError`.
         NotImplementedError: if a primitive has no rule; see `jm.def_vmap_rule`.
         ValueError: for packed rows, batches of different sizes, arguments without a batch axis, a constraint that
-            cannot be read, or lengths of one name that differ.
+            cannot be parsed, or lengths that share a name but differ.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.pad_sequences([[3.0, 4.0, 5.0], [6.0], []])

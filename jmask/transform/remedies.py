@@ -1,8 +1,8 @@
-"""What to write instead of functions of JAX that need the length of a sequence as a Python number."""
+"""What to write instead of JAX functions that need the length of a sequence as a Python number."""
 
 import re
 
-# By the name of the function in the user's line, and a word of the error if the name alone says too little.
+# By the name of the function in the user's line, and a word in the error if the name alone is not enough.
 _REMEDIES: tuple[tuple[str, str, str], ...] = (
     (
         "associative_scan",
@@ -71,11 +71,11 @@ _REMEDIES: tuple[tuple[str, str, str], ...] = (
 
 
 def remedy_for(line: str, message: str) -> str:
-    """What to write instead of what stands in a line that raised an error; empty if that is not known.
+    """What to write instead of a line that raised an error; empty if unknown.
 
     Args:
         line: the user's line.
-        message: of the error.
+        message: the error message.
     """
     for names, word, remedy in _REMEDIES:
         if re.search(rf"\b(?:{names})\(", line) and word in message:

@@ -1,4 +1,4 @@
-"""Out of the rows: results of the program as arrays, and as `Masked` where their shapes depend on a length."""
+"""From rows to results: arrays, or `Masked` where the shape of a result depends on a length."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -18,12 +18,12 @@ from .trace import Program
 
 @dataclasses.dataclass(frozen=True)
 class OutSpec:
-    """What becomes of one result.
+    """How one result is returned.
 
     Attributes:
-        rank: of its mask within a row; 0 if it has none.
-        has_mask: whether the function has returned a `Masked`.
-        name: the name of the length that its first axis has, if it is the only ragged one and nothing else.
+        rank: the rank of its mask within a row; 0 if it has none.
+        has_mask: whether the function returned a `Masked`.
+        name: the name of the length of its first axis, if that is its only ragged axis and exactly this length.
     """
 
     rank: int
@@ -32,7 +32,7 @@ class OutSpec:
 
 
 def out_specs(program: Program, symbols: Symbols) -> list[OutSpec]:
-    """What becomes of each result, by its symbolic shape."""
+    """How each result is returned, by its symbolic shape."""
     variables = frozenset(symbols.variables.values())
     found, shapes = [], iter([tuple(aval.shape) for aval in program.jaxpr.out_avals])
     for has_mask in program.has_mask:
@@ -49,10 +49,10 @@ def unpad_result(out_spec: OutSpec, parts: Sequence[Padded], nonempty: Any, is_w
     """One result of one row: values with zeros in the padding, and their mask, None if they need none.
 
     Args:
-        out_spec: what becomes of it.
+        out_spec: how it is returned.
         parts: its values, and its mask if it is a `Masked`.
-        nonempty: whether the row was to be run.
-        is_wrong: whether the row breaks what the user says of it, so that no number is right.
+        nonempty: whether the row is one to run.
+        is_wrong: whether the row violates what the user declared, so that no number is right.
     """
     values = parts[0]
     real = values.valid() & nonempty if values.is_ragged else nonempty
@@ -68,7 +68,7 @@ def unpad_result(out_spec: OutSpec, parts: Sequence[Padded], nonempty: Any, is_w
 
 
 def no_number(dtype: Any) -> Any:
-    """What JAX puts where there is no value: NaN, or the last integer that anyone would take for one."""
+    """What JAX puts where there is no value: NaN, or the integer least likely to be taken for a value."""
     if jnp.issubdtype(dtype, jnp.inexact):
         return jnp.asarray(jnp.nan, dtype)
     if jnp.issubdtype(dtype, jnp.integer):
@@ -80,14 +80,14 @@ def no_number(dtype: Any) -> Any:
 def stack_results(
     out_spec: OutSpec, values: Any, mask: Any, orders: Mapping[str, StepPermutation | None], are_all_run: bool
 ) -> Any:
-    """One result of the batch, in the order that the steps of its length had.
+    """One result of the batch, with its steps in their original places.
 
     Args:
-        out_spec: what becomes of it.
+        out_spec: how it is returned.
         values: `(batch, ...)`.
         mask: `(batch, ...)` or None.
-        orders: by name of a length, where its steps stood.
-        are_all_run: whether every row was run that has steps.
+        orders: by the name of a length, where its steps were.
+        are_all_run: whether every row that has steps was run.
     """
     if not out_spec.rank:
         return values
@@ -104,7 +104,7 @@ def stack_results(
 
 
 def move_axis(result: Any, axis: int | None) -> Any:
-    """A result of the batch with the batch's axis elsewhere."""
+    """A result of the batch with its batch axis moved."""
     if axis is None:
         raise ValueError("`out_axes` of `jm.vmap` says where the batch's axis is, and all results have one: not None.")
     if axis == 0:

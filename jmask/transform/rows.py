@@ -1,4 +1,4 @@
-"""Into the rows: the ragged arguments of a batch, their real steps to the front, and no row without any."""
+"""From a batch to rows: ragged arguments with their real steps at the front, and no row without any."""
 
 import dataclasses
 from collections.abc import Collection, Sequence
@@ -22,13 +22,13 @@ class RaggedRows:
     """One `Masked` argument.
 
     Attributes:
-        name: of its length; None if a row of it is one step.
-        values: `(batch, time, ...)`, or without the batch's axis, the real steps of each row at the front.
-        mask: of what is within a step, `(batch, time, ...)`, if it has a mask of its own, as in documents of sentences
-            of words.
+        name: the name of its length; None if a row of it is one step.
+        values: `(batch, time, ...)`, or without the batch axis, with the real steps of each row at the front.
+        mask: the mask within each step, `(batch, time, ...)`, if steps have their own mask, as in documents of
+            sentences of words.
         length: number of real steps of each row, int32.
-        order: moves results back to where the steps stood.
-        is_batched: whether there is an axis of the batch.
+        order: moves results back to where the steps were.
+        is_batched: whether there is a batch axis.
     """
 
     name: str | None
@@ -44,7 +44,7 @@ class RaggedRows:
         return self.values.shape[int(self.is_batched)]
 
     def fitted(self, time: Any) -> "RaggedRows":
-        """The same rows, with so many steps: more padding, or less."""
+        """The same rows with this many steps: more padding, or less."""
         own = self.time
         if not (isinstance(own, int) and isinstance(time, int)) or own == time:
             return self
@@ -64,7 +64,7 @@ def read_rows(x: Masked, axis: int | None, name: str | None) -> RaggedRows:
 
     Args:
         x: the argument.
-        axis: which axis of it is the batch's, None if all rows share it.
+        axis: its batch axis, None if all rows share it.
         name: the name of its length.
     """
     values, mask = jnp.asarray(x.values), jnp.asarray(x.mask)
@@ -80,16 +80,16 @@ def read_rows(x: Masked, axis: int | None, name: str | None) -> RaggedRows:
     if inner is not None:
         inner = left_align(Masked(inner, mask))[0].values
     values, length = aligned.values, mask.sum(-1, dtype=jnp.int32)
-    if not batch:  # no other row has anything to lend
+    if not batch:  # there is no other row to borrow from
         values = select(length > 0, values, 1)
     return RaggedRows(name, values, inner, length, order, bool(batch))
 
 
 def refuse_unequal(masks: Sequence[tuple[str, int | None, Any]]) -> None:
-    """Refuses arguments whose lengths have one name, and are seen to differ.
+    """Raises if lengths of one name are concrete and differ.
 
     Args:
-        masks: of each argument the name of its length, the batch's axis and the mask.
+        masks: for each argument, the name of its length, the batch axis and the mask.
 
     Raises:
         ValueError: the lengths differ.
@@ -117,8 +117,8 @@ class RowLengths:
 
     Attributes:
         counts: by name, int32, `(batch,)`, 0 for an empty sequence.
-        may_run: whether all that is one step in a row is real: bool, `(batch,)`.
-        is_wrong: whether lengths of one name differ, which `refuse_unequal` may not have seen; None if none can.
+        may_run: whether everything that is a single step per row is real: bool, `(batch,)`.
+        is_wrong: whether lengths of one name differ where `refuse_unequal` could not see it; None if none can.
     """
 
     counts: dict[str, Any]
@@ -126,7 +126,7 @@ class RowLengths:
     is_wrong: Any
 
     def have(self, empty: Collection[str]) -> Any:
-        """Which rows have these sequences empty, and no others."""
+        """Which rows have exactly these sequences empty."""
         nonempty = self.may_run
         for name, count in self.counts.items():
             nonempty = intersect_masks(nonempty, count == 0 if name in empty else count > 0)
@@ -134,7 +134,7 @@ class RowLengths:
 
 
 def merge_lengths(rows: list[RaggedRows], size: Any) -> RowLengths:
-    """The lengths of each row by name; of those of one name the shorter one."""
+    """The lengths of each row by name; the shortest among those of one name."""
     counts: dict[str, Any] = {}
     may_run: Any = jnp.ones(size, bool)
     is_wrong: Any = None
@@ -154,20 +154,19 @@ def merge_lengths(rows: list[RaggedRows], size: Any) -> RowLengths:
 def find_fillers(
     nonempty: Any, counts: dict[str, Any], in_specs: Sequence[Any], padded: dict[str, Any]
 ) -> tuple[Any, list[Any]]:
-    """What rows that are not to be run get: all that one of the others has.
+    """The data for rows that are not to run: those of another row.
 
-    A function may be infinite, or have infinite slopes, on numbers that no sequence has; its results for these rows are
-    thrown away.
+    A function may be infinite, or have infinite slopes, on made-up numbers; its results for these rows are discarded.
 
     Args:
         nonempty: bool, `(batch,)`.
-        counts: lengths `(batch,)` by name.
+        counts: lengths, `(batch,)`, by name.
         in_specs: the arrays of the arguments, `InSpec`.
         padded: padded sizes by name.
 
     Returns:
-        The lengths, none of them 0, and of each array a row with safe padding, ones where no row is to be run; None of
-        arrays without a batch axis and of PRNG keys.
+        The lengths, none of them 0, and for each array a row with safe padding, or ones if no row is to run; None for
+        arrays without a batch axis and for PRNG keys.
     """
     if nonempty.shape[0] == 0:
         return counts, [None for _ in in_specs]
@@ -189,12 +188,12 @@ def find_fillers(
         ]
         return {name: select(nonempty, length, count[name]) for name, length in counts.items()}, rows
 
-    # A branch, since XLA would compute what is small in here again for each entry of the batch.
+    # A branch, since XLA would recompute the cheap operations in here for each entry of the batch.
     return lax.cond(nonempty.all(), lambda: fillers_from(0), lambda: fillers_from(jnp.argmax(nonempty)))
 
 
 def detach_if_unused(constants: Sequence[Any], nonempty: Any) -> list[Any]:
-    """What all rows share, without a gradient where no row is to be run: ones may be bad for the function, too."""
+    """What all rows share, without a gradient if no row is to run: the function may be infinite on ones, too."""
     are_any = nonempty.any()
 
     def detached(array: Any) -> Any:
@@ -210,9 +209,9 @@ def pad_row(x: Padded, filler: Any, nonempty: Any) -> Padded:
     One `select` serves both: XLA repeats it wherever the array is read.
 
     Args:
-        x: the array, ragged along its first axis if at all.
+        x: the array, ragged along its first axis or not at all.
         filler: what `find_fillers` returns for it.
-        nonempty: whether the row is to be run.
+        nonempty: whether the row is one to run.
     """
     if filler is None:
         return x.with_safe_padding()
@@ -228,7 +227,7 @@ def _is_key(array: Any) -> bool:
 
 
 def _row(array: Any, index: Any) -> Any:
-    """One row; from a mesh with explicit axes by a sum, since no device has all rows."""
+    """One row; on a mesh with explicit axes it is picked by a sum, since no device has all rows."""
     spec = jax.typeof(array).sharding.spec
     if not spec or spec[0] is None:
         return array[index]

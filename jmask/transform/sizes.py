@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export
 
-RESERVED = frozenset(("floordiv", "mod", "max", "min"))  # words of an expression that name no length
-_MOST_VALUES = 2**22  # of an expression that is looked at for every length
+RESERVED = frozenset(("floordiv", "mod", "max", "min"))  # words in an expression that are not names of lengths
+_MOST_VALUES = 2**22  # of an expression that is evaluated for every length
 _BINARY: dict[type, Callable] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -26,14 +26,14 @@ _COMPARISONS: dict[type, Callable] = {ast.GtE: operator.ge, ast.LtE: operator.le
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sizes:
-    """What the names of lengths stand for in one row.
+    """The values of the named lengths in one row.
 
     Attributes:
-        padded: the size of the row's arrays, by name: ints, or sizes that are symbolic in a trace around this one.
+        padded: the size of the row's arrays, by name: ints, or sizes that are symbolic in an enclosing trace.
         lengths: the number of real steps, by name: int32 scalars, at least 1.
-        outer: sizes that are symbolic in a trace around this one, by name.
+        outer: sizes that are symbolic in an enclosing trace, by name.
         nonempty: whether the row is run, a bool scalar: if not, its numbers are those of another row, or ones. None if
-            every row is.
+            every row is run.
     """
 
     padded: Mapping[str, Any]
@@ -46,7 +46,7 @@ class Sizes:
         return not isinstance(dim, int) and not names_in(dim).isdisjoint(self.padded)
 
     def padded_size(self, dim: Any) -> Any:
-        """The size of the padded array: the largest that any length up to the padded one gives."""
+        """The size of the padded array: the largest over all lengths up to the padded one."""
         if isinstance(dim, int):
             return dim
         if self.is_ragged(dim) and all(isinstance(self.padded[name], int) for name in names_in(dim)):
@@ -54,7 +54,7 @@ class Sizes:
         return evaluate_dim(dim, {**self.outer, **self.padded})
 
     def true_size(self, dim: Any) -> Any:
-        """The size without padding: an int where no length of this row is in it, else an int32 scalar."""
+        """The size without padding: an int if it depends on no length of this row, otherwise an int32 scalar."""
         return dim if isinstance(dim, int) else evaluate_dim(dim, {**self.outer, **self.lengths})
 
     def padded_sizes(self, tree: Any) -> Any:
@@ -149,7 +149,7 @@ _FUNCTIONS: dict[str, Callable] = {
 
 @functools.lru_cache(maxsize=4096)
 def _largest(text: str, padded: tuple[tuple[str, int], ...]) -> int:
-    """The largest value over all lengths from 1 to the padded size; at the largest one where the size only grows."""
+    """The largest value over all lengths from 1 to the padded size; if the size only grows, that at the last one."""
     node = _parse(text)
     if _only_grows(node):
         return max(_evaluate(node, dict(padded)), 0)
@@ -161,7 +161,7 @@ def _largest(text: str, padded: tuple[tuple[str, int], ...]) -> int:
 
 
 def _only_grows(node: ast.expr) -> bool:
-    """Whether it is plain that no length can make the value smaller."""
+    """Whether a larger length clearly never makes the value smaller."""
     match node:
         case ast.Constant() | ast.Name():
             return True
@@ -181,7 +181,7 @@ def _only_grows(node: ast.expr) -> bool:
 
 
 def _only_grows_from_zero(node: ast.expr) -> bool:
-    """The same for a factor, which must not be negative either."""
+    """The same for a factor, which must also not be negative."""
     match node:
         case ast.Constant(value):
             return isinstance(value, int) and value >= 0

@@ -21,11 +21,11 @@ class Symbols:
     """The names of lengths in one call, and the symbolic sizes that they stand for.
 
     Attributes:
-        own: by name, as the user says it; a number where a constraint says which.
-        outer: of the traces around this one, by name as JAX writes it.
-        scope: what they belong to.
-        constraints: what holds for them, e.g. `"t >= 3"`, in the user's names.
-        most: what they are at most, where that is known.
+        own: by the user's name; a number where a constraint fixes it.
+        outer: the sizes of enclosing traces, by the name that JAX writes.
+        scope: the scope that they belong to.
+        constraints: the constraints on them, e.g. `"t >= 3"`, in the user's names.
+        most: their largest values, where known.
         variables: how JAX writes the lengths that no constraint fixes, by name.
     """
 
@@ -37,7 +37,7 @@ class Symbols:
     variables: dict[str, str]
 
     def constrained(self, rule: str) -> "Symbols":
-        """The same names under one more constraint."""
+        """The same names with one more constraint."""
         return make_symbols(list(self.own), (*self.constraints, rule), self.most)
 
 
@@ -48,7 +48,7 @@ def check_constraints(constraints: str | Sequence[str], names: Sequence[str]) ->
     """The constraints of one call of `jm.vmap`.
 
     Raises:
-        ValueError: one that is none, or is about a length that the call does not have.
+        ValueError: a constraint is not valid, or is about a length that the call does not have.
     """
     rules = [constraints] if isinstance(constraints, str) else list(constraints)
     for i, rule in enumerate(rules):
@@ -73,15 +73,15 @@ def check_constraints(constraints: str | Sequence[str], names: Sequence[str]) ->
 def make_symbols(
     names: Sequence[str], constraints: Sequence[str] = (), most: Mapping[str, int] | None = None
 ) -> Symbols:
-    """Symbolic sizes for these names, different from those of the traces around this one.
+    """Symbolic sizes for these names, different from those of enclosing traces.
 
     Args:
-        names: of lengths.
-        constraints: what holds for them.
-        most: what they are at most, where that is known.
+        names: the names of the lengths.
+        constraints: the constraints on them.
+        most: their largest values, where known.
 
     Raises:
-        ValueError: a name that is no identifier, or a constraint that JAX cannot use.
+        ValueError: a name is not an identifier, or JAX cannot use a constraint.
     """
     around = _active.get()
     for name in names:
@@ -90,7 +90,7 @@ def make_symbols(
     renamed = {name: _rename(name, len(around)) for name in names}
     outer = {str(symbol): symbol for symbols in around for symbol in symbols.own.values() if is_symbolic(symbol)}
     rules = [re.sub(r"[A-Za-z_]\w*", lambda m: renamed.get(m[0], m[0]), rule) for rule in constraints]
-    if not around:  # sizes of two scopes do not mix, so those within others go without
+    if not around:  # sizes of two scopes do not mix, so nested ones go without
         rules += [f"{renamed[name]} <= {size}" for name, size in (most or {}).items()]
     try:
         scope = _scope(tuple(rules)) if rules or not around else around[-1].scope
@@ -114,7 +114,7 @@ def _scope(rules: tuple[str, ...]) -> Scope:
 
 @contextlib.contextmanager
 def tracing(symbols: Symbols) -> Iterator[None]:
-    """Inside, further calls of `jm.vmap` choose other names."""
+    """Context in which further calls of `jm.vmap` choose other names."""
     token = _active.set((*_active.get(), symbols))
     try:
         with symbols.scope.guarded():

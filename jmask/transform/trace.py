@@ -15,7 +15,7 @@ from .sizes import is_symbolic
 from .symbols import Symbols, tracing
 from .versions import body_of
 
-_MOST_TRIED = 9  # as the smallest length, for the sake of an error's remedy
+_MOST_TRIED = 9  # as the smallest length, to give a remedy in an error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Program:
     Attributes:
         jaxpr: its program, from flat arguments to flat results.
         structure: the results, as a pytree whose leaves are arrays and `Masked`.
-        has_mask: of each leaf, whether it is a `Masked`; its mask then follows its values.
+        has_mask: for each leaf, whether it is a `Masked`; its mask then follows its values.
     """
 
     jaxpr: Any
@@ -38,12 +38,12 @@ def trace_program(
 ) -> Program:
     """The program of `fn` on one sequence.
 
-    It is traced anew at every call, so that nothing of it is stale.
+    It is traced again at every call, so that nothing is stale.
 
     Args:
         fn: the function of one sequence.
-        structure: of its arguments, `(args, kwargs)`.
-        specs_of: gives the leaves of its arguments, abstractly, with symbolic sizes.
+        structure: the structure of its arguments, `(args, kwargs)`.
+        specs_of: gives the abstract leaves of its arguments, with symbolic sizes.
         symbols: their names.
 
     Returns:
@@ -85,7 +85,7 @@ def _trace(fn: Callable[..., Any], structure: Any, specs: Sequence[Any], symbols
 
 
 def _check_reshapes(body: Any) -> None:
-    """Refuses a reshape that would lose numbers of some sequences, which JAX lets pass with sizes it cannot compare."""
+    """Raises for a reshape that would lose entries of some sequences; JAX allows it if it cannot compare sizes."""
     for eqn in body.eqns:
         if eqn.primitive.name == "reshape":
             old, new = (tuple(var.aval.shape) for var in (eqn.invars[0], eqn.outvars[0]))
@@ -113,7 +113,7 @@ def _advice(fn: Any, structure: Any, specs_of: Any, symbols: Symbols) -> list[st
             try:
                 stricter = symbols.constrained(rule)
                 _trace(fn, structure, specs_of(stricter), stricter)
-            except Exception:  # whatever it says for such lengths
+            except Exception:  # whatever it raises for such lengths
                 continue
             return [
                 f"`jm.vmap`: it works for sequences of {least} steps and more, `jm.vmap(fn, constraints=[{rule!r}])`; "
@@ -126,5 +126,5 @@ def try_trace(fn: Callable[..., Any], structure: Any, specs: Sequence[Any], symb
     """The program of `fn`, None if it has none for these arguments."""
     try:
         return _trace(fn, structure, specs, symbols)
-    except Exception:  # whatever it says of an empty sequence
+    except Exception:  # whatever it raises for an empty sequence
         return None

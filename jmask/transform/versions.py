@@ -1,4 +1,4 @@
-"""What differs between the versions of jax that jmask supports, in the programs that it traces."""
+"""Differences between the versions of jax that jmask supports, in traced programs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from jax import lax
 
 
 def body_of(program: Any) -> Any:
-    """The jaxpr with the equations, of one that may hold constants of its own."""
+    """The jaxpr with the equations, from one that may hold constants."""
     return program.jaxpr if hasattr(program, "jaxpr") else program
 
 
@@ -18,7 +18,7 @@ def constants_of(program: Any) -> list[Any]:
 
 
 def scan_parts(params: dict[str, Any]) -> tuple[int, int]:
-    """Of a scan: the numbers of its constants and of its carried values."""
+    """The numbers of constants and of carried values of a scan."""
     if "num_consts" in params:
         return params["num_consts"], params["num_carry"]
     constants, carry, _ = params["ft_in"].unpack()
@@ -26,10 +26,10 @@ def scan_parts(params: dict[str, Any]) -> tuple[int, int]:
 
 
 def vary_alike(arrays: Sequence[Any], like: Sequence[Any] = ()) -> list[Any]:
-    """Under `jax.shard_map`, arrays that vary over the same mesh axes, which the operands of a primitive must do.
+    """The arrays, varying over the same mesh axes, as operands of a primitive must under `jax.shard_map`.
 
     Args:
-        arrays: what is to vary.
+        arrays: the arrays to make alike.
         like: more arrays, whose axes count too.
     """
     if not jax.sharding.get_abstract_mesh().manual_axes:
@@ -46,9 +46,9 @@ def vary_over(array: Any, axes: Sequence[str]) -> Any:
 
 
 def may_vary_over(arrays: Sequence[Any], axes: Sequence[Any]) -> bool:
-    """Whether arrays may differ between the members of these axes, so far as JAX knows.
+    """Whether arrays may differ between the members of these axes, as far as JAX knows.
 
-    It knows that they do not where it keeps account of it for axes of a mesh, under `jax.shard_map(check_vma=True)`.
+    It can rule that out for mesh axes where it keeps track of them, under `jax.shard_map(check_vma=True)`.
     """
     if not axes or not set(axes) <= set(jax.sharding.get_abstract_mesh().manual_axes):
         return True
@@ -70,7 +70,7 @@ def _vary(array: Any, axes: tuple[str, ...]) -> Any:
 
 
 def bind_as_is(eqn: Any, operands: list[Any]) -> list[Any]:
-    """Runs an equation as it stands."""
+    """Runs an equation unchanged."""
     operands = vary_alike(operands)
     bound = eqn.primitive.get_bind_params(eqn.params)
     functions, params = bound if isinstance(bound, tuple) else ([], bound)

@@ -1,9 +1,8 @@
-"""What becomes of each primitive of JAX on padded rows: one file for each family of rules.
+"""What each JAX primitive does on padded rows: one file for each family of rules.
 
 A rule is a function of an `Equation` and its operands, each a `Padded`; it returns arrays of the padded shapes (or
 `Padded`) whose first entries along a ragged axis are those that the primitive has on the sequence alone. The decorator
-`registry.rule` names the primitives that it is for. Primitives that work entry by entry need none: `elementwise` finds
-them by their kind.
+`registry.rule` names its primitives. Primitives that work entry by entry need no rule: `elementwise` recognises them.
 """
 
 from . import callbacks as callbacks

@@ -13,7 +13,7 @@ from ..versions import body_of, scan_parts
 
 
 def find_combine(equation: Equation) -> Any:
-    """The program that combines two steps, if the equation is such a scan as it was written, not its derivative.
+    """The program that combines two steps, if the equation is such a scan itself, not its derivative.
 
     Then constants and steps go straight from the call to the scan, and from the scan to that program. Otherwise None;
     the scan then runs step by step, like any other.
@@ -41,7 +41,7 @@ def find_combine(equation: Equation) -> Any:
 
 
 def run_in_parallel(equation: Equation, combine: Any, operands: Sequence[Padded]) -> list[Padded]:
-    """The scan past the padding."""
+    """The scan, skipping the padding."""
     count, sizes = len(equation.eqn.outvars), equation.sizes
     constants, steps = operands[:-count], [x.with_safe_padding() for x in operands[-count:]]
     shapes = [x.shape[1:] for x in steps]

@@ -1,4 +1,4 @@
-"""Functions within the program: entered, without losing what the user says of their derivatives."""
+"""Functions inside the program: they are entered, and keep their custom derivatives."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from .registry import nothing, rule
 
 @rule("jit", "pjit", "closed_call", "core_call", "custom_vmap_call", effect=nothing)
 def call_rule(equation: Equation, *operands: Padded) -> list[Padded]:
-    """A function that means what its body means."""
+    """A function that is equivalent to its body."""
     combine = find_combine(equation)
     if combine is not None:
         return run_in_parallel(equation, combine, operands)
@@ -29,7 +29,7 @@ def call_rule(equation: Equation, *operands: Padded) -> list[Padded]:
 
 @rule("remat2", "checkpoint", "remat", effect=nothing)
 def checkpoint_rule(equation: Equation, *operands: Padded) -> list[Padded]:
-    """A function that is computed again in the backward pass."""
+    """A function that is recomputed in the backward pass."""
     params, flags = equation.params, []
 
     def body(arrays: list[Any]) -> list[Any]:
@@ -50,8 +50,8 @@ def checkpoint_rule(equation: Equation, *operands: Padded) -> list[Padded]:
 def custom_jvp_rule(equation: Equation, *operands: Padded) -> list[Padded]:
     """A function with a rule for its tangents.
 
-    JAX differentiates the equation with symbolic sizes, which runs the user's rule; the program that comes out is run
-    on the padded row.
+    JAX differentiates the equation with symbolic sizes, which runs the user's rule; the resulting program is run on the
+    padded row.
     """
     row, is_of_det = _Row(equation, operands), _is_determinant(equation)
 
@@ -85,7 +85,7 @@ def custom_jvp_rule(equation: Equation, *operands: Padded) -> list[Padded]:
 
 @rule("custom_vjp_call", "custom_vjp_call_jaxpr", effect=nothing)
 def custom_vjp_rule(equation: Equation, *operands: Padded) -> list[Padded]:
-    """A function with a rule for its cotangents, in the same way; those of padding are zeros."""
+    """A function with a rule for its cotangents, handled in the same way; those of padding are zeros."""
     row = _Row(equation, operands)
     pullback: dict[str, Any] = {}
 
@@ -131,33 +131,33 @@ def custom_vjp_rule(equation: Equation, *operands: Padded) -> list[Padded]:
 
 
 class _Row:
-    """A function with a derivative of its own, and the row that its operands stand in.
+    """A function with a custom derivative, and the row that its operands belong to.
 
-    The lengths of the row are arguments like the others: such functions close over nothing that is traced.
+    The lengths of the row are arguments like the others: such functions must not close over traced values.
 
     Attributes:
-        specs: the operands, abstractly, with symbolic sizes.
+        specs: the abstract operands, with symbolic sizes.
         differentiable: which of them have gradients.
-        result_specs: the results, abstractly.
+        result_specs: the abstract results.
         differentiable_results: which of them have gradients.
     """
 
     def __init__(self, equation: Equation, operands: Sequence[Padded]) -> None:
         self.equation, self.operands = equation, [x.with_safe_padding() for x in operands]
         self.specs, differentiable = _specs(equation.eqn.invars)
-        first = equation.params.get("num_consts", 0)  # before it, what the function closes over: it has no derivative
+        first = equation.params.get("num_consts", 0)  # operands before it are closed over and have no derivative
         self.differentiable = [i for i in differentiable if i >= first]
         self.result_specs, self.differentiable_results = _specs(equation.eqn.outvars)
         self._have_safe_padding: list[bool] = []
 
     def sizes(self, lengths: dict[str, Any]) -> Sizes:
-        """The sizes of a row of these lengths."""
+        """The sizes of a row with these lengths."""
         return dataclasses.replace(self.equation.sizes, lengths=lengths)
 
     def run(
         self, program: Any, lengths: dict[str, Any], arrays: Sequence[Any], tangents: Sequence[Any] = ()
     ) -> list[Any]:
-        """A program on arrays, and on tangents, whose shapes are those of its arguments."""
+        """Runs a program on arrays and tangents in the shapes of its arguments."""
         sizes, shapes = self.sizes(lengths), [tuple(var.aval.shape) for var in body_of(program).invars]
         operands = [
             Padded(
@@ -182,7 +182,7 @@ class _Row:
         return [x.array for x in results]
 
     def function_of_differentiable(self, specs: Sequence[Any]) -> Any:
-        """The equation as JAX has it, of the operands that have gradients: results that have some, and the others."""
+        """JAX's own equation as a function of the differentiable operands: differentiable results, and the others."""
 
         def function(*some: Any) -> tuple[list[Any], list[Any]]:
             mixed = list(specs)
@@ -200,7 +200,7 @@ class _Row:
         return [next(first if i in self.differentiable_results else second) for i in range(len(self.result_specs))]
 
     def results(self, function: Any) -> list[Padded]:
-        """What the function gives of the operands."""
+        """The results of the function for the operands."""
         arrays = function(dict(self.equation.sizes.lengths), [x.array for x in self.operands])
         are_safe = self._have_safe_padding or [False] * len(arrays)
         return [
@@ -210,7 +210,7 @@ class _Row:
 
 
 def _is_determinant(equation: Equation) -> bool:
-    """Whether it is `jnp.linalg.det`, for whose gradient JAX asks whether the size is 1."""
+    """Whether it is `jnp.linalg.det`, whose gradient in JAX depends on whether the size is 1."""
     name = body_of(equation.params["call_jaxpr"]).debug_info.func_name
     return equation.is_ragged and name in ("det", "_det")
 

@@ -1,4 +1,4 @@
-"""Collectives over an axis of `jax.vmap` or of a mesh: what a row says to the rows of other members of the axis."""
+"""Collectives over an axis of `jax.vmap` or of a mesh: what a row exchanges with those of other members."""
 
 from collections.abc import Callable
 from typing import Any
@@ -43,7 +43,7 @@ for _name in ("max", "min"):
 
 @rule("pvary", "pbroadcast", "pcast", effect=lambda _: None, always=True)
 def vary_rule(equation: Equation, *operands: Padded) -> list[Padded]:
-    """Says that an array varies over axes of the mesh, unless the rows say so already."""
+    """Marks an array as varying over mesh axes, unless the rows already vary over them."""
     axes = tuple(axis for axis in _axes(equation) if isinstance(axis, str))
     return equation.results(
         [vary_over(x.array, axes) for x in operands], has_safe_padding=all(x.has_safe_padding for x in operands)

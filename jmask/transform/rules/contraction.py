@@ -1,4 +1,4 @@
-"""Products of matrices and tensors: what is summed over is filled with zeros."""
+"""Products of matrices and tensors: the padding of summed axes is filled with zeros."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from .registry import along, rule
 
 @rule("dot_general", effect=along("sums over", lambda e: e.params["dimension_numbers"][0][0]))
 def dot_general_rule(equation: Equation, x: Padded, y: Padded) -> Padded:
-    """Both sides are filled: a zero on one of them does not silence NaN on the other."""
+    """Fills both sides: a zero on one side does not cancel NaN on the other."""
     axes = equation.params["dimension_numbers"][0]
     x, y = (_tame(operand, summed) for operand, summed in zip((x, y), axes, strict=True))
     array = equation.bind(*(operand.fill(0, summed) for operand, summed in zip((x, y), axes, strict=True)))
@@ -17,5 +17,5 @@ def dot_general_rule(equation: Equation, x: Padded, y: Padded) -> Padded:
 
 
 def _tame(x: Padded, summed: Sequence[int]) -> Padded:
-    """Safe padding where a sum does not end it: the slopes of a product are its other factor."""
+    """Safe padding along axes that are not summed: the slope of a product is its other factor."""
     return x.with_safe_padding() if set(x.ragged_axes) - set(summed) else x

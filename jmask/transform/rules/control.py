@@ -1,4 +1,4 @@
-"""Loops and branches: their programs are run by the same rules."""
+"""Loops and branches: their programs run by the same rules."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def _operands(program: Any, arrays: Any, equation: Equation, outside: Sequence[P
 
 
 def _arrays(values: Any, dtypes: Any) -> list[Any]:
-    """Plain arrays of these dtypes, no longer weakly typed: what a loop carries must keep its type."""
+    """Plain arrays of these dtypes, no longer weakly typed: the carry of a loop must keep its type."""
     return [
         x.array if jnp.issubdtype(dtype, jax.dtypes.extended) else lax.convert_element_type(x.array, dtype)
         for x, dtype in zip(values, dtypes, strict=True)
@@ -37,9 +37,9 @@ def _arrays(values: Any, dtypes: Any) -> list[Any]:
 
 @rule("scan", effect=_scans)
 def scan_rule(equation: Equation, *operands: Padded) -> list[Padded]:
-    """A scan over as many steps as the row has when padded; at padded steps what it carries stays as it is.
+    """A scan over all padded steps of the row; at padded steps the carry is unchanged.
 
-    There the body runs on what the first of its steps has, so that it is never worse than on the sequence alone.
+    There the body runs on the inputs of its first step, so that it is never worse than on the sequence alone.
     """
     params, program, sizes = equation.params, equation.params["jaxpr"], equation.sizes
     num_consts, num_carry = scan_parts(params)
@@ -69,7 +69,7 @@ def scan_rule(equation: Equation, *operands: Padded) -> list[Padded]:
 
 
 def _with_first_step(x: Padded, is_reverse: bool) -> Any:
-    """Inputs of a scan, at padded steps those of the step that it runs first."""
+    """The inputs of a scan, with those of the first step it runs at padded steps."""
     if not is_reverse or x.is_tangent or 0 in x.array.shape:
         return x.with_safe_padding().array
     others = tuple(axis for axis in x.ragged_axes if axis)
@@ -83,9 +83,9 @@ def _with_first_step(x: Padded, is_reverse: bool) -> Any:
 
 
 def _start(carry: list[Any], arrays: Sequence[Any], equation: Equation) -> list[Any]:
-    """What a loop carries at first, as an array of its row even if it is a constant.
+    """The initial carry of a loop, as an array of its row even if it is a constant.
 
-    So it has the type that it has after a step, on several devices too.
+    This gives it the type that it has after a step, even on several devices.
     """
     lengths = list(equation.sizes.lengths.values())
 
@@ -100,7 +100,7 @@ def _start(carry: list[Any], arrays: Sequence[Any], equation: Equation) -> list[
 
 @rule("while", effect=nothing)
 def while_rule(equation: Equation, *operands: Padded) -> list[Padded]:
-    """Runs on while its condition holds for this row."""
+    """A loop that runs while its condition holds for this row."""
     bounds = _count_of(equation, operands)
     if bounds is not None:
         return _count(equation, operands, *bounds)
@@ -141,7 +141,7 @@ def _count_of(equation: Equation, operands: Sequence[Padded]) -> tuple[int, Any]
 
 
 def _count(equation: Equation, operands: Sequence[Padded], lower: int, upper: Any) -> list[Padded]:
-    """The loop as a scan over as many steps as the row has when padded, which has a gradient as the loop alone has."""
+    """The loop as a scan over all padded steps of the row, which has a gradient, as the loop alone does."""
     params, sizes = equation.params, equation.sizes
     consts, init = operands[: params["body_nconsts"]], operands[params["body_nconsts"] :]
     dtypes = [var.aval.dtype for var in equation.eqn.outvars]
@@ -178,6 +178,6 @@ def cond_rule(equation: Equation, index: Padded, *operands: Padded) -> list[Padd
 
 @rule("optimization_barrier", effect=nothing)
 def barrier_rule(equation: Equation, *operands: Padded) -> list[Padded]:
-    """Keeps everything as it is."""
+    """Leaves everything unchanged."""
     arrays = equation.bind(*(x.array for x in operands))
     return [dataclasses.replace(x, array=array) for x, array in zip(operands, arrays, strict=True)]

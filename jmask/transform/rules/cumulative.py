@@ -1,4 +1,4 @@
-"""Cumulative reductions: forwards the padding comes last and does no harm, backwards the steps are turned round."""
+"""Cumulative reductions: forwards the padding comes last and does no harm, backwards the steps are reversed."""
 
 import dataclasses
 

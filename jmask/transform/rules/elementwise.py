@@ -1,4 +1,4 @@
-"""Primitives that work entry by entry, found by their kind: padding meets padding, and nothing else."""
+"""Primitives that work entry by entry, recognised by their kind: padding only meets padding."""
 
 import functools
 from collections.abc import Hashable
@@ -23,7 +23,7 @@ def elementwise_rule(equation: Equation, *operands: Padded) -> list[Padded]:
     """The primitive on padded arrays.
 
     Where it may have infinite slopes, its operands get safe padding first: a cotangent of 0 times an infinite slope
-    would be NaN. Slopes of a product are its other factor.
+    would be NaN. The slope of a product is its other factor.
     """
     if not _has_finite_gradient(equation) and equation.has_inexact_results:
         operands = tuple(x.with_safe_padding() for x in operands)
@@ -40,10 +40,10 @@ def _has_finite_gradient(equation: Equation) -> bool:
 
 
 def is_elementwise(equation: Equation) -> bool:
-    """Whether the primitive works entry by entry, by JAX's own account.
+    """Whether the primitive works entry by entry, according to JAX.
 
-    Its batching rule says so: on scalars, `jax.vmap` makes of such a primitive the same primitive with the same
-    parameters, and of no other.
+    Its batching rule shows it: on scalars, `jax.vmap` turns such a primitive, and no other, into the same primitive
+    with the same parameters.
     """
     eqn = equation.eqn
     shapes = {tuple(var.aval.shape) for var in eqn.outvars}
@@ -77,8 +77,8 @@ def _is_entrywise(primitive: Any, params: tuple[tuple[str, Any], ...], dtypes: t
     try:
         specs = [jax.ShapeDtypeStruct((2,), dtype, weak_type=is_weak) for dtype, is_weak in dtypes]
         found = jax.make_jaxpr(jax.vmap(on_scalars))(*specs).jaxpr.eqns
-    except Exception:  # whatever a primitive says that has no use for scalars
+    except Exception:  # whatever a primitive that does not take scalars raises
         return False
-    if not found:  # it does nothing, such as a conversion to the same dtype
+    if not found:  # it does nothing, like a conversion to the same dtype
         return True
     return len(found) == 1 and found[0].primitive is primitive and tuple(sorted(found[0].params.items())) == params

@@ -19,7 +19,7 @@ def _transforms(equation: Equation) -> str | None:
 def fft_rule(equation: Equation, x: Padded) -> Padded:
     r"""The transforms of `jax.numpy.fft`, `X_k = \sum_j x_j e^{-2 \pi i j k / n}` and its inverse.
 
-    Over a ragged axis it takes `O(n^2)` operations and the matrix of them; several axes are transformed one by one.
+    Over a ragged axis it takes `O(n^2)` operations and a matrix of that size; several axes are transformed one by one.
     """
     lengths = equation.params["fft_lengths"]
     kind = lax.FftType(equation.params["fft_type"])
@@ -55,7 +55,7 @@ def _along(x: Padded, axis: int, length: Any, kind: Any, out_size: int) -> Any:
 
 
 def _whole_spectrum(x: Padded, axis: int, size: Any) -> tuple[Any, int]:
-    """Of the half spectrum of a real signal of `size` entries the other half too, last: conjugate and in reverse."""
+    """Completes the half spectrum of a real signal of `size` entries: appends the conjugate in reverse."""
     array = jnp.moveaxis(x.array, axis, -1)
     full = 2 * array.shape[-1]
     steps = jnp.arange(full, dtype=jnp.int32)

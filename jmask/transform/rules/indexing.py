@@ -1,4 +1,4 @@
-"""Reads and writes at indices: what is in bounds and what is not, the length of the sequence decides."""
+"""Reads and writes at indices: the length of the sequence decides what is in bounds."""
 
 import functools
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ MODE = lax.GatherScatterMode
 
 
 def _words(equation: Equation, parts: Sequence[Any]) -> str | None:
-    """The ragged axes of which less than the whole is read or written."""
+    """The ragged axes that are read or written only in part."""
     shape = equation.eqn.invars[0].aval.shape
     found = [dim for dim, part in zip(shape, parts, strict=True) if equation.sizes.is_ragged(dim) and part != dim]
     return f"indexes {', '.join(map(str, found))}" if found else None
@@ -31,7 +31,7 @@ def _gathered(equation: Equation) -> str | None:
 
 
 def _start(equation: Equation, index: Any, size: Any, part: Any) -> Any:
-    """Where a part of an axis begins, moved so that it ends within the axis."""
+    """The start of a part of an axis, moved so that the part ends within the axis."""
     return jnp.clip(index, 0, equation.sizes.true_size(size) - equation.sizes.true_size(part)).astype(jnp.int32)
 
 
@@ -54,7 +54,7 @@ def dynamic_slice_rule(equation: Equation, x: Padded, *starts: Padded) -> Padded
 
 @rule("dynamic_update_slice", effect=_sliced)
 def dynamic_update_slice_rule(equation: Equation, x: Padded, update: Padded, *starts: Padded) -> Padded:
-    """The array with a part of it replaced, which begins at an index."""
+    """The array with the part that begins at an index replaced."""
     firsts = [
         _start(equation, start.array, *sizes) for start, *sizes in zip(starts, x.shape, update.shape, strict=True)
     ]
@@ -90,12 +90,12 @@ def gather_rule(equation: Equation, x: Padded, indices: Padded) -> Padded:
     if mode == MODE.PROMISE_IN_BOUNDS and not x.is_tangent and jnp.issubdtype(x.dtype, jnp.inexact):
         broken = functools.reduce(jnp.logical_or, map(_is_beyond, _columns(indices.array), last), False)
         broken = jnp.expand_dims(broken, numbers.offset_dims)
-        found = select(broken, lax.stop_gradient(found), found)  # XLA reads the nearest entry, and gives it no gradient
+        found = select(broken, lax.stop_gradient(found), found)  # XLA reads the nearest entry, with no gradient
     return equation.result(found)
 
 
 def _bounded(indices: Any, axes: Sequence[Any], last: list[Any], are_clipped: bool, array: Any) -> Any:
-    """Indices that a padded array treats as the sequence alone would: in bounds, or out of them; int32 at least."""
+    """Indices that are in or out of bounds of the padded array as they are for the sequence alone; int32 at least."""
     columns = []
     for column, axis, most in zip(_columns(indices), axes, last, strict=True):
         if are_clipped:

@@ -1,4 +1,4 @@
-"""Linear algebra: a ragged matrix becomes a block of a larger one, whose other block is chosen to do no harm."""
+"""Linear algebra: a ragged matrix becomes a block of a larger one, whose other block is harmless."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def _ragged_sides(x: Padded) -> list[int]:
 
 
 def _with_block(x: Padded, diagonal: Any = None) -> Any:
-    """A square matrix, 0 beside its padded part; on the diagonal there ones, or the entries `(..., size)` given."""
+    """A square matrix with zeros in its padding, except ones, or the given entries `(..., size)`, on the diagonal."""
     block = jnp.eye(x.array.shape[-1], dtype=x.dtype)
     if diagonal is not None:
         block = block * diagonal[..., None, :].astype(x.dtype)
@@ -45,7 +45,7 @@ def cholesky_rule(equation: Equation, x: Padded) -> Padded:
 
 @rule("triangular_solve", effect=_factorises)
 def triangular_solve_rule(equation: Equation, a: Padded, b: Padded) -> Padded:
-    """The unknowns of the identity's block are those of its right-hand side: zeros."""
+    """The unknowns of the identity block equal its right-hand side: zeros."""
     a, b = a.with_safe_padding(), b.with_safe_padding()
     axis = b.ndim - (2 if equation.params["left_side"] else 1)
     return equation.result(equation.bind(_with_block(a), b.fill(0, [axis])))
@@ -53,7 +53,7 @@ def triangular_solve_rule(equation: Equation, a: Padded, b: Padded) -> Padded:
 
 @rule("lu", effect=_factorises)
 def lu_rule(equation: Equation, x: Padded) -> list[Padded]:
-    """No row of the identity's block is ever a pivot of a column before it."""
+    """A row of the identity block is never the pivot of an earlier column."""
     if _ragged_sides(x):
         _check_square(equation, x)
     return equation.results(equation.bind(_with_block(x.with_safe_padding())))
@@ -68,9 +68,9 @@ def permutation_rule(equation: Equation, pivots: Padded) -> Padded:
 
 @rule("eigh", effect=_factorises)
 def eigh_rule(equation: Equation, x: Padded) -> list[Padded]:
-    """The eigenvalues of the other block are larger than all of the matrix, so they come last.
+    """The eigenvalues of the other block exceed all those of the matrix, so they come last.
 
-    No two of them are equal, since slopes of eigenvectors divide by differences of eigenvalues.
+    They are all different, since the derivatives of eigenvectors divide by differences of eigenvalues.
     """
     x = x.with_safe_padding()
     if not _ragged_sides(x):
@@ -82,9 +82,9 @@ def eigh_rule(equation: Equation, x: Padded) -> list[Padded]:
 
 @rule("svd", effect=_factorises)
 def svd_rule(equation: Equation, x: Padded) -> list[Padded]:
-    """Of a square matrix the singular values of the other block are larger, come first, and are cut off.
+    """For a square matrix, the singular values of the other block are larger, come first, and are cut off.
 
-    Of other matrices, rows or columns of zeros change nothing.
+    For other matrices, rows or columns of zeros change nothing.
     """
     x, sides = x.with_safe_padding(), _ragged_sides(x)
     if not sides:
@@ -108,7 +108,7 @@ def svd_rule(equation: Equation, x: Padded) -> list[Padded]:
 
 @rule("qr", effect=_factorises)
 def qr_rule(equation: Equation, x: Padded) -> list[Padded]:
-    """A reflection leaves rows of zeros as they are, and the identity's block too."""
+    """A reflection leaves rows of zeros and the identity block unchanged."""
     x, sides = x.with_safe_padding(), _ragged_sides(x)
     if x.ndim - 1 in sides and equation.params.get("pivoting"):
         raise NotImplementedError(
@@ -124,14 +124,14 @@ def qr_rule(equation: Equation, x: Padded) -> list[Padded]:
 
 @rule("tridiagonal_solve", effect=lambda e: "solves over the steps" if e.is_ragged else None)
 def tridiagonal_solve_rule(equation: Equation, lower: Padded, diagonal: Padded, upper: Padded, b: Padded) -> Padded:
-    """The unknowns of the identity's block are zeros."""
+    """The unknowns of the identity block are zeros."""
     lower, diagonal, upper, b = (x.with_safe_padding() for x in (lower, diagonal, upper, b))
     bands = (x.fill(value, [x.ndim - 1]) for x, value in ((lower, 0), (diagonal, 1), (upper, 0)))
     return equation.result(equation.bind(*bands, b.fill(0, [b.ndim - 2])))
 
 
 def _beyond(bound: Any, x: Padded) -> Any:
-    """Different numbers above a bound, `(..., size)`, none much larger."""
+    """Distinct numbers just above a bound, `(..., size)`."""
     bound = lax.stop_gradient(jnp.where(bound > 0, bound, 1))
     size = x.array.shape[-1]
     return bound[..., None] * (1 + jnp.arange(1, size + 1, dtype=bound.dtype) / size)

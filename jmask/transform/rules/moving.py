@@ -1,4 +1,4 @@
-"""Where entries move along an axis: reversal, slices, concatenation, padding, tiles."""
+"""Moving entries along an axis: reversal, slices, concatenation, padding, tiles."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def reverse_real(array: Any, axis: int, size: Any) -> Any:
 
 @rule("rev", effect=along("reverses", lambda e: e.params["dimensions"]))
 def rev_rule(equation: Equation, x: Padded) -> Padded:
-    """Along a ragged axis the real entries alone are reversed."""
+    """Along a ragged axis only the real entries are reversed."""
     axes = equation.params["dimensions"]
     ragged = [axis for axis in axes if axis in x.ragged_axes]
     array = lax.rev(x.array, [axis for axis in axes if axis not in ragged])
@@ -57,13 +57,13 @@ def _is_whole(x: Padded, axis: int, start: Any, stride: int, size: Any) -> bool:
 
 
 def _unless(x: Padded, axis: int, size: Any) -> bool:
-    """Whether padding stays safe when a part of this size is taken of an axis."""
+    """Whether padding stays safe when a part of this size is taken from an axis."""
     return x.has_safe_padding and axis not in x.ragged_axes and not x.sizes.is_ragged(size)
 
 
 @rule("concatenate", effect=along("joins along", lambda e: [e.params["dimension"]]))
 def concatenate_rule(equation: Equation, *parts: Padded) -> Padded:
-    """The parts one after another, each behind the real entries of the one before."""
+    """The parts one after another, each after the real entries of the previous one."""
     axis = equation.params["dimension"]
     joined = lax.concatenate([x.array for x in parts], axis)
     if not any(axis in x.ragged_axes for x in parts[:-1]):
@@ -122,7 +122,7 @@ def pad_rule(equation: Equation, x: Padded, value: Padded) -> Padded:
 
 @rule("tile", effect=along("repeats", lambda e: [a for a, times in enumerate(e.params["reps"]) if times != 1]))
 def tile_rule(equation: Equation, x: Padded) -> Padded:
-    """Each copy begins behind the real entries of the one before."""
+    """Each copy begins after the real entries of the previous one."""
     array, reps = x.array, equation.params["reps"]
     moved = [axis for axis in x.ragged_axes if not (isinstance(reps[axis], int) and reps[axis] == 1)]
     padded_size = [1 if axis in moved else equation.sizes.padded_size(times) for axis, times in enumerate(reps)]

@@ -1,8 +1,8 @@
 """Random numbers: a padded row draws for its padding too.
 
-With JAX's default generator the draw of an entry depends on the key and on the place of the entry in the array, counted
-row by row. So the real entries of an array whose first axis alone is ragged are those that the sequence has alone;
-those of another shape are as random, but differ.
+With JAX's default generator the draw of an entry depends on the key and on the position of the entry in the array,
+counted row by row. So in an array where only the first axis is ragged, the real entries are those of the sequence
+alone; in arrays of other shapes they are just as random, but different.
 """
 
 from ..equation import Equation

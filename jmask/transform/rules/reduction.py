@@ -1,4 +1,4 @@
-"""Reductions: the padding is filled with the value that changes nothing."""
+"""Reductions: the padding is filled with a value that changes nothing."""
 
 from typing import Any
 
@@ -62,7 +62,7 @@ def search_rule(equation: Equation, x: Padded) -> Padded:
 
 @rule("reduce", effect=along("reduces over", lambda e: e.params["dimensions"]))
 def reduce_by_function_rule(equation: Equation, *operands: Padded) -> list[Padded]:
-    """A reduction by a function of the user's, whose initial values change nothing by the rules of `jax.lax.reduce`."""
+    """A reduction by a user's function, whose initial values `jax.lax.reduce` requires to change nothing."""
     half = len(operands) // 2
     axes = equation.params["dimensions"]
     filled = [x.fill(init.array, axes) for x, init in zip(operands[:half], operands[half:], strict=True)]

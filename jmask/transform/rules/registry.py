@@ -19,9 +19,9 @@ def rule(*primitives: str, effect: Effect, always: bool = False) -> Callable[[Ca
 
     Args:
         *primitives: their names.
-        effect: of an equation, what it does to the steps, for `jm.explain`: a few words, or None if each step of the
-            result comes from the same step of the operands.
-        always: whether the rule is for equations without any ragged axis as well.
+        effect: a function of an equation that says what it does to the steps, for `jm.explain`: a few words, or None if
+            each step of the result comes from the same step of the operands.
+        always: whether the rule also applies to equations without any ragged axis.
     """
 
     def register(function: Callable) -> Callable:
@@ -71,20 +71,20 @@ def has_rule_always(equation: Equation) -> bool:
 
 
 def effect_of(equation: Equation) -> str | None:
-    """What an equation does to the steps, in a few words; None if it treats each alone."""
+    """What an equation does to the steps, in a few words; None if it treats each step alone."""
     if equation.name in _effects:
         return _effects[equation.name](equation)
     return None if elementwise.is_elementwise(equation) else "does something unknown"
 
 
 def def_vmap_rule(primitive: Any, rule: Callable[..., Any]) -> None:
-    """Tells `jm.vmap` what becomes of a primitive on padded rows: a Pallas or FFI call, or a primitive of one's own.
+    """Tells `jm.vmap` how to run a primitive on padded rows: a Pallas or FFI call, or your own primitive.
 
     The rule is called only where the shape of an operand or result, or a parameter, has a size that depends on a
     length. It sees one padded row, in which the real entries of an axis come first. It receives
 
     - `equation`: with `equation.params` (symbolic sizes in them) and `equation.bind(*arrays, **changed)`, which runs
-      the primitive itself on padded arrays, with padded sizes in place of symbolic ones;
+      the primitive itself on padded arrays, with padded sizes instead of symbolic ones;
     - `*operands`: each with `array` (padded), `shape` (symbolic), `size(axis)` (the true size, an int or an int32
       scalar), `valid()` (which entries are real) and `fill(value, axes=None)` (the array with `value` in its padding,
       along these axes or along all).
@@ -93,15 +93,15 @@ def def_vmap_rule(primitive: Any, rule: Callable[..., Any]) -> None:
     ragged axis are those that the primitive would have given without padding; the rest may be anything.
 
     All rows run at once, so `equation.bind` needs the primitive's batching rule, as `jax.vmap` does; gradients need its
-    rules of differentiation, or a rule that is written in `jax.numpy`. A primitive that works entry by entry needs no
-    rule: its batching rule shows it.
+    differentiation rules, or a rule written in `jax.numpy`. A primitive that works entry by entry needs no rule: its
+    batching rule shows it.
 
     Args:
         primitive: a primitive, or its name.
         rule: `rule(equation, *operands)`; it replaces an earlier one.
 
     Raises:
-        TypeError: `primitive` is neither, or `rule` is no function.
+        TypeError: `primitive` is neither, or `rule` is not a function.
 
     >>> import jax, jax.numpy as jnp, jmask as jm
     >>> total = jax.extend.core.Primitive("total")
@@ -128,5 +128,5 @@ def def_vmap_rule(primitive: Any, rule: Callable[..., Any]) -> None:
 
 
 def rules_of_users() -> tuple[tuple[str, Callable[..., Any]], ...]:
-    """What `def_vmap_rule` has been told so far."""
+    """The rules given to `def_vmap_rule` so far."""
     return tuple(_of_users.items())

@@ -1,4 +1,4 @@
-"""Shapes: new axes, other orders of axes, and the same entries in another shape."""
+"""Shapes: new axes, reordered axes, and reshaped arrays."""
 
 import math
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def broadcast_in_dim_rule(equation: Equation, x: Padded) -> Padded:
 
 @rule("transpose", "squeeze", "expand_dims", effect=nothing)
 def rearrange_rule(equation: Equation, x: Padded) -> Padded:
-    """Axes change places; those that come and go have size 1."""
+    """Axes change places; added and removed axes have size 1."""
     return equation.result(equation.bind(x.array), has_safe_padding=x.has_safe_padding)
 
 
@@ -43,7 +43,7 @@ def iota_rule(equation: Equation) -> Padded:
 
 @rule("dim_as_value", effect=lambda equation: f"takes {equation.params['dim']} as a number")
 def dim_as_value_rule(equation: Equation) -> Padded:
-    """The size that the sequence has alone."""
+    """The size for the sequence alone."""
     dim, dtype = equation.params["dim"], equation.eqn.outvars[0].aval.dtype
     return Padded(jnp.asarray(equation.sizes.true_size(dim), dtype), (), equation.sizes, dim=dim)
 
@@ -58,8 +58,8 @@ def _reshape_effect(equation: Equation) -> str | None:
 def reshape_rule(equation: Equation, x: Padded) -> Padded:
     """The same entries in another shape.
 
-    Axes change in groups of the same number of entries. A group keeps its layout if it is ragged in its first axis
-    alone, before and after. Elsewhere each entry is looked up where it stands in the padded array.
+    Axes change in groups of the same number of entries. A group keeps its layout if, before and after, only its first
+    axis is ragged. Otherwise each entry is looked up at its position in the padded array.
     """
     sizes, out_shape = equation.sizes, equation.out_shapes[0]
     padded_size = tuple(map(sizes.padded_size, out_shape))
@@ -109,7 +109,7 @@ def _equal(source: tuple[Any, ...], target: tuple[Any, ...]) -> bool:
 
 
 def _is_smaller(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
-    """Which of two runs to lengthen: the one with less in it, by static factors and numbers of axes."""
+    """Which of two runs to lengthen: the smaller one, by static factors and numbers of axes."""
     symbolic = [sum(not isinstance(dim, int) for dim in dims) for dims in (a, b)]
     padded_size = [math.prod(dim for dim in dims if isinstance(dim, int)) for dims in (a, b)]
     return (symbolic[0], padded_size[0]) < (symbolic[1], padded_size[1])

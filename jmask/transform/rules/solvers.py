@@ -1,4 +1,4 @@
-"""Linear solvers that give the operator as a function, such as `jax.scipy.sparse.linalg.cg` and `jnp.linalg.solve`."""
+"""Linear solvers that take the operator as a function, such as `jax.scipy.sparse.linalg.cg` and `jnp.linalg.solve`."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from .registry import nothing, rule
 
 @rule("custom_linear_solve", effect=nothing)
 def custom_linear_solve_rule(equation: Equation, *operands: Padded) -> list[Padded]:
-    """The solver with its own derivative: vectors have zeros in their padding, before the operator and behind it."""
+    """The solver with its own derivative: vectors have zeros in their padding, before and after the operator."""
     counts, programs = equation.params["const_lengths"], equation.params["jaxprs"]
     constants, first = {}, 0
     for name in ("matvec", "vecmat", "solve", "transpose_solve"):

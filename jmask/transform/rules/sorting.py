@@ -1,4 +1,4 @@
-"""Orders: padding comes last, whatever it holds."""
+"""Sorting: padding comes last, whatever it holds."""
 
 import jax.numpy as jnp
 from jax import lax
@@ -29,7 +29,7 @@ def sort_rule(equation: Equation, *operands: Padded) -> list[Padded]:
 
 @rule("top_k", effect=along("sorts", lambda e: [len(e.eqn.invars[0].aval.shape) - 1]))
 def top_k_rule(equation: Equation, x: Padded) -> list[Padded]:
-    """The largest entries; of equal ones the first, so padding, which comes last, never wins."""
+    """The largest entries; ties go to the first, so padding, which comes last, never wins."""
     axis = equation.params.get("axis", x.ndim - 1)
     found = equation.results(equation.bind(x.fill(smallest(x.dtype), [axis])), has_safe_padding=x.has_safe_padding)
     return [equation.result(y.fill(0, [axis]), index=index) for index, y in enumerate(found)]

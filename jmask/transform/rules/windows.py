@@ -20,11 +20,11 @@ class Slide:
 
     Attributes:
         window: padded size of the window.
-        stride: steps from one place of the window to the next.
+        stride: steps from one position of the window to the next.
         padding: entries before and after the array, symbolic; negative where entries are cut off.
-        base_dilation: distance of neighbouring entries of the array.
-        window_dilation: distance of neighbouring entries of the window.
-        places: padded number of places.
+        base_dilation: distance between neighbouring entries of the array.
+        window_dilation: distance between neighbouring entries of the window.
+        places: padded number of positions.
     """
 
     window: int
@@ -35,7 +35,7 @@ class Slide:
     places: int
 
     def pads(self, array: Any, axis: int, value: Any, sizes: Sizes) -> tuple[Any, tuple[int, int], int]:
-        """The array, the padding and the base dilation with which the window has exactly `places` places.
+        """The array, the padding and the base dilation with which the window has exactly `places` positions.
 
         Entries after the sequence hold `value` already, as if they were padding. The padding before it must be known
         when the program is compiled; where it depends on the length, it is written into the array.
@@ -130,13 +130,13 @@ def _pool(equation: Equation, operands: list[Padded], values: list[Any]) -> Any:
 
 
 def _finite(equation: Equation, array: Any, index: int = 0) -> Padded:
-    """The result with zeros where the window has seen padding alone, and what is there may be infinite."""
+    """The result with zeros where the window has seen only padding, since the entry there may be infinite."""
     return equation.result(equation.result(array, index=index).fill(0), index=index)
 
 
 @rule("reduce_window_sum", "reduce_window_max", "reduce_window_min", effect=_pools)
 def pool_rule(equation: Equation, x: Padded) -> Padded:
-    """The largest entry, the smallest or the sum in each place of the window."""
+    """The largest entry, the smallest or the sum at each position of the window."""
     x = x.with_safe_padding()
     identity = IDENTITIES[equation.name.rpartition("_")[2]](x.dtype)
     (array,), changed = _pool(equation, [x], [identity])
@@ -145,7 +145,7 @@ def pool_rule(equation: Equation, x: Padded) -> Padded:
 
 @rule("reduce_window", effect=_pools)
 def pool_by_function_rule(equation: Equation, *operands: Padded) -> list[Padded]:
-    """A reduction by a function of the user's, whose initial values change nothing."""
+    """A reduction by a user's function, whose initial values change nothing."""
     half = len(operands) // 2
     inits = [x.array for x in operands[half:]]
     arrays, changed = _pool(equation, [x.with_safe_padding() for x in operands[:half]], inits)
