@@ -166,3 +166,14 @@ def test_flax_knows_masked_whichever_is_imported_first(order):
     code = f"{order}\nprint(sorted(flax.serialization.to_state_dict(jm.pad_sequences([[1], [2, 3]]))))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert shown == "['mask', 'values']\n"
+
+
+def test_what_is_set_by_name_is_read_somewhere():
+    """`object.__setattr__(self, "size", ...)` escapes a renaming of `size`, and then nobody reads what it sets."""
+    nodes = [(file, node) for file, tree in FILES.items() for node in ast.walk(tree)]
+    read = {node.attr for _, node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)}
+    for file, node in nodes:
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "object.__setattr__":
+            name = node.args[1]
+            where = f"{file}:{node.lineno}: {ast.unparse(node)}"
+            assert not isinstance(name, ast.Constant) or name.value in read, where

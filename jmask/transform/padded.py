@@ -40,7 +40,7 @@ class Padded:
     def __post_init__(self) -> None:
         """An array without ragged axes has no padding, so its padding is safe."""
         if not self.is_ragged:
-            object.__setattr__(self, "is_safe", True)
+            object.__setattr__(self, "has_safe_padding", True)
 
     @property
     def dtype(self) -> Any:
@@ -72,8 +72,8 @@ class Padded:
         Args:
             axes: the ragged axes to consider; None for all of them.
         """
-        axes = self.ragged_axes if axes is None else axes
-        return functools.reduce(jnp.logical_and, (self._valid_along(axis) for axis in axes))
+        along = [self._valid_along(axis) for axis in (self.ragged_axes if axes is None else axes)]
+        return functools.reduce(jnp.logical_and, along) if along else jnp.asarray(True)
 
     def fill(self, value: Any, axes: Iterable[Any] | None = None) -> Any:
         """The array with `value` in the padding along these axes, by default along all ragged axes."""

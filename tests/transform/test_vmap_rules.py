@@ -15,11 +15,11 @@ def make_primitive(name, fn):
     """A primitive that jmask cannot know: `fn` along the first axis."""
     primitive = Primitive(name)
     primitive.def_impl(fn)
-    primitive.def_abstract_eval(lambda x: jax.core.ShapedArray(jax.eval_shape(fn, x).shape, x.dtype))
+    primitive.def_abstract_eval(lambda x, *xs: jax.core.ShapedArray(jax.eval_shape(fn, x, *xs).shape, x.dtype))
     mlir.register_lowering(primitive, mlir.lower_fun(fn, multiple_results=False))
 
     def batch(args, axes):
-        return jax.vmap(fn, in_axes=axes[0])(args[0]), 0
+        return jax.vmap(fn, in_axes=tuple(axes))(*args), 0
 
     batching.primitive_batchers[primitive] = batch
     return primitive
@@ -47,6 +47,21 @@ def test_a_rule_must_return_the_padded_shape(total):
     jm.def_vmap_rule(total, lambda equation, x: x.array)
     with pytest.raises(ValueError, match=r"`total_of_steps` must return the padded shape \(\); it returned \(3,\)"):
         jm.vmap(total.bind)(jm.pad_sequences([[1.0, 2.0, 3.0], [4.0]]))
+
+
+def test_an_operand_without_a_ragged_axis_has_no_padding(total):
+    """So it needs no guard, and all its entries are valid."""
+    seen = []
+
+    def rule(equation, x, weights):
+        seen.append((weights.is_ragged, weights.has_safe_padding))
+        return equation.bind(x.fill(0), jnp.where(weights.valid(), weights.array, 0))
+
+    weigh = make_primitive("weighted_sum_of_steps", lambda x, weights: x.sum(0) * weights.sum())
+    jm.def_vmap_rule(weigh, rule)
+    x = jm.pad_sequences([[1.0, 2.0, 3.0], [4.0]])
+    assert_close(jm.vmap(weigh.bind, in_axes=(0, None))(x, jnp.ones(2)), [12, 8])
+    assert set(seen) == {(False, True)}
 
 
 @pytest.mark.parametrize(
