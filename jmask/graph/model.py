@@ -34,7 +34,7 @@ class Model(GraphLayer):
 
     Raises:
         TypeError: an input or output is not a node.
-        ValueError: there is no output, an output does not follow from the inputs, a node is twice among the inputs, or
+        ValueError: there is no output, an output does not follow from the inputs, a node is among the inputs twice, or
             two layers have one name.
 
     >>> import jax, jax.numpy as jnp, jmask as jm

@@ -36,7 +36,7 @@ def einsum_dense(
     first, with `jm.ops.sum(x, axis=1)`.
 
     Args:
-        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array, of which any axis may be contracted.
+        x: values `(batch, time, ...)`, mask `(batch, time)`, or an array, where any axis may be contracted.
         kernel: in the shape that the equation says.
         bias: an array that broadcasts against the outputs and has no time axis, or None.
         equation: `"abc,cd->abd"`, inputs and kernel to outputs, each letter an axis; `...` may begin or end both inputs

@@ -179,7 +179,7 @@ def _ranks(x: Any, name: str) -> tuple[Array, Array, Array]:
 
 
 def _take_ranked(x: Any, rank: Array) -> Any:
-    """Takes at each real step the real step of its row with this rank; padding stays as it is."""
+    """Takes at each real step the real step of its row with this rank; padding is unchanged."""
     masked = as_masked(x)
     rank = jnp.where(masked.mask, rank, 0)
     place = take_steps(real_steps_first(masked.mask), rank)

@@ -36,7 +36,7 @@ def visible(
     query_positions: Any = None,
     key_positions: Any = None,
 ) -> Any:
-    """Which steps of the keys each query attends to: real ones of its own sequence that nothing else forbids.
+    """Which steps of the keys each query attends to: real ones of its own sequence that nothing else hides.
 
     Args:
         query: values `(batch, queries, heads, features)` with a mask `(batch, queries)`, or an array.
