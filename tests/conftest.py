@@ -35,6 +35,9 @@ settings.register_profile("jmask", deadline=None, derandomize=True, database=Non
 settings.load_profile("jmask")
 
 
+collect_ignore_glob = ["typing/*"]  # which pyright reads, and nobody runs
+
+
 @pytest.fixture
 def getkey(request: pytest.FixtureRequest) -> Callable[[], jax.Array]:
     """A function that gives another `jax.random` key at each call, the same ones in each run of the test."""

@@ -84,7 +84,7 @@ def random_masked(
     return jax.tree.map(jnp.asarray, place(rows, layout(lengths, time, padding), value))
 
 
-def layout(lengths: Sequence[int], time: int, padding: Padding) -> np.ndarray:
+def layout(lengths: Sequence[int] | np.ndarray, time: int, padding: Padding) -> np.ndarray:
     """The mask `(rows, time)` of rows of these lengths."""
     mask = np.zeros((len(lengths), time), bool)
     for row, n in zip(mask, lengths, strict=True):

@@ -80,9 +80,7 @@ def test_few_steps_for_many_places(x):
 
 def test_what_would_mix_sequences_is_refused(x):
     for name in ("sort", "argsort", "argmax", "argmin"):
-        with pytest.raises(
-            ValueError, match=rf"`{name}` goes along time, axis 1, .* Say what padding is first, `x.fil"
-        ):
+        with pytest.raises(ValueError, match=rf"`{name}` works along time, axis 1, .* Fill the padding first, `x.fil"):
             getattr(jm.ops, name)(x[..., None], 0)
         with pytest.raises(ValueError, match=f"`axis=5` of `{name}` is out of bounds for values of rank 2"):
             getattr(jm.ops, name)(x, 5)
