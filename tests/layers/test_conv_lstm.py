@@ -151,7 +151,7 @@ def test_an_initial_state_goes_through_an_empty_row(x, params, rng):
 @pytest.mark.slow
 def test_what_is_dropped(x, params, getkey):
     key, model = getkey(), layer(dropout=0.5, recurrent_dropout=0.25, return_sequences=True)
-    draws = model.draws(key, x)
+    draws = model.sample_dropout(key, x)
     assert draws.inputs.shape == (3, PIXELS, CHANNELS)
     assert draws.hidden.shape == (3, 4, FILTERS)
     assert set(np.unique(draws.inputs)) == {0, 2}

@@ -51,7 +51,7 @@ def test_inputs_are_dropped_at_all_steps_of_a_sequence_or_at_none(name, x, getke
     layer = LAYERS[name](UNITS, dropout=0.5, return_sequences=True)
     params, key = layer.init(getkey(), x), getkey()
     outputs = train(layer, params, x, key)
-    factors = np.asarray(layer.draws(key, x).inputs)
+    factors = np.asarray(layer.sample_dropout(key, x).inputs)
     assert factors.shape == (BATCH, FEATURES)
     assert set(np.unique(factors)) <= {0.0, 2.0}
     for row, length in enumerate(LENGTHS):
@@ -66,7 +66,7 @@ def test_the_hidden_state_is_dropped_before_its_product(name, x, getkey):
     layer = LAYERS[name](UNITS, recurrent_dropout=0.5, return_sequences=True)
     params, key = layer.init(getkey(), x), getkey()
     outputs = train(layer, params, x, key)
-    factors = np.asarray(layer.draws(key, x).hidden)
+    factors = np.asarray(layer.sample_dropout(key, x).hidden)
     assert set(np.unique(factors)) <= {0.0, 2.0}
     for row, length in enumerate(LENGTHS):
         weights = wide(params)
@@ -79,7 +79,7 @@ def test_the_hidden_state_is_dropped_before_its_product(name, x, getkey):
 def test_the_reset_gate_may_come_before_the_product(x, getkey):
     layer = L.GRU(UNITS, recurrent_dropout=0.5, reset_after=False, return_sequences=True)
     params, key = layer.init(getkey(), x), getkey()
-    factors = np.asarray(layer.draws(key, x).hidden)
+    factors = np.asarray(layer.sample_dropout(key, x).hidden)
     weights = wide(params)
     weights["recurrent_kernel"] = factors[2][:, None] * weights["recurrent_kernel"]
     expected, _ = oracles.gru_reset_before(weights, np.asarray(x.values[2]))
@@ -90,13 +90,13 @@ def test_the_reset_gate_may_come_before_the_product(x, getkey):
 def test_the_draw_of_a_row_depends_on_the_key_and_the_row_alone(x, getkey):
     layer = L.LSTM(64, dropout=0.3, recurrent_dropout=0.3)
     key = getkey()
-    draws = layer.draws(key, x)
+    draws = layer.sample_dropout(key, x)
     longer = jm.from_lengths(jnp.pad(x.values, [(0, 2), (0, 4), (0, 0)]), [*LENGTHS, 2, 1])
-    for actual, expected in zip(layer.draws(key, longer), draws, strict=True):
+    for actual, expected in zip(layer.sample_dropout(key, longer), draws, strict=True):
         np.testing.assert_array_equal(actual[:BATCH], expected)
     rows = np.asarray(draws.hidden)
     assert (rows[0] != rows[1]).any()
-    assert (rows != np.asarray(layer.draws(getkey(), x).hidden)).any()
+    assert (rows != np.asarray(layer.sample_dropout(getkey(), x).hidden)).any()
     assert 0.6 < (rows != 0).mean() < 0.8
     assert_close(rows[rows != 0], np.full((rows != 0).sum(), 1 / 0.7))
 
@@ -123,10 +123,10 @@ def test_a_rate_of_one_drops_all(x, getkey):
 def test_directions_and_stacked_cells_draw_apart(x, getkey):
     key = getkey()
     cell = L.StackedRNNCells([L.LSTMCell(16, recurrent_dropout=0.5), L.LSTMCell(16, recurrent_dropout=0.5)])
-    first, second = L.RNN(cell).draws(key, x)
+    first, second = L.RNN(cell).sample_dropout(key, x)
     assert (first.hidden != second.hidden).any()
     mixed = L.RNN([L.GRUCell(UNITS), L.GRUCell(UNITS, dropout=0.5)])
-    first, second = mixed.draws(key, x)
+    first, second = mixed.sample_dropout(key, x)
     assert first == (None, None)
     assert second.inputs.shape == (BATCH, UNITS)
     params = mixed.init(getkey(), x)
@@ -145,7 +145,7 @@ def test_a_cell_of_ones_own_may_draw(x, getkey):
         def initial_state(self, inputs):
             return jnp.zeros(inputs.shape)
 
-        def draw(self, key, inputs):
+        def sample_dropout(self, key, inputs):
             return jax.random.normal(key, inputs.shape)
 
         def step(self, params, state, inputs, noise=None):
@@ -153,7 +153,7 @@ def test_a_cell_of_ones_own_may_draw(x, getkey):
             return state, state
 
     key, layer = getkey(), L.RNN(Noisy())
-    noise = layer.draws(key, x)
+    noise = layer.sample_dropout(key, x)
     expected = layer.apply({}, x) + noise * jnp.asarray(LENGTHS)[:, None]
     assert_close(train(layer, {}, x, key), expected)
 
