@@ -7,6 +7,8 @@ from typing import Any, NoReturn, TypeVar
 
 import jax
 
+from ..layers.cells import BaseCell
+from ..layers.recurrent import BaseRecurrent
 from ..protocol.config import register_serializable
 from ..protocol.layer import Layer
 from ..protocol.options import ACTIVATIONS
@@ -69,7 +71,8 @@ def layer_with_options(
         if name in given or name in IRRELEVANT or name == without:
             continue
         if name in names:
-            fields[name] = convert_option(name, value, keras_layer, context, over_features=not hasattr(cls, "step"))
+            is_gate = issubclass(cls, (BaseCell, BaseRecurrent))
+            fields[name] = convert_option(name, value, keras_layer, context, over_features=not is_gate)
         elif not is_off(name, value):
             refuse_option(context, name, value)
     try:
