@@ -38,6 +38,8 @@ ROOMS = (
 # Imports inside functions, and why.
 LATE = {
     ("jmask/core/display.py", "treescope"): "only its own renderer asks for it",
+    ("jmask/data/tables.py", "pyarrow"): "not a requirement, and slow to load",
+    ("jmask/data/tables.py", "pyarrow.parquet"): "not a requirement, and slow to load",
     ("jmask/demo/cli.py", "jmask/demo/commands.py"): "rich and optax, which `jmask --help` does not need",
     ("jmask/demo/plot.py", "matplotlib.colors"): "an extra that is not always installed",
     ("jmask/demo/plot.py", "matplotlib.figure"): "an extra that is not always installed",
@@ -53,6 +55,7 @@ SAME = {
     "Equation",
     "Example",
     "Steps",
+    "Vocabulary",
     "align",
     "convert",
     "dot",
@@ -74,7 +77,7 @@ SAME = {
     "write",
 }
 
-HEAVY = ("equinox", "flax", "keras", "matplotlib", "optax", "orbax", "rich", "treescope")
+HEAVY = ("equinox", "flax", "grain", "keras", "matplotlib", "optax", "orbax", "pyarrow", "rich", "treescope")
 
 
 def imports_of(file: str, tree: ast.AST) -> Iterator[tuple[ast.AST, str]]:
