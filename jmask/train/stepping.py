@@ -176,9 +176,8 @@ class Step:
     def _next(self, state: State, batch: Any) -> tuple[State, dict[str, Sums]]:
         self._shapes.add(batch)
         key = None if state.key is None else jax.random.fold_in(state.key, state.step)
-        scale, is_dynamic = self._loss_scale, isinstance(self._loss_scale, DynamicScale)
-        if isinstance(scale, DynamicScale):
-            scale = state.loss_scale["scale"]
+        rule = self._loss_scale if isinstance(self._loss_scale, DynamicScale) else None
+        scale = self._loss_scale if rule is None else state.loss_scale["scale"]
         found = self._differentiate(state.params, batch, key, state.statistics, scale)
         sums = found.sums
         if scale is not None:
@@ -188,7 +187,7 @@ class Step:
         new = new.replace(
             step=state.step + 1,
             statistics=found.statistics,
-            loss_scale=self._loss_scale.next(state.loss_scale, found.is_finite) if is_dynamic else None,
+            loss_scale=None if rule is None else rule.next(state.loss_scale, found.is_finite),
         )
         return new, sums
 

@@ -1,6 +1,7 @@
 """The step: sums divided once, whatever the batches are; keys, statistics, precision, averages, shapes."""
 
 import inspect
+import itertools
 import warnings
 
 import jax
@@ -33,7 +34,11 @@ def batch(rng):
 
 def parts(batch, number):
     rows = len(LENGTHS) // number
-    return [jax.tree.map(lambda leaf: leaf[i * rows : (i + 1) * rows], batch) for i in range(number)]
+    return [first_rows(jax.tree.map(lambda leaf, i=i: leaf[i * rows :], batch), rows) for i in range(number)]
+
+
+def first_rows(batch, rows):
+    return jax.tree.map(lambda leaf: leaf[:rows], batch)
 
 
 def gradient(batch):
@@ -94,7 +99,7 @@ def test_schedules_and_clipping_see_updates(batch):
     for part in parts(batch, 4):
         state, _ = step(state, part)
         seen.append(np.array(state.params["w"]))
-    moved = [not np.array_equal(a, b) for a, b in zip(seen, seen[1:], strict=False)]
+    moved = [not np.array_equal(a, b) for a, b in itertools.pairwise(seen)]
     assert moved == [False, True, False, False]
     change = np.append(seen[2] - PARAMS["w"], state.params["b"] - PARAMS["b"])
     np.testing.assert_allclose(np.linalg.norm(change), 1e-3, rtol=1e-3)
@@ -195,7 +200,7 @@ def test_a_dynamic_scale_skips_what_overflows_and_follows(batch):
     huge = {"x": batch["x"] * 1e30, "y": batch["y"]}
     state, scales, skipped = step.init(PARAMS), [], []
     for each in (*parts(batch, 2), huge, huge):
-        state, sums = step(state, jax.tree.map(lambda leaf: leaf[:4], each))
+        state, sums = step(state, first_rows(each, 4))
         scales.append(float(state.loss_scale["scale"]))
         skipped.append(float(sums["skipped"].total))
         if len(scales) == 2:
@@ -216,13 +221,15 @@ def test_the_third_call_compiles_nothing_and_new_shapes_warn_once(batch):
         state, _ = step(state, batch)
     assert step._jitted._cache_size() == compiled
     assert not params["w"].is_deleted()
-    with pytest.warns(
-        train.CompiledShapesWarning, match=r"compiled 2 shapes of batches; 1 announced.*shapes=2"
-    ) as seen:
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
         state, _ = step(state, parts(batch, 2)[0])
         state, _ = step(state, parts(batch, 4)[0])
     assert len(seen) == 1
+    assert seen[0].category is train.CompiledShapesWarning
     assert seen[0].filename == __file__
+    for text in ("compiled 2 shapes of batches; 1 announced", "`train.step(..., shapes=2)`"):
+        assert text in str(seen[0].message)
     announced = train.step(loss, optax.sgd(0.1), shapes=2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
