@@ -18,6 +18,7 @@ FILES = {file.relative_to(ROOT.parent).as_posix(): ast.parse(file.read_text("utf
 ROOMS = (
     "jmask",
     "demo",
+    "train",
     "data",
     "keras",
     "testing",
@@ -59,6 +60,7 @@ SAME = {
     "draw",
     "explain",
     "flatten",
+    "load",
     "mean",
     "positions",
     "prepare",
@@ -66,6 +68,7 @@ SAME = {
     "read_nested",
     "rebuild",
     "register",
+    "save",
     "scan",
     "shift",
     "split",
@@ -74,7 +77,7 @@ SAME = {
     "write",
 }
 
-HEAVY = ("equinox", "flax", "keras", "matplotlib", "optax", "orbax", "rich", "treescope")
+HEAVY = ("equinox", "flax", "grain", "keras", "matplotlib", "optax", "orbax", "rich", "tensorboardX", "treescope")
 
 
 def imports_of(file: str, tree: ast.AST) -> Iterator[tuple[ast.AST, str]]:
