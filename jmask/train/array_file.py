@@ -33,7 +33,7 @@ _NAMES = {code: name for name, code in _CODES.items()}
 _LARGEST_HEADER = 100_000_000  # the limit of the format
 
 
-def check_dtype(name: str, dtype: Any) -> None:
+def check_file_dtype(name: str, dtype: Any) -> None:
     """Raises if the format has no code for a dtype."""
     if np.dtype(dtype).name not in _CODES:
         raise TypeError(

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..protocol.config import from_config, to_config
-from .array_file import check_dtype, read_arrays, write_arrays
+from .array_file import check_file_dtype, read_arrays, write_arrays
 
 DESCRIPTION = "model.json"
 _UNFINISHED = "model.json.unfinished"
@@ -168,7 +168,7 @@ class _Writer:
                 f"{type(leaf).__name__}."
             )
         array = np.asarray(leaf)
-        check_dtype(name, array.dtype)
+        check_file_dtype(name, array.dtype)
         self.arrays[entry["array"]] = array
         return entry
 
