@@ -18,6 +18,7 @@ FILES = {file.relative_to(ROOT.parent).as_posix(): ast.parse(file.read_text("utf
 ROOMS = (
     "jmask",
     "demo",
+    "train",
     "data",
     "keras",
     "testing",
@@ -62,6 +63,7 @@ SAME = {
     "draw",
     "explain",
     "flatten",
+    "load",
     "mean",
     "positions",
     "prepare",
@@ -69,6 +71,7 @@ SAME = {
     "read_nested",
     "rebuild",
     "register",
+    "save",
     "scan",
     "shift",
     "split",
@@ -77,7 +80,19 @@ SAME = {
     "write",
 }
 
-HEAVY = ("equinox", "flax", "grain", "keras", "matplotlib", "optax", "orbax", "pyarrow", "rich", "treescope")
+HEAVY = (
+    "equinox",
+    "flax",
+    "grain",
+    "keras",
+    "matplotlib",
+    "optax",
+    "orbax",
+    "pyarrow",
+    "rich",
+    "tensorboardX",
+    "treescope",
+)
 
 
 def imports_of(file: str, tree: ast.AST) -> Iterator[tuple[ast.AST, str]]:
