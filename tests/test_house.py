@@ -39,6 +39,8 @@ ROOMS = (
 # Imports inside functions, and why.
 LATE = {
     ("jmask/core/display.py", "treescope"): "only its own renderer asks for it",
+    ("jmask/data/tables.py", "pyarrow"): "not a requirement, and slow to load",
+    ("jmask/data/tables.py", "pyarrow.parquet"): "not a requirement, and slow to load",
     ("jmask/demo/cli.py", "jmask/demo/commands.py"): "rich and optax, which `jmask --help` does not need",
     ("jmask/demo/plot.py", "matplotlib.colors"): "an extra that is not always installed",
     ("jmask/demo/plot.py", "matplotlib.figure"): "an extra that is not always installed",
@@ -54,6 +56,7 @@ SAME = {
     "Equation",
     "Example",
     "Steps",
+    "Vocabulary",
     "align",
     "convert",
     "dot",
@@ -77,7 +80,19 @@ SAME = {
     "write",
 }
 
-HEAVY = ("equinox", "flax", "grain", "keras", "matplotlib", "optax", "orbax", "rich", "tensorboardX", "treescope")
+HEAVY = (
+    "equinox",
+    "flax",
+    "grain",
+    "keras",
+    "matplotlib",
+    "optax",
+    "orbax",
+    "pyarrow",
+    "rich",
+    "tensorboardX",
+    "treescope",
+)
 
 
 def imports_of(file: str, tree: ast.AST) -> Iterator[tuple[ast.AST, str]]:

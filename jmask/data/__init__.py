@@ -2,6 +2,13 @@
 
 from ..core.public_names import listing as _listing
 from .columns import Column as Column
+from .conll import read_conll as read_conll
 from .corpus import Ragged as Ragged
+from .grain_sources import from_grain as from_grain
+from .json_lines import read_json_lines as read_json_lines
+from .tables import from_table as from_table
+from .tables import read_parquet as read_parquet
+from .time_series_files import read_ts as read_ts
+from .vocabulary import Vocabulary as Vocabulary
 
 __dir__ = _listing(globals())
