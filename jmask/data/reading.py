@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..core.masked import Masked
-from ..sources import Leaf, Lists, find_items, find_marks, flatten, host_array
+from ..sources import Lists, find_items, find_marks, flatten, host_array
 from ..sources.conversion import OBJECT, is_missing
 from ..sources.marks import is_pandas
 from .columns import Column, offsets_of, sequences_of_array
@@ -29,7 +29,7 @@ def as_column(x: Any) -> Column:
         return _of_masked(x)
     if isinstance(x, (list, tuple)):
         return _of_rows(list(x))
-    found = x if isinstance(x, (Leaf, Lists)) else find_items(x)
+    found = find_items(x)
     if found is not None:
         return _of_lists(found) if isinstance(found, Lists) else _of_values(found.values, found.real)
     marks = find_marks(x)
@@ -137,7 +137,7 @@ def _of_masked(x: Masked) -> Column:
     """The real steps of each row, or of each sequence of packed rows."""
     rank = x.mask.ndim
     if x.segment_ids is not None and rank == 2:
-        rows = unpack(x)
+        rows = unpack(x, num_sequences=x.num_sequences)  # with those that have no step, so far as their number is known
         values = np.asarray(x.values)
         empty = values.reshape(-1, *values.shape[2:])[:0]
         return Column(np.concatenate([empty, *rows]), offsets_of(np.array([*map(len, rows)], np.int64)))

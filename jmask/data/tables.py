@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..sources.datasets_columns import is_dataset, is_transformed, read_dataset_column
+from ..sources.datasets_columns import DatasetColumn, is_dataset, is_transformed
 from .corpus import Ragged
 
 
@@ -171,4 +171,4 @@ def _columns_of_rows(rows: list[Any]) -> Mapping[Any, Any]:
 def _columns_of_dataset(dataset: Any, names: list[str]) -> dict[str, Any]:
     if is_transformed(dataset):
         return dict(dataset.select_columns(names)[:])
-    return {name: read_dataset_column(dataset, name) for name in names}
+    return {name: DatasetColumn(dataset, name) for name in names}

@@ -1,5 +1,6 @@
 """Columns of Hugging Face `datasets`, read from the Arrow table that a dataset keeps."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,14 @@ from .arrow import read_column
 from .nested import Leaf, Lists
 
 _FEW = 10  # of rows that are fewer than one in so many, a copy of these alone is made
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetColumn:
+    """A column of a dataset, whatever the format in which the dataset returns rows."""
+
+    dataset: Any
+    name: str
 
 
 def is_dataset(x: Any) -> bool:
@@ -20,12 +29,24 @@ def is_transformed(dataset: Any) -> bool:
     return (getattr(dataset, "format", None) or {}).get("type") == "custom"
 
 
-def read_dataset_column(dataset: Any, name: str) -> Leaf | Lists:
-    """A column as its table holds it, whatever the format in which the dataset returns rows.
+def dataset_column(x: Any) -> DatasetColumn | None:
+    """What stands for a column: one of ours, or what `dataset["words"]` returns, unless a format decodes its rows."""
+    if isinstance(x, DatasetColumn):
+        return x
+    source: Any = getattr(x, "source", None)
+    if not hasattr(x, "column_name") or not is_dataset(source):
+        return None
+    plain = (getattr(source, "format", None) or {}).get("type") in (None, "arrow")
+    return DatasetColumn(source, x.column_name) if plain else None
+
+
+def read_dataset_column(x: DatasetColumn) -> Leaf | Lists:
+    """A column as the table of the dataset holds it.
 
     A dataset that is shuffled, filtered or split keeps its table, and the numbers of its rows. Rows of the column are
     taken by these at once, where the library itself takes them one by one.
     """
+    dataset, name = x.dataset, x.name
     rows = getattr(dataset, "_indices", None)
     if rows is None or len(rows) * _FEW < len(dataset.data):
         return read_column(_own_copy(dataset, name))

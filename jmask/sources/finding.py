@@ -5,7 +5,7 @@ from typing import Any
 from .arrow import read_column
 from .awkward_arrays import is_awkward, read_awkward
 from .capsules import is_exporter
-from .datasets_columns import is_dataset, read_dataset_column
+from .datasets_columns import dataset_column, read_dataset_column
 from .marks import is_pandas
 from .nested import Leaf, Lists
 from .tensors import read_nested, read_packed, read_ragged
@@ -36,10 +36,9 @@ def find_items(x: Any) -> Leaf | Lists | None:
         return read_packed(x)
     if getattr(x, "is_nested", False) is True:
         return read_nested(x)
-    source: Any = getattr(x, "source", None)
-    if hasattr(x, "column_name") and is_dataset(source):  # which decodes row by row
-        plain = (getattr(source, "format", None) or {}).get("type") in (None, "arrow")
-        return read_dataset_column(source, x.column_name) if plain else None
+    of_dataset = dataset_column(x)
+    if of_dataset is not None:
+        return read_dataset_column(of_dataset)
     column = _arrow_column(x)
     return None if column is None else read_column(column)
 

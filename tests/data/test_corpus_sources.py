@@ -232,6 +232,12 @@ def test_rows_of_a_dataset_that_were_chosen():
     assert rows_of(data.Ragged(x=shuffled["ids"])["x"]) == [rows[int(text)] for text in shuffled["text"][:]]
 
 
+def test_a_column_of_a_dataset_that_is_refused_is_named():
+    dataset = pytest.importorskip("datasets").Dataset.from_dict({"a": [1], "b": [{"x": 1}]})
+    with pytest.raises(TypeError, match="Column 'b': .* column of records"):
+        data.from_table(dataset)
+
+
 def test_names_that_occur_twice_are_refused():
     frame = pytest.importorskip("pandas").DataFrame([[1, 2]], columns=["a", "a"])
     with pytest.raises(TypeError, match="Several columns have the name 'a'"):
