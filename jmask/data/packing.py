@@ -14,8 +14,8 @@ from ..core.segment_ids import check_not_packed, ids_of, positions
 from ..sources import Flat
 from .loading import split
 from .padding import arrange, load_steps, refuse_tracers, unpad
-from .ragged import Ragged, read
 from .row_lengths import mask_of_lengths
+from .row_lists import RowLists, read
 
 
 def pack(
@@ -196,7 +196,7 @@ def _sequences_of(x: Masked, dtype: Any) -> tuple[list[np.ndarray], Any]:
     return unpad(x), dtype if has_dtype else x.dtype
 
 
-def _checked_width(ragged: Ragged | Flat, row_length: int | None) -> int:
+def _checked_width(ragged: RowLists | Flat, row_length: int | None) -> int:
     if row_length is None or ragged.longest <= row_length:
         return ragged.longest if row_length is None else row_length
     position = int(ragged.lengths.argmax())
@@ -206,7 +206,7 @@ def _checked_width(ragged: Ragged | Flat, row_length: int | None) -> int:
     )
 
 
-def _num_empty_rows(ragged: Ragged | Flat, width: int, needed: int, num_rows: int | None) -> int:
+def _num_empty_rows(ragged: RowLists | Flat, width: int, needed: int, num_rows: int | None) -> int:
     if num_rows is None or needed <= num_rows:
         return 0 if num_rows is None else num_rows - needed
     raise ValueError(
