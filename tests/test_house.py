@@ -38,6 +38,8 @@ ROOMS = (
 # Imports inside functions, and why.
 LATE = {
     ("jmask/core/display.py", "treescope"): "only its own renderer asks for it",
+    ("jmask/data/batching.py", "jmask/data/grain_dataset.py"): "grain, which takes seconds to load",
+    ("jmask/data/plan_plot.py", "matplotlib.figure"): "an extra that is not always installed",
     ("jmask/demo/cli.py", "jmask/demo/commands.py"): "rich and optax, which `jmask --help` does not need",
     ("jmask/demo/plot.py", "matplotlib.colors"): "an extra that is not always installed",
     ("jmask/demo/plot.py", "matplotlib.figure"): "an extra that is not always installed",
@@ -52,8 +54,10 @@ LATE = {
 SAME = {
     "Equation",
     "Example",
+    "Plan",
     "Steps",
     "align",
+    "batches",
     "convert",
     "dot",
     "draw",
@@ -74,7 +78,7 @@ SAME = {
     "write",
 }
 
-HEAVY = ("equinox", "flax", "keras", "matplotlib", "optax", "orbax", "rich", "treescope")
+HEAVY = ("equinox", "flax", "grain", "keras", "matplotlib", "optax", "orbax", "rich", "treescope")
 
 
 def imports_of(file: str, tree: ast.AST) -> Iterator[tuple[ast.AST, str]]:

@@ -9,7 +9,8 @@ import numpy as np
 from ..core.masked import Masked
 from ..sources.conversion import OBJECT
 from ..sources.nested import ranges
-from .epochs import Epoch, Prepared
+from .columns import offsets_of
+from .epochs import EpochPlan, Prepared
 from .row_lengths import mask_of_lengths
 
 Batch = dict[str, Masked]
@@ -20,7 +21,6 @@ class _Source:
     """A column as it is copied from: plain arrays, with the number of its group if it has sequences."""
 
     values: np.ndarray
-    offsets: np.ndarray | None
     real: np.ndarray | None
     dtype: np.dtype
     group: int | None
@@ -33,18 +33,18 @@ class _Source:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Part:
-    """The pieces of a batch, or of the rows of one process.
+class _Places:
+    """Where the steps of a group of columns come from, and where they go to; the same for all its columns.
 
     Attributes:
-        items: the pieces, in each row by row.
-        rows: the row of each.
-        num_rows: number of rows.
+        steps: which steps of the flat values, in the order of the mask.
+        mask: bool `(rows, width)`.
+        segment_ids: int32 of the mask's shape, or None for one sequence a row.
     """
 
-    items: np.ndarray
-    rows: np.ndarray
-    num_rows: int
+    steps: np.ndarray
+    mask: np.ndarray
+    segment_ids: np.ndarray | None
 
 
 class Copier:
@@ -53,21 +53,28 @@ class Copier:
     Args:
         columns: of the corpus, by name.
         prepared: the plan for it.
-        shard: which rows of each batch to make, `(index, count)`; their number is a multiple of `count`.
+        shard: which rows of each batch to make, `(index, count)`.
+
+    Raises:
+        ValueError: the rows of a batch cannot be divided by the number of shards.
     """
 
     def __init__(self, columns: Mapping[str, Any], prepared: Prepared, shard: tuple[int, int]) -> None:
+        for shape in prepared.shapes:
+            if shape.rows % shard[1]:
+                raise ValueError(
+                    f"Each of {shard[1]} shards takes an equal share of the rows of a batch, and there are "
+                    f"{shape.rows}. Pass a multiple of {shard[1]} as `rows=`, to `data.buckets` "
+                    f"`rows_multiple_of={shard[1]}`."
+                )
         self.prepared, self.shard = prepared, shard
-        group_of = prepared.pieces.columns.group_of
-        self.sources = {name: _source(column, group_of.get(name)) for name, column in columns.items()}
+        self.num_sequences = prepared.num_sequences(shard[1])
+        pieces = prepared.pieces
+        self.sources = {name: _source(column, pieces.columns.group_of.get(name)) for name, column in columns.items()}
+        inside = 0 if pieces.begins is None else pieces.begins
+        self.begins = [offsets_of(lengths)[pieces.rows] + inside for lengths in pieces.columns.lengths]
 
-    @property
-    def num_sequences(self) -> int | None:
-        """How many sequences a batch has at most, if rows are packed."""
-        total = self.prepared.num_sequences
-        return None if total is None else self.prepared.of_shard(self.shard[1])
-
-    def batch(self, epoch: Epoch, step: int) -> Batch:
+    def batch(self, epoch: EpochPlan, step: int) -> Batch:
         """The batch of one step."""
         begin, end = epoch.begins[step], epoch.ends[step]
         items = epoch.items[begin:end]
@@ -79,69 +86,51 @@ class Copier:
         return self._copied(shape, np.zeros(0, np.int64), np.zeros(0, np.int64))
 
     def _copied(self, shape: int, items: np.ndarray, rows: np.ndarray) -> Batch:
-        index, count = self.shard
+        """The pieces `items`, each in its row; the rows ascend."""
+        (index, count), widths = self.shard, self.prepared.shapes[shape].widths
         num_rows = self.prepared.shapes[shape].rows // count
         if count > 1:
             first, last = np.searchsorted(rows, [index * num_rows, (index + 1) * num_rows])
             items, rows = items[first:last], rows[first:last] - index * num_rows
-        part = _Part(items, rows, num_rows)
-        widths = self.prepared.shapes[shape].widths
-        groups = [_Group(self.prepared, part, group, width) for group, width in enumerate(widths)]
+        places = [self._places(group, items, rows, (num_rows, width)) for group, width in enumerate(widths)]
+        num_values = num_rows if self.num_sequences is None else self.num_sequences
         return {
-            name: self._values(source, part) if source.group is None else groups[source.group].sequences(source)
+            name: self._values(source, items, num_values)
+            if source.group is None
+            else self._sequences(source, places[source.group])
             for name, source in self.sources.items()
         }
 
-    def _values(self, source: _Source, part: _Part) -> Masked:
-        """One value a row; in packed rows, one a sequence."""
-        size = part.num_rows if self.num_sequences is None else self.num_sequences
-        values, mask, count = source.empty(size), np.zeros(size, bool), len(part.items)
-        values[:count] = source.values[self.prepared.pieces.rows[part.items]]
-        mask[:count] = True
-        return Masked(values, mask)
+    def _places(self, group: int, items: np.ndarray, rows: np.ndarray, shape: tuple[int, int]) -> _Places:
+        lengths = self.prepared.pieces.lengths[group][items]
+        steps = ranges(self.begins[group][items], lengths)
+        if self.num_sequences is None:
+            return _Places(steps, mask_of_lengths(np.pad(lengths, (0, shape[0] - len(items))), shape[1]), None)
+        used = np.bincount(rows, lengths, shape[0]).astype(np.int64)
+        mask, segment_ids = mask_of_lengths(used, shape[1]), np.zeros(shape, np.int32)
+        segment_ids[mask] = np.repeat(np.arange(1, len(items) + 1, dtype=np.int32), lengths)
+        return _Places(steps, mask, segment_ids)
 
-
-class _Group:
-    """Where the steps of columns of equal lengths come from and go to; computed once for all of them."""
-
-    def __init__(self, prepared: Prepared, part: _Part, group: int, width: int) -> None:
-        pieces = prepared.pieces
-        self.lengths = pieces.lengths[group][part.items]
-        self.pieces = pieces.rows[part.items]
-        self.begins = 0 if pieces.begins is None else pieces.begins[part.items]
-        self.places: dict[int, np.ndarray] = {}
-        used = self.lengths
-        if prepared.num_sequences is not None:
-            used = np.bincount(part.rows, self.lengths, part.num_rows).astype(np.int64)
-        used = np.pad(used, (0, part.num_rows - len(used)))
-        self.mask = mask_of_lengths(used, width)
-        self.ids = None
-        self.num_sequences = prepared.num_sequences
-        if prepared.num_sequences is not None:
-            self.ids = np.zeros(self.mask.shape, np.int32)
-            self.ids[self.mask] = np.repeat(np.arange(1, len(part.items) + 1, dtype=np.int32), self.lengths)
-
-    def sequences(self, source: _Source) -> Masked:
+    def _sequences(self, source: _Source, places: _Places) -> Masked:
         """The sequences of one column, padded or packed."""
-        steps = self._steps(source)
-        taken = source.values[steps]
-        mask, ids = self.mask, self.ids
+        taken = source.values[places.steps]
+        mask, segment_ids = places.mask, places.segment_ids
         if source.real is not None:
-            real = source.real[steps]
+            real = source.real[places.steps]
             taken[~real] = source.padding
             mask = mask.copy()
-            mask[self.mask] = real
-            ids = None if ids is None else np.where(mask, ids, 0)
-        values = source.empty(*self.mask.shape)
-        values[self.mask] = taken
-        return Masked(values, mask) if ids is None else _packed(values, ids, self.num_sequences)
+            mask[places.mask] = real
+            segment_ids = None if segment_ids is None else np.where(mask, segment_ids, 0)
+        values = source.empty(*mask.shape)
+        values[places.mask] = taken
+        return Masked(values, mask) if segment_ids is None else _packed(values, segment_ids, self.num_sequences)
 
-    def _steps(self, source: _Source) -> np.ndarray:
-        """Which steps of the flat values; the same for columns that share their offsets."""
-        offsets: Any = source.offsets
-        if id(offsets) not in self.places:
-            self.places[id(offsets)] = ranges(offsets[self.pieces] + self.begins, self.lengths)
-        return self.places[id(offsets)]
+    def _values(self, source: _Source, items: np.ndarray, size: int) -> Masked:
+        """One value a row; in packed rows, one a sequence."""
+        values, mask = source.empty(size), np.zeros(size, bool)
+        values[: len(items)] = source.values[self.prepared.pieces.rows[items]]
+        mask[: len(items)] = True
+        return Masked(values, mask)
 
 
 def _source(column: Any, group: int | None) -> _Source:
@@ -149,7 +138,7 @@ def _source(column: Any, group: int | None) -> _Source:
     dtype = np.dtype(column.dtype)
     first = values.flat[0] if dtype == OBJECT and values.size else 0
     padding = type(first)() if isinstance(first, (str, bytes)) else 0
-    return _Source(values, column.offsets, column.real, dtype, group, padding)
+    return _Source(values, column.real, dtype, group, padding)
 
 
 def _packed(values: np.ndarray, segment_ids: np.ndarray, num_sequences: int | None) -> Masked:

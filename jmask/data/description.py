@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from .epochs import Epoch, Prepared
+from .epochs import EpochPlan, Prepared
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Description:
 
     def __str__(self) -> str:
         order = (
-            f"excess ICC of length {self.excess_icc:.2f} (0: uniform), partners meet again {self.partner_repeat:.2f} "
-            "times as often as in a uniform shuffle"
+            f"excess ICC of length {self.excess_icc:.2f}, partner repeat {self.partner_repeat:.2f} "
+            "(uniform shuffle: 0 and 1)"
         )
         lines = [
             f"{self.num_sequences:,} sequences of {self.shortest:,} to {self.longest:,} steps, {self.num_steps:,} "
@@ -86,7 +86,7 @@ def describe_plan(prepared: Prepared, seed: int, *, shuffle: bool) -> Descriptio
         spread=float(real.std() / real.mean()) if real.sum() else 0.0,
         excess_icc=excess_icc(batches, totals),
         partner_repeat=repeat,
-        max_sequences=prepared.num_sequences,
+        max_sequences=prepared.num_sequences(),
         is_shuffled=shuffle,
         note=prepared.pieces.note,
     )
@@ -97,7 +97,7 @@ def total_lengths(prepared: Prepared) -> np.ndarray:
     return sum(prepared.pieces.lengths, np.zeros(len(prepared.pieces), np.int64))
 
 
-def real_steps(epoch: Epoch, totals: np.ndarray) -> np.ndarray:
+def real_steps(epoch: EpochPlan, totals: np.ndarray) -> np.ndarray:
     """The real steps of each batch."""
     ends = np.append(0, np.cumsum(totals[epoch.items]))
     return ends[epoch.ends] - ends[epoch.begins]

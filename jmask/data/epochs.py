@@ -1,11 +1,11 @@
 """The plan of one epoch, as arrays: a function of what was prepared once, a seed, and the number of the epoch."""
 
 import dataclasses
-from typing import Protocol
+from collections.abc import Callable
 
 import numpy as np
 
-from .best_fit import pack_in_order
+from .best_fit import most_segments, pack_in_order
 from .pieces import Pieces
 
 
@@ -26,7 +26,7 @@ class Shape:
 
 
 @dataclasses.dataclass(frozen=True)
-class Epoch:
+class EpochPlan:
     """The batches of an epoch; batch `step` has the pieces `items[begins[step] : ends[step]]`.
 
     Attributes:
@@ -56,12 +56,8 @@ class Epoch:
         return batches
 
 
-class Order(Protocol):
-    """How an epoch is ordered."""
-
-    def __call__(self, pieces: Pieces, shapes: list[Shape], generator: np.random.Generator) -> Epoch:
-        """The epoch for the random numbers of a generator."""
-        ...
+# Makes the order of an epoch out of random numbers.
+Order = Callable[[Pieces, list[Shape], np.random.Generator], EpochPlan]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,15 +68,26 @@ class Prepared:
         pieces: the sequences.
         shapes: of the batches.
         order: makes the order of an epoch.
-        num_sequences: for packed rows, how many sequences a batch has at most; None for one sequence a row.
+        is_packed: whether rows have several sequences.
+        max_segments: how many at most; None: any number.
     """
 
     pieces: Pieces
     shapes: list[Shape]
     order: Order
-    num_sequences: int | None = None
+    is_packed: bool = False
+    max_segments: int | None = None
 
-    def epoch(self, seed: int, epoch: int) -> Epoch:
+    def num_sequences(self, shards: int = 1) -> int | None:
+        """How many sequences a packed batch has at most, in the rows of one process; None for one sequence a row."""
+        if not self.is_packed:
+            return None
+        rows = self.shapes[0].rows // shards
+        if self.max_segments is not None:
+            return self.max_segments * rows
+        return most_segments(self.pieces.lengths, [width * rows for width in self.shapes[0].widths])
+
+    def epoch(self, seed: int, epoch: int) -> EpochPlan:
         """The plan of an epoch, counted from 0."""
         return self.order(self.pieces, self.shapes, np.random.default_rng((seed, epoch)))
 
@@ -91,12 +98,12 @@ class PaddedOrder:
 
     shuffle: bool
 
-    def __call__(self, pieces: Pieces, shapes: list[Shape], generator: np.random.Generator) -> Epoch:
-        """See `Order`."""
+    def __call__(self, pieces: Pieces, shapes: list[Shape], generator: np.random.Generator) -> EpochPlan:
+        """The order of an epoch."""
         items = _shuffled(len(pieces), self.shuffle, generator)
         begins = np.arange(0, len(items), shapes[0].rows)
         ends = np.minimum(begins + shapes[0].rows, len(items))
-        return Epoch(items, begins, ends, np.zeros(len(begins), np.int64))
+        return EpochPlan(items, begins, ends, np.zeros(len(begins), np.int64))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,8 +113,8 @@ class BucketedOrder:
     shuffle: bool
     bucket: np.ndarray
 
-    def __call__(self, pieces: Pieces, shapes: list[Shape], generator: np.random.Generator) -> Epoch:
-        """See `Order`."""
+    def __call__(self, pieces: Pieces, shapes: list[Shape], generator: np.random.Generator) -> EpochPlan:
+        """The order of an epoch."""
         items = _shuffled(len(pieces), self.shuffle, generator)
         items = items[np.argsort(self.bucket[items], kind="stable")]
         begins, ends, of_batches, start = [], [], [], 0
@@ -117,10 +124,10 @@ class BucketedOrder:
             of_batches.append(np.full(len(begins[i]), i))
             start += count
         if not shapes:
-            return Epoch(items, *(np.zeros(0, np.int64) for _ in range(3)))
+            return EpochPlan(items, *(np.zeros(0, np.int64) for _ in range(3)))
         all_begins = np.concatenate(begins)
         batches = generator.permutation(len(all_begins)) if self.shuffle else np.argsort(items[all_begins])
-        return Epoch(items, all_begins[batches], np.concatenate(ends)[batches], np.concatenate(of_batches)[batches])
+        return EpochPlan(items, all_begins[batches], np.concatenate(ends)[batches], np.concatenate(of_batches)[batches])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,8 +138,8 @@ class PackedOrder:
     open_rows: int
     max_segments: int | None
 
-    def __call__(self, pieces: Pieces, shapes: list[Shape], generator: np.random.Generator) -> Epoch:
-        """See `Order`."""
+    def __call__(self, pieces: Pieces, shapes: list[Shape], generator: np.random.Generator) -> EpochPlan:
+        """The order of an epoch."""
         items = _shuffled(len(pieces), self.shuffle, generator)
         lengths = [of[items] for of in pieces.lengths]
         rows, num_rows = pack_in_order(
@@ -142,7 +149,7 @@ class PackedOrder:
         items, rows, size = items[in_rows], rows[in_rows], shapes[0].rows
         bounds = np.searchsorted(rows, np.arange(0, num_rows + size, size))
         steps = len(bounds) - 1
-        return Epoch(items, bounds[:-1], bounds[1:], np.zeros(steps, np.int64), rows % size)
+        return EpochPlan(items, bounds[:-1], bounds[1:], np.zeros(steps, np.int64), rows % size)
 
 
 def _shuffled(count: int, shuffle: bool, generator: np.random.Generator) -> np.ndarray:

@@ -3,6 +3,7 @@
 Importing grain takes seconds, so this file is only imported where batches are made.
 """
 
+import copy
 import hashlib
 import operator
 import threading
@@ -15,7 +16,7 @@ import numpy as np
 
 from ..core.checks import checked_size
 from .copying import Copier
-from .epochs import Epoch
+from .epochs import EpochPlan
 from .plan_kinds import Plan
 
 _KEPT = 2  # epochs whose plans are kept: the one that is read, and the one that is prefetched
@@ -34,20 +35,20 @@ class Batches(grain.IterDataset):
         seed: seed of the order.
         epochs: number of epochs; None: without end.
         shard: which rows of each batch are made, `(index, count)`.
-        prefetch: how many batches are made ahead, in a thread.
+        num_prefetched: how many batches are made ahead, in a thread.
     """
 
     def __init__(
         self, corpus: Any, plan: Plan, *, seed: int, epochs: int | None, shard: tuple[int, int], prefetch: int
     ) -> None:
         super().__init__()
-        self.corpus, self.plan, self.epochs, self.shard, self.prefetch = corpus, plan, epochs, shard, prefetch
+        self.corpus, self.plan, self.epochs, self.shard, self.num_prefetched = corpus, plan, epochs, shard, prefetch
         self.seed: int = seed  # pyright: ignore[reportIncompatibleMethodOverride] grain's sets the seed of what follows
         self.has_child = True  # so that grain does not wrap the iterator's class once more for each dataset
         self._prepared = plan.prepare(corpus)
         self._copier = Copier(corpus.columns, self._prepared, shard)
-        self._functions: tuple[Callable[[Any, tuple[int, int, int]], Any], ...] = ()
-        self._plans: dict[int, Epoch] = {}
+        self._functions: tuple[Callable[[Any, tuple[int, int]], Any], ...] = ()
+        self._plans: dict[int, EpochPlan] = {}
         self._lock = threading.Lock()
 
     def num_steps(self, epoch: SupportsIndex) -> int:
@@ -94,7 +95,7 @@ class Batches(grain.IterDataset):
         for name, group in sorted(columns.group_of.items()):
             digest.update(f"{name} {group}".encode())
         for lengths in columns.lengths:
-            digest.update(np.ascontiguousarray(lengths, "<i8"))
+            digest.update(lengths.astype("<i8").tobytes())
         return digest.hexdigest()[:16]
 
     def map(self, transform: Any) -> "Batches":
@@ -129,18 +130,16 @@ class Batches(grain.IterDataset):
 
     def _iterator(self, epoch: int, step: int, end: int | None) -> grain.DatasetIterator:
         iterator = _Iterator(self, epoch, step, end)
-        if not self.prefetch:
+        if not self.num_prefetched:
             return iterator
-        return grain.experimental.ThreadPrefetchDatasetIterator(iterator, self.prefetch)
+        return grain.experimental.ThreadPrefetchDatasetIterator(iterator, self.num_prefetched)
 
     def _with(self, function: Callable[[Any, Any], Any]) -> "Batches":
-        other = Batches(
-            self.corpus, self.plan, seed=self.seed, epochs=self.epochs, shard=self.shard, prefetch=self.prefetch
-        )
+        other = copy.copy(self)  # which shares the plans
         other._functions = (*self._functions, function)
         return other
 
-    def _plan_of(self, epoch: int) -> Epoch:
+    def _plan_of(self, epoch: int) -> EpochPlan:
         """The plan of an epoch; the thread that prefetches asks too."""
         with self._lock:
             if epoch not in self._plans:

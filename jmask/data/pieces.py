@@ -42,18 +42,22 @@ def grouped(corpus: Any) -> Columns:
 
 
 def per_group(columns: Columns, name: str, size: int | tuple[tuple[str, int], ...]) -> list[int]:
-    """An option that is a number for all columns, or one for each by name, as a number for each group."""
+    """An option that is a number for all columns, or one for each by name, as a number for each group.
+
+    A column that is not named has the number of one of its group.
+    """
     if isinstance(size, int):
         return [size] * len(columns.lengths)
-    of_columns = dict(size)
-    if set(of_columns) != set(columns.group_of):
-        raise ValueError(
-            f"`{name}` needs a number for each column of sequences, {_listed(columns.group_of)}; received one for "
-            f"{_listed(of_columns)}."
-        )
     sizes = [0] * len(columns.lengths)
-    for column, group in columns.group_of.items():
-        sizes[group] = max(sizes[group], of_columns[column])
+    for column, of_column in size:
+        if column in columns.group_of:
+            group = columns.group_of[column]
+            sizes[group] = max(sizes[group], of_column)
+    if not all(sizes) or not {column for column, _ in size} <= set(columns.group_of):
+        raise ValueError(
+            f"`{name}` needs a number for each column of sequences, {_listed(columns.group_of)} (those of equal "
+            f"lengths may share one); received one for {_listed(column for column, _ in size)}."
+        )
     return sizes
 
 
@@ -84,7 +88,7 @@ class Pieces:
         return [int(lengths.max(initial=0)) for lengths in self.lengths]
 
 
-def cut(columns: Columns, limits: list[int], too_long: TooLong | None, option: str) -> Pieces:
+def within_limits(columns: Columns, limits: list[int], too_long: TooLong | None, option: str) -> Pieces:
     """The pieces of all rows, each within the limits.
 
     Args:

@@ -5,17 +5,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .best_fit import most_segments
 from .bucket_widths import cut_lengths
 from .description import Description, describe_plan
 from .epochs import BucketedOrder, PackedOrder, PaddedOrder, Prepared, Shape
-from .pieces import Columns, Pieces, TooLong, cut, grouped, per_group
+from .pieces import Columns, TooLong, grouped, per_group, within_limits
 from .plan_plot import plot_plan
 
 Size = int | tuple[tuple[str, int], ...]  # of all columns, or of each by name
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class Plan:
     """How sequences are put into batches; `data.padded`, `data.buckets` and `data.packed` make one.
 
@@ -34,12 +33,20 @@ class Plan:
     drop: bool = False
     split: bool = False
 
-    is_packed: ClassVar[bool] = False
+    function: ClassVar[str] = "Plan"
 
     def __post_init__(self) -> None:
         asked = [name for name in ("truncate", "drop", "split") if getattr(self, name)]
         if len(asked) > 1:
             raise ValueError(f"Too long sequences are treated in one way; received {'=True, '.join(asked)}=True.")
+
+    def __repr__(self) -> str:
+        fields = dataclasses.fields(self)
+        own = [field for field in fields if field.name not in Plan.__dataclass_fields__]
+        shown = [field.name for field in (*own, *fields[: len(fields) - len(own)])]
+        defaults = {field.name: field.default for field in fields}
+        options = [f"{name}={getattr(self, name)!r}" for name in shown if getattr(self, name) != defaults[name]]
+        return f"{self.function}({', '.join(options)})"
 
     @property
     def too_long(self) -> TooLong | None:
@@ -65,15 +72,15 @@ class Plan:
             ValueError: a sequence is longer than a row, and the plan does not say what becomes of it.
 
         >>> from jmask import data
-        >>> corpus = data.Ragged(words=[[1] * (3 + i % 5) for i in range(200)])
-        >>> print(data.packed(row_length=25, rows=4).describe(corpus))
-        200 sequences of 3 to 7 steps, 1,000 steps in all
-        padding          0.0%
-        shapes           1: 4 x 25
-        steps an epoch   10
-        real steps       100 a batch, spread 0.00 (CV)
-        sequences        at most 32 a batch
-        order            ...
+        >>> corpus = data.Ragged(words=[[1] * (3 + i % 5) for i in range(2000)])
+        >>> print(data.packed(row_length=50, rows=4, max_segments=16).describe(corpus))
+        2,000 sequences of 3 to 7 steps, 10,000 steps in all
+        padding          ...%
+        shapes           1: 4 x 50
+        steps an epoch   51
+        real steps       196 a batch, spread ... (CV)
+        sequences        at most 64 a batch
+        order            excess ICC of length ..., partner repeat ... (uniform shuffle: 0 and 1)
         """
         return describe_plan(self.prepare(corpus), seed, shuffle=self.shuffle)
 
@@ -94,13 +101,15 @@ class Plan:
         return plot_plan(self.prepare(corpus), self.describe(corpus, seed=seed), seed)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class PaddedPlan(Plan):
     """A uniform shuffle, one sequence a row, one width: see `data.padded`."""
 
     rows: int
     width: Size | None = None
     pad_to_multiple_of: int | None = None
+
+    function: ClassVar[str] = "data.padded"
 
     def prepare(self, corpus: Any) -> Prepared:
         """See `Plan.prepare`."""
@@ -113,13 +122,13 @@ class PaddedPlan(Plan):
                 )
         else:
             limits = per_group(columns, "width", self.width)
-        pieces = cut(columns, limits, self.too_long, "width={}")
+        pieces = within_limits(columns, limits, self.too_long, "width={}")
         multiple = self.pad_to_multiple_of or 1
         widths = [max(-(-limit // multiple), 1) * multiple for limit in limits]
         return Prepared(pieces, [Shape(self.rows, widths)], PaddedOrder(self.shuffle))
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class BucketPlan(Plan):
     """Few widths, equal numbers of steps: see `data.buckets`."""
 
@@ -127,6 +136,8 @@ class BucketPlan(Plan):
     tokens: int
     rows_multiple_of: int = 1
     pad_to_multiple_of: int | None = None
+
+    function: ClassVar[str] = "data.buckets"
 
     def prepare(self, corpus: Any) -> Prepared:
         """See `Plan.prepare`."""
@@ -138,7 +149,7 @@ class BucketPlan(Plan):
                 f"pass at least `tokens={self.rows_multiple_of * multiple}`."
             )
         option = "tokens={}" if self.rows_multiple_of == 1 else f"tokens={self.rows_multiple_of} * {{}}"
-        pieces = cut(columns, [limit] * len(columns.lengths), self.too_long, option)
+        pieces = within_limits(columns, [limit] * len(columns.lengths), self.too_long, option)
         if not len(pieces):
             return Prepared(pieces, [], BucketedOrder(self.shuffle, np.zeros(0, np.int64)))
         bucket, widths = cut_lengths(pieces.lengths, self.number, multiple)
@@ -149,7 +160,7 @@ class BucketPlan(Plan):
         return self.tokens // width // self.rows_multiple_of * self.rows_multiple_of
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class PackedPlan(Plan):
     """Several sequences a row, one shape: see `data.packed`."""
 
@@ -158,20 +169,16 @@ class PackedPlan(Plan):
     max_segments: int | None = None
     open_rows: int = 64
 
-    is_packed: ClassVar[bool] = True
+    function: ClassVar[str] = "data.packed"
 
     def prepare(self, corpus: Any) -> Prepared:
         """See `Plan.prepare`."""
         columns = _with_sequences(corpus, "packed")
         widths = per_group(columns, "row_length", self.row_length)
-        pieces = cut(columns, widths, self.too_long, "row_length={}")
+        pieces = within_limits(columns, widths, self.too_long, "row_length={}")
         order = PackedOrder(self.shuffle, self.open_rows, self.max_segments)
-        return Prepared(pieces, [Shape(self.rows, widths)], order, self._num_sequences(pieces, widths, self.rows))
-
-    def _num_sequences(self, pieces: Pieces, widths: list[int], rows: int) -> int:
-        if self.max_segments is not None:
-            return self.max_segments * rows
-        return most_segments(pieces.lengths, [width * rows for width in widths])
+        shapes = [Shape(self.rows, widths)]
+        return Prepared(pieces, shapes, order, is_packed=True, max_segments=self.max_segments)
 
 
 def _with_sequences(corpus: Any, name: str) -> Columns:

@@ -169,7 +169,5 @@ def packed(
 def _checked_sizes(name: str, size: Any) -> int | tuple[tuple[str, int], ...]:
     """A size, or the sizes of columns as sorted pairs, so that equal plans are equal."""
     if isinstance(size, Mapping):
-        return tuple(
-            sorted((str(column), checked_size(f"{name}[{column!r}]", of, 1)) for column, of in size.items())
-        )
+        return tuple(sorted((str(column), checked_size(f"{name}[{column!r}]", of, 1)) for column, of in size.items()))
     return checked_size(name, size, 1)
