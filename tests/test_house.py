@@ -18,6 +18,7 @@ FILES = {file.relative_to(ROOT.parent).as_posix(): ast.parse(file.read_text("utf
 ROOMS = (
     "jmask",
     "demo",
+    "train",
     "data",
     "keras",
     "testing",
@@ -63,6 +64,7 @@ SAME = {
     "draw",
     "explain",
     "flatten",
+    "load",
     "mean",
     "positions",
     "prepare",
@@ -70,6 +72,7 @@ SAME = {
     "read_nested",
     "rebuild",
     "register",
+    "save",
     "scan",
     "shift",
     "split",
@@ -78,7 +81,7 @@ SAME = {
     "write",
 }
 
-HEAVY = ("equinox", "flax", "grain", "keras", "matplotlib", "optax", "orbax", "rich", "treescope")
+HEAVY = ("equinox", "flax", "grain", "keras", "matplotlib", "optax", "orbax", "rich", "tensorboardX", "treescope")
 
 
 def imports_of(file: str, tree: ast.AST) -> Iterator[tuple[ast.AST, str]]:

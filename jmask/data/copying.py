@@ -123,7 +123,7 @@ class Copier:
             segment_ids = None if segment_ids is None else np.where(mask, segment_ids, 0)
         values = source.empty(*mask.shape)
         values[places.mask] = taken
-        return Masked(values, mask) if segment_ids is None else _packed(values, segment_ids, self.num_sequences)
+        return Masked(values, mask, segment_ids, self.num_sequences)
 
     def _values(self, source: _Source, items: np.ndarray, size: int) -> Masked:
         """One value a row; in packed rows, one a sequence."""
@@ -139,9 +139,3 @@ def _source(column: Any, group: int | None) -> _Source:
     first = values.flat[0] if dtype == OBJECT and values.size else 0
     padding = type(first)() if isinstance(first, (str, bytes)) else 0
     return _Source(values, column.real, dtype, group, padding)
-
-
-def _packed(values: np.ndarray, segment_ids: np.ndarray, num_sequences: int | None) -> Masked:
-    """Packed rows whose ids count from 1; the one place that knows how `Masked` takes them."""
-    del num_sequences  # until `Masked` has it
-    return Masked(values, segment_ids=segment_ids)
