@@ -33,7 +33,7 @@ def batches(
       packed plan, a `Masked` `(num_sequences, ...)` with the value of the sequence with id `k` at `k - 1`, its mask
       False where there is no such sequence.
 
-    `num_sequences` is one number for all batches: `rows * max_segments` of the plan, or without `max_segments` as many
+    `num_sequences`, also of the `Masked`, is one number for all batches: `rows * max_segments` of the plan, or without `max_segments` as many
     as the shortest sequences of the corpus could need. Missing steps of a column are holes in its mask.
 
     An iterator has `get_state()`, `{"epoch": ..., "step": ...}` of the batch that comes next, and `set_state(state)`.
@@ -62,7 +62,7 @@ def batches(
     >>> batches = data.batches(corpus, data.packed(row_length=4, rows=2, max_segments=2, shuffle=False), seed=0)
     >>> batch = next(iter(batches))
     >>> batch["words"]
-    Masked(int32[2, 4], segments=3)
+    Masked(int32[2, 4], segments=3 of 4)
     [[3 4 5|6]
      [7 8 · ·]]
     >>> batch["label"]
