@@ -41,6 +41,8 @@ LATE = {
     ("jmask/core/display.py", "treescope"): "only its own renderer asks for it",
     ("jmask/data/batching.py", "jmask/data/grain_dataset.py"): "grain, which takes seconds to load",
     ("jmask/data/plan_plot.py", "matplotlib.figure"): "an extra that is not always installed",
+    ("jmask/data/tables.py", "pyarrow"): "not a requirement, and slow to load",
+    ("jmask/data/tables.py", "pyarrow.parquet"): "not a requirement, and slow to load",
     ("jmask/demo/cli.py", "jmask/demo/commands.py"): "rich and optax, which `jmask --help` does not need",
     ("jmask/demo/plot.py", "matplotlib.colors"): "an extra that is not always installed",
     ("jmask/demo/plot.py", "matplotlib.figure"): "an extra that is not always installed",
@@ -57,6 +59,7 @@ SAME = {
     "Example",
     "Plan",
     "Steps",
+    "Vocabulary",
     "align",
     "batches",
     "convert",
@@ -81,7 +84,19 @@ SAME = {
     "write",
 }
 
-HEAVY = ("equinox", "flax", "grain", "keras", "matplotlib", "optax", "orbax", "rich", "tensorboardX", "treescope")
+HEAVY = (
+    "equinox",
+    "flax",
+    "grain",
+    "keras",
+    "matplotlib",
+    "optax",
+    "orbax",
+    "pyarrow",
+    "rich",
+    "tensorboardX",
+    "treescope",
+)
 
 
 def imports_of(file: str, tree: ast.AST) -> Iterator[tuple[ast.AST, str]]:

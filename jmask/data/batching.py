@@ -33,8 +33,9 @@ def batches(
       packed plan, a `Masked` `(num_sequences, ...)` with the value of the sequence with id `k` at `k - 1`, its mask
       False where there is no such sequence.
 
-    `num_sequences`, also of the `Masked`, is one number for all batches: `rows * max_segments` of the plan, or without `max_segments` as many
-    as the shortest sequences of the corpus could need. Missing steps of a column are holes in its mask.
+    `num_sequences`, which the `Masked` know too, is one number for all batches: `rows * max_segments` of the plan, or
+    without `max_segments` as many as the shortest sequences of the corpus could need. Missing steps of a column are
+    holes in its mask.
 
     An iterator has `get_state()`, `{"epoch": ..., "step": ...}` of the batch that comes next, and `set_state(state)`.
     Orbax saves and restores it (`grain.checkpoint.CheckpointSave`, `CheckpointRestore`). Nothing is replayed.
