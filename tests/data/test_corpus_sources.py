@@ -234,7 +234,7 @@ def test_rows_of_a_dataset_that_were_chosen():
 
 def test_a_column_of_a_dataset_that_is_refused_is_named():
     dataset = pytest.importorskip("datasets").Dataset.from_dict({"a": [1], "b": [{"x": 1}]})
-    with pytest.raises(TypeError, match="Column 'b': .* column of records"):
+    with pytest.raises(TypeError, match=r"Column 'b': .* column of records"):
         data.from_table(dataset)
 
 
