@@ -44,7 +44,7 @@ class Checkpoints:
     @property
     def numbers(self) -> list[int]:
         """The numbers of all complete checkpoints, in order."""
-        return sorted(self._manager.all_steps(read=True))
+        return sorted(self._manager.all_steps())
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
         """Which checkpoints stay; orbax asks for it after each save."""

@@ -45,11 +45,16 @@ class Table:
         """As a whole, and by a renaming: a reader never sees half of it."""
         columns = list(dict.fromkeys(name for row in self.rows for name in row))
         unfinished = self.path.with_suffix(".csv.unfinished")
-        with unfinished.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(self.rows)
-        os.replace(unfinished, self.path)
+        try:
+            with unfinished.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, columns)
+                writer.writeheader()
+                writer.writerows(self.rows)
+            os.replace(unfinished, self.path)
+        except OSError as error:
+            raise type(error)(
+                error.errno, f"`Run`: cannot write {str(self.path)!r} ({error.strerror}); what it held before stays"
+            ) from error
 
 
 class Board:

@@ -151,8 +151,8 @@ class Run:
         known = getattr(batches, "epochs", None)
         if known is not None and epochs is not None and epochs > known:
             raise ValueError(f"`Run.restore`: the batches have {known} epochs; received `epochs={epochs}`.")
-        fingerprint: Any = getattr(batches, "fingerprint", None)
-        self._fingerprint = fingerprint() if callable(fingerprint) else None
+        fingerprint: Any = getattr(batches, "fingerprint", lambda: None)
+        self._fingerprint = fingerprint()
         self._like = jax.tree.map(_shape_of, state)
         state, position = self._restored(state)
         epochs = known if epochs is None else epochs

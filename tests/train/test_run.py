@@ -4,6 +4,7 @@ import csv
 import datetime
 import io
 import os
+import resource
 import shutil
 import signal
 
@@ -20,7 +21,6 @@ from jmask.train.totals import Totals
 
 LENGTHS = [3, 1, 4, 1, 5, 9, 2, 6, 5]
 CORPUS = data.Ragged(x=[np.arange(n, dtype=np.float32) / 9 for n in LENGTHS])
-PADDED = {"rows": 2, "padding": None}
 
 
 def loss(params, batch):
@@ -83,11 +83,12 @@ def by_epoch(epoch):
     return batches().epoch(epoch)
 
 
+NO_THREADS = grain.ReadOptions(num_threads=0)
 SOURCES = {
     "planned": (batches, {}),
-    "grain": (lambda: grain.MapDataset.source(list(Sentences())).shuffle(seed=3).to_iter_dataset(), {}),
+    "grain": (lambda: grain.MapDataset.source(list(Sentences())).shuffle(seed=3).to_iter_dataset(NO_THREADS), {}),
     "endless": (
-        lambda: grain.MapDataset.source(list(Sentences())).shuffle(seed=3).repeat().to_iter_dataset(),
+        lambda: grain.MapDataset.source(list(Sentences())).shuffle(seed=3).repeat().to_iter_dataset(NO_THREADS),
         {"steps_per_epoch": 3},
     ),
     "iterable": (Sentences, {}),
@@ -102,14 +103,15 @@ def test_a_run_goes_on_where_it_was(tmp_path, name):
         state, seen = go(run, make(), **options)
     assert [number for number, _ in seen] == sorted(number for number, _ in seen)
     assert {number for number, _ in seen} == {0, 1, 2}
-    every = (len(seen) // 3 + 3) // 2  # not a divisor of the steps of an epoch
+    first = [number for number, _ in seen].count(0)
+    every = first // 2 + 1
     run = run_of(tmp_path / "cut", every=every)
-    go(run, make(), until=2 * every, log_state=True, **options)
+    go(run, make(), until=first + every, log_state=True, **options)
     run._checkpoints.check()
-    del run
+    del run  # as if killed
     with run_of(tmp_path / "cut") as run:
         again, rest = go(run, make(), **options)
-    assert rest == seen[2 * every :]
+    assert rest == seen[first + every :]
     assert_same(again, state)
     whole, cut = rows(tmp_path / "whole"), rows(tmp_path / "cut")
     assert [row["step"] for row in cut] == [row["step"] for row in whole]
@@ -200,7 +202,7 @@ def test_a_terminal_gets_a_bar_and_a_file_a_line_an_epoch(tmp_path):
         go(run, batches(), epochs=2, scores=lambda _: {"f1": 0.5})
     lines = plain.getvalue().splitlines()
     assert len(lines) == 2
-    for text in ("epoch   2  step ", "loss 0.", "mean 0.", "f1 0.5", " tokens/s", "padding 2"):
+    for text in ("epoch   2  step ", "loss 0.", "mean 0.", "f1 0.5", " tokens/s", "padding 0.0%"):
         assert text in lines[1]
     console = Console(file=terminal, force_terminal=True, width=150)
     with run_of(tmp_path / "b", progress=True, console=console) as run:
@@ -239,7 +241,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path):
 def test_a_checkpoint_of_another_run(tmp_path):
     with run_of(tmp_path) as run:
         go(run, batches(), epochs=1)
-        saved = numbers(tmp_path)
+    saved = numbers(tmp_path)
     with run_of(tmp_path) as run:
         other = train.step(loss, optax.sgd(0.1), average=0.9).init({"w": np.zeros(3, np.float32)})
         with pytest.raises(ValueError, match=r"(?s)another model.*params.empty: float32\[0, 3\] saved, nothing in the"):
@@ -249,21 +251,25 @@ def test_a_checkpoint_of_another_run(tmp_path):
     assert numbers(tmp_path) == saved
 
 
-def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path, rng):
+    """A limit to the size of files is what a process can have of a full disk."""
+    states = [{"w": rng.normal(size=100_000)} for _ in range(3)]
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     run = run_of(tmp_path)
-    state, _ = go(run, batches(), epochs=1)
+    run.save(states[0])
     run._checkpoints.check()
-    with monkeypatch.context() as patch:
-        patch.setattr(run._checkpoints._manager, "wait_until_finished", lambda: raise_full())
-        with pytest.raises(OSError, match=r"of step \d+ could not be written .*No space left.*the last good one is .*/1"):
-            run.save(state)
-            run.save(state)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+        with pytest.raises(OSError, match=r"of step 0 could not be written.*the last good one is .*/1\. Make room"):
+            for state in states[1:]:  # it is written in the background, so the second time tells
+                run.save(state)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     with run_of(tmp_path) as run:
-        assert_same(run.restore(new(), batches(), epochs=1)[0], state)
-
-
-def raise_full():
-    raise OSError(28, "No space left on device")
+        assert_same(run.restore(states[1], batches(), epochs=1)[0], states[0])
+        run.save(states[2])
+    with run_of(tmp_path) as run:
+        assert_same(run.restore(states[1], batches(), epochs=1)[0], states[2])
 
 
 @pytest.mark.parametrize(
@@ -279,7 +285,11 @@ def raise_full():
         (lambda folder: run_of(folder).restore(new(), batches(epochs=2), epochs=3), ValueError, "have 2 epochs"),
         (lambda folder: go(run_of(folder), []), ValueError, "epoch 0 has no batches"),
         (lambda folder: go(run_of(folder, best="f1"), batches(), scores=lambda _: {"f2": 1}), ValueError, "f1=..."),
-        (lambda folder: go(run_of(folder), batches(), scores=lambda _: {"f1": "a"}), TypeError, "received 'a' for 'f1'"),
+        (
+            lambda folder: go(run_of(folder), batches(), scores=lambda _: {"f1": "a"}),
+            TypeError,
+            "received 'a' for 'f1'",
+        ),
         (lambda folder: go(run_of(folder, every=1), batches()), TypeError, r"`run.log\(sums, state\)`"),
         (lambda folder: run_of(folder).best(), ValueError, r"`run.best\(step.init\(params, key\)\)`"),
         (lambda folder: run_of(folder).best(new()), FileNotFoundError, "nothing has been saved"),
