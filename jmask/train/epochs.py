@@ -51,14 +51,11 @@ class _Stateful(Source):
     def epoch(self, number: int, step: int, saved: Any) -> Iterator[Any]:
         # Without a number of steps, an epoch is all there is, and the next one begins anew.
         is_new = self.iterator is None or (self.steps is None and iter(self.batches) is not self.batches)
-        if is_new:
-            self.iterator = iter(self.batches)
+        iterator: Any = iter(self.batches) if is_new else self.iterator
+        self.iterator = iterator
         if is_new and saved is not None:
-            self.iterator.set_state(_decoded(saved))
-        if self.steps is None:
-            yield from self.iterator
-        else:
-            yield from itertools.islice(self.iterator, self.steps - step)
+            iterator.set_state(_decoded(saved))
+        yield from iterator if self.steps is None else itertools.islice(iterator, self.steps - step)
 
     def place(self) -> Any:
         return None if self.iterator is None else _encoded(self.iterator.get_state())
