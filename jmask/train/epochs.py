@@ -103,7 +103,7 @@ def source_of(batches: Any, steps_per_epoch: int | None) -> Source:
     )
 
 
-class Epoch:
+class RunEpoch:
     """One epoch, or what is left of it: iterate it once.
 
     Attributes:
@@ -119,7 +119,7 @@ class Epoch:
         return self._batches
 
     def __repr__(self) -> str:
-        return f"Epoch(number={self.number}, num_steps={self.num_steps}, first_step={self.first_step})"
+        return f"RunEpoch(number={self.number}, num_steps={self.num_steps}, first_step={self.first_step})"
 
 
 class Epochs:
@@ -139,7 +139,7 @@ class Epochs:
         source: Source,
         num_epochs: int | None,
         position: Position,
-        on_epoch: Callable[[Epoch], None],
+        on_epoch: Callable[[RunEpoch], None],
         on_batch: Callable[[Any], None],
         should_stop: Callable[[], bool],
     ) -> None:
@@ -159,10 +159,10 @@ class Epochs:
         """Whether no epoch is half done."""
         return not self.step
 
-    def __iter__(self) -> Iterator[Epoch]:
+    def __iter__(self) -> Iterator[RunEpoch]:
         while (self.num_epochs is None or self.number < self.num_epochs) and not self._should_stop():
             number = self.number
-            epoch = Epoch(number, self.source.num_steps(number), self.step, self._batches())
+            epoch = RunEpoch(number, self.source.num_steps(number), self.step, self._batches())
             self._on_epoch(epoch)
             yield epoch
             if self.number == number and not self._should_stop():  # the user's loop has left it by `break`

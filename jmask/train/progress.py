@@ -68,7 +68,7 @@ class Meter:
         return "compiling" if self.is_compiling or self._traces != Traces.number else ""
 
 
-class Bar:
+class Display:
     """Shows where a run is.
 
     Args:

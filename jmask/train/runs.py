@@ -12,11 +12,11 @@ import numpy as np
 
 from ..losses.accumulator import Sums
 from .checkpoints import Checkpoints, OtherRunError
-from .epochs import Epoch, Epochs, source_of
+from .epochs import Epochs, RunEpoch, source_of
 from .interrupts import Interrupts
 from .judge import Judge
 from .options import check_run_options, checked_every
-from .progress import Bar, Meter, now
+from .progress import Display, Meter, now
 from .records import Board, Table
 from .totals import Totals, value_of_sums
 
@@ -90,7 +90,7 @@ class Run:
         self._table = Table(self.directory / "log.csv") if is_first else None
         self._board = Board(self.directory / "tensorboard", tensorboard if is_first else False)
         self._meter, self._totals, self._interrupts = Meter(), Totals(), Interrupts()
-        self._bar = Bar(self._meter, progress and is_first, console)
+        self._bar = Display(self._meter, progress and is_first, console)
         self._epochs: Epochs | None = None
         self._like: Any = None
         self._logged: Any = None  # the newest state that `log` saw
@@ -286,7 +286,7 @@ class Run:
         place = meta["position"] or _NOWHERE
         self._bar.line(f"restored step {self._steps}: epoch {place['epoch'] + 1}, {place['step']} batches of it done.")
 
-    def _begin_epoch(self, epoch: Epoch) -> None:
+    def _begin_epoch(self, epoch: RunEpoch) -> None:
         num_epochs = self._epochs.num_epochs if self._epochs else None
         self._bar.begin(epoch.number, num_epochs, epoch.num_steps, epoch.first_step)
 

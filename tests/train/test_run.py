@@ -84,12 +84,12 @@ def by_epoch(epoch):
     return batches().epoch(epoch)
 
 
-NO_THREADS = grain.ReadOptions(num_threads=0)
+ONE_THREAD = grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)
 SOURCES = {
     "planned": (batches, {}),
-    "grain": (lambda: grain.MapDataset.source(list(Sentences())).shuffle(seed=3).to_iter_dataset(NO_THREADS), {}),
+    "grain": (lambda: grain.MapDataset.source(list(Sentences())).shuffle(seed=3).to_iter_dataset(ONE_THREAD), {}),
     "endless": (
-        lambda: grain.MapDataset.source(list(Sentences())).shuffle(seed=3).repeat().to_iter_dataset(NO_THREADS),
+        lambda: grain.MapDataset.source(list(Sentences())).shuffle(seed=3).repeat().to_iter_dataset(ONE_THREAD),
         {"steps_per_epoch": 3},
     ),
     "iterable": (Sentences, {}),
