@@ -123,6 +123,7 @@ def vmapped(x: jm.Masked, array: jax.Array) -> None:
     assert_type(jm.vmap(jm.vmap(slope))(x), Any)
     assert_type(jax.jit(jm.vmap(slope, in_axes=(0, None), lengths="t"))(x, 2.0), Any)
 
+
 # A corpus
 
 corpus = jm.data.Ragged(words=[["a", "b"], ["c"]], label=np.array([0, 1]))
