@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Concatenate, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -77,17 +77,35 @@ def intersect_masks(first: Any, second: Any) -> Any:
     return expand(first, ndim) & expand(second, ndim)
 
 
-def join(first: Any, second: Any) -> tuple[Any, Any]:
-    """AND of two pairs of a mask and segment ids, each None where there are none; see `intersect_masks` for the masks.
+class Marks(NamedTuple):
+    """All of a `Masked` but its values, each None where there is none.
+
+    Attributes:
+        mask: bool, its shape a prefix of the values' shape.
+        segment_ids: those of packed rows.
+        num_sequences: how many sequences packed rows hold, where that is known.
+    """
+
+    mask: Any = None
+    segment_ids: Any = None
+    num_sequences: int | None = None
+
+
+def join(first: Marks, second: Marks) -> Marks:
+    """AND of the masks of two operands, as in `intersect_masks`, with the segment ids that they have in common.
 
     In packed rows a step is real where it belongs to the same sequence on both sides. Segment ids that are the same
     object are not compared; if one side has none, each of its rows is a single sequence that covers all the others.
+
+    Raises:
+        ValueError: a mask has axes that the segment ids lack, or the ids count different numbers of sequences.
     """
-    (mask, ids), (other_mask, other_ids) = first, second
-    if ids is other_ids:
-        return (intersect_masks(mask, other_mask), None) if ids is None else first
+    (mask, ids, number), (other_mask, other_ids, other_number) = first, second
     if ids is None:
-        return join(second, first)
+        return Marks(intersect_masks(mask, other_mask)) if other_ids is None else join(second, first)
+    number = joint_number(number, other_number)
+    if ids is other_ids:
+        return first._replace(num_sequences=number)
     joint = intersect_masks(mask, other_mask)
     if joint is mask and other_ids is None:
         return first
@@ -98,7 +116,18 @@ def join(first: Any, second: Any) -> tuple[Any, Any]:
         )
     if other_ids is not None:
         joint = joint & (ids == expand(other_ids, ids.ndim))
-    return joint, ids * joint  # ids are integers, so unlike values they may be multiplied by a mask
+    return Marks(joint, ids * joint, number)  # ids are integers, so unlike values they may be multiplied by a mask
+
+
+def joint_number(first: int | None, second: int | None) -> int | None:
+    """The number of sequences of both operands; it may be known of one of them only."""
+    if first is not None and second is not None and first != second:
+        raise ValueError(
+            f"The segment ids of two operands must stand for the same sequences, and one counts {first} of them, the "
+            f"other {second}. If they do, give both one number, `x.with_segment_ids(x.segment_ids, "
+            f"num_sequences={max(first, second)})`."
+        )
+    return second if first is None else first
 
 
 def guard(values: Any, mask: Any) -> Any:
@@ -176,28 +205,30 @@ def _binary(function: Callable, *, guarded: bool, swap: bool = False) -> Callabl
                 return NotImplemented
         refuse_marks(other)
         _check_shapes(name, self, other)
-        mask, ids = intersect(self, other) if isinstance(other, Arithmetic) else (self.mask, self.segment_ids)
+        marks = join(marks_of(self), marks_of(other)) if isinstance(other, Arithmetic) else marks_of(self)
         # The mask of the result: a real step of one operand may meet padding in the other.
-        left, right = (_operand(x, mask if guarded or host else None, self.ndim) for x in (self, other))
+        left, right = (_operand(x, marks.mask if guarded or host else None, self.ndim) for x in (self, other))
         values = function(right, left) if swap else function(left, right)
-        return rebuild(self, np.asarray(values) if host else values, mask, ids)
+        return rebuild(self, np.asarray(values) if host else values, marks)
 
     return method
 
 
-def intersect(x: Any, y: Any) -> tuple[Any, Any]:
-    """Mask and segment ids of the result when two `Masked` are combined step by step."""
-    return join((x.mask, x.segment_ids), (y.mask, y.segment_ids))
+def marks_of(x: Any) -> Marks:
+    """The mask, the segment ids and the number of sequences of a `Masked`; none for an array."""
+    return Marks(x.mask, x.segment_ids, x.num_sequences) if isinstance(x, Arithmetic) else Marks()
 
 
-def rebuild(x: Any, values: Any, mask: Any, ids: Any) -> Any:
+def rebuild(x: Any, values: Any, marks: Marks) -> Any:
     """A `Masked` like `x`, with mask and segment ids broadcast as the values were."""
-    if mask is x.mask and ids is x.segment_ids and values.shape[: mask.ndim] == mask.shape:
+    mask, ids, number = marks
+    is_same = mask is x.mask and ids is x.segment_ids and number == x.num_sequences
+    if is_same and values.shape[: mask.ndim] == mask.shape:
         return x.with_values(values)  # the same mask object, by which layers recognise it
     leading = values.shape[: mask.ndim]
     if tuple(leading) != tuple(mask.shape):  # an axis of size 1 was broadcast: a row repeated, or one step along time
         mask, ids = (None if array is None else jnp.broadcast_to(array, leading) for array in (mask, ids))
-    return type(x)(values, mask, ids)
+    return type(x)(values, mask, ids, number)
 
 
 def _unary(function: Callable) -> Callable[[X], X]:
@@ -247,6 +278,7 @@ class Arithmetic:
     values: Any
     mask: Any
     segment_ids: Any
+    num_sequences: Any
     ndim: Any
     shape: Any
     fill: Any

@@ -1,13 +1,13 @@
 """Builds a `Masked` from values and a mask, or from the segment ids of packed rows, with checks and clear errors."""
 
-from typing import Any
+from typing import Any, SupportsIndex
 
 import jax.numpy as jnp
 
 from ..sources import find_marks, prefix_of
 from .checks import as_array, check_mask, check_segment_ids
 from .masked import Masked
-from .segment_ids import number_from
+from .segment_ids import check_numbering, number_from
 
 
 def masked(values: Any, mask: Any) -> Masked:
@@ -37,7 +37,9 @@ def masked(values: Any, mask: Any) -> Masked:
     return Masked(values, mask)
 
 
-def from_segment_ids(values: Any, segment_ids: Any, *, first_id: int = 1) -> Masked:
+def from_segment_ids(
+    values: Any, segment_ids: Any, *, first_id: int = 1, num_sequences: SupportsIndex | None = None
+) -> Masked:
     """Pairs the values of packed rows with the ids of the sequences that share the rows.
 
     Args:
@@ -49,13 +51,17 @@ def from_segment_ids(values: Any, segment_ids: Any, *, first_id: int = 1) -> Mas
             `jm.pack` does; `jm.unpack` requires it.
         first_id: the first id. With 0 they count from 0, like the `seq_idx` of Hugging Face's flattening collator, and
             -1 is padding; each id in the `Masked` is then 1 larger.
+        num_sequences: how many sequences there are, for what gives one result for each of them, such as pooling: the
+            sequence with id `k` (counted from 1) gives entry `k - 1`. Every sequence of the batch then has an id of
+            its own. None: not known.
 
     Returns:
         A `Masked` with the mask `segment_ids > 0`. A row of zeros is an empty row.
 
     Raises:
-        TypeError: the ids are not integers, or the values are a `Masked` already.
-        ValueError: the shapes do not fit, or a concrete id is negative.
+        TypeError: the ids or `num_sequences` are not integers, or the values are a `Masked` already.
+        ValueError: the shapes do not fit, or a concrete id is negative; or with `num_sequences` one is larger, or
+            several sequences share one.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.from_segment_ids(jnp.array([[3, 4, 5, 9]]), [[1, 1, 2, 0]])
@@ -65,7 +71,9 @@ def from_segment_ids(values: Any, segment_ids: Any, *, first_id: int = 1) -> Mas
     if isinstance(values, Masked):
         raise TypeError("`from_segment_ids`: the values are a `Masked` already; use `x.with_segment_ids(segment_ids)`.")
     values = as_array(values)
-    return Masked(values, segment_ids=check_segment_ids(values, number_from(as_array(segment_ids), first_id)))
+    ids = check_segment_ids(values, number_from(as_array(segment_ids), first_id))
+    check_numbering(ids, num_sequences, "from_segment_ids")
+    return Masked(values, segment_ids=ids, num_sequences=num_sequences)
 
 
 def as_masked(x: Any, mask: Any = None) -> Masked:

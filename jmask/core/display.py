@@ -24,6 +24,7 @@ def text(x: Any) -> str:
     """
     if not _is_readable(x):
         segment_ids = "" if x.segment_ids is None else f", segment_ids={_kind(x.segment_ids)}"
+        segment_ids += "" if x.num_sequences is None else f", num_sequences={x.num_sequences}"
         return f"Masked({_kind(x.values)}, mask={_kind_of_mask(x.mask)}{segment_ids})"
     head, mask = _head(x), np.asarray(x.mask)
     if mask.ndim not in (1, 2) or mask.size == 0:
@@ -66,7 +67,8 @@ def treescope(x: Any, path: Any, subtree_renderer: Any) -> Any:
     return ts.repr_lib.render_object_constructor(
         object_type=type(x),
         attributes={"values": x.values, "mask": x.mask}
-        | ({} if x.segment_ids is None else {"segment_ids": x.segment_ids}),
+        | ({} if x.segment_ids is None else {"segment_ids": x.segment_ids})
+        | ({} if x.num_sequences is None else {"num_sequences": x.num_sequences}),
         path=path,
         subtree_renderer=render,
         roundtrippable=False,
@@ -120,8 +122,15 @@ def _kind_of_mask(mask: Any) -> str:
 
 
 def _head(x: Any) -> str:
-    count = "" if x.segment_ids is None else f", segments={_begins(x).sum()}"
-    return f"Masked({_kind(x.values)}{_lengths(x)}{count})"
+    return f"Masked({_kind(x.values)}{_lengths(x)}{_segments(x)})"
+
+
+def _segments(x: Any) -> str:
+    """The number of sequences of packed rows, and after "of" the number that there are, where some have no steps."""
+    if x.segment_ids is None:
+        return ""
+    found = int(_begins(x).sum())
+    return f", segments={found}" + (f" of {x.num_sequences}" if x.num_sequences not in (None, found) else "")
 
 
 def _lengths(x: Any) -> str:

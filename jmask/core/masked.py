@@ -1,7 +1,7 @@
 """`Masked`: sequences of different lengths as one pytree, values and mask together."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, TypeGuard
+from typing import Any, SupportsIndex, TypeGuard
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,11 +10,11 @@ from jaxtyping import Array
 from ..sources import refuse_marks
 from . import display, state_dict
 from .arithmetic import Arithmetic, convert, expand, fits, guard, is_host_only, still_bool
-from .checks import as_array, check_mask, check_parts, check_segment_ids
+from .checks import as_array, check_mask, check_parts, check_segment_ids, checked_option
 from .indexing import split_index, take
 from .numpy_protocol import Explained, apply_ufunc, call_function
-from .pytree import flatten, mask_of_segment_ids, put, rebuild, register
-from .segment_ids import check_not_packed, positions
+from .pytree import flatten, kind_of, mask_of_segment_ids, put, rebuild, register
+from .segment_ids import check_not_packed, check_numbering, positions
 from .types import Values
 
 
@@ -43,10 +43,16 @@ class Masked(Arithmetic, metaclass=Explained):
             sequence that each step belongs to, and 0 at padding. A sequence is a run of real steps with the same id;
             padding among its steps does not end it. In a `Masked` of axes, such as `in_axes` of `jax.vmap`,
             packed rows need an axis for the segment ids: `Masked(0, 0, segment_ids=0)`, or 0.
+        num_sequences: for packed rows, how many sequences there are, if that is known: a Python integer, part of the
+            tree definition and not a leaf, so that shapes can depend on it. What gives one result for each sequence,
+            such as `jm.ops.mean(x, 1)` or the last output of `jm.layers.GRU`, gives `(num_sequences, ...)`: entry
+            `k - 1` for id `k`, masked where an id has no steps. It may be more than occur, like the number of rows of
+            a batch: batches of the same number share one compiled program. Two operands count alike, or one does not
+            know.
 
     Raises:
-        TypeError: the values are an array and the mask is not, or is not bool.
-        ValueError: the shapes do not fit.
+        TypeError: the values are an array and the mask is not, or is not bool; or `num_sequences` is not an integer.
+        ValueError: the shapes do not fit, or `num_sequences` is negative or given without segment ids.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.Masked(jnp.array([[1.0, 2.0, jnp.nan]]), jnp.array([[True, True, False]]))
@@ -63,12 +69,19 @@ class Masked(Arithmetic, metaclass=Explained):
     segment_ids: Values | None
     _mask: Any
 
-    def __init__(self, values: Any, mask: Any = None, segment_ids: Any = None) -> None:
+    def __init__(
+        self, values: Any, mask: Any = None, segment_ids: Any = None, num_sequences: SupportsIndex | None = None
+    ) -> None:
         check_parts(values, mask, segment_ids)
         if segment_ids is not None:
             of_segment_ids = mask_of_segment_ids(segment_ids)
             mask = mask if of_segment_ids is segment_ids else of_segment_ids
-        put(self, values, mask, segment_ids)
+        elif num_sequences is not None:
+            raise ValueError(
+                f"`num_sequences={num_sequences}` belongs to packed rows; without segment ids each row is a sequence. "
+                "Leave it out, or give the ids, `jm.from_segment_ids(values, ids, num_sequences=n)`."
+            )
+        put(self, values, mask, segment_ids, kind_of(segment_ids, checked_option("num_sequences", num_sequences, 0)))
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"A `Masked` does not change; make another one, e.g. `x.with_{name.lstrip('_')}(...)`.")
@@ -85,6 +98,11 @@ class Masked(Arithmetic, metaclass=Explained):
         if self.segment_ids is not None and self._mask is None:
             return mask_of_segment_ids(self.segment_ids)
         return self._mask
+
+    @property
+    def num_sequences(self) -> int | None:
+        """How many sequences packed rows hold; None if that is not known, or if each row is one sequence."""
+        return getattr(self._kind, "num_sequences", None)
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -159,19 +177,31 @@ class Masked(Arithmetic, metaclass=Explained):
         check_not_packed(self, "`with_mask`", remedy)
         return self._under(mask)
 
-    def with_segment_ids(self, segment_ids: Any) -> "Masked":
+    def with_segment_ids(self, segment_ids: Any, *, num_sequences: SupportsIndex | None = None) -> "Masked":
         """The same values as packed rows: `jm.from_segment_ids` of the values; the mask becomes `segment_ids > 0`.
 
-        None makes each row one sequence again, under its current mask.
+        Args:
+            segment_ids: integers, their shape a prefix of the values' shape, 0 at padding. None makes each row one
+                sequence again, under its current mask.
+            num_sequences: how many sequences there are, for what gives one result for each of them; None: not known.
+
+        Raises:
+            TypeError: the ids or `num_sequences` are not integers.
+            ValueError: the shapes do not fit, or a concrete id is negative; or with `num_sequences` one is larger, or
+                several sequences share one.
 
         >>> import jax.numpy as jnp, jmask as jm
-        >>> x = jm.from_segment_ids(jnp.ones((1, 3)), [[1, 1, 2]])
+        >>> x = jm.from_segment_ids(jnp.array([[3.0, 4.0, 6.0]]), [[1, 1, 2]])
+        >>> jm.ops.sum(x.with_segment_ids(x.segment_ids, num_sequences=2), 1).values.tolist()
+        [7.0, 6.0]
         >>> x.with_segment_ids(None).lengths.tolist()
         [3]
         """
-        if segment_ids is None:
+        if segment_ids is None and num_sequences is None:
             return self._under(self.mask)
-        return Masked(self.values, segment_ids=check_segment_ids(self.values, as_array(segment_ids)))
+        ids = None if segment_ids is None else check_segment_ids(self.values, as_array(segment_ids))
+        check_numbering(ids, num_sequences, "with_segment_ids")
+        return Masked(self.values, segment_ids=ids, num_sequences=num_sequences)
 
     def _under(self, mask: Any) -> "Masked":
         mask = as_array(mask)
@@ -183,7 +213,7 @@ class Masked(Arithmetic, metaclass=Explained):
         values = as_array(values)
         mask = self.mask
         check_mask(values, mask)
-        return put(object.__new__(Masked), values, mask, self.segment_ids)
+        return put(object.__new__(Masked), values, mask, self.segment_ids, self._kind)
 
     def unmasked(self) -> Values:
         """The values as a plain array, including the padding: from here on every position counts as real."""
@@ -216,7 +246,7 @@ class Masked(Arithmetic, metaclass=Explained):
         if back:
             values = take(values, (slice(None),) * mask.ndim + back)
         segment_ids = None if self.segment_ids is None else take(self.segment_ids, front)
-        return put(object.__new__(Masked), values, mask, segment_ids)
+        return put(object.__new__(Masked), values, mask, segment_ids, self._kind)
 
     def __len__(self) -> int:
         return len(self.values)

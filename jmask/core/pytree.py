@@ -5,7 +5,7 @@ from which the mask follows, so that no two leaves can contradict each other; an
 of one kind is never mistaken for the other.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,24 @@ import numpy as np
 from jax.tree_util import GetAttrKey
 
 # The static part of the tree definition; JAX prints it where two trees do not fit.
-_ROWS, _PACKED = "one sequence a row", "packed rows"
+_ROWS = "one sequence a row"
+
+
+class Packed(NamedTuple):
+    """The static part for packed rows.
+
+    Attributes:
+        num_sequences: how many sequences there are, or None if that is not known.
+    """
+
+    num_sequences: int | None = None
+
+    def __repr__(self) -> str:
+        """What JAX prints."""
+        return "packed rows" + ("" if self.num_sequences is None else f", num_sequences={self.num_sequences}")
+
+
+Kind = str | Packed
 
 
 def register(cls: Any) -> None:
@@ -23,16 +40,21 @@ def register(cls: Any) -> None:
     )
 
 
-def put(x: Any, values: Any, mask: Any, segment_ids: Any, kind: str | None = None) -> Any:
+def put(x: Any, values: Any, mask: Any, segment_ids: Any, kind: Kind) -> Any:
     """Sets the attributes of a bare object; nothing is checked or computed.
 
     The kind is stored separately, since JAX and other libraries may also put None in the place of segment ids.
     """
-    object.__setattr__(x, "_kind", kind or (_ROWS if segment_ids is None else _PACKED))
+    object.__setattr__(x, "_kind", kind)
     object.__setattr__(x, "values", values)
     object.__setattr__(x, "segment_ids", segment_ids)
     object.__setattr__(x, "_mask", mask)
     return x
+
+
+def kind_of(segment_ids: Any, num_sequences: int | None) -> Kind:
+    """The kind of a `Masked` with these segment ids, or None."""
+    return _ROWS if segment_ids is None else Packed(num_sequences)
 
 
 def mask_of_segment_ids(segment_ids: Any) -> Any:
@@ -47,22 +69,23 @@ def mask_of_segment_ids(segment_ids: Any) -> Any:
     return segment_ids
 
 
-def flatten(x: Any) -> tuple[tuple[Any, Any], str]:
-    """The leaves, and which of the two kinds they are."""
-    return ((x.values, x.mask), _ROWS) if x._kind == _ROWS else ((x.values, x.segment_ids), _PACKED)
+def flatten(x: Any) -> tuple[tuple[Any, Any], Kind]:
+    """The leaves, and of which kind they are."""
+    kind = x._kind
+    return ((x.values, x.mask), kind) if kind == _ROWS else ((x.values, x.segment_ids), kind)
 
 
-def names_of(kind: str) -> tuple[str, str]:
+def names_of(kind: Kind) -> tuple[str, str]:
     """The names of the leaves."""
     return "values", "mask" if kind == _ROWS else "segment_ids"
 
 
-def _flatten_with_keys(x: Any) -> tuple[tuple[tuple[Any, Any], ...], str]:
+def _flatten_with_keys(x: Any) -> tuple[tuple[tuple[Any, Any], ...], Kind]:
     leaves, kind = flatten(x)
     return tuple(zip(map(GetAttrKey, names_of(kind)), leaves, strict=True)), kind
 
 
-def rebuild(cls: Any, leaves: Any, kind: str) -> Any:
+def rebuild(cls: Any, leaves: Any, kind: Kind) -> Any:
     """The object with these leaves."""
     values, other = leaves
     mask, segment_ids = (other, None) if kind == _ROWS else (None, other)

@@ -12,6 +12,7 @@ import numpy as np
 from jax import lax
 
 from .arithmetic import still_bool
+from .checks import checked_size
 from .display import is_concrete
 
 UNPACK = (
@@ -41,6 +42,46 @@ def check_not_packed(x: Any, name: str, remedy: str = UNPACK) -> None:
             f"{name} does not keep the sequences of a row apart, and the rows of this `Masked` are packed: {x.dtype} "
             f"of shape {tuple(x.shape)}. {remedy}"
         )
+
+
+def check_numbering(ids: Any, num_sequences: Any, name: str) -> None:
+    """Raises unless concrete ids, if their number is given, count up to it, each of them for one sequence."""
+    if num_sequences is not None and ids is not None and is_concrete(ids):
+        ids = np.asarray(ids)
+        found_sequences(ids > 0, ids, name, checked_size("num_sequences", num_sequences, 0))
+
+
+def found_sequences(mask: Any, ids: Any, name: str, num_sequences: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """The ids and lengths of the sequences, in the order of the rows, on the host.
+
+    Args:
+        mask: bool `(..., time)`.
+        ids: integers of the same shape.
+        name: the caller, for the error.
+        num_sequences: the largest id that is allowed, or None.
+
+    Raises:
+        ValueError: several sequences share an id, or one is larger than `num_sequences`.
+    """
+    mask, ids = np.asarray(mask), np.asarray(ids)
+    row_of_step = np.repeat(np.arange(mask.size // max(mask.shape[-1], 1)), mask.sum(-1).ravel())
+    ids = ids[mask]
+    is_other = (ids[1:] != ids[:-1]) | (row_of_step[1:] != row_of_step[:-1])
+    begins = np.flatnonzero(np.append(np.ones(min(len(ids), 1), bool), is_other))
+    found = ids[begins]
+    distinct, counts = np.unique(found, return_counts=True)
+    if len(distinct) < len(found):
+        raise ValueError(
+            f"`{name}` needs an id for each sequence of the batch; id {distinct[counts.argmax()]} stands for "
+            f"{counts.max()} of them. Number the sequences over all rows, as `jm.pack` does; where each row counts up "
+            "to n, `ids + n * np.arange(len(ids))[:, None] * (ids > 0)`."
+        )
+    if num_sequences is not None and len(found) and distinct[-1] > num_sequences:
+        raise ValueError(
+            f"`{name}`: there is an id {distinct[-1]}, more than `num_sequences={num_sequences}`; pass "
+            f"`num_sequences={distinct[-1]}`."
+        )
+    return found, np.diff(begins, append=len(ids))
 
 
 def number_from(ids: Any, first_id: int) -> Any:

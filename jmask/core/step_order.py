@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import ArrayLike
 
-from .arithmetic import expand, in_front, is_host_only
+from .arithmetic import expand, in_front, is_host_only, marks_of
 from .constructors import as_masked
 from .masked import Masked, values_of
 from .segment_ids import ids_of
@@ -68,7 +68,7 @@ def _is_before_step(mask: Any) -> Any:
 
 
 def _moved(x: Masked, moves: Any) -> tuple[Masked, "StepPermutation"]:
-    order = StepPermutation(moves, x.mask, x.segment_ids)
+    order = StepPermutation(moves, *marks_of(x))
     if isinstance(moves, np.bool_) and not moves:
         return x, order
     mask, ids = x.mask, ids_of(x)
@@ -77,10 +77,15 @@ def _moved(x: Masked, moves: Any) -> tuple[Masked, "StepPermutation"]:
         moved = [None if array is None else take_steps(array, first) for array in (x.values, mask, ids)]
     else:
         moved = _bring_forward(moves, (x.values, mask, ids), mask)
-    return Masked(*moved), order
+    values, mask, ids = moved
+    return Masked(values, mask, ids, x.num_sequences), order
 
 
-@functools.partial(jax.tree_util.register_dataclass, data_fields=("moves", "mask", "segment_ids"), meta_fields=())
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("moves", "mask", "segment_ids"),
+    meta_fields=("num_sequences",),
+)
 @dataclasses.dataclass(frozen=True, eq=False)
 class StepPermutation:
     """Moves the steps that `left_align` moved back to where they were; a pytree, so it passes through `jax.jit`.
@@ -89,11 +94,13 @@ class StepPermutation:
         moves: bool of rank 0, whether `left_align` moved any step.
         mask: the mask before `left_align`.
         segment_ids: those of packed rows, before `left_align`.
+        num_sequences: how many sequences packed rows hold, if that is known.
     """
 
     moves: Any
     mask: Any
     segment_ids: Any = None
+    num_sequences: int | None = None
 
     def __call__(self, y: Masked | ArrayLike) -> Masked:
         """`y` in the old order, under the old mask; its leading axes are those of that mask."""
@@ -107,7 +114,7 @@ class StepPermutation:
             values = take_steps(values, _places_after(self.mask))
         elif not isinstance(self.moves, np.bool_) or self.moves:
             values = _put_back(self.moves, values, self.mask)
-        return Masked(values, self.mask, self.segment_ids)
+        return Masked(values, self.mask, self.segment_ids, self.num_sequences)
 
 
 @jax.jit

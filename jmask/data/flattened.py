@@ -1,6 +1,6 @@
 """Packed rows as other libraries describe them: by the boundaries of the sequences, or by the position of each step."""
 
-from typing import Any
+from typing import Any, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ def from_cu_seqlens(values: Any, cu_seqlens: Any) -> Masked:
 
     Returns:
         A `Masked` with segment ids: the ids count the sequences over all rows, from 1. Steps after the last end are
-        padding.
+        padding. `num_sequences` is that of the intervals, empty ones included.
 
     Raises:
         TypeError: `cu_seqlens` are not integers.
@@ -53,23 +53,27 @@ def from_cu_seqlens(values: Any, cu_seqlens: Any) -> Masked:
         ids = jax.vmap(lambda row: jnp.searchsorted(row, steps, side="right"))(flat)
     first = numpy.arange(len(flat))[:, None] * (ends.shape[-1] - 1)
     ids = numpy.where(steps < flat[:, -1:], ids + first, 0)
-    return from_segment_ids(values, ids.reshape(*rows, time))
+    num_sequences = len(flat) * (ends.shape[-1] - 1)
+    return from_segment_ids(values, ids.reshape(*rows, time), num_sequences=num_sequences)
 
 
-def from_position_ids(values: Any, position_ids: Any) -> Masked:
+def from_position_ids(values: Any, position_ids: Any, *, num_sequences: SupportsIndex | None = None) -> Masked:
     """Packed rows from the position of each step in its sequence, as Hugging Face's flattening collator returns them.
 
     Args:
         values: `(batch, time, ...)`.
         position_ids: integers, their shape a prefix of the values' shape, `(batch, time)`: 0 where a sequence begins,
             1 more at each following step, and -1 at padding. (A 0 at padding would start a new sequence.)
+        num_sequences: how many sequences there are, or at most, for what gives one result for each of them; None: not
+            known.
 
     Returns:
         A `Masked` with segment ids: the ids count the sequences over all rows, from 1. A row of -1 is an empty row.
 
     Raises:
-        TypeError: `position_ids` are not integers.
-        ValueError: the shapes do not fit; or concrete numbers do not count the steps of sequences. Traced numbers
+        TypeError: `position_ids` or `num_sequences` are not integers.
+        ValueError: the shapes do not fit; or concrete numbers do not count the steps of sequences, or there are more
+            sequences than `num_sequences`. Traced numbers
             cannot be checked; a sequence then begins at each 0 and at the first step of a row.
 
     >>> import jax.numpy as jnp, jmask as jm
@@ -90,7 +94,7 @@ def from_position_ids(values: Any, position_ids: Any) -> Masked:
     ids = numpy.cumsum(begins.ravel()).reshape(begins.shape)
     if is_concrete(positions):
         _check_positions(np.asarray(positions), np.asarray(real))
-    return from_segment_ids(values, numpy.where(real, ids, 0))
+    return from_segment_ids(values, numpy.where(real, ids, 0), num_sequences=num_sequences)
 
 
 def _integers(name: str, x: Any) -> Any:

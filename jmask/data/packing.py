@@ -10,7 +10,7 @@ from ..core.arithmetic import is_host_only
 from ..core.checks import checked_option, checked_size
 from ..core.display import is_concrete
 from ..core.masked import Masked
-from ..core.segment_ids import check_not_packed, ids_of, positions
+from ..core.segment_ids import check_not_packed, found_sequences, ids_of, positions
 from ..sources import Flat
 from .loading import split
 from .padding import arrange, load_steps, refuse_tracers, unpad
@@ -23,6 +23,7 @@ def pack(
     *,
     row_length: SupportsIndex | None = None,
     num_rows: SupportsIndex | None = None,
+    num_sequences: SupportsIndex | None = None,
     dtype: DTypeLike | None = None,
 ) -> Masked:
     """Packs sequences into few rows by first-fit decreasing, and marks each step with the id of its sequence.
@@ -37,15 +38,20 @@ def pack(
         row_length: number of steps of a row; None: that of the longest sequence.
         num_rows: number of rows, including empty ones, so that all batches have the same shape; None: as many as are
             needed.
+        num_sequences: how many results the batch has where each sequence has one, as after pooling: at least as many
+            as `sequences`. It is part of the structure of the result, so batches that share a compiled program need
+            the same. None: the number of `sequences`; with `num_rows`, which is for such batches, it stays unknown.
         dtype: of the values; None: as `jm.pad_sequences` chooses it, or for a `Masked` its own.
 
     Returns:
         A `Masked` of NumPy arrays, values `(rows, row_length, ...)`, padded on the right, with `segment_ids`: the id of
         a sequence is 1 more than its index in `sequences`. An empty sequence takes no slot, so no step has its id.
+        `num_sequences` is set as above.
 
     Raises:
         TypeError: an item is not a sequence, a `Masked` is traced, or the steps do not fit the dtype.
-        ValueError: a sequence is longer than a row, the sequences need more rows, or the rows are already packed.
+        ValueError: a sequence is longer than a row, the sequences need more rows, there are more than `num_sequences`,
+            or the rows are already packed.
 
     References:
         Johnson: Near-optimal bin packing algorithms, MIT (1973), for first-fit decreasing. Krell et al.: Efficient
@@ -59,9 +65,11 @@ def pack(
     """
     row_length = checked_option("row_length", row_length, minimum=1)
     num_rows = checked_option("num_rows", num_rows, minimum=0)
+    num_sequences = checked_option("num_sequences", num_sequences, minimum=0)
     if isinstance(sequences, Masked):
         sequences, dtype = _sequences_of(sequences, dtype)
     ragged = read(sequences).without_holes()
+    num_sequences = _number_of(ragged, num_rows, num_sequences)
     width = _checked_width(ragged, row_length)
     slots, used = plan(ragged.lengths, width)
     used = np.pad(used, (0, _num_empty_rows(ragged, width, len(used), num_rows)))
@@ -70,7 +78,8 @@ def pack(
     mask = mask_of_lengths(used, width)
     segment_ids = np.zeros(mask.shape, np.int32)
     segment_ids[mask] = np.repeat(order.astype(np.int32) + 1, ragged.lengths)
-    return Masked(arrange(load_steps(ragged, dtype), mask, slots[order][has_steps]), segment_ids=segment_ids)
+    values = arrange(load_steps(ragged, dtype), mask, slots[order][has_steps])
+    return Masked(values, segment_ids=segment_ids, num_sequences=num_sequences)
 
 
 def unpack(x: Masked, *, num_sequences: SupportsIndex | None = None) -> list[np.ndarray]:
@@ -96,7 +105,7 @@ def unpack(x: Masked, *, num_sequences: SupportsIndex | None = None) -> list[np.
     refuse_tracers(x, "unpack", "`jm.unpack_batch` makes a batch of a given shape")
     _check_packed(x, "unpack")
     num_sequences = checked_option("num_sequences", num_sequences, minimum=0)
-    ids, lengths = _found_sequences(x, "unpack", num_sequences)
+    ids, lengths = found_sequences(x.mask, ids_of(x), "unpack", num_sequences)
     steps = np.asarray(x.values)[np.asarray(x.mask)]
     found = dict(zip(ids.tolist(), split(steps, lengths.tolist()), strict=True))
     if num_sequences is None:
@@ -135,7 +144,7 @@ def unpack_batch(x: Masked, num_sequences: SupportsIndex, length: SupportsIndex)
     if is_host_only(x.values):
         raise TypeError(f"`unpack_batch` takes what JAX can hold; received dtype {x.dtype}. Use `jm.unpack(x)`.")
     if is_concrete(x.segment_ids) and is_concrete(x.mask):
-        _check_lengths(*_found_sequences(x, "unpack_batch", num_rows), width)
+        _check_lengths(*found_sequences(x.mask, ids_of(x), "unpack_batch", num_rows), width)
     ids, steps = ids_of(x), positions(x)
     fits = (ids > 0) & (ids <= num_rows) & (steps < width)
     targets = jnp.where(fits, (ids - 1) * width + steps, num_rows * width)
@@ -196,6 +205,18 @@ def _sequences_of(x: Masked, dtype: Any) -> tuple[list[np.ndarray], Any]:
     return unpad(x), dtype if has_dtype else x.dtype
 
 
+def _number_of(ragged: Ragged | Flat, num_rows: int | None, num_sequences: int | None) -> int | None:
+    found = len(ragged.lengths)
+    if num_sequences is None:
+        return found if num_rows is None else None
+    if found <= num_sequences:
+        return num_sequences
+    raise ValueError(
+        f"`num_sequences={num_sequences}` is less than the {found} sequences; pass `num_sequences={found}` or leave it "
+        "out, or fewer sequences."
+    )
+
+
 def _checked_width(ragged: Ragged | Flat, row_length: int | None) -> int:
     if row_length is None or ragged.longest <= row_length:
         return ragged.longest if row_length is None else row_length
@@ -222,28 +243,6 @@ def _check_packed(x: Any, name: str) -> None:
             f"`{name}` takes packed rows, a `Masked` with segment ids as `jm.pack` makes it; here each row is one "
             "sequence. Use `jm.unpad(x)` for a list, or say which steps belong together, `x.with_segment_ids(ids)`."
         )
-
-
-def _found_sequences(x: Masked, name: str, num_sequences: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """The ids and lengths of the sequences, in the order of the rows; raises if several sequences share an id."""
-    mask, ids = np.asarray(x.mask), np.asarray(ids_of(x))
-    row_of_step = np.repeat(np.arange(mask.size // max(mask.shape[-1], 1)), mask.sum(-1).ravel())
-    ids = ids[mask]
-    is_other = (ids[1:] != ids[:-1]) | (row_of_step[1:] != row_of_step[:-1])
-    begins = np.flatnonzero(np.append(np.ones(min(len(ids), 1), bool), is_other))
-    found = ids[begins]
-    distinct, counts = np.unique(found, return_counts=True)
-    if len(distinct) < len(found):
-        raise ValueError(
-            f"`{name}` needs an id for each sequence of the batch; id {distinct[counts.argmax()]} stands for "
-            f"{counts.max()} of them. Number the sequences over all rows, as `jm.pack` does."
-        )
-    if num_sequences is not None and len(found) and distinct[-1] > num_sequences:
-        raise ValueError(
-            f"`{name}`: there is an id {distinct[-1]}, more than `num_sequences={num_sequences}`; pass "
-            f"`num_sequences={distinct[-1]}`."
-        )
-    return found, np.diff(begins, append=len(ids))
 
 
 def _check_lengths(ids: np.ndarray, lengths: np.ndarray, width: int) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..core.arithmetic import expand, join
+from ..core.arithmetic import Marks, expand, join, marks_of
 from ..core.masked import Masked, fill, is_masked, mask_of
 from ..protocol import path
 from ..protocol.initialize import eval_shape, init_layer
@@ -110,13 +110,11 @@ def _join_axes(array: Any) -> Any:
 def _real_steps(leaves: list[Any]) -> Masked | None:
     """Which steps are real, without values; None if all are. With a mask of rank 3, a step with any real entry is."""
     found = [leaf for leaf in leaves if isinstance(leaf, Masked)]
-    marks = (None, None)
+    marks = Marks()
     for leaf in found:
         is_flat = leaf.mask.ndim == 2
-        mask = leaf.mask if is_flat else leaf.mask.any(tuple(range(2, leaf.mask.ndim)))
-        marks = join(marks, (mask, leaf.segment_ids if is_flat else None))
-    mask, ids = marks
-    return None if mask is None else Masked(None, mask, ids)
+        marks = join(marks, marks_of(leaf) if is_flat else Marks(leaf.mask.any(tuple(range(2, leaf.mask.ndim)))))
+    return None if marks.mask is None else Masked(None, *marks)
 
 
 def _as_steps(leaf: Any, inputs: list[Any], rows: list[Any], steps: Masked | None) -> Any:
@@ -134,5 +132,4 @@ def _as_steps(leaf: Any, inputs: list[Any], rows: list[Any], steps: Masked | Non
         return steps.with_values(output)
     if len(rows) == 1 and leaf.mask is mask_of(rows[0]):  # the layer has passed on the mask it was given
         return inputs[0].with_values(output.values)
-    mask, ids = join((output.mask, output.segment_ids), (expand(steps.mask, output.mask.ndim), None))
-    return Masked(output.values, mask, ids)
+    return Masked(output.values, *join(marks_of(output), Marks(expand(steps.mask, output.mask.ndim))))

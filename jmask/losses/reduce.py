@@ -44,7 +44,7 @@ def reduce(steps: Steps, losses: Array, reduction: Reduction) -> Any:
     real, weights = steps.real(losses.shape), steps.weights(losses.shape, losses.dtype)
     weighted = losses * weights
     if reduction is None:
-        return weighted if steps.mask is None else Masked(weighted, real, steps.segment_ids)
+        return weighted if steps.mask is None else Masked(weighted, real, steps.segment_ids, steps.num_sequences)
     if reduction == "sum":
         return weighted.sum()
     if reduction == "weights":

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..core.arithmetic import expand, is_host_only, join, still_bool
+from ..core.arithmetic import Marks, expand, is_host_only, join, still_bool
 from ..core.checks import as_array
 from ..core.display import is_concrete
 from ..core.errors import report_not_counted
@@ -30,6 +30,7 @@ class Steps:
         dtype: the dtype of the predictions before that.
         mask: where all inputs are real, or None if no input has a mask.
         segment_ids: for packed rows, the ids that all inputs share; otherwise None.
+        num_sequences: for packed rows, how many sequences there are, if that is known.
         sample_weight: an array, or None.
         labels: the targets as given, with ids as int32; None if they are not labels.
     """
@@ -39,6 +40,7 @@ class Steps:
     dtype: Any
     mask: Any = None
     segment_ids: Any = None
+    num_sequences: int | None = None
     sample_weight: Any = None
     labels: Any = None
 
@@ -125,17 +127,17 @@ def align(
         sample_weight = as_array(sample_weight)
     _check_numbers(name, (*xs, sample_weight))
     marks = [_marks(x) for x in (*xs, sample_weight)]
-    marks.append((are_not(values_of(xs[-1]), ignore_index), None))
+    marks.append(Marks(are_not(values_of(xs[-1]), ignore_index)))
     if getattr(sample_weight, "dtype", None) == bool:
-        marks.append((values_of(sample_weight), None))
+        marks.append(Marks(values_of(sample_weight)))
         sample_weight = None
-    _check_steps(name, xs, [tuple(mask.shape) for mask, _ in marks if mask is not None])
+    _check_steps(name, xs, [tuple(found.mask.shape) for found in marks if found.mask is not None])
     if mask is None:
         _report_lost_labels(name, *xs)
-    joint, segment_ids = functools.reduce(join, marks)
-    values = tuple(_guarded(values_of(x), joint) for x in xs)
+    joint = functools.reduce(join, marks)
+    values = tuple(_guarded(values_of(x), joint.mask) for x in xs)
     raw = values_of(xs[-1]) if labels else None
-    return Steps(name, values, xs[0].dtype, joint, segment_ids, values_of(sample_weight), raw)
+    return Steps(name, values, xs[0].dtype, *joint, values_of(sample_weight), raw)
 
 
 def check_alike(name: str, predictions: Any, targets: Any) -> None:
@@ -223,8 +225,8 @@ def _report_lost_labels(name: str, predictions: Any, *targets: Any) -> None:
             )
 
 
-def _marks(x: Any) -> tuple[Any, Any]:
-    return (still_bool(x.mask), ids_of(x)) if isinstance(x, Masked) else (None, None)
+def _marks(x: Any) -> Marks:
+    return Marks(still_bool(x.mask), ids_of(x), x.num_sequences) if isinstance(x, Masked) else Marks()
 
 
 def _guarded(values: Any, mask: Any) -> Array:

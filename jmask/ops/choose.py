@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike
 
-from ..core.arithmetic import is_host_only, join
-from ..core.masked import Masked, mask_of, segment_ids_of, values_of
+from ..core.arithmetic import is_host_only, join, marks_of
+from ..core.masked import Masked, values_of
 from .kinds import AnyInput
 
 
@@ -50,10 +50,10 @@ def where(condition: Any, x: Any, y: Any) -> Any:
     chosen = (np if any(map(is_host_only, values)) else jnp).where(*values)
     if not found:
         return chosen
-    mask, segment_ids = functools.reduce(join, [(mask_of(a), segment_ids_of(a)) for a in inputs])
+    mask, segment_ids, num_sequences = functools.reduce(join, map(marks_of, inputs))
     leading = chosen.shape[: mask.ndim]
-    marks = [None if m is None else jnp.broadcast_to(m, leading) for m in (mask, segment_ids)]
-    return Masked(chosen, marks[0], segment_ids=marks[1])
+    mask, segment_ids = (None if m is None else jnp.broadcast_to(m, leading) for m in (mask, segment_ids))
+    return Masked(chosen, mask, segment_ids, num_sequences)
 
 
 def _check_ranks(found: list[Masked], values: list[Any]) -> None:

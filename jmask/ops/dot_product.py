@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
-from ..core.arithmetic import expand, intersect_masks, rebuild
+from ..core.arithmetic import Marks, expand, intersect_masks, rebuild
 from ..core.masked import Masked, fill, mask_of, values_of
 from ..core.segment_ids import check_not_packed
 from .kinds import AnyInput, merged
@@ -69,7 +69,7 @@ def dot(xs: Sequence[AnyInput], axes: int | Sequence[int] = -1, *, normalize: bo
     mask = intersect_masks(first, second)
     if mask is None:
         return product
-    return rebuild(next(x for x in xs if isinstance(x, Masked)), product, mask, None)
+    return rebuild(next(x for x in xs if isinstance(x, Masked)), product, Marks(mask))
 
 
 def check_axes(axes: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ..core.arithmetic import join
+from ..core.arithmetic import join, marks_of
 from ..core.masked import Masked, mask_of, segment_ids_of, values_of
 from .alignment import check_list, with_masks_of_one_rank
 from .kinds import AnyInput, merged
@@ -25,7 +25,8 @@ def concatenate(xs: Sequence[AnyInput], axis: int = -1) -> Masked | Array:
             sequence come behind its own, and the sequences of a row stand in the order of their ids. Over a feature
             axis a step is real where it is real in all inputs, and in packed rows in the same sequence of all. Over the
             batch axis inputs may have different numbers of steps, and shorter ones are padded on the right; an unpacked
-            input joins packed ones as rows of one sequence each, with id 1.
+            input joins packed ones as rows of one sequence each, with id 1. Ids stay as they are there, and may stand
+            for other sequences in each input, so `num_sequences` is no longer known.
 
     Returns:
         The concatenation; a `Masked` if any input is one. An empty row stays empty and passes no gradient.
@@ -48,8 +49,7 @@ def concatenate(xs: Sequence[AnyInput], axis: int = -1) -> Masked | Array:
     xs = _as_wide(xs, range(axis + 1, mask_ndim), mask_ndim)
     values = jnp.concatenate([values_of(x) for x in xs], axis)
     if axis >= mask_ndim:
-        mask, segment_ids = functools.reduce(join, [(mask_of(x), segment_ids_of(x)) for x in xs])
-        return Masked(values, mask, segment_ids)
+        return Masked(values, *functools.reduce(join, map(marks_of, xs)))
     is_time = axis == mask_ndim - 1
     if is_time and any(x.segment_ids is not None for x in found):
         return joined(_all_packed(xs), values, "`concatenate` over time")
@@ -92,8 +92,7 @@ def stack(xs: Sequence[AnyInput], axis: int = 0) -> Masked | Array:
         raise ValueError(f"`axis={axis}` of `stack` is out of bounds for a stack of rank {ndim}.")
     axis %= ndim
     if axis >= mask_ndim:
-        mask, segment_ids = functools.reduce(join, [(mask_of(x), segment_ids_of(x)) for x in xs])
-        return Masked(jnp.stack([values_of(x) for x in xs], axis), mask, segment_ids=segment_ids)
+        return Masked(jnp.stack([values_of(x) for x in xs], axis), *functools.reduce(join, map(marks_of, xs)))
     xs = _as_wide(xs, range(axis, mask_ndim), mask_ndim)
     segment_ids = None
     if any(segment_ids_of(x) is not None for x in xs):
@@ -138,6 +137,6 @@ def _as_wide(xs: Sequence[Any], axes: Any, mask_ndim: int) -> list[Any]:
         if missing:
             ids = segment_ids_of(x)
             ids = None if ids is None else pad(ids, missing)
-            x = Masked(pad(values_of(x), missing), pad(_mask_of(x, mask_ndim), missing), segment_ids=ids)
+            x = Masked(pad(values_of(x), missing), pad(_mask_of(x, mask_ndim), missing), ids, marks_of(x).num_sequences)
         wide.append(x)
     return wide

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ..core.arithmetic import expand, intersect
+from ..core.arithmetic import Marks, expand, join, marks_of
 from ..core.checks import check_one_of
 from ..core.masked import Masked, fill, mask_of, segment_ids_of, values_of
 from ..core.segment_ids import check_not_packed
@@ -230,22 +230,18 @@ def _marked(xs: Sequence[Any], aligned: Sequence[Any], values: Any, name: str, m
         return values
     mask, leading = marks.mask, values.shape[: marks.mask.ndim]
     if tuple(leading) == tuple(mask.shape):
-        return Masked(values, mask, marks.segment_ids)
-    ids = marks.segment_ids
-    return Masked(values, jnp.broadcast_to(mask, leading), None if ids is None else jnp.broadcast_to(ids, leading))
+        return Masked(values, *marks)
+    ids = None if marks.segment_ids is None else jnp.broadcast_to(marks.segment_ids, leading)
+    return Masked(values, jnp.broadcast_to(mask, leading), ids, marks.num_sequences)
 
 
-def _intersection(xs: Sequence[Any]) -> Masked | None:
-    """Mask and segment ids of the steps that are real in all inputs, without values; None if all are real."""
-
-    def both(x: Masked, y: Masked) -> Masked:
-        return Masked(None, *intersect(x, y))
-
-    found = [x for x in xs if isinstance(x, Masked)]
-    return functools.reduce(both, found) if found else None
+def _intersection(xs: Sequence[Any]) -> Marks | None:
+    """The marks of the steps that are real in all inputs; None if all are real."""
+    found = [marks_of(x) for x in xs if isinstance(x, Masked)]
+    return functools.reduce(join, found) if found else None
 
 
-def _union(xs: Sequence[Any], aligned: Sequence[Any], name: str) -> Masked | None:
+def _union(xs: Sequence[Any], aligned: Sequence[Any], name: str) -> Marks | None:
     """The same for the steps that are real in any input; inputs of lower rank have no steps."""
     if len({id(segment_ids_of(x)) for x in xs}) > 1:
         remedy = "Use `merge='intersection'`, or unpack them first, `jm.unpack_batch(x, num_sequences, length)`."
@@ -256,4 +252,6 @@ def _union(xs: Sequence[Any], aligned: Sequence[Any], name: str) -> Masked | Non
     if any(mask is None for mask in masks):
         return None
     mask = functools.reduce(lambda a, b: a if a is b else a | b, masks)
-    return Masked(None, mask, segment_ids_of(xs[0]))
+    if segment_ids_of(xs[0]) is None:
+        return Marks(mask)
+    return functools.reduce(join, map(marks_of, xs))._replace(mask=mask)

@@ -3,6 +3,7 @@
 A sequence is recognised by its id, which differs from the other ids of its row.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ..core.arithmetic import in_front
+from ..core.arithmetic import in_front, joint_number
 from ..core.display import is_concrete
 from ..core.masked import Masked
 from ..core.segment_ids import ids_of, positions, sequence_starts
@@ -24,7 +25,7 @@ def cropped(x: Masked, left: int, right: int) -> Masked:
     """
     after = positions(_flipped(x))
     is_kept = (positions(x) >= left) & (jnp.flip(after, -1) >= right)
-    rest, _ = left_align(Masked(x.values, segment_ids=ids_of(x) * is_kept))
+    rest, _ = left_align(Masked(x.values, segment_ids=ids_of(x) * is_kept, num_sequences=x.num_sequences))
     return _first_steps(rest, max(x.mask.shape[-1] - left - right, 0))
 
 
@@ -48,7 +49,8 @@ def zero_padded(x: Masked, left: int, right: int, max_segments: int | None) -> M
     rows, time = ids.shape[:-1], ids.shape[-1]
     begins = sequence_starts(ids > 0, ids)
     number = jnp.cumsum(begins, axis, dtype=jnp.int32)
-    most = time if max_segments is None else max_segments
+    known = time if x.num_sequences is None else min(time, x.num_sequences)
+    most = known if max_segments is None else max_segments
     _check_most(number, max_segments)
     wide = time + (left + right) * most
     steps = in_front(jnp.arange(time, dtype=jnp.int32), ids.ndim)
@@ -63,7 +65,7 @@ def zero_padded(x: Masked, left: int, right: int, max_segments: int | None) -> M
     values = take_steps(jnp.concatenate([x.fill(0), room], axis), sources)
     if max_segments is not None:
         values = jnp.where((total > wide).reshape(*rows, *(1,) * (values.ndim - axis)), _no_number(x.dtype), values)
-    return Masked(values, segment_ids=new_ids)
+    return Masked(values, segment_ids=new_ids, num_sequences=x.num_sequences)
 
 
 def grouped(x: Masked, size: int, step: tuple[int, ...]) -> Masked:
@@ -77,7 +79,7 @@ def grouped(x: Masked, size: int, step: tuple[int, ...]) -> Masked:
     firsts = _first_steps(left_align(Masked(index, segment_ids=ids))[0], time)
     places = firsts.fill(0)[..., None] + in_front(jnp.arange(size, dtype=jnp.int32), axis + 2)
     values = take_steps(jnp.asarray(x.fill(0)), places.reshape(*rows, time * size))
-    return Masked(values.reshape(*rows, time, *step), segment_ids=firsts.segment_ids)
+    return Masked(values.reshape(*rows, time, *step), segment_ids=firsts.segment_ids, num_sequences=x.num_sequences)
 
 
 def joined(xs: Sequence[Masked], values: Any, name: str) -> Masked:
@@ -93,12 +95,13 @@ def joined(xs: Sequence[Masked], values: Any, name: str) -> Masked:
     """
     for x in xs:
         _check_distinct(x, name)
+    number = functools.reduce(joint_number, [x.num_sequences for x in xs])
     ids = jnp.concatenate([ids_of(x) for x in xs], -1)
     steps = in_front(jnp.arange(ids.shape[-1], dtype=jnp.int32), ids.ndim)
     key = jnp.where(ids > 0, ids, jnp.iinfo(ids.dtype).max)
     # Equal ids keep their order: the steps of the first input come first.
     _, order = lax.sort((key, jnp.broadcast_to(steps, ids.shape)), dimension=ids.ndim - 1, is_stable=True, num_keys=1)
-    return Masked(take_steps(jnp.asarray(values), order), segment_ids=take_steps(ids, order))
+    return Masked(take_steps(jnp.asarray(values), order), segment_ids=take_steps(ids, order), num_sequences=number)
 
 
 def _flipped(x: Masked) -> Masked:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 
-from ..core.arithmetic import expand, join
+from ..core.arithmetic import Marks, expand, join, marks_of
 from ..core.masked import Masked, is_masked, values_of
 from .scans import scan
 
@@ -49,10 +49,11 @@ def associative_scan(fn: Callable[..., Any], elems: Any, reverse: bool = False, 
     def combine(left: Sequence[Any], right: Sequence[Any]) -> list[Any]:
         return jax.tree.leaves(fn(structure.unflatten(left), structure.unflatten(right)))
 
-    mask, ids = _marks(leaves)
-    found = scan(combine, [jnp.asarray(values_of(x)) for x in leaves], axis=axis, reverse=reverse, mask=mask, ids=ids)
-    if mask is not None:
-        found = [Masked(x, mask, ids) for x in found]
+    marks = _marks(leaves)
+    options = {"axis": axis, "reverse": reverse, "mask": marks.mask, "ids": marks.segment_ids}
+    found = scan(combine, [jnp.asarray(values_of(x)) for x in leaves], **options)
+    if marks.mask is not None:
+        found = [Masked(x, *marks) for x in found]
     return structure.unflatten(found)
 
 
@@ -123,7 +124,8 @@ def linear_recurrence(
     """
     leaves = [x for x in (inputs, decay) if isinstance(x, Masked) or x is inputs]
     axis = _check(leaves, axis, "linear_recurrence")
-    mask, ids = _marks(leaves)
+    marks = _marks(leaves)
+    mask, ids, _ = marks
     a, b = jnp.asarray(values_of(decay)), jnp.asarray(values_of(inputs))
     rank = max(a.ndim, b.ndim)
     a, b = (expand(x, rank) if is_masked(given) else x for x, given in ((a, decay), (b, inputs)))
@@ -144,13 +146,12 @@ def linear_recurrence(
         start = jnp.asarray(initial_state, dtype)
         start = jnp.expand_dims(start, axis) if start.ndim > rank - 1 - axis else start
         states = states + decays * jnp.expand_dims(start, tuple(range(rank - start.ndim)))
-    return states if mask is None else Masked(states, mask, ids)
+    return states if mask is None else Masked(states, *marks)
 
 
-def _marks(leaves: Sequence[Any]) -> tuple[Any, Any]:
-    """Mask and segment ids of the steps that are real in all inputs; None if none is `Masked`."""
-    pairs = [(jnp.asarray(x.mask), x.segment_ids) for x in leaves if is_masked(x)]
-    return functools.reduce(join, pairs) if pairs else (None, None)
+def _marks(leaves: Sequence[Any]) -> Marks:
+    """The marks of the steps that are real in all inputs; none if no input is a `Masked`."""
+    return functools.reduce(join, map(marks_of, leaves))
 
 
 def _check(leaves: Sequence[Any], axis: int | None, name: str) -> int:

@@ -267,7 +267,7 @@ def _repeated(x: Masked, values: Any, times: int) -> Masked:
     """Values in which every step of `x` has become several."""
     axis, ids = x.mask.ndim - 1, ids_of(x)
     ids = None if ids is None else jnp.repeat(jnp.asarray(ids), times, axis)
-    return Masked(values, jnp.repeat(jnp.asarray(x.mask), times, axis), ids)
+    return Masked(values, jnp.repeat(jnp.asarray(x.mask), times, axis), ids, x.num_sequences)
 
 
 def _grouped(x: Masked, size: int, step: tuple[int, ...]) -> Masked:

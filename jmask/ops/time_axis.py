@@ -42,7 +42,7 @@ def flip(x: Masked | ArrayLike) -> Masked | Array:
     if not isinstance(x, Masked):
         return jnp.flip(x, axis)
     if x.segment_ids is not None:
-        return Masked(jnp.flip(x.values, axis), segment_ids=jnp.flip(x.segment_ids, axis))
+        return Masked(jnp.flip(x.values, axis), None, jnp.flip(x.segment_ids, axis), x.num_sequences)
     return Masked(jnp.flip(x.values, axis), jnp.flip(x.mask, axis))
 
 
@@ -144,7 +144,7 @@ def shift(x: Masked | ArrayLike, n: int = 1, *, fill_value: Any = None) -> Maske
     taken = values_of(_take_ranked(x, jnp.clip(rank, first, last)))
     if fill_value is None:
         ids = ids_of(batch)
-        return Masked(taken, is_inside, segment_ids=None if ids is None else ids * is_inside)
+        return Masked(taken, is_inside, None if ids is None else ids * is_inside, batch.num_sequences)
     shifted = Masked(taken, is_inside).fill(fill_value)
     return like(x, shifted)
 

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
-from ..core.arithmetic import join
+from ..core.arithmetic import join, marks_of
 from ..core.masked import Masked, values_of
 from ..core.segment_ids import check_not_packed, ids_of, sequence_starts
 from .step_positions import places, steps_before
@@ -19,9 +19,7 @@ def joint_keys(key: Any, value: Any) -> Any:
     """The keys where the values are real too; an array if both are."""
     if key is value or not isinstance(value, Masked):
         return key
-    marks = [(x.mask, x.segment_ids) if isinstance(x, Masked) else (None, None) for x in (key, value)]
-    mask, segment_ids = join(*marks)
-    return Masked(values_of(key), mask, segment_ids)
+    return Masked(values_of(key), *join(marks_of(key), marks_of(value)))
 
 
 def visible(

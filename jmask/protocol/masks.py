@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from ..core.arithmetic import intersect_masks, join
+from ..core.arithmetic import Marks, intersect_masks, join, marks_of
 from ..core.errors import report_dropped_mask
 from ..core.masked import Masked, check_mask, is_masked, mask_of
 from ..core.segment_ids import check_not_packed
@@ -155,11 +155,10 @@ def _attach(output: Any, mask: Any, arguments: Arguments) -> Any:
     same = next((leaf for leaf in inputs if leaf.mask is mask), None)
     if same is not None:
         return same.with_values(output)
-    mask, segment_ids = functools.reduce(join, _marks_of_packed(inputs, mask), (mask, None))
-    return Masked(output, mask, segment_ids)
+    return Masked(output, *functools.reduce(join, _marks_of_packed(inputs, mask), Marks(mask)))
 
 
-def _marks_of_packed(inputs: list[Masked], mask: Any) -> list[tuple[Any, Any]]:
+def _marks_of_packed(inputs: list[Masked], mask: Any) -> list[Marks]:
     packed = [leaf for leaf in inputs if leaf.segment_ids is not None]
     for leaf in packed:
         if tuple(leaf.mask.shape) != tuple(mask.shape):
@@ -168,4 +167,4 @@ def _marks_of_packed(inputs: list[Masked], mask: Any) -> list[tuple[Any, Any]]:
                 f"the shape of the segment ids, {tuple(leaf.mask.shape)}; received {tuple(mask.shape)}. A layer that "
                 "moves steps takes `Masked` itself (`raw_inputs = True`) and returns one with segment ids."
             )
-    return [(leaf.mask, leaf.segment_ids) for leaf in packed]
+    return [marks_of(leaf) for leaf in packed]
