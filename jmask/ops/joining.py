@@ -9,7 +9,7 @@ from jaxtyping import Array
 
 from ..core.arithmetic import join, marks_of
 from ..core.masked import Masked, mask_of, segment_ids_of, values_of
-from .alignment import check_list, with_masks_of_one_rank
+from .alignment import check_list, with_masks_of_one_rank, with_steps_of_packed
 from .kinds import AnyInput, merged
 from .packed_steps import joined
 
@@ -19,7 +19,8 @@ def concatenate(xs: Sequence[AnyInput], axis: int = -1) -> Masked | Array:
     """Concatenation, values and masks together.
 
     Args:
-        xs: `Masked` or arrays of one rank; an array counts as all real.
+        xs: `Masked` or arrays of one rank; an array counts as all real. Over features, next to packed rows, an input
+            may also have one entry for each sequence, `(num_sequences, features)`, which comes to each of its steps.
         axis: over the last masked axis (time) the masks are concatenated too, and padding stays where it is, so it may
             end up inside the longer rows; in packed rows, which then all hold the same sequences, the steps of each
             sequence come behind its own, and the sequences of a row stand in the order of their ids. Over a feature
@@ -41,6 +42,7 @@ def concatenate(xs: Sequence[AnyInput], axis: int = -1) -> Masked | Array:
     [[1 · 3 ·]]
     """
     check_list(xs, "concatenate")
+    xs = with_steps_of_packed(xs, "concatenate") if _is_over_features(xs, axis) else xs
     xs = with_masks_of_one_rank(xs, "concatenate")
     found = [x for x in xs if isinstance(x, Masked)]
     if not found:
@@ -99,6 +101,12 @@ def stack(xs: Sequence[AnyInput], axis: int = 0) -> Masked | Array:
         segment_ids = jnp.stack([_ids_of(x, mask_ndim) for x in xs], axis)
     masks = jnp.stack([_mask_of(x, mask_ndim) for x in xs], axis)
     return Masked(jnp.stack([values_of(x) for x in xs], axis), masks, segment_ids=segment_ids)
+
+
+def _is_over_features(xs: Sequence[Any], axis: int) -> bool:
+    """Whether the axis comes after the masked axes of the input of the highest rank."""
+    widest = max(xs, key=lambda x: x.ndim)
+    return isinstance(widest, Masked) and axis % widest.ndim >= widest.mask.ndim
 
 
 def _all_packed(xs: Sequence[Any]) -> list[Masked]:

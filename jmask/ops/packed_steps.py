@@ -94,7 +94,7 @@ def joined(xs: Sequence[Masked], values: Any, name: str) -> Masked:
         ValueError: an id stands for several sequences of a row, where ids are concrete.
     """
     for x in xs:
-        _check_distinct(x, name)
+        check_distinct_ids(x, name)
     number = functools.reduce(joint_number, [x.num_sequences for x in xs])
     ids = jnp.concatenate([ids_of(x) for x in xs], -1)
     steps = in_front(jnp.arange(ids.shape[-1], dtype=jnp.int32), ids.ndim)
@@ -135,7 +135,8 @@ def _check_most(number: Any, max_segments: int | None) -> None:
         )
 
 
-def _check_distinct(x: Masked, name: str) -> None:
+def check_distinct_ids(x: Masked, name: str) -> None:
+    """Raises if an id stands for several sequences of a row, where ids are concrete."""
     if not is_concrete(x.segment_ids):
         return
     ids = np.asarray(ids_of(x)).reshape(-1, x.mask.shape[-1])
