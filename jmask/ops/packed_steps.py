@@ -4,6 +4,7 @@ A sequence is recognised by its id, which differs from the other ids of its row.
 """
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ..core.arithmetic import in_front, joint_number
+from ..core.arithmetic import expand, in_front, joint_number
 from ..core.display import is_concrete
 from ..core.masked import Masked
 from ..core.segment_ids import ids_of, positions, sequence_starts
@@ -64,7 +65,8 @@ def zero_padded(x: Masked, left: int, right: int, max_segments: int | None) -> M
     room = jnp.zeros((*rows, 1, *x.shape[axis + 1 :]), x.dtype)  # what a new step takes
     values = take_steps(jnp.concatenate([x.fill(0), room], axis), sources)
     if max_segments is not None:
-        values = jnp.where((total > wide).reshape(*rows, *(1,) * (values.ndim - axis)), _no_number(x.dtype), values)
+        has_more = jnp.max(number, -1, initial=0) > max_segments
+        values = jnp.where(expand(has_more, values.ndim), _no_number(x.dtype), values)
     return Masked(values, segment_ids=new_ids, num_sequences=x.num_sequences)
 
 
@@ -117,9 +119,10 @@ def _first_steps(x: Masked, time: int) -> Masked:
 
 def _scattered(array: Any, targets: Any, default: int, width: int) -> Any:
     """Integers put to other places of their rows, which have the width; places beyond it are dropped."""
-    flat, places = array.reshape(-1, array.shape[-1]), targets.reshape(-1, array.shape[-1])
-    rows = jnp.arange(flat.shape[0], dtype=jnp.int32)[:, None]
-    found = jnp.full((flat.shape[0], width), default, jnp.int32).at[rows, places].set(flat, mode="drop")
+    size = math.prod(array.shape[:-1])
+    flat, places = (x.reshape(size, array.shape[-1]) for x in (array, targets))
+    rows = jnp.arange(size, dtype=jnp.int32)[:, None]
+    found = jnp.full((size, width), default, jnp.int32).at[rows, places].set(flat, mode="drop")
     return found.reshape(*array.shape[:-1], width)
 
 
