@@ -1,5 +1,6 @@
 """jmask: a JAX library in which a mask is data."""
 
+from . import data as data
 from . import layers as layers
 from . import losses as losses
 from . import metrics as metrics
@@ -47,4 +48,4 @@ from .transform import is_pointwise as is_pointwise
 from .transform import vmap as vmap
 
 __version__ = "0.1.0"
-__dir__ = _listing(globals(), packages=("layers", "losses", "metrics", "ops", "rnn", "testing"))
+__dir__ = _listing(globals(), packages=("data", "layers", "losses", "metrics", "ops", "rnn", "testing"))

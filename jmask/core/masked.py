@@ -42,7 +42,8 @@ class Masked(Arithmetic, metaclass=Explained):
         segment_ids: usually None: each row is one sequence. For packed rows, int32 of the mask's shape: the id of the
             sequence that each step belongs to, and 0 at padding. A sequence is a run of real steps with the same id;
             padding among its steps does not end it. In a `Masked` of axes, such as `in_axes` of `jax.vmap`,
-            packed rows need an axis for the segment ids: `Masked(0, 0, segment_ids=0)`, or 0.
+            packed rows need an axis for the segment ids, `Masked(0, 0, segment_ids=0)`, and the same `num_sequences`;
+            or simply 0.
         num_sequences: for packed rows, how many sequences there are, if that is known: a Python integer, part of the
             tree definition and not a leaf, so that shapes can depend on it. What gives one result for each sequence,
             such as `jm.ops.mean(x, 1)` or the last output of `jm.layers.GRU`, gives `(num_sequences, ...)`: entry
@@ -192,8 +193,8 @@ class Masked(Arithmetic, metaclass=Explained):
 
         >>> import jax.numpy as jnp, jmask as jm
         >>> x = jm.from_segment_ids(jnp.array([[3.0, 4.0, 6.0]]), [[1, 1, 2]])
-        >>> jm.ops.sum(x.with_segment_ids(x.segment_ids, num_sequences=2), 1).values.tolist()
-        [7.0, 6.0]
+        >>> x.with_segment_ids(x.segment_ids, num_sequences=2).num_sequences
+        2
         >>> x.with_segment_ids(None).lengths.tolist()
         [3]
         """
@@ -201,7 +202,7 @@ class Masked(Arithmetic, metaclass=Explained):
             return self._under(self.mask)
         ids = None if segment_ids is None else check_segment_ids(self.values, as_array(segment_ids))
         check_numbering(ids, num_sequences, "with_segment_ids")
-        return Masked(self.values, segment_ids=ids, num_sequences=num_sequences)
+        return Masked(self.values, self.mask, ids, num_sequences)
 
     def _under(self, mask: Any) -> "Masked":
         mask = as_array(mask)

@@ -5,27 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from .masked import Masked
-from .segment_ids import UNPACK, ids_of, positions
-
-
-def number_of_sequences(x: Masked, name: str, remedy: str = UNPACK) -> int:
-    """How many sequences packed rows hold; raises if that is not known.
-
-    Args:
-        x: packed rows.
-        name: the caller, for the error.
-        remedy: what else the caller can do.
-
-    Raises:
-        ValueError: `x.num_sequences` is None.
-    """
-    if x.num_sequences is None:
-        raise ValueError(
-            f"{name} needs the number of sequences of packed rows, so that there is a place for each; received "
-            f"{x.dtype} of shape {tuple(x.shape)} without it. Give it, `x.with_segment_ids(x.segment_ids, "
-            f"num_sequences=n)`, or `jm.pack(sequences, num_sequences=n)`. {remedy}"
-        )
-    return x.num_sequences
+from .segment_ids import ids_of, number_of_sequences, positions
 
 
 def rows_of(x: Masked, num_rows: int, width: int) -> Masked:

@@ -44,6 +44,31 @@ def check_not_packed(x: Any, name: str, remedy: str = UNPACK) -> None:
         )
 
 
+def number_of_sequences(x: Any, name: str) -> int:
+    """How many sequences packed rows hold, for a caller that gives one result for each of them.
+
+    It is never read from the ids, since then a program would differ from the same steps outside `jax.jit`.
+
+    Args:
+        x: a `Masked` of packed rows.
+        name: the caller, for the error, e.g. "`sum` over time".
+
+    Raises:
+        ValueError: it is not known.
+    """
+    if x.num_sequences is not None:
+        return x.num_sequences
+    ids = x.segment_ids
+    known = is_concrete(ids) and ids.size > 0
+    number = int(ids.max()) if known else "n"
+    which = "as many as have an id here" if known else "n being a Python integer, such as the number of their labels"
+    raise ValueError(
+        f"{name} gives one result for each sequence of packed rows, and it is not known how many there are; received "
+        f"{x.dtype} of shape {tuple(x.shape)}. Say it, `x.with_segment_ids(x.segment_ids, num_sequences={number})`, "
+        f"{which}; or where the rows are made, `jm.pack(sequences, num_sequences=n)`."
+    )
+
+
 def check_numbering(ids: Any, num_sequences: Any, name: str) -> None:
     """Raises unless concrete ids, if their number is given, count up to it, each of them for one sequence."""
     if num_sequences is not None and ids is not None and is_concrete(ids):

@@ -14,8 +14,8 @@ from ..core.segment_ids import check_not_packed, found_sequences, ids_of
 from ..sources import Flat
 from .loading import split
 from .padding import arrange, load_steps, refuse_tracers, unpad
-from .ragged import Ragged, read
 from .row_lengths import mask_of_lengths
+from .row_lists import RowLists, read
 
 
 def pack(
@@ -195,7 +195,7 @@ def _sequences_of(x: Masked, dtype: Any) -> tuple[list[np.ndarray], Any]:
     return unpad(x), dtype if has_dtype else x.dtype
 
 
-def _number_of(ragged: Ragged | Flat, num_rows: int | None, num_sequences: int | None) -> int | None:
+def _number_of(ragged: RowLists | Flat, num_rows: int | None, num_sequences: int | None) -> int | None:
     found = len(ragged.lengths)
     if num_sequences is None:
         return found if num_rows is None else None
@@ -207,7 +207,7 @@ def _number_of(ragged: Ragged | Flat, num_rows: int | None, num_sequences: int |
     )
 
 
-def _checked_width(ragged: Ragged | Flat, row_length: int | None) -> int:
+def _checked_width(ragged: RowLists | Flat, row_length: int | None) -> int:
     if row_length is None or ragged.longest <= row_length:
         return ragged.longest if row_length is None else row_length
     position = int(ragged.lengths.argmax())
@@ -217,7 +217,7 @@ def _checked_width(ragged: Ragged | Flat, row_length: int | None) -> int:
     )
 
 
-def _num_empty_rows(ragged: Ragged | Flat, width: int, needed: int, num_rows: int | None) -> int:
+def _num_empty_rows(ragged: RowLists | Flat, width: int, needed: int, num_rows: int | None) -> int:
     if num_rows is None or needed <= num_rows:
         return 0 if num_rows is None else num_rows - needed
     raise ValueError(

@@ -17,8 +17,8 @@ from ..core.types import Rows
 from ..sources import Flat, Steps, find_marks
 from ..sources.conversion import OBJECT, convert, default_dtype, requested_dtype
 from .loading import split
-from .ragged import Ragged, read_nested
 from .row_lengths import ENDS, End, arrange_rows, mask_of_lengths
+from .row_lists import RowLists, read_nested
 
 Sizes = SupportsIndex | Sequence[SupportsIndex | None] | None
 
@@ -129,7 +129,7 @@ def unpad(x: Masked | ArrayLike, *, keep_empty: bool = False) -> Rows:
     return _real_steps(values, mask, keep_empty)
 
 
-def load_steps(ragged: Ragged | Flat, dtype: DTypeLike | None, value: Any = 0) -> Steps:
+def load_steps(ragged: RowLists | Flat, dtype: DTypeLike | None, value: Any = 0) -> Steps:
     """All steps in the requested dtype, or in their own; where nothing says what a step is, like `value`."""
     dtype = None if dtype is None else requested_dtype(dtype)
     steps = ragged.load(dtype)

@@ -17,14 +17,14 @@ def arrange_rows(
     """Truncates the sequences, and pads the levels around them.
 
     Args:
-        items: a `Ragged` or a `Flat`, or `Lists` of them.
+        items: a `RowLists` or a `Flat`, or `Lists` of them.
         maxlens: for each level, the outermost first, how many items a list may have; None for any number.
         multiples: for each level, its number of items is rounded up to a multiple of this; None for 1.
         padding: where padding goes, at each level.
         truncating: which end is cut off; None raises instead of cutting.
 
     Returns:
-        The sequences that are left, a `Ragged` or a `Flat`; their numbers of steps, `(batch,)` for one level and
+        The sequences that are left, a `RowLists` or a `Flat`; their numbers of steps, `(batch,)` for one level and
         `(batch, sequences)` for two, 0 where there is padding; and the number of steps of a row.
 
     Raises:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from ..core.masked import is_masked, segment_ids_of, values_of
-from ..core.packed_rows import number_of_sequences
+from ..core.segment_ids import number_of_sequences
 from ..modules import explained, module_of, runner_of
 from ..protocol import path
 from ..protocol.layer import Layer
@@ -21,8 +21,8 @@ class PerSequence(Layer):
 
     The function sees no mask, no padding and no batch. Its options `training`, `train` and `is_training` tell it
     whether the layer is in training; `deterministic`, `inference` and `use_running_average` are the opposite. In
-    training each sequence has its own key, derived from `key=` and the index of its row, or its id in packed rows: a function with a
-    keyword-only option `key` receives it.
+    training each sequence has its own key, derived from `key=` and the index of its row, or its id in packed rows: a
+    function with a keyword-only option `key` receives it.
 
     - A `flax.linen` module is initialised with the layer, on a row of the batch. Fields of it and of its submodules
       that have the names of the options above are set likewise, and all its random streams start from the key.

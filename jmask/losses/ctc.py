@@ -13,8 +13,8 @@ from ..core.checks import as_array
 from ..core.display import is_concrete
 from ..core.errors import report_not_counted
 from ..core.masked import Masked, mask_of, segment_ids_of
-from ..core.packed_rows import each_once, number_of_sequences, rows_of
-from ..core.segment_ids import ids_of
+from ..core.packed_rows import each_once, rows_of
+from ..core.segment_ids import ids_of, number_of_sequences
 from ..core.step_order import left_align
 from ..ops.linear import AnyArray, check_float
 from .accumulator import Mean

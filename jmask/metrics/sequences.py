@@ -13,7 +13,8 @@ from jaxtyping import Array
 
 from ..core.checks import as_array
 from ..core.masked import Masked, segment_ids_of, values_of
-from ..core.packed_rows import number_of_sequences, rows_of
+from ..core.packed_rows import rows_of
+from ..core.segment_ids import number_of_sequences
 from ..core.step_order import left_align
 from ..losses.accumulator import Mean
 from ..losses.labels import LARGEST, are_not, as_ids, check_ignore_index, outside

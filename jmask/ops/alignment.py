@@ -7,8 +7,7 @@ import jax.numpy as jnp
 
 from ..core.arithmetic import expand
 from ..core.masked import Masked, values_of
-from ..core.packed_rows import number_of_sequences
-from ..core.segment_ids import check_not_packed
+from ..core.segment_ids import check_not_packed, number_of_sequences
 from .spreading import broadcast_to_steps
 
 
@@ -29,8 +28,8 @@ def align(xs: Sequence[Any], name: str) -> list[Any]:
         The inputs. The masks of those that had a lower rank are raised to the rank of the other masks.
 
     Raises:
-        ValueError: there are no inputs, shapes or masks do not fit, or an input has a lower rank and it is not known how
-            many sequences packed rows hold.
+        ValueError: there are no inputs, shapes or masks do not fit, or an input has a lower rank and it is not known
+            how many sequences packed rows hold.
     """
     check_list(xs, name)
     xs = with_steps_of_packed(xs, name)
@@ -67,12 +66,11 @@ def with_steps_of_packed(xs: Sequence[Any], name: str) -> Sequence[Any]:
     packed = next((x for x in xs if x.ndim == ndim and getattr(x, "segment_ids", None) is not None), None)
     if packed is None:
         return xs
-    return [x if x.ndim == ndim else _at_steps(x, packed, xs, name) for x in xs]
+    return [x if x.ndim == ndim else _at_steps(x, packed, name) for x in xs]
 
 
-def _at_steps(x: Any, packed: Masked, xs: Sequence[Any], name: str) -> Masked:
-    remedy = "An input of the rank of the others has a step for each of theirs: a feature axis more, `x[..., None]`."
-    number = number_of_sequences(packed, f"`{name}` with an input of lower rank, one entry for each sequence,", remedy)
+def _at_steps(x: Any, packed: Masked, name: str) -> Masked:
+    number = number_of_sequences(packed, f"`{name}` with an input of lower rank")
     rank = packed.ndim - packed.mask.ndim  # the axes of a step
     if x.ndim < 1 or x.shape[0] != number or x.ndim - 1 > rank or (isinstance(x, Masked) and x.mask.ndim > 1):
         mask = f" with a mask {tuple(x.mask.shape)}" if isinstance(x, Masked) else ""

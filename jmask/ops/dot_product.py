@@ -36,10 +36,10 @@ def dot(xs: Sequence[AnyInput], axes: int | Sequence[int] = -1, *, normalize: bo
         where there was any real entry: over time, for the rows with a real step. A product of arrays is an array. An
         empty row gives 0, or holds no real entry, and passes no gradient.
 
-        Packed rows stay packed where time remains: of the steps of two packed inputs, those of one sequence meet, by its
-        id, and the product `(batch, t, s)` has the segment ids `(batch, t, s)` of the pairs. It can be summed with a
-        packed input over `s` again, `axes=(2, 1)`. A sum over time gives `(num_sequences, ...)`, and an input that is
-        not packed has one entry for each sequence.
+        Packed rows stay packed where time remains: of the steps of two packed inputs, those with the same id meet, and
+        the product `(batch, t, s)` has the segment ids `(batch, t, s)` of the pairs. It can be summed with a packed
+        input over `s` again, `axes=(2, 1)`. A sum over time gives `(num_sequences, ...)`, and an input that is not
+        packed has one entry for each sequence.
 
     Raises:
         TypeError: `normalize` is set and the values are not floats.

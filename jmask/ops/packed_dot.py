@@ -8,8 +8,8 @@ from jax import lax
 
 from ..core.arithmetic import Marks, expand, joint_number, rebuild
 from ..core.masked import Masked, segment_ids_of
-from ..core.packed_rows import number_of_sequences, rows_of, steps_of
-from ..core.segment_ids import ids_of
+from ..core.packed_rows import rows_of, steps_of
+from ..core.segment_ids import ids_of, number_of_sequences
 from .packed_steps import check_distinct_ids
 
 SMALLEST_SQUARE = 1e-12  # of a norm, so that a vector of zeros stays zero
@@ -36,8 +36,8 @@ def dot_of_packed(xs: Sequence[Any], axes: tuple[int, int], normalize: bool, dot
     if max(ranks) > 2:
         raise ValueError(
             "`dot` of packed rows takes values (batch, time, ...), or their product with one another over time, "
-            f"`axes=(2, 1)`; received {[tuple(x.shape) for x in xs]} with `axes={axes}`. Give each sequence a row of its "
-            "own first, `jm.unpack_batch(x, num_sequences, length)`."
+            f"`axes=(2, 1)`; received {[tuple(x.shape) for x in xs]} with `axes={axes}`. Give each sequence a row of "
+            "its own first, `jm.unpack_batch(x, num_sequences, length)`."
         )
     numbers = {number_of_sequences(x, "`dot`") for x in packed}
     number, width = max(numbers), max(x.shape[1] for x in packed)

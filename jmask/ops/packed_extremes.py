@@ -1,14 +1,12 @@
 """The largest and the smallest step of each sequence of packed rows."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
 from ..core.arithmetic import expand
 from ..core.masked import Masked
-from ..core.packed_rows import each_once, number_of_sequences
-from ..core.segment_ids import ids_of, positions
+from ..core.packed_rows import each_once
+from ..core.segment_ids import ids_of, number_of_sequences, positions
 
 
 def extreme_steps(x: Masked, name: str, *, largest: bool, keepdims: bool) -> Masked:

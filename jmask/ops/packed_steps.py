@@ -60,7 +60,9 @@ def zero_padded(x: Masked, left: int, right: int, max_segments: int | None) -> M
     starts = _scattered(ids, jnp.where(begins, targets - left, wide), 0, wide)
     places = in_front(jnp.arange(wide, dtype=jnp.int32), ids.ndim)
     last_start = lax.cummax(jnp.where(starts > 0, places, 0), axis)
-    total = jnp.sum(ids > 0, -1, keepdims=True, dtype=jnp.int32) + (left + right) * number[..., -1:].sum(-1, keepdims=True)
+    total = jnp.sum(ids > 0, -1, keepdims=True, dtype=jnp.int32) + (left + right) * number[..., -1:].sum(
+        -1, keepdims=True
+    )
     new_ids = jnp.where(places < total, take_steps(starts, last_start), 0)
     room = jnp.zeros((*rows, 1, *x.shape[axis + 1 :]), x.dtype)  # what a new step takes
     values = take_steps(jnp.concatenate([x.fill(0), room], axis), sources)

@@ -9,8 +9,8 @@ from jaxtyping import Array, ArrayLike
 
 from ..core.arithmetic import expand, guard, in_front
 from ..core.masked import Masked
-from ..core.packed_rows import number_of_sequences, rows_of
-from ..core.segment_ids import ids_of, sequence_starts
+from ..core.packed_rows import rows_of
+from ..core.segment_ids import ids_of, number_of_sequences, sequence_starts
 from ..core.step_order import left_align
 from .kinds import same_kind
 from .reduce import lowest

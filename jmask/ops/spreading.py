@@ -7,7 +7,8 @@ from jaxtyping import ArrayLike
 
 from ..core.arithmetic import Marks, expand, join, marks_of
 from ..core.masked import Masked, fill, mask_of
-from ..core.packed_rows import number_of_sequences, spread
+from ..core.packed_rows import spread
+from ..core.segment_ids import number_of_sequences
 from .linear import AnyArray
 from .time_axis import check_time, time_axis
 

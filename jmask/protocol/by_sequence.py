@@ -7,13 +7,14 @@ import jax
 import jax.numpy as jnp
 
 from ..core.masked import Masked, is_masked
-from ..core.packed_rows import number_of_sequences, rows_of, steps_of
-from ..core.segment_ids import ids_of
+from ..core.packed_rows import rows_of, steps_of
+from ..core.segment_ids import check_not_packed, ids_of
 from . import path
 from .arguments import Arguments, is_array
 
 REMEDY = (
-    "A layer of your own that treats every step alone, or honours the segment ids, says so by "
+    "Say how many sequences there are, so that it gets a row for each, `x.with_segment_ids(x.segment_ids, "
+    "num_sequences=n)`, or `jm.pack(sequences, num_sequences=n)`. A layer of your own that treats every step alone, or honours the segment ids, says so by "
     "`supports_packing = True`."
 )
 
@@ -36,8 +37,7 @@ def rows_of_arguments(arguments: Arguments, layer: Any) -> tuple[Arguments, Call
         ValueError: it is not known how many sequences there are, or an input fits neither them nor their steps.
     """
     leaves = [leaf for group in arguments.masked.values() for leaf in group if leaf.segment_ids is not None]
-    name = f"{path.current()}: `{type(layer).__name__}`, which does not keep the sequences of a row apart,"
-    number = max(number_of_sequences(leaf, name, REMEDY) for leaf in leaves)
+    number = max(_number_of(leaf, layer) for leaf in leaves)
     masks: dict[int, Any] = {}  # inputs with the same segment ids get the same mask, so that layers recognise it
 
     def rows(leaf: Any) -> Any:
@@ -63,6 +63,12 @@ def rows_of_arguments(arguments: Arguments, layer: Any) -> tuple[Arguments, Call
         return _packed(leaf, sources, raw=layer.raw_inputs) if is_masked(leaf) else leaf
 
     return inputs, lambda outputs: jax.tree.map(packed, outputs, is_leaf=is_masked)
+
+
+def _number_of(leaf: Masked, layer: Any) -> int:
+    if leaf.num_sequences is None:
+        check_not_packed(leaf, f"{path.current()}: `{type(layer).__name__}`", REMEDY)
+    return leaf.num_sequences
 
 
 def _as_steps(leaf: Any, packed: Masked, number: int) -> Any:

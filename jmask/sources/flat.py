@@ -40,7 +40,7 @@ class Steps:
 
 @dataclasses.dataclass(frozen=True)
 class Flat:
-    """Sequences of other libraries, with the same interface as `jmask.data.ragged.Ragged`, which holds lists.
+    """Sequences of other libraries, with the same interface as `jmask.data.row_lists.RowLists`, which holds lists.
 
     Attributes:
         leaf: the steps of all sequences.
@@ -87,7 +87,7 @@ class Flat:
         return Flat(Leaf(self.leaf.values[self.real]), lengths)
 
     def load(self, dtype: np.dtype | None) -> Steps | None:
-        """The steps in one dtype; see `jmask.data.ragged.Ragged.load`."""
+        """The steps in one dtype; see `jmask.data.row_lists.RowLists.load`."""
         if self.leaf.typeless:
             return None
         values = self.leaf.values

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from ..core.masked import Masked, is_masked
-from ..core.packed_rows import each_once, number_of_sequences, rows_of, steps_of
-from ..core.segment_ids import ids_of
+from ..core.packed_rows import each_once, rows_of, steps_of
+from ..core.segment_ids import ids_of, number_of_sequences
 from .arguments import prefix
 from .plan import BatchPlan
 

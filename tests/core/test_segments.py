@@ -589,7 +589,7 @@ def test_the_display_of_what_is_not_readable():
     x = jm.pack([[1, 2], [3]])
     traced = []
     jax.jit(lambda x: traced.append(repr(x)) or x)(x)
-    assert traced == ["Masked(int32[2, 2], mask=[2, 2], segment_ids=int32[2, 2])"]
+    assert traced == ["Masked(int32[2, 2], mask=[2, 2], segment_ids=int32[2, 2], num_sequences=2)"]
     assert "segment_ids=float" in repr(jax.tree.map(jnp.sin, jm.from_segment_ids([[1.0]], [[1]])))
     assert "segments=0" in repr(jm.pack([[]], row_length=3, num_rows=2))
 

@@ -1,4 +1,4 @@
-"""Ragged host data: sequences of different lengths, read into one flat array of steps."""
+"""Ragged data on the host in lists and arrays, a row each, read into one flat array of steps."""
 
 import dataclasses
 import itertools
@@ -14,7 +14,7 @@ from .loading import SLICEABLE, UnevenStepsError, load_arrays, load_lists, split
 
 
 @dataclasses.dataclass(frozen=True)
-class Ragged:
+class RowLists:
     """Sequences in the caller's own lists and arrays, not yet copied.
 
     Attributes:
@@ -39,7 +39,7 @@ class Ragged:
         """The largest number of steps; 0 without rows."""
         return int(self.lengths.max(initial=0))
 
-    def truncated(self, maxlen: int, end: Literal["post", "pre"]) -> "Ragged":
+    def truncated(self, maxlen: int, end: Literal["post", "pre"]) -> "RowLists":
         """At most `maxlen` steps of each row, the rest cut off its end or its beginning."""
         if self.longest <= maxlen:
             return self
@@ -47,12 +47,12 @@ class Ragged:
         part = slice(size) if end == "post" else slice(-size, None)
         return dataclasses.replace(self, lengths=np.minimum(self.lengths, maxlen), part=part)
 
-    def taken(self, index: np.ndarray) -> "Ragged":
+    def taken(self, index: np.ndarray) -> "RowLists":
         """The sequences at these places."""
         numbers = index.tolist()
         places = numbers if self.places is None else [self.places[i] for i in numbers]
         marks = {k: self.marks[i] for k, i in enumerate(numbers) if i in self.marks} if self.marks else {}
-        return Ragged([self.rows[i] for i in numbers], self.lengths[index], self.part, places, marks)
+        return RowLists([self.rows[i] for i in numbers], self.lengths[index], self.part, places, marks)
 
     @property
     def real(self) -> np.ndarray | None:
@@ -63,12 +63,12 @@ class Ragged:
         reals = (self.marks[i][part] if i in self.marks else np.ones(n, bool) for i, n in enumerate(self.lengths))
         return np.concatenate([real[:n] for real, n in zip(reals, self.lengths, strict=True)])
 
-    def without_holes(self) -> "Ragged":
+    def without_holes(self) -> "RowLists":
         """The same sequences without the steps that are not real."""
         if not self.marks:
             return self
         rows = [row[self.marks[i]] if i in self.marks else row for i, row in enumerate(self.rows)]
-        return Ragged(rows, np.fromiter(map(len, rows), np.int64, len(rows)), self.part, self.places)
+        return RowLists(rows, np.fromiter(map(len, rows), np.int64, len(rows)), self.part, self.places)
 
     def load(self, dtype: np.dtype | None) -> "Steps | None":
         """The steps in one dtype.
@@ -116,7 +116,7 @@ class Ragged:
         )
 
 
-def read(sequences: Any) -> Ragged | Flat:
+def read(sequences: Any) -> RowLists | Flat:
     """The sequences, checked: a sized iterable of lists, tuples, arrays or objects that convert to arrays.
 
     Raises:
@@ -134,7 +134,7 @@ def read_nested(sequences: Any, ragged_rank: int | None) -> Lists:
             says.
 
     Returns:
-        One `Lists` with a `Ragged` or `Flat` as its items, or `Lists` inside it for each additional level.
+        One `Lists` with a `RowLists` or `Flat` as its items, or `Lists` inside it for each additional level.
 
     Raises:
         TypeError: the whole, or one of the sequences, is not a sequence.
@@ -162,7 +162,7 @@ def _check_whole(sequences: Any) -> None:
         )
 
 
-def _read_rows(rows: list[Any], ragged_rank: int) -> tuple[list[np.ndarray], Ragged]:
+def _read_rows(rows: list[Any], ragged_rank: int) -> tuple[list[np.ndarray], RowLists]:
     """The innermost sequences, and the lengths of the lists around them, the outermost first."""
     counts, places = [], None
     for _ in range(ragged_rank - 1):
@@ -176,7 +176,7 @@ def _read_rows(rows: list[Any], ragged_rank: int) -> tuple[list[np.ndarray], Rag
     names = range(len(rows)) if places is None else places
     if not set(map(type, rows)) <= SLICEABLE:
         rows = [_as_sequence(i, names[i], row, marks) for i, row in enumerate(rows)]
-    return counts, Ragged(rows, _lengths(rows, names), None, places, marks)
+    return counts, RowLists(rows, _lengths(rows, names), None, places, marks)
 
 
 def _lengths(rows: list[Any], places: Sequence[Any]) -> np.ndarray:
