@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Integer, Num
 from ..core.checks import as_array
 from ..core.display import is_concrete
 from ..core.errors import report_not_counted
-from ..core.masked import Masked, mask_of, segment_ids_of
+from ..core.masked import Masked, mask_of, segment_ids_of, values_of
 from ..core.packed_rows import each_once, rows_of
 from ..core.segment_ids import ids_of, number_of_sequences
 from ..core.step_order import left_align
@@ -130,12 +130,8 @@ def ctc_loss(
     wrong = _no_labels(ids, are_labels, blank_id, logits.shape[-1])
     are_labels = np.ones(ids.shape, bool) if are_labels is None else are_labels
     _report_lost_labels(logits, are_labels)
-    options = {"blank_id": blank_id, "zero_infinity": bool(zero_infinity)}
-    if segment_ids_of(logits) is not None:
-        counts, losses = _losses_of_packed(logits, ids, are_labels, wrong, **options)
-    else:
-        steps, real = (logits.values, logits.mask) if isinstance(logits, Masked) else (logits, None)
-        counts, losses = _losses(steps, real, ids, are_labels, wrong, **options)
+    losses_of = _losses if segment_ids_of(logits) is None else _losses_of_packed
+    counts, losses = losses_of(logits, ids, are_labels, wrong, blank_id=blank_id, zero_infinity=bool(zero_infinity))
     return reduce_sequences(
         "ctc_loss", losses, counts, logits, sample_weight=sample_weight, reduction=reduction, divide=divide
     )
@@ -143,9 +139,10 @@ def ctc_loss(
 
 @functools.partial(jax.jit, static_argnames=("blank_id", "zero_infinity"))  # a second eager call compiles nothing
 def _losses(
-    logits: Array, real: Any, ids: Array, are_labels: Array, wrong: Any, *, blank_id: int, zero_infinity: bool
+    predictions: Any, ids: Array, are_labels: Array, wrong: Any, *, blank_id: int, zero_infinity: bool
 ) -> tuple[Array, Array]:
     """Which sequences have a step, and the loss of each; all axes before time are joined."""
+    logits, real = values_of(predictions), mask_of(predictions)
     batch, (time, num_classes), num_labels = logits.shape[:-2], logits.shape[-2:], ids.shape[-1]
     size, wide = math.prod(batch), jnp.promote_types(logits.dtype, jnp.float32)
     real = jnp.ones(logits.shape[:-1], bool) if real is None else real
@@ -166,10 +163,12 @@ def _losses_of_packed(
     wide = jnp.promote_types(logits.dtype, jnp.float32)
     segment_ids = jnp.asarray(ids_of(logits))
     log_probs = jax.nn.log_softmax(logits.fill(0).astype(wide))
-    rows = [array.reshape(-1, *array.shape[segment_ids.ndim - 1 :]) for array in (log_probs, segment_ids)]
+    log_probs, segment_ids = (
+        array.reshape(-1, *array.shape[segment_ids.ndim - 1 :]) for array in (log_probs, segment_ids)
+    )
     labels = left_align(Masked(ids, are_labels))[0]
     lengths = labels.mask.sum(-1, dtype=jnp.int32)
-    found = log_probabilities_of_packed(*rows, labels.fill(blank_id), lengths, blank_id=blank_id)
+    found = log_probabilities_of_packed(log_probs, segment_ids, labels.fill(blank_id), lengths, blank_id=blank_id)
     return _finished(found, each_once(logits), wrong, zero_infinity)
 
 
@@ -234,9 +233,9 @@ def _check_inputs(logits: Any, labels: Any) -> None:
 
 
 def _check_inputs_of_packed(logits: Masked, labels: Any) -> None:
-    ids, number = logits.segment_ids, logits.num_sequences
+    ndim, number = logits.mask.ndim, logits.num_sequences
     fits = labels.ndim == 2 and labels.shape[0] == number and (mask_of(labels) is None or labels.mask.ndim == 2)
-    if logits.ndim != ids.ndim + 1 or not fits:
+    if logits.ndim != ndim + 1 or not fits:
         raise ValueError(
             f"`ctc_loss` takes packed logits (batch, time, classes), and targets that are packed as well or have a row "
             f"for each sequence, ({number}, labels); received {tuple(logits.shape)} and {tuple(labels.shape)}."

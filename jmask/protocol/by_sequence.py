@@ -8,14 +8,14 @@ import jax.numpy as jnp
 
 from ..core.masked import Masked, is_masked
 from ..core.packed_rows import rows_of, steps_of
-from ..core.segment_ids import check_not_packed, ids_of
+from ..core.segment_ids import ids_of, not_kept_apart
 from . import path
 from .arguments import Arguments, is_array
 
 REMEDY = (
     "Say how many sequences there are, so that it gets a row for each, `x.with_segment_ids(x.segment_ids, "
-    "num_sequences=n)`, or `jm.pack(sequences, num_sequences=n)`. A layer of your own that treats every step alone, or honours the segment ids, says so by "
-    "`supports_packing = True`."
+    "num_sequences=n)`, or `jm.pack(sequences, num_sequences=n)`. A layer of your own that treats every step alone, or "
+    "honours the segment ids, says so by `supports_packing = True`."
 )
 
 
@@ -66,13 +66,14 @@ def rows_of_arguments(arguments: Arguments, layer: Any) -> tuple[Arguments, Call
 
 
 def _number_of(leaf: Masked, layer: Any) -> int:
-    if leaf.num_sequences is None:
-        check_not_packed(leaf, f"{path.current()}: `{type(layer).__name__}`", REMEDY)
-    return leaf.num_sequences
+    number = leaf.num_sequences
+    if number is None:
+        raise not_kept_apart(leaf, f"{path.current()}: `{type(layer).__name__}`", REMEDY)
+    return number
 
 
 def _as_steps(leaf: Any, packed: Masked, number: int) -> Any:
-    """An input with a step for each step of the packed rows, as rows of the sequences; its own mask takes steps away."""
+    """An input with a step for each of the packed rows, as rows of the sequences; its own mask takes steps away."""
 
     def rows(array: Any) -> Masked:
         return rows_of(packed.with_values(array), number, packed.mask.shape[-1])

@@ -76,8 +76,8 @@ def vmap(
         with no real step, and its gradients are zeros. If only some of its sequences are empty, the function gets them
         with 0 steps; if it has no result for that (`jnp.max`), or a result of another rank, the row counts as empty.
 
-        Of packed rows whose `num_sequences` is known, the function sees one sequence at a time, and other arguments have
-        an entry for each sequence. A result of `t` steps is packed as the argument is, one of another length is a batch
+        Of packed rows whose `num_sequences` is known, the function sees one sequence at a time; other arguments have an
+        entry for each sequence. A result of `t` steps is packed as the argument is, one of another length is a batch
         with a row for each sequence, and other results are a `Masked` `(num_sequences, ...)`, masked for ids without
         steps. Each sequence has a padded row of its own inside the program, as long as a packed row; where sequences
         are known to be much shorter, `jm.unpack_batch(x, num_sequences, length)` first makes shorter ones.
@@ -88,8 +88,8 @@ def vmap(
     Raises:
         SymbolicLengthError: if the function needs a length as a Python number; a `TypeError`.
         NotImplementedError: if a primitive has no rule; see `jm.def_vmap_rule`.
-        ValueError: for packed rows whose number of sequences is not known, batches of different sizes, arguments without a batch axis, a constraint that
-            cannot be parsed, or lengths that share a name but differ.
+        ValueError: for packed rows whose number of sequences is not known, batches of different sizes, arguments
+            without a batch axis, a constraint that cannot be parsed, or lengths that share a name but differ.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.pad_sequences([[3.0, 4.0, 5.0], [6.0], []])

@@ -68,7 +68,10 @@ def test_too_many_sequences_for_max_segments(rng):
 JOINED = {
     "concatenate": (lambda x, y: jm.ops.concatenate([x, y, x], axis=1), lambda s, t: jnp.concatenate([s, t, s])),
     "pairs": (lambda x, y: jm.ops.dot([x, y]), lambda s, t: (s @ t.T).ravel()),
-    "cosines": (lambda x, y: jm.layers.Dot(2, normalize=True)([x, y]), lambda s, t: (unit(s, 1) @ unit(t, 1).T).ravel()),
+    "cosines": (
+        lambda x, y: jm.layers.Dot(2, normalize=True)([x, y]),
+        lambda s, t: (unit(s, 1) @ unit(t, 1).T).ravel(),
+    ),
     "over time": (lambda x, y: jm.layers.Dot(1)([x, y]), lambda s, t: s.T @ t),
     "pairs with steps": (
         lambda x, y: jm.ops.dot([jm.ops.dot([x, y]), x], axes=(2, 1)),
@@ -129,9 +132,8 @@ def test_masked_entries_are_padding(rng):
     entries[~real] = np.nan
     y = jm.ops.add([x, jm.masked(entries, real)])
     assert np.array_equal(y.segment_ids, np.where((IDS > 0) & (IDS <= 4), IDS, 0))
-    gradient = jax.grad(lambda e: jm.ops.sum(jm.ops.multiply([x, jm.masked(e, jnp.asarray(real))])))(
-        jnp.asarray(entries)
-    )
+    total = lambda e: jm.ops.sum(jm.ops.multiply([x, jm.masked(e, jnp.asarray(real))]))  # noqa: E731
+    gradient = jax.grad(total)(jnp.asarray(entries))
     assert np.isfinite(gradient).all()
     assert not np.asarray(gradient)[~real].any()
     batch = jm.ops.broadcast_to_steps(jm.masked(entries[:2], real[:2]), like=jnp.zeros((2, 3, 5)))
