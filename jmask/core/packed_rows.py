@@ -8,7 +8,7 @@ from .masked import Masked
 from .segment_ids import ids_of, number_of_sequences, positions
 
 
-def rows_of(x: Masked, num_rows: int, width: int) -> Masked:
+def sequence_rows(x: Masked, num_rows: int, width: int) -> Masked:
     """A row for each sequence of packed rows.
 
     Args:
@@ -33,7 +33,7 @@ def rows_of(x: Masked, num_rows: int, width: int) -> Masked:
 
 
 def steps_of(rows: Any, x: Masked) -> Any:
-    """The steps of packed rows from a row for each sequence, the inverse of `rows_of`.
+    """The steps of packed rows from a row for each sequence, the inverse of `sequence_rows`.
 
     Args:
         rows: an array `(num_sequences, width, ...)`, with the steps of each sequence at the front.
@@ -48,7 +48,7 @@ def steps_of(rows: Any, x: Masked) -> Any:
     return _taken(flat, places)
 
 
-def spread(entries: Any, x: Masked) -> Any:
+def entries_at_steps(entries: Any, x: Masked) -> Any:
     """The entry of its sequence at each step: `(num_sequences, ...)` to `(*rows of x, time, ...)`."""
     return _taken(entries, jnp.maximum(jnp.asarray(ids_of(x)) - 1, 0))
 

@@ -9,7 +9,7 @@ from ..core.arithmetic import is_host_only
 from ..core.checks import checked_option, checked_size
 from ..core.display import is_concrete
 from ..core.masked import Masked
-from ..core.packed_rows import rows_of
+from ..core.packed_rows import sequence_rows
 from ..core.segment_ids import check_not_packed, found_sequences, ids_of
 from ..sources import Flat
 from .loading import split
@@ -145,7 +145,7 @@ def unpack_batch(x: Masked, num_sequences: SupportsIndex, length: SupportsIndex)
         raise TypeError(f"`unpack_batch` takes what JAX can hold; received dtype {x.dtype}. Use `jm.unpack(x)`.")
     if is_concrete(x.segment_ids) and is_concrete(x.mask):
         _check_lengths(*found_sequences(x.mask, ids_of(x), "unpack_batch", num_rows), width)
-    return rows_of(x, num_rows, width)
+    return sequence_rows(x, num_rows, width)
 
 
 def plan(lengths: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:

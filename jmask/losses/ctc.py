@@ -13,7 +13,7 @@ from ..core.checks import as_array
 from ..core.display import is_concrete
 from ..core.errors import report_not_counted
 from ..core.masked import Masked, mask_of, segment_ids_of, values_of
-from ..core.packed_rows import each_once, rows_of
+from ..core.packed_rows import each_once, sequence_rows
 from ..core.segment_ids import ids_of, number_of_sequences
 from ..core.step_order import left_align
 from ..ops.linear import AnyArray, check_float
@@ -249,5 +249,5 @@ def _rows_of_sequences(logits: Any, labels: Any) -> tuple[Any, Any]:
         return logits, labels
     number = max(number_of_sequences(x, "`ctc_loss`") for x in found)
     if segment_ids_of(labels) is not None:
-        labels = rows_of(labels, number, labels.shape[-1])
+        labels = sequence_rows(labels, number, labels.shape[-1])
     return logits, labels

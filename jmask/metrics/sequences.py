@@ -13,7 +13,7 @@ from jaxtyping import Array
 
 from ..core.checks import as_array
 from ..core.masked import Masked, segment_ids_of, values_of
-from ..core.packed_rows import rows_of
+from ..core.packed_rows import sequence_rows
 from ..core.segment_ids import number_of_sequences
 from ..core.step_order import left_align
 from ..losses.accumulator import Mean
@@ -262,7 +262,7 @@ def _rows_of_sequences(name: str, xs: list[Any]) -> list[Any]:
         if not isinstance(x, Masked) and x.shape == packed.shape:
             x = packed.with_values(x)
         number = number_of_sequences(packed if segment_ids_of(x) is None else x, f"`{name}`")
-        found.append(x if segment_ids_of(x) is None else rows_of(x, number, x.mask.shape[-1]))
+        found.append(x if segment_ids_of(x) is None else sequence_rows(x, number, x.mask.shape[-1]))
     return found
 
 

@@ -9,9 +9,9 @@ from jaxtyping import Array, ArrayLike
 
 from ..core.arithmetic import guard
 from ..core.masked import Masked
+from ..core.segment_ids import UNPACK, check_not_packed
 from ..core.step_order import left_align
 from .kinds import array_for_array
-from .packed_extremes import extreme_steps
 from .reduce import highest, lowest, with_remaining_mask
 from .sorting import is_time, one_axis
 
@@ -28,12 +28,11 @@ def argmax(x: Masked | ArrayLike, axis: SupportsIndex | None = None, *, keepdims
 
     Returns:
         Indices, int32; ties give the first. Along time a `Masked` with a mask `(batch,)`, True for rows that have a
-        real step, or of packed rows `(num_sequences,)`; along features one with the mask of `x`. An empty row gives 0.
-        `jm.ops.take(x, index)` is the step at an index along time.
+        real step; along features one with the mask of `x`. An empty row gives 0. `jm.ops.take(x, index)` is the step at
+        an index along time.
 
     Raises:
-        ValueError: `axis` is None, or a masked axis other than time, or it is not known how many sequences packed rows
-            hold.
+        ValueError: `axis` is None, or a masked axis other than time, or rows are packed and it is time.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> int(jm.ops.argmax(jm.masked(jnp.array([9, 1, 3, 2]), jnp.array([False, True, True, True]))))
@@ -54,12 +53,11 @@ def argmin(x: Masked | ArrayLike, axis: SupportsIndex | None = None, *, keepdims
 
     Returns:
         Indices, int32; ties give the first. Along time a `Masked` with a mask `(batch,)`, True for rows that have a
-        real step, or of packed rows `(num_sequences,)`; along features one with the mask of `x`. An empty row gives 0.
-        `jm.ops.take(x, index)` is the step at an index along time.
+        real step; along features one with the mask of `x`. An empty row gives 0. `jm.ops.take(x, index)` is the step at
+        an index along time.
 
     Raises:
-        ValueError: `axis` is None, or a masked axis other than time, or it is not known how many sequences packed rows
-            hold.
+        ValueError: `axis` is None, or a masked axis other than time, or rows are packed and it is time.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> int(jm.ops.argmin(jm.masked(jnp.array([5, 4, 0]), jnp.array([True, True, False]))))
@@ -79,8 +77,7 @@ def _extreme(x: Any, axis: Any, keepdims: bool, function: Callable, neutral: Cal
     axis = one_axis(x, 0 if axis is None else axis, name)
     if not is_time(x, axis, name):
         return x.with_values(function(guard(x.values, x.mask), axis, keepdims=keepdims))
-    if x.segment_ids is not None:
-        return extreme_steps(x, name, largest=name == "argmax", keepdims=keepdims)
+    check_not_packed(x, f"`{name}` over time", UNPACK)
     front, _ = left_align(x)  # so that among equal values the first is a real step
     values = front.fill(neutral(jax.dtypes.canonicalize_dtype(x.dtype)))
     if values.shape[axis] == 0:

@@ -11,7 +11,7 @@ from ..core.arithmetic import join, marks_of
 from ..core.masked import Masked, mask_of, segment_ids_of, values_of
 from .alignment import check_list, with_masks_of_one_rank, with_steps_of_packed
 from .kinds import AnyInput, merged
-from .packed_steps import joined
+from .packed_steps import joined_by_sequence
 
 
 @merged
@@ -54,7 +54,7 @@ def concatenate(xs: Sequence[AnyInput], axis: int = -1) -> Masked | Array:
         return Masked(values, *functools.reduce(join, map(marks_of, xs)))
     is_time = axis == mask_ndim - 1
     if is_time and any(x.segment_ids is not None for x in found):
-        return joined(_all_packed(xs), values, "`concatenate` over time")
+        return joined_by_sequence(_all_packed(xs), values, "`concatenate` over time")
     masks = [_mask_of(x, mask_ndim) for x in xs]
     segment_ids = None
     if any(segment_ids_of(x) is not None for x in xs):

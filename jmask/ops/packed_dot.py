@@ -8,7 +8,7 @@ from jax import lax
 
 from ..core.arithmetic import Marks, expand, joint_number, rebuild
 from ..core.masked import Masked, segment_ids_of
-from ..core.packed_rows import rows_of, steps_of
+from ..core.packed_rows import sequence_rows, steps_of
 from ..core.segment_ids import ids_of, number_of_sequences
 from .packed_steps import check_distinct_ids
 
@@ -41,7 +41,7 @@ def dot_of_packed(xs: Sequence[Any], axes: tuple[int, int], normalize: bool, dot
         )
     numbers = {number_of_sequences(x, "`dot`") for x in packed}
     number, width = max(numbers), max(x.shape[1] for x in packed)
-    rows = [rows_of(x, number, width) if segment_ids_of(x) is not None else x for x in xs]
+    rows = [sequence_rows(x, number, width) if segment_ids_of(x) is not None else x for x in xs]
     for x in rows:
         if x.shape[0] != number:
             raise ValueError(

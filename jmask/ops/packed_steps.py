@@ -86,7 +86,7 @@ def grouped(x: Masked, size: int, step: tuple[int, ...]) -> Masked:
     return Masked(values.reshape(*rows, time, *step), segment_ids=firsts.segment_ids, num_sequences=x.num_sequences)
 
 
-def joined(xs: Sequence[Masked], values: Any, name: str) -> Masked:
+def joined_by_sequence(xs: Sequence[Masked], values: Any, name: str) -> Masked:
     """Rows put end to end, in which the steps of each sequence then stand together, in the order of the ids.
 
     Args:

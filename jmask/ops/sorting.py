@@ -9,7 +9,7 @@ from jaxtyping import Array, ArrayLike
 
 from ..core.arithmetic import expand, guard, in_front
 from ..core.masked import Masked
-from ..core.packed_rows import rows_of
+from ..core.packed_rows import sequence_rows
 from ..core.segment_ids import ids_of, number_of_sequences, sequence_starts
 from ..core.step_order import left_align
 from .kinds import same_kind
@@ -162,7 +162,7 @@ def _sorted(x: Any, stable: bool, descending: bool) -> tuple[Masked, Masked]:
 def _largest_steps(x: Any, k: int, axis: int) -> tuple[Masked, Masked]:
     if x.segment_ids is not None:
         number = number_of_sequences(x, "`top_k` over time")
-        values, indices = (rows_of(y, number, k) for y in _sorted(x, stable=True, descending=True))
+        values, indices = (sequence_rows(y, number, k) for y in _sorted(x, stable=True, descending=True))
         return values, indices
     x, _ = left_align(x)
     missing = max(k - x.shape[axis], 0)

@@ -7,7 +7,7 @@ from jaxtyping import ArrayLike
 
 from ..core.arithmetic import Marks, expand, join, marks_of
 from ..core.masked import Masked, fill, mask_of
-from ..core.packed_rows import spread
+from ..core.packed_rows import entries_at_steps
 from ..core.segment_ids import number_of_sequences
 from .linear import AnyArray
 from .time_axis import check_time, time_axis
@@ -49,8 +49,10 @@ def broadcast_to_steps(entries: Masked | ArrayLike, *, like: Masked | AnyArray) 
         batch = tuple(like.shape[:axis])
     _check_entries(values, mask, batch)
     if isinstance(like, Masked) and like.segment_ids is not None:
-        marks = marks_of(like) if mask is None else join(marks_of(like), Marks(spread(jnp.asarray(mask), like)))
-        return Masked(spread(values, like), *marks)
+        marks = (
+            marks_of(like) if mask is None else join(marks_of(like), Marks(entries_at_steps(jnp.asarray(mask), like)))
+        )
+        return Masked(entries_at_steps(values, like), *marks)
     steps = tuple(like.shape[: axis + 1])
     marks = marks_of(like) if isinstance(like, Masked) else Marks(jnp.ones(steps, bool))
     if mask is not None:

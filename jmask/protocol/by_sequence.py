@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ..core.masked import Masked, is_masked
-from ..core.packed_rows import rows_of, steps_of
+from ..core.packed_rows import sequence_rows, steps_of
 from ..core.segment_ids import ids_of, not_kept_apart
 from . import path
 from .arguments import Arguments, is_array
@@ -44,7 +44,7 @@ def rows_of_arguments(arguments: Arguments, layer: Any) -> tuple[Arguments, Call
         if not is_array(leaf):
             return leaf
         if getattr(leaf, "segment_ids", None) is not None:
-            found = rows_of(leaf, number, leaf.mask.shape[-1])
+            found = sequence_rows(leaf, number, leaf.mask.shape[-1])
             return Masked(found.values, masks.setdefault(id(leaf.segment_ids), found.mask))
         steps = leaves[0].mask.shape
         if tuple(leaf.shape[: len(steps)]) == tuple(steps):
@@ -76,7 +76,7 @@ def _as_steps(leaf: Any, packed: Masked, number: int) -> Any:
     """An input with a step for each of the packed rows, as rows of the sequences; its own mask takes steps away."""
 
     def rows(array: Any) -> Masked:
-        return rows_of(packed.with_values(array), number, packed.mask.shape[-1])
+        return sequence_rows(packed.with_values(array), number, packed.mask.shape[-1])
 
     values = rows(leaf.values if is_masked(leaf) else jnp.asarray(leaf))
     if not is_masked(leaf):

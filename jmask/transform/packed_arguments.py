@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ..core.masked import Masked, is_masked
-from ..core.packed_rows import each_once, rows_of, steps_of
+from ..core.packed_rows import each_once, sequence_rows, steps_of
 from ..core.segment_ids import ids_of, number_of_sequences
 from .arguments import prefix
 from .plan import BatchPlan
@@ -33,7 +33,7 @@ def with_rows_of_sequences(args: tuple[Any, ...], kwargs: dict[str, Any], in_axe
                 f"received {axis!r}."
             )
     args, kwargs = structure.unflatten(
-        leaf if x is None else rows_of(x, number_of_sequences(x, "`jm.vmap`"), x.mask.shape[-1])
+        leaf if x is None else sequence_rows(x, number_of_sequences(x, "`jm.vmap`"), x.mask.shape[-1])
         for leaf, x in zip(leaves, packed, strict=True)
     )
     return args, kwargs, packed

@@ -141,16 +141,6 @@ def test_masked_entries_are_padding(rng):
     assert batch.mask.all()
 
 
-@pytest.mark.parametrize("name", some_slow(["argmax", "argmin"], ("argmax",)))
-def test_places_of_extremes(rng, name):
-    x = packed_rows(rng, 2, dtype=np.int32)
-    function = getattr(jm.ops, name)
-    assert_like_alone(lambda x: function(x, 1), lambda s: getattr(np, name)(s, 0), x, has_gradient=False)
-    nan = jm.from_segment_ids(jnp.array([[1.0, np.nan, 3.0, np.nan, 2.0]]), [[1, 1, 1, 2, 2]], num_sequences=3)
-    assert function(nan, 1, keepdims=True).fill(-1).tolist() == [[1], [0], [-1]]
-    assert function(nan > 2, 1).values.tolist() == [{"argmax": 2, "argmin": 0}[name], 0, 0]
-
-
 def test_errors(rng):
     x = packed_rows(rng, 2)
     unknown = x.with_segment_ids(x.segment_ids)
@@ -159,7 +149,6 @@ def test_errors(rng):
     for call in (
         lambda: jm.ops.add([unknown, vectors]),
         lambda: jm.ops.top_k(unknown, 2, axis=1),
-        lambda: jm.ops.argmax(unknown, 1),
         lambda: jm.ops.dot([unknown, unknown], axes=1),
         lambda: jm.ops.broadcast_to_steps(vectors, like=unknown),
     ):
