@@ -7,6 +7,7 @@ from . import metrics as metrics
 from . import ops as ops
 from . import rnn as rnn
 from . import testing as testing
+from . import train as train
 from .core.constructors import as_masked as as_masked
 from .core.constructors import from_segment_ids as from_segment_ids
 from .core.constructors import masked as masked
@@ -41,6 +42,8 @@ from .protocol.config import from_config as from_config
 from .protocol.config import register_serializable as register_serializable
 from .protocol.config import to_config as to_config
 from .protocol.layer import Layer as Layer
+from .train.saving import load as load
+from .train.saving import save as save
 from .transform import SymbolicLengthError as SymbolicLengthError
 from .transform import def_vmap_rule as def_vmap_rule
 from .transform import explain as explain
@@ -48,4 +51,4 @@ from .transform import is_pointwise as is_pointwise
 from .transform import vmap as vmap
 
 __version__ = "0.1.0"
-__dir__ = _listing(globals(), packages=("data", "layers", "losses", "metrics", "ops", "rnn", "testing"))
+__dir__ = _listing(globals(), packages=("data", "layers", "losses", "metrics", "ops", "rnn", "testing", "train"))

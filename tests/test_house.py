@@ -18,6 +18,7 @@ FILES = {file.relative_to(ROOT.parent).as_posix(): ast.parse(file.read_text("utf
 ROOMS = (
     "jmask",
     "demo",
+    "train",
     "data",
     "keras",
     "testing",
@@ -38,6 +39,10 @@ ROOMS = (
 # Imports inside functions, and why.
 LATE = {
     ("jmask/core/display.py", "treescope"): "only its own renderer asks for it",
+    ("jmask/data/batching.py", "jmask/data/grain_dataset.py"): "grain, which takes seconds to load",
+    ("jmask/data/plan_plot.py", "matplotlib.figure"): "an extra that is not always installed",
+    ("jmask/data/tables.py", "pyarrow"): "not a requirement, and slow to load",
+    ("jmask/data/tables.py", "pyarrow.parquet"): "not a requirement, and slow to load",
     ("jmask/demo/cli.py", "jmask/demo/commands.py"): "rich and optax, which `jmask --help` does not need",
     ("jmask/demo/plot.py", "matplotlib.colors"): "an extra that is not always installed",
     ("jmask/demo/plot.py", "matplotlib.figure"): "an extra that is not always installed",
@@ -52,13 +57,17 @@ LATE = {
 SAME = {
     "Equation",
     "Example",
+    "Plan",
     "Steps",
+    "Vocabulary",
     "align",
+    "batches",
     "convert",
     "dot",
     "draw",
     "explain",
     "flatten",
+    "load",
     "mean",
     "positions",
     "prepare",
@@ -66,6 +75,7 @@ SAME = {
     "read_nested",
     "rebuild",
     "register",
+    "save",
     "scan",
     "shift",
     "split",
@@ -74,7 +84,19 @@ SAME = {
     "write",
 }
 
-HEAVY = ("equinox", "flax", "keras", "matplotlib", "optax", "orbax", "rich", "treescope")
+HEAVY = (
+    "equinox",
+    "flax",
+    "grain",
+    "keras",
+    "matplotlib",
+    "optax",
+    "orbax",
+    "pyarrow",
+    "rich",
+    "tensorboardX",
+    "treescope",
+)
 
 
 def imports_of(file: str, tree: ast.AST) -> Iterator[tuple[ast.AST, str]]:

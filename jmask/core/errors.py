@@ -95,17 +95,17 @@ def report_dropped_mask(message: str) -> None:
         observed.append(message)
     if _strict.get():
         raise MaskDroppedError(message)
-    warnings.warn(message, MaskDroppedWarning, stacklevel=_level_of_user(sys._getframe()))
+    warnings.warn(message, MaskDroppedWarning, stacklevel=level_of_user(sys._getframe()))
 
 
 def report_not_counted(message: str) -> None:
     """Warns, or raises under `strict`, about labels or results that are not counted."""
     if _strict.get():
         raise NotCountedError(message)
-    warnings.warn(message, NotCountedWarning, stacklevel=_level_of_user(sys._getframe()))
+    warnings.warn(message, NotCountedWarning, stacklevel=level_of_user(sys._getframe()))
 
 
-def _level_of_user(frame: FrameType) -> int:
+def level_of_user(frame: FrameType) -> int:
     """How many frames above `frame` the first one outside the library is: the line that a user can change."""
     level = 1
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _NOT_THE_USER:

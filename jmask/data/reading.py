@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from ..core.masked import Masked
-from ..sources import Lists, find_lists, find_marks, flatten, host_array
+from ..sources import Lists, find_items, find_marks, flatten, host_array
 from ..sources.conversion import OBJECT, is_missing
 from ..sources.marks import is_pandas
 from .columns import Column, offsets_of, sequences_of_array
 from .packing import unpack
-from .row_lists import RowLists, read
+from .row_lists import read
 
 _SCALARS = (str, bytes, numbers.Number, np.generic)
 
@@ -27,19 +27,19 @@ def as_column(x: Any) -> Column:
         return x
     if isinstance(x, Masked):
         return _of_masked(x)
+    if isinstance(x, (list, tuple)):
+        return _of_rows(list(x))
+    found = find_items(x)
+    if found is not None:
+        return _of_lists(found) if isinstance(found, Lists) else _of_values(found.values, found.real)
+    marks = find_marks(x)
+    if marks is not None:
+        return _of_values(marks.values, marks.real)
     if isinstance(x, (str, bytes, Mapping, Set)) or not (hasattr(x, "__len__") and hasattr(x, "__iter__")):
         raise TypeError(
             f"A column is a list, an array or a column of a table, with one sequence or one value for each row; "
             f"received {_described(x)}. A generator becomes a list by `list(...)`."
         )
-    if isinstance(x, (list, tuple)):
-        return _of_rows(list(x))
-    lists = find_lists(x)
-    if lists is not None:
-        return _of_lists(lists)
-    marks = find_marks(x)
-    if marks is not None:
-        return _of_marks(marks.values, marks.real)
     if is_pandas(x) and not hasattr(x, "columns") and x.dtype != OBJECT:
         return _of_array(x.to_numpy())
     if hasattr(x, "__array__") and not is_pandas(x):
@@ -55,8 +55,11 @@ def _of_rows(rows: list[Any]) -> Column:
     missing = next((i for i, row in enumerate(rows) if is_missing(row)), None)
     if missing is not None:
         raise _missing_row(missing, sum(map(is_missing, rows)), len(rows))
-    sequences = read(rows)
-    steps = sequences.load(None)
+    try:
+        sequences = read(rows)
+        steps = sequences.load(None)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise _explained(error, rows) from None
     if steps is None:
         values = np.zeros(0, np.int32)
     else:
@@ -69,23 +72,47 @@ def _of_scalars(rows: list[Any]) -> Column:
         values = np.empty(len(rows), object)
         values[:] = rows
         return Column(values)
-    return Column(RowLists([rows], np.array([len(rows)])).load(None).flat)  # pyright: ignore[reportOptionalMemberAccess]
+    return Column(_of_rows([rows]).values)
+
+
+def _explained(error: Exception, rows: list[Any]) -> Exception:
+    """The error of `jm.pad_sequences` about these rows, with a remedy that a corpus has."""
+    if isinstance(error, OverflowError):
+        return OverflowError(
+            f"{str(error).partition('.')[0]}. Number such ids anew, `np.unique(ids, return_inverse=True)`, or keep "
+            "int64 by `jax.config.update('jax_enable_x64', True)`."
+        )
+    steps = [step for row in rows if isinstance(row, (list, tuple)) for step in row]
+    if isinstance(error, ValueError) and any(isinstance(step, (list, tuple, np.ndarray)) for step in steps):
+        return documents_error()
+    if any(map(is_missing, steps)):
+        return TypeError(
+            "A step in a list is missing, None or NA. Leave it out; or pass a column of Arrow, `pyarrow.array(rows)`, "
+            "whose missing steps keep their places and are not real."
+        )
+    return error
 
 
 def _of_array(array: np.ndarray) -> Column:
     if array.ndim == 0:
         raise TypeError(f"A column has one sequence or one value for each row; received {array!r}.")
     if array.dtype == OBJECT:
-        return _of_rows(array.tolist() if array.ndim == 1 else list(array))
+        return _of_rows(array.tolist())
+    if array.dtype.names:
+        raise TypeError(
+            f"An array of records is a table; `data.from_table(array)` takes its fields {array.dtype.names}."
+        )
     return Column(array) if array.ndim == 1 else sequences_of_array(array)
 
 
-def _of_marks(values: np.ndarray, real: np.ndarray | None) -> Column:
+def _of_values(values: np.ndarray, real: np.ndarray | None) -> Column:
     """Of an array that says which of its entries are real; as padding, the others are left out."""
+    if values.ndim == 1 and real is not None and not real.all():
+        raise _missing_row(int(real.argmin()), int((~real).sum()), len(real))
+    if values.ndim == 1:
+        return Column(values)
     if real is None or real.all():
         return _of_array(values)
-    if values.ndim == 1:
-        raise _missing_row(int(real.argmin()), int((~real).sum()), len(real))
     steps = real.reshape(*real.shape[:2], -1).all(-1)
     partly = real.reshape(*real.shape[:2], -1).any(-1) & ~steps
     if partly.any():

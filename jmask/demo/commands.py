@@ -14,7 +14,7 @@ import jmask as jm
 from . import plot as picture
 from . import saving, show
 from .batches import Data, Example, encode, pad
-from .conll import read_conll
+from .conll import read_sentences
 from .errors import DemoError
 from .lookup import confusions_of_baselines, majority_tag_of_words
 from .marks import mark
@@ -42,7 +42,7 @@ def demonstrate(*, data: str | None, save: str | None, plot: str | None, epochs:
     """Trains a tagger, shows what it does, and proves that padding is invisible to it.
 
     Args:
-        data: a file as `read_conll` takes it, or None for the documentation of the running Python.
+        data: a file as `read_sentences` takes it, or None for the documentation of the running Python.
         save: a folder for the trained tagger.
         plot: a file for a picture.
         epochs: passes over the training sentences.
@@ -55,7 +55,7 @@ def demonstrate(*, data: str | None, save: str | None, plot: str | None, epochs:
         DemoError: a file or folder cannot be used; all but a full disk is found out before training.
     """
     start, console = time.perf_counter(), Console(highlight=False, emoji=False)
-    sentences = sentences_of_topics() if data is None else read_conll(data)
+    sentences = sentences_of_topics() if data is None else read_sentences(data)
     sides = split(sentences, seed)
     if save is not None:
         saving.prepare(save)

@@ -1,5 +1,6 @@
 """Reads ragged data and masks of other libraries through their own interfaces; none of these libraries is required."""
 
+from .finding import find_items as find_items
 from .finding import find_lists as find_lists
 from .finding import refuse_lists as refuse_lists
 from .flat import Flat as Flat

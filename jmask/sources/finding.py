@@ -6,7 +6,7 @@ from .arrow import read_column
 from .awkward_arrays import is_awkward, read_awkward
 from .capsules import is_exporter
 from .marks import is_pandas
-from .nested import Lists
+from .nested import Leaf, Lists
 from .tensors import read_nested, read_packed, read_ragged
 
 
@@ -19,10 +19,16 @@ def find_lists(x: Any) -> Lists | None:
     Raises:
         ValueError, TypeError: lists are null, or have a type without a JAX dtype.
     """
+    found = find_items(x)
+    return found if isinstance(found, Lists) else None
+
+
+def find_items(x: Any) -> Leaf | Lists | None:
+    """As `find_lists`, and also a `Leaf` of numbers or strings that are in no lists."""
     if isinstance(x, (list, dict)):
         return None
     if is_awkward(x):
-        return _lists(read_awkward(x))
+        return read_awkward(x)
     if hasattr(x, "nested_row_splits"):
         return read_ragged(x)
     if _is_packed(x):
@@ -30,7 +36,7 @@ def find_lists(x: Any) -> Lists | None:
     if getattr(x, "is_nested", False) is True:
         return read_nested(x)
     column = _arrow_column(x)
-    return None if column is None else _lists(read_column(column))
+    return None if column is None else read_column(column)
 
 
 def refuse_lists(x: Any) -> None:
@@ -57,10 +63,6 @@ def _arrow_column(x: Any) -> Any:
     source: Any = getattr(x, "source", None)
     if hasattr(x, "column_name") and hasattr(source, "with_format"):  # from `datasets`, which decodes row by row
         if (getattr(source, "format", None) or {}).get("type") in (None, "arrow"):
-            return source.with_format("arrow")[:][x.column_name]
+            return source.select_columns([x.column_name]).with_format("arrow")[:][x.column_name]
         return None
     return x if is_exporter(x) else None
-
-
-def _lists(found: Any) -> Lists | None:
-    return found if isinstance(found, Lists) else None

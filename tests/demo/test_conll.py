@@ -2,7 +2,7 @@
 
 import pytest
 
-from jmask.demo.conll import read_conll
+from jmask.demo.conll import read_sentences
 from jmask.demo.errors import DemoError
 from jmask.demo.text import Sentence
 
@@ -31,32 +31,32 @@ UNIVERSAL = """\
 def test_conll_files_in_all_their_ways_of_writing(tmp_path):
     path = tmp_path / "a.conll"
     path.write_bytes("\ufeffThe\tO\r\nNew York\tLOC\r\n \r\n\r\n\r\nso  O".encode())
-    assert read_conll(path) == [Sentence(("The", "New York"), ("O", "LOC")), Sentence(("so",), ("O",))]
+    assert read_sentences(path) == [Sentence(("The", "New York"), ("O", "LOC")), Sentence(("so",), ("O",))]
 
 
 def test_the_columns_of_conll_2003(tmp_path):
     path = tmp_path / "train.txt"
     path.write_text(NEWS)
-    assert read_conll(path) == [
+    assert read_sentences(path) == [
         Sentence(("EU", "rejects"), ("B-ORG", "O")),
         Sentence(("Peter",), ("B-PER",)),
         Sentence(("BRUSSELS",), ("B-LOC",)),
     ]
     path.write_text("a NN O\nb VB B-X\n")  # three columns, as in CoNLL-2002
-    assert read_conll(path) == [Sentence(("a", "b"), ("O", "B-X"))]
+    assert read_sentences(path) == [Sentence(("a", "b"), ("O", "B-X"))]
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_conll_u(tmp_path, end):
     path = tmp_path / "a.conllu"
     path.write_bytes((UNIVERSAL + "1\tNew York\t_\tPROPN" + "\t_" * 6 + "\n").replace("\n", end).encode())
-    assert read_conll(path) == [Sentence(("vamos", "nos"), ("VERB", "PRON")), Sentence(("New York",), ("PROPN",))]
+    assert read_sentences(path) == [Sentence(("vamos", "nos"), ("VERB", "PRON")), Sentence(("New York",), ("PROPN",))]
 
 
 def test_a_token_that_is_a_number_sign(tmp_path):
     path = tmp_path / "a.conll"
     path.write_text("#\tO\n1\tX\n")
-    assert read_conll(path) == [Sentence(("#", "1"), ("O", "X"))]
+    assert read_sentences(path) == [Sentence(("#", "1"), ("O", "X"))]
 
 
 @pytest.mark.parametrize(
@@ -78,14 +78,14 @@ def test_a_malformed_conll_file_is_refused_by_line(tmp_path, content, message):
     path = tmp_path / "a.conll"
     path.write_text(content)
     with pytest.raises(DemoError, match=message):
-        read_conll(path)
+        read_sentences(path)
 
 
 def test_a_missing_file_a_folder_and_what_is_not_text_are_refused(tmp_path):
     with pytest.raises(DemoError, match="there is no such file"):
-        read_conll(tmp_path / "missing")
+        read_sentences(tmp_path / "missing")
     with pytest.raises(DemoError, match="cannot be read"):
-        read_conll(tmp_path)
+        read_sentences(tmp_path)
     (tmp_path / "binary").write_bytes(b"a O\n\xff O\n")
     with pytest.raises(DemoError, match=r"not UTF-8 text \(byte 4\)"):
-        read_conll(tmp_path / "binary")
+        read_sentences(tmp_path / "binary")

@@ -1,0 +1,10 @@
+"""Training: a state, a pure jitted step, and runs that restore, log and save."""
+
+from ..core.public_names import listing as _listing
+from .compilation import CompiledShapesWarning as CompiledShapesWarning
+from .precision import DynamicScale as DynamicScale
+from .state import State as State
+from .stepping import Step as Step
+from .stepping import step as step
+
+__dir__ = _listing(globals())

@@ -1,0 +1,226 @@
+"""The training step: `(state, batch) -> (state, sums)`, pure and jitted."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..core.lazy import LazyModule
+from ..losses.accumulator import Mean, Sums
+from .compilation import Shapes
+from .loss_function import LossFunction
+from .microbatch import BatchGradients, Differentiation, as_before, chosen, summed_dtype
+from .precision import DynamicScale, LossScale, checked_compute_dtype, checked_loss_scale
+from .state import State, owned
+
+optax: Any = LazyModule("optax")
+
+
+def step(
+    loss: Callable[..., Any],
+    optimizer: Any,
+    *,
+    accumulate: int = 1,
+    split: int = 1,
+    average: float | None = None,
+    compute_dtype: Any = None,
+    loss_scale: LossScale = None,
+    shapes: int = 1,
+) -> "Step":
+    """Makes a training step: the gradients of a loss, added up over batches, divided once, and given to an optimizer.
+
+    Args:
+        loss: `loss(params, batch)`; it may ask for `key`, a PRNG key of its own for each step, and for `statistics`,
+            the running statistics of the model, by these names. It returns its sum and count, a `jm.losses.Mean` (such
+            as a loss of `jm.losses` with `divide=False`), or `(mean, metrics)` with a dict of metrics by name; if it
+            takes statistics, the new ones come last, `(mean, statistics)` or `(mean, metrics, statistics)`.
+        optimizer: a gradient transformation of optax. Its schedules count updates; clipping sees the divided
+            gradients.
+        accumulate: number of successive batches for each update. Gradients and counts are added up in the state, so
+            the update is that of all their steps in one batch, however unequal the batches are.
+        split: number of parts, cut along the first axis of every array in a batch, that go through the loss one after
+            the other, in one `jax.lax.scan`. This saves memory; the gradients are those of the whole batch.
+        average: the decay of the exponential average of the parameters, between 0 and 1, such as 0.999; it is that of
+            `optax.ema`, with its correction of the start. `state.average` is the average. None keeps no average.
+        compute_dtype: the dtype that floats of the parameters and of the batch have in the loss, such as "bfloat16".
+            The parameters in the state, gradient sums and losses stay in float32. None changes nothing.
+        loss_scale: a factor of the loss while gradients are computed, for float16: a number, "dynamic" or a
+            `train.DynamicScale`. A batch whose gradients are not finite is skipped, and `sums["skipped"]` counts it.
+        shapes: how many shapes of batches will come; more of them warn once, since each shape is compiled.
+
+    Returns:
+        A `Step`. `step.init(params, key)` makes the state; `step(state, batch)` returns the new state and the sums of
+        the batch, `{"loss": ..., **metrics}`.
+
+    A batch without any real step changes nothing but `state.step`. Sums are those of one batch, before the update.
+
+    Raises:
+        TypeError: the loss takes or returns something else; a plain number is refused, since means of batches do not
+            add up.
+        ValueError: an option is out of range, or `split` does not divide the rows of a batch.
+
+    >>> import jax, jax.numpy as jnp, optax, jmask as jm
+    >>> from jmask import train
+    >>> model = jm.Sequential([jm.Input((None,), "int32"), jm.layers.Embedding(9, 4), jm.layers.Dense(2)])
+    >>> def loss(params, batch):
+    ...     return jm.losses.squared_error(model.apply(params, batch), jnp.ones((2, 3, 2)), divide=False)
+    >>> step = train.step(loss, optax.sgd(0.1))
+    >>> state = step.init(model.init(jax.random.key(0)))
+    >>> state, sums = step(state, jm.pad_sequences([[3, 4, 5], [6]]))
+    >>> int(state.step), float(sums["loss"].count)
+    (1, 4.0)
+    """
+    for name, number in (("accumulate", accumulate), ("split", split), ("shapes", shapes)):
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise ValueError(f"`train.step`: `{name}` is a whole number from 1 on; received {number!r:.80}.")
+    if average is not None and not 0 <= average < 1:
+        raise ValueError(
+            f"`train.step`: `average` is the decay, at least 0 and below 1, such as 0.999; received {average!r}."
+        )
+    if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
+        raise TypeError(
+            "`train.step`: the optimizer is a gradient transformation of optax, such as `optax.adam(1e-3)`; received "
+            f"{optimizer!r:.80}."
+        )
+    function, dtype = LossFunction(loss), checked_compute_dtype(compute_dtype)
+    differentiate = Differentiation(function, dtype, split)
+    return Step(function, differentiate, optimizer, accumulate, average, checked_loss_scale(loss_scale), Shapes(shapes))
+
+
+class Step:
+    """A training step, as `train.step` makes it.
+
+    `step.init(params, key)` makes the state and `step(state, batch)` returns the next one and the sums of the batch.
+    """
+
+    def __init__(
+        self,
+        loss: LossFunction,
+        differentiate: Differentiation,
+        optimizer: Any,
+        accumulate: int,
+        decay: float | None,
+        loss_scale: float | DynamicScale | None,
+        shapes: Shapes,
+    ) -> None:
+        self._loss, self._differentiate, self._optimizer = loss, differentiate, optimizer
+        self._accumulate, self._decay, self._loss_scale, self._shapes = accumulate, decay, loss_scale, shapes
+        self._jitted = jax.jit(self._next, donate_argnums=0)
+
+    def init(self, params: Any, key: Any = None, *, statistics: Any = None) -> State:
+        """Makes the first state.
+
+        Args:
+            params: the parameters; they are copied, since a step donates its state.
+            key: a PRNG key, which the key of each step is made from; needed if the loss takes `key`.
+            statistics: the running statistics, `model.init_state(x)`; needed if the loss takes `statistics`.
+
+        Returns:
+            The state before the first step. Arrays keep their shardings.
+
+        Raises:
+            ValueError: the loss needs a key or statistics, or takes no statistics.
+        """
+        needs = self._loss.takes
+        if "key" in needs and key is None:
+            raise ValueError("`step.init`: the loss takes `key`; pass one: `step.init(params, jax.random.key(0))`.")
+        if ("statistics" in needs) != (statistics is not None):
+            raise ValueError(
+                "`step.init`: the loss takes `statistics`; pass them: `statistics=model.init_state(x)`."
+                if statistics is None
+                else "`step.init`: the loss takes no `statistics`, so they would never change; write "
+                "`loss(params, batch, statistics)`, and return the new ones last."
+            )
+        params = owned(params)
+        pending = None
+        if self._accumulate > 1:
+            gradients = jax.tree.map(lambda leaf: jnp.zeros_like(leaf, summed_dtype(leaf)), params)
+            pending = {"gradients": gradients, "count": jnp.zeros(())}
+        return State(
+            step=jnp.zeros((), jnp.int32),
+            updates=jnp.zeros((), jnp.int32),
+            params=params,
+            opt_state=owned(self._optimizer.init(params)),
+            statistics=owned(statistics),
+            key=owned(key),
+            average=None if self._decay is None else owned(params),
+            pending=pending,
+            loss_scale=owned(self._loss_scale.start()) if isinstance(self._loss_scale, DynamicScale) else None,
+        )
+
+    def __call__(self, state: State, batch: Any) -> tuple[State, dict[str, Sums]]:
+        """The next state, and the sums of a batch.
+
+        Args:
+            state: the state, whose memory the new one takes: do not use it again.
+            batch: what the loss takes, a pytree of arrays and `Masked`.
+
+        Returns:
+            The state after the batch, and its sums: `"loss"`, the metrics, and `"skipped"` where the loss is scaled.
+        """
+        return self._jitted(state, batch)
+
+    def lower(self, state: State, batch: Any) -> Any:
+        """The lowered program of the step, as `jax.jit(f).lower` gives it: `.compile()` shows its costs.
+
+        Args:
+            state: the state, or its shapes.
+            batch: a batch, or its shapes.
+
+        Returns:
+            A `jax.stages.Lowered`.
+        """
+        return self._jitted.lower(state, batch)
+
+    def _next(self, state: State, batch: Any) -> tuple[State, dict[str, Sums]]:
+        self._shapes.add(batch)
+        key = None if state.key is None else jax.random.fold_in(state.key, state.step)
+        rule = self._loss_scale if isinstance(self._loss_scale, DynamicScale) else None
+        scale = self._loss_scale if rule is None else state.loss_scale["scale"]
+        found = self._differentiate(state.params, batch, key, state.statistics, scale)
+        sums = found.sums
+        if scale is not None:
+            skipped = 1 - found.is_finite.astype(jnp.float32)
+            sums = {**sums, "skipped": Mean(skipped, jnp.ones_like(skipped))}
+        new = self._changed(state, found)
+        new = new.replace(
+            step=state.step + 1,
+            statistics=found.statistics,
+            loss_scale=None if rule is None else rule.next(state.loss_scale, found.is_finite),
+        )
+        return new, sums
+
+    def _changed(self, state: State, found: BatchGradients) -> State:
+        """The state with these gradients: used at once, or added to the pending ones until there are enough."""
+        if self._accumulate == 1:
+            return chosen(found.count != 0, self._updated(state, found.gradients, found.count), state)
+        gradients = jax.tree.map(jnp.add, state.pending["gradients"], found.gradients)
+        count = state.pending["count"] + found.count
+
+        def update(state: State) -> State:
+            updated = self._updated(state, gradients, count)
+            return updated.replace(pending=jax.tree.map(jnp.zeros_like, state.pending))
+
+        def wait(state: State) -> State:
+            return state.replace(pending={"gradients": gradients, "count": count})
+
+        is_due = (state.step + 1) % self._accumulate == 0
+        return jax.lax.cond(is_due & (count != 0), update, wait, state)
+
+    def _updated(self, state: State, gradients: Any, count: Any) -> State:
+        """The state after an update of the optimizer."""
+        divisor = jnp.where(count == 0, 1, count)
+        gradients = jax.tree.map(
+            lambda total, leaf: (total / divisor.astype(total.dtype)).astype(leaf.dtype), gradients, state.params
+        )
+        changes, opt_state = self._optimizer.update(gradients, state.opt_state, state.params)
+        params = as_before(state.params, optax.apply_updates(state.params, changes), "parameters")
+        updates = state.updates + 1
+        average = state.average
+        if self._decay is not None:
+            # What `optax.ema` divides by, put into the size of the step, so that the average is kept corrected.
+            size = (1 - self._decay) / (1 - self._decay ** updates.astype(jnp.float32))
+            average = as_before(average, optax.incremental_update(params, average, size), "averaged parameters")
+        opt_state = as_before(state.opt_state, opt_state, "an optimizer state")
+        return state.replace(params=params, opt_state=opt_state, updates=updates, average=average)
