@@ -137,7 +137,7 @@ def permute(x: Masked | AnyArray, dims: Sequence[int]) -> Masked | Array:
         )
     if masked_axes == tuple(range(x.mask.ndim)):
         return x.with_values(values)
-    check_not_packed(x, "`permute` of masked axes")
+    check_not_packed(x, "`permute` of masked axes, which would lay sequences across rows,")
     return Masked(values, jnp.transpose(x.mask, masked_axes))
 
 

@@ -168,5 +168,5 @@ def test_errors(rng):
     with pytest.raises(ValueError, match=r"or their product with one another over time, `axes=\(2, 1\)`"):
         jm.ops.dot([x, jm.ops.dot([x, x])], axes=(1, 2))
     documents = jm.ops.stack([x, x])
-    with pytest.raises(ValueError, match="`permute` of masked axes"):
+    with pytest.raises(ValueError, match="`permute` of masked axes, which would lay sequences across rows"):
         jm.ops.permute(documents, (2, 1, 3))
