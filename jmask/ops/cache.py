@@ -10,7 +10,6 @@ from ..core.masked import Masked
 from ..core.segment_ids import check_not_packed
 from .time_axis import check_time
 
-
 _PACKED = (
     "The free slots of a packed row come after its last sequence. Where all inputs are packed by the same ids, use "
     "`jm.ops.concatenate([x, new], axis=1)`, which makes room; otherwise give each sequence a row of its own, "
