@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from .masked import Masked
-from .segment_ids import ids_of, number_of_sequences, positions
+from .segment_ids import ids_of, positions
 
 
 def sequence_rows(x: Masked, num_rows: int, width: int) -> Masked:
@@ -57,10 +57,3 @@ def _taken(entries: Any, places: Any) -> Any:
     if entries.shape[0] == 0:
         return jnp.zeros((*places.shape, *entries.shape[1:]), entries.dtype)
     return entries.at[places].get(mode="clip")
-
-
-def each_once(x: Masked) -> Any:
-    """Which of the sequences have a step, bool `(num_sequences,)`."""
-    ids = jnp.asarray(ids_of(x))
-    number = number_of_sequences(x, "a mask of sequences")
-    return jnp.zeros(number + 1, bool).at[ids.ravel()].set(True, mode="drop")[1:]

@@ -13,8 +13,8 @@ from ..core.checks import as_array
 from ..core.display import is_concrete
 from ..core.errors import report_not_counted
 from ..core.masked import Masked, mask_of, segment_ids_of, values_of
-from ..core.packed_rows import each_once, sequence_rows
-from ..core.segment_ids import ids_of, number_of_sequences
+from ..core.packed_rows import sequence_rows
+from ..core.segment_ids import found_ids, ids_of, number_of_sequences
 from ..core.step_order import left_align
 from ..ops.linear import AnyArray, check_float
 from .accumulator import Mean
@@ -169,7 +169,7 @@ def _losses_of_packed(
     labels = left_align(Masked(ids, are_labels))[0]
     lengths = labels.mask.sum(-1, dtype=jnp.int32)
     found = log_probabilities_of_packed(log_probs, segment_ids, labels.fill(blank_id), lengths, blank_id=blank_id)
-    return _finished(found, each_once(logits), wrong, zero_infinity)
+    return _finished(found, found_ids(logits, "`ctc_loss`"), wrong, zero_infinity)
 
 
 def _finished(found: Array, counts: Array, wrong: Any, zero_infinity: bool) -> tuple[Array, Array]:
@@ -197,7 +197,7 @@ def _no_labels(ids: Any, are_labels: Any, blank_id: int, num_classes: int) -> An
 
 def _report_lost_labels(logits: Any, are_labels: Any) -> None:
     if isinstance(logits, Masked) and is_concrete(logits.mask) and is_concrete(are_labels):
-        have_steps = np.asarray(logits.mask.any(-1) if logits.segment_ids is None else each_once(logits))
+        have_steps = np.asarray(logits.mask.any(-1) if logits.segment_ids is None else found_ids(logits, "`ctc_loss`"))
         lost = int((~have_steps & np.asarray(are_labels).any(-1)).sum())
         if lost:
             report_not_counted(

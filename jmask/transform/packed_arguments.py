@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from ..core.masked import Masked, is_masked
-from ..core.packed_rows import each_once, sequence_rows, steps_of
-from ..core.segment_ids import ids_of, number_of_sequences
+from ..core.packed_rows import sequence_rows, steps_of
+from ..core.segment_ids import found_ids, ids_of, number_of_sequences
 from .arguments import prefix
 from .plan import BatchPlan
 
@@ -54,7 +54,7 @@ def packed_again(outputs: Sequence[Any], plan: BatchPlan, packed: Sequence[Any])
     found = [x for x in packed if x is not None]
     if not found:
         return list(outputs)
-    sequences = jnp.stack([each_once(x) for x in found]).any(0)
+    sequences = jnp.stack([found_ids(x, "`jm.vmap`") for x in found]).any(0)
     by_name = {a.name: x for a, x in reversed(list(zip(plan.arguments.each, packed, strict=True))) if x is not None}
     results = []
     for output, out_spec in zip(outputs, plan.out_specs, strict=True):
