@@ -7,7 +7,7 @@ from jaxtyping import Array, ArrayLike
 
 from ..core.masked import Masked, fill, like, values_of
 from .kinds import AnyInput, Axis
-from .reduce import at_values, mean, sum
+from .reduce import at_values, is_by_sequence, mean, sum
 
 
 @overload
@@ -58,6 +58,7 @@ def var(
     >>> jm.ops.var(jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2]), axis=1).values.tolist()
     [1.0]
     """
+    is_by_sequence(x, axis, "var")  # raises in its own name
     values = jnp.asarray(fill(x, 0))
     dtype = jnp.result_type(values.dtype, float)
     wide = values.astype(jnp.promote_types(dtype, jnp.float32))  # squares may be beyond the range of the dtype
@@ -121,6 +122,7 @@ def std(
     >>> jm.ops.std(jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2]), axis=1).values.tolist()
     [1.0]
     """
+    is_by_sequence(x, axis, "std")
     variance = var(x, axis, keepdims=keepdims, ddof=ddof, weights=weights)
     if isinstance(variance, Masked):
         return variance.with_values(_root(variance.fill(0)))

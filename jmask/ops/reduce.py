@@ -13,7 +13,7 @@ from ..core.arithmetic import expand
 from ..core.masked import Masked, like, values_of
 from ..core.segment_ids import UNPACK, check_not_packed
 from .kinds import AnyInput, Axis, reduction
-from .segments import by_id, reduce_sequences
+from .segments import by_id, reduce_each
 
 
 @reduction
@@ -274,7 +274,7 @@ def _reduce(x: Any, axis: Axis, keepdims: bool, reduction: Callable, name: str, 
         return reduced if keepdims else jnp.squeeze(reduced, axes)
     axes = _axes(axis, x.ndim)
     if is_by_sequence(x, axis, name):
-        return reduce_sequences(x, axes, keepdims, name)
+        return reduce_each(x, axes, keepdims, name)
     dtype = jax.dtypes.canonicalize_dtype(x.dtype)
     value = neutral(dtype) if callable(neutral) else jnp.asarray(neutral, dtype)
     where = jnp.broadcast_to(expand(x.mask, x.ndim), x.shape)

@@ -68,7 +68,7 @@ def by_start(x: Masked) -> Sequences:
     return Sequences(jnp.where(mask, lax.cummax(jnp.where(begins, places, 0), mask.ndim - 1), size), size)
 
 
-def reduce_sequences(x: Masked, axes: tuple[int, ...], keepdims: bool, name: str) -> Masked:
+def reduce_each(x: Masked, axes: tuple[int, ...], keepdims: bool, name: str) -> Masked:
     """One result for each sequence.
 
     Args:
