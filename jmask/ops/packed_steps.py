@@ -72,7 +72,7 @@ def zero_padded(x: Masked, left: int, right: int, max_segments: int | None) -> M
     return Masked(values, segment_ids=new_ids, num_sequences=x.num_sequences)
 
 
-def grouped(x: Masked, size: int, step: tuple[int, ...]) -> Masked:
+def steps_put_together(x: Masked, size: int, step: tuple[int, ...]) -> Masked:
     """Each `size` real steps of a sequence as one, of shape `step`; what makes no full step is left out."""
     x, _ = left_align(x)
     axis, after = x.mask.ndim - 1, positions(_flipped(x))

@@ -12,7 +12,7 @@ from ..core.segment_ids import check_not_packed, ids_of
 from ..core.step_order import left_align
 from .kinds import same_kind
 from .linear import AnyArray
-from .packed_steps import grouped
+from .packed_steps import steps_put_together
 
 
 @same_kind
@@ -273,7 +273,7 @@ def _repeated(x: Masked, values: Any, times: int) -> Masked:
 def _grouped(x: Masked, size: int, step: tuple[int, ...]) -> Masked:
     """Each `size` real steps of a sequence as one; the first of the group that makes one full step is real."""
     if x.segment_ids is not None:
-        return grouped(x, size, step)
+        return steps_put_together(x, size, step)
     x, _ = left_align(x)
     axis = x.mask.ndim - 1
     rows, time = x.shape[:axis], x.shape[axis] // size

@@ -234,9 +234,9 @@ def test_packed_rows():
     assert L.Reshape((-1, 1, 2))(x).segment_ids is x.segment_ids
     assert L.Permute((1, 2))(x).segment_ids is x.segment_ids
     assert L.TimeDistributed(L.Activation("relu")).apply({}, x).segment_ids.tolist() == [[1, 1, 0, 2]]
-    with pytest.raises(ValueError, match="takes one vector for each row.* Pool over time first"):
+    with pytest.raises(ValueError, match=r"takes one vector for each row.* Pool over time first"):
         L.RepeatVector(2)(x)
     with pytest.raises(ValueError, match="`repeat_vector` does not keep the sequences of a row apart"):
         jm.ops.repeat_vector(x[0], 2)
-    with pytest.raises(ValueError, match="`permute` of masked axes, which would lay sequences across rows, does not keep"):
+    with pytest.raises(ValueError, match="`permute` of masked axes, which would lay sequences across rows"):
         jm.ops.permute(jm.from_segment_ids(jnp.ones((2, 3, 2)), np.ones((2, 3, 2), int)), (2, 1))
