@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-COMPILES_MUCH = {"decoding.md", "labels.md", "time_and_frequency.md"}
+COMPILES_MUCH = {"decoding.md", "labels.md", "packed.md", "time_and_frequency.md"}
 PROGRAMS = [pytest.param(p, marks=pytest.mark.slow if p.name in COMPILES_MUCH else (), id=p.name) for p in PAGES]
 LINKS = [
     pytest.param(page, target, id=f"{page.name}-{target}")

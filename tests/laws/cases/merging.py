@@ -163,8 +163,8 @@ RESHAPING: list[Case] = [
     layer_case(ZeroPadding1D(), "", padded(1, 1), zero_padding=True),
     case(
         "ops.broadcast_to_steps",
-        lambda p, x: jm.ops.broadcast_to_steps(jm.ops.mean_pool(x), like=x),
-        lambda p, x: np.repeat(x.mean(axis=0, keepdims=True), len(x), axis=0),
+        lambda p, x: jm.ops.broadcast_to_steps(jm.ops.sum(x, 1), like=x),
+        lambda p, x: np.repeat(x.sum(axis=0, keepdims=True), len(x), axis=0),
     ),
     case("ops.up_sample", lambda p, x: jm.ops.up_sample(x, 3), lambda p, x: np.repeat(x, 3, axis=0), any_rank=True),
     layer_case(UpSampling1D(), "", lambda p, x: np.repeat(x, 2, axis=0)),
