@@ -69,6 +69,13 @@ def number_of_sequences(x: Any, name: str) -> int:
     )
 
 
+def found_ids(x: Any, name: str) -> Any:
+    """Which ids of packed rows have steps, bool `(num_sequences,)`; raises if their number is not known."""
+    number, ids = number_of_sequences(x, name), jnp.asarray(ids_of(x)).ravel()
+    index = jnp.where((ids > 0) & (ids <= number), ids - 1, number)
+    return jnp.zeros(number, bool).at[index].set(True, mode="drop")
+
+
 def check_numbering(ids: Any, num_sequences: Any, name: str) -> None:
     """Raises unless concrete ids, if their number is given, count up to it, each of them for one sequence."""
     if num_sequences is not None and ids is not None and is_concrete(ids):

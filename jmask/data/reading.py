@@ -137,7 +137,7 @@ def _of_masked(x: Masked) -> Column:
     """The real steps of each row, or of each sequence of packed rows."""
     rank = x.mask.ndim
     if x.segment_ids is not None and rank == 2:
-        rows = unpack(x)
+        rows = unpack(x, num_sequences=x.num_sequences)  # with those that have no step, so far as their number is known
         values = np.asarray(x.values)
         empty = values.reshape(-1, *values.shape[2:])[:0]
         return Column(np.concatenate([empty, *rows]), offsets_of(np.array([*map(len, rows)], np.int64)))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..sources.datasets_columns import DatasetColumn, is_dataset, is_transformed
 from .corpus import Ragged
 
 
@@ -49,9 +50,8 @@ def from_table(table: Any, *, columns: Sequence[str] | None = None) -> Ragged:
             f"The names of columns are strings; received {wrong!r}. Rename them, in pandas "
             "`table.rename(columns=str)`, or choose some by `columns=`."
         )
-    if _is_dataset(table):
-        table = _arrow_of_dataset(table, names)
-        return Ragged(**{name: table[name] for name in names})
+    if is_dataset(table):
+        return Ragged(**_columns_of_dataset(table, names))
     return Ragged(**{name: found[name] for name in names})
 
 
@@ -103,7 +103,7 @@ class _Lookup(Mapping[Any, Any]):
 def _columns_of(table: Any) -> Mapping[Any, Any]:
     """The columns of any kind of table, by name."""
     if isinstance(table, Mapping):
-        if any(_is_dataset(value) for value in table.values()):
+        if any(is_dataset(value) for value in table.values()):
             splits = list(table)
             raise TypeError(f"These are several tables, {splits}; take one, e.g. `table[{splits[0]!r}]`.")
         return table
@@ -111,7 +111,7 @@ def _columns_of(table: Any) -> Mapping[Any, Any]:
         return _columns_of_rows(table)
     if hasattr(table, "collect") and not hasattr(table, "__len__"):
         raise TypeError(f"A {type(table).__name__} is not computed yet; pass `table.collect()`.")
-    if _is_dataset(table) and not hasattr(table, "__len__"):
+    if is_dataset(table) and not hasattr(table, "__len__"):
         raise TypeError(
             "An iterable dataset has no rows to choose from; load it without `streaming=True`, or take its first rows, "
             "`data.from_table(list(table.take(1000)))`."
@@ -168,12 +168,7 @@ def _columns_of_rows(rows: list[Any]) -> Mapping[Any, Any]:
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
-def _is_dataset(table: Any) -> bool:
-    """Whether it is a dataset of Hugging Face `datasets`, which decodes row by row unless it is asked for Arrow."""
-    return hasattr(table, "with_format") and hasattr(table, "select_columns") and hasattr(table, "column_names")
-
-
-def _arrow_of_dataset(table: Any, names: list[str]) -> Any:
-    if (getattr(table, "format", None) or {}).get("type") == "custom":  # a transform by `set_transform`
-        return table.select_columns(names)[:]
-    return table.select_columns(names).with_format("arrow")[:]
+def _columns_of_dataset(dataset: Any, names: list[str]) -> dict[str, Any]:
+    if is_transformed(dataset):
+        return dict(dataset.select_columns(names)[:])
+    return {name: DatasetColumn(dataset, name) for name in names}

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 
 from ..core.arithmetic import expand
 from ..core.masked import Masked, is_masked, values_of
+from ..core.segment_ids import found_ids
+from . import path
 
 
 def once_a_row(inputs: Any) -> Callable[[Any], Any]:
@@ -23,10 +25,14 @@ def once_a_row(inputs: Any) -> Callable[[Any], Any]:
         inputs: `(batch, time, ...)`.
 
     Returns:
-        A function of results `(batch, ...)`, which all get the same mask.
+        A function of results `(batch, ...)`, which all get the same mask; for packed rows of results for each
+        sequence, `(num_sequences, ...)`, and the mask is of the ids that have steps.
     """
     if not isinstance(inputs, Masked):
         return lambda result: result
+    if inputs.segment_ids is not None:
+        found = found_ids(inputs, path.current())
+        return lambda result: Masked(values_of(result), found)
     rows = jnp.asarray(inputs.mask).any(tuple(range(1, inputs.mask.ndim)))
     return lambda result: Masked(values_of(result), rows)
 

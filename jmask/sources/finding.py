@@ -5,6 +5,7 @@ from typing import Any
 from .arrow import read_column
 from .awkward_arrays import is_awkward, read_awkward
 from .capsules import is_exporter
+from .datasets_columns import dataset_column, read_dataset_column
 from .marks import is_pandas
 from .nested import Leaf, Lists
 from .tensors import read_nested, read_packed, read_ragged
@@ -35,6 +36,9 @@ def find_items(x: Any) -> Leaf | Lists | None:
         return read_packed(x)
     if getattr(x, "is_nested", False) is True:
         return read_nested(x)
+    of_dataset = dataset_column(x)
+    if of_dataset is not None:
+        return read_dataset_column(of_dataset)
     column = _arrow_column(x)
     return None if column is None else read_column(column)
 
@@ -60,9 +64,4 @@ def _arrow_column(x: Any) -> Any:
             raise TypeError('`sequences` is a table, not a column; take one by its name, e.g. `table["words"]`.')
         is_arrow = hasattr(getattr(x, "dtype", None), "pyarrow_dtype")
         return getattr(x, "array", x).__arrow_array__() if is_arrow else None
-    source: Any = getattr(x, "source", None)
-    if hasattr(x, "column_name") and hasattr(source, "with_format"):  # from `datasets`, which decodes row by row
-        if (getattr(source, "format", None) or {}).get("type") in (None, "arrow"):
-            return source.select_columns([x.column_name]).with_format("arrow")[:][x.column_name]
-        return None
     return x if is_exporter(x) else None

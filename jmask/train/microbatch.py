@@ -44,7 +44,7 @@ class Differentiation:
         """The gradients of a batch, whose parts go through one `jax.lax.scan` if there are several."""
         if self.split == 1:
             return self._whole(params, batch, key, statistics, scale)
-        parts = jax.tree.map(self._parts, batch)
+        parts = self._parts(batch)
 
         def add(carry: Any, part: Any) -> Any:
             number, batch = part
@@ -78,15 +78,16 @@ class Differentiation:
         statistics = chosen(count != 0, as_before(statistics, new, "statistics"), statistics)
         return BatchGradients(gradients, count, statistics, is_finite, {"loss": mean, **sums})
 
-    def _parts(self, leaf: Any) -> Any:
-        rows = leaf.shape[0] if leaf.ndim else 0
-        if not leaf.ndim or rows % self.split:
+    def _parts(self, batch: Any) -> Any:
+        shapes = [leaf.shape for leaf in jax.tree.leaves(batch)]
+        rows = {shape[0] if shape else 1 for shape in shapes}
+        if len(rows) != 1 or next(iter(rows)) % self.split:
             raise ValueError(
-                f"`train.step`: `split={self.split}` cuts each array of a batch into as many parts along its first "
-                f"axis, so its length is a multiple of {self.split}; received an array of shape {leaf.shape}. Let "
-                "batches have another number of rows, or accumulate over batches: `accumulate=`."
+                f"`train.step`: `split={self.split}` cuts every array of a batch into parts along its first axis, the "
+                f"rows, so all have equally many, a multiple of {self.split}; received shapes {shapes}. Let batches "
+                "have another number of rows, or accumulate over batches, whatever they hold: `accumulate=`."
             )
-        return leaf.reshape(self.split, rows // self.split, *leaf.shape[1:])
+        return jax.tree.map(lambda leaf: leaf.reshape(self.split, leaf.shape[0] // self.split, *leaf.shape[1:]), batch)
 
 
 def summed_dtype(leaf: Any) -> Any:

@@ -219,6 +219,25 @@ def test_several_splits_and_iterable_datasets_are_refused():
         data.from_table(dataset.to_iterable_dataset())
 
 
+def test_rows_of_a_dataset_that_were_chosen():
+    datasets = pytest.importorskip("datasets")
+    rows = [[i] * (i % 3) for i in range(100)]
+    dataset = datasets.Dataset.from_dict({"ids": [*rows, None], "text": [*map(str, range(100)), "x"]})
+    for chosen in (dataset.filter(lambda row: row["ids"] is not None), dataset.shuffle(seed=1).select([5, 3])):
+        expected = chosen["text"][:]
+        corpus = data.from_table(chosen)
+        assert corpus["text"].values.tolist() == expected
+        assert rows_of(corpus["ids"]) == [rows[int(text)] for text in expected]
+    shuffled = dataset.select(range(100)).shuffle(seed=0)
+    assert rows_of(data.Ragged(x=shuffled["ids"])["x"]) == [rows[int(text)] for text in shuffled["text"][:]]
+
+
+def test_a_column_of_a_dataset_that_is_refused_is_named():
+    dataset = pytest.importorskip("datasets").Dataset.from_dict({"a": [1], "b": [{"x": 1}]})
+    with pytest.raises(TypeError, match=r"Column 'b': .* column of records"):
+        data.from_table(dataset)
+
+
 def test_names_that_occur_twice_are_refused():
     frame = pytest.importorskip("pandas").DataFrame([[1, 2]], columns=["a", "a"])
     with pytest.raises(TypeError, match="Several columns have the name 'a'"):

@@ -1,0 +1,83 @@
+"""Sums of many steps, added up in double precision on the host, without waiting for the device at each step."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..losses.accumulator import Mean, Sums
+
+_WAITING = 16  # steps whose sums stay on the device before they are fetched together
+_IN_FLIGHT = 2  # the newest, which the device may not have finished: fetching them would wait for it
+
+
+class Totals:
+    """The sums of the steps since the last `reset`."""
+
+    def __init__(self) -> None:
+        self._total: dict[str, Any] = {}
+        self._waiting: list[Mapping[str, Any]] = []
+        self._carried: dict[str, list[Any]] = {}  # of a checkpoint; the first sums tell what they are
+
+    def add(self, sums: Mapping[str, Any]) -> bool:
+        """Adds the sums of a step; True if the total has changed, which it does every few steps."""
+        self._check(sums)
+        self._waiting.append(sums)
+        if len(self._waiting) < _WAITING:
+            return False
+        self._fetch(_IN_FLIGHT)
+        return True
+
+    def total(self) -> dict[str, Sums]:
+        """The sums of all steps, as NumPy numbers of 64 bits; waits for the device."""
+        self._fetch(0)
+        return dict(self._total)
+
+    def values(self, *, wait: bool = True) -> dict[str, Any]:
+        """The sums divided: floats, or arrays; NaN where nothing was counted."""
+        return {name: value_of_sums(sums) for name, sums in (self.total() if wait else self._total).items()}
+
+    def reset(self) -> None:
+        """Begins anew."""
+        self._total, self._waiting, self._carried = {}, [], {}
+
+    def to_json(self) -> dict[str, list[Any]]:
+        """The sums so far, exactly."""
+        if self._carried and not self._waiting and not self._total:
+            return self._carried
+        return {name: [leaf.tolist() for leaf in jax.tree.leaves(sums)] for name, sums in self.total().items()}
+
+    def from_json(self, saved: dict[str, list[Any]]) -> None:
+        """Goes on with what `to_json` returned."""
+        self.reset()
+        self._carried = saved
+
+    def _fetch(self, leave: int) -> None:
+        ready, self._waiting = self._waiting[: len(self._waiting) - leave], self._waiting[len(self._waiting) - leave :]
+        for sums in jax.device_get(ready):
+            for name, value in sums.items():
+                doubled = jax.tree.map(np.float64, value)
+                if name in self._carried:
+                    leaves, structure = jax.tree.flatten(doubled)
+                    carried = [np.asarray(leaf, np.float64) for leaf in self._carried.pop(name)]
+                    if list(map(np.shape, leaves)) == list(map(np.shape, carried)):  # or other metrics, since then
+                        doubled = doubled + structure.unflatten(carried)
+                self._total[name] = self._total[name] + doubled if name in self._total else doubled
+
+    def _check(self, sums: Any) -> None:
+        if isinstance(sums, Mapping) and all(isinstance(value, Sums) for value in sums.values()):
+            return
+        shown = {k: type(v).__name__ for k, v in sums.items()} if isinstance(sums, Mapping) else type(sums).__name__
+        raise TypeError(
+            "`Run.log` takes the sums that a step returns, a dict of sums by name, so that steps add up exactly; "
+            f"received {shown}. A number of your own: `run.log({{'name': jm.losses.Mean(number, 1)}})`."
+        )
+
+
+def value_of_sums(sums: Any) -> Any:
+    """The value: a float if it is one number, else an array; NaN where nothing was counted."""
+    if type(sums) is Mean and np.ndim(sums.total) == 0:  # in double precision
+        return float(sums.total / sums.count) if sums.count else float("nan")
+    value = np.asarray(sums.value_or(np.nan))
+    return float(value) if value.ndim == 0 else value
