@@ -2,12 +2,12 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, SupportsIndex, overload
 
 import numpy as np
 
-from ..sources import host_array
+from ..sources import as_host_array, host_array
 from ..sources.conversion import OBJECT, convert, default_dtype
 from ..sources.nested import ranges
 
@@ -169,6 +169,18 @@ class Column:
         return self if self.offsets is not None else sequences_of_array(self.values)
 
 
+def check_numbers(columns: Mapping[str, Column]) -> None:
+    """Raises for columns of strings or other objects, with the way to numbers."""
+    for name, column in columns.items():
+        if column.dtype == OBJECT:
+            shown = name if name.isidentifier() else "column"
+            raise TypeError(
+                f"Column {name!r} holds strings or other objects, where numbers are needed. Give each string one, "
+                f"`{shown} = data.Vocabulary.of(corpus[{name!r}])` and `corpus.replace(**{{{name!r}: "
+                f"{shown}.encode(corpus[{name!r}])}})`, or leave it out, `corpus.replace(**{{{name!r}: None}})`."
+            )
+
+
 def sequences_of_array(values: np.ndarray) -> Column:
     """The rows of an array `(rows, time, ...)` as sequences of one length; numbers `(rows,)` as one step each."""
     if values.ndim == 1:
@@ -210,7 +222,8 @@ def row_numbers(index: Any, num_rows: int) -> np.ndarray:
 
 
 def _array(name: str, x: Any) -> np.ndarray:
-    array = x if isinstance(x, np.ndarray) else host_array(x)
+    found = x if type(x) is np.ndarray else as_host_array(x)  # which refuses masked entries
+    array = np.asarray(host_array(x) if found is None else found)
     if array.ndim == 0:
         raise TypeError(f"`{name}` of a column must be an array; received {x!r}.")
     return array

@@ -1,12 +1,14 @@
 """A corpus: columns of ragged data on the host, as many rows in each."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, SupportsIndex, overload
 
 import numpy as np
 
 from .columns import Column, row_numbers
+from .corpus_files import read_columns, write_columns
 from .reading import as_column
 
 Rows = slice | np.ndarray | Sequence[SupportsIndex]
@@ -116,6 +118,39 @@ class Ragged:
         self._check_known([name for name, column in columns.items() if column is None])
         kept = {name: column for name, column in {**self._columns, **columns}.items() if column is not None}
         return Ragged(**kept)
+
+    def save(self, directory: str | Path) -> None:
+        """Writes the corpus into a new folder, from which `data.Ragged.load` memory-maps it.
+
+        Numbers are written in the dtype of batches, an array a file (`.npy`), and are not loaded as a whole for it.
+
+        Args:
+            directory: the folder, which must not be there yet. It is there as a whole, or not at all.
+
+        Raises:
+            FileExistsError: there is such a folder.
+            TypeError: a column holds strings; `data.Vocabulary` makes numbers of them.
+        """
+        write_columns(self._columns, directory)
+
+    @classmethod
+    def load(cls, directory: str | Path) -> "Ragged":
+        """The corpus in a folder that `save` has written; its values stay on the disk until they are used.
+
+        Args:
+            directory: the folder.
+
+        Raises:
+            FileNotFoundError: there is no corpus in it.
+
+        >>> import pathlib, tempfile
+        >>> from jmask import data
+        >>> folder = pathlib.Path(tempfile.mkdtemp(), "corpus")
+        >>> data.Ragged(ids=[[3, 4, 5], [6]], label=[0, 1]).save(folder)
+        >>> data.Ragged.load(folder)[0]
+        {'ids': array([3, 4, 5], dtype=int32), 'label': np.int32(0)}
+        """
+        return cls(**read_columns(directory))
 
     def __repr__(self) -> str:
         lines = [f"  {name}: {column.summary()}" for name, column in self._columns.items()]

@@ -2,6 +2,7 @@
 
 import pickle
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -154,9 +155,52 @@ def test_rows_and_columns_that_are_not_there(index, error, message):
         (([1, 2], [-1, 2]), ValueError, r"received \[-1, 2\]"),
         (([1, 2], [0, 2], [1, 0]), TypeError, "`real` must be bool"),
         (([1, 2], [0, 2], [True]), ValueError, r"one entry for each step, \(2,\); received \(1,\)"),
+        ((np.ma.array([1, 2], mask=[0, 1]),), TypeError, "with 1 masked or missing entries"),
         (([1, 2], None, [True, False]), ValueError, "there are no `offsets`"),
     ],
 )
 def test_offsets_and_steps_that_do_not_fit(arguments, error, message):
     with pytest.raises(error, match=message):
         data.Column(*arguments)
+
+
+def test_strings_are_refused_where_numbers_are_needed(tmp_path):
+    corpus = data.Ragged(words=[["a", "b"], ["c"]], ids=[[1, 2], [3]])
+    with pytest.raises(TypeError, match=r"Column 'words' holds strings .* `words = data.Vocabulary.of") as error:
+        corpus.save(tmp_path / "strings")
+    assert list(tmp_path.iterdir()) == []
+    first, second, third = str(error.value).split("`")[1::2]
+    namespace = {"corpus": corpus, "data": data}
+    exec(first, namespace)
+    for i, remedy in enumerate((second, third)):
+        eval(remedy, namespace).save(tmp_path / str(i))
+
+
+def test_a_corpus_in_a_folder_is_memory_mapped(tmp_path):
+    rows = [np.ma.array([1.5, 2.0, 3.0], mask=[0, 1, 0]), np.ma.array([4.0])]
+    corpus = data.Ragged(
+        x=rows,
+        big=data.Column(np.array([2**31 - 1, 5, 6]), [0, 1, 3]),
+        vectors=data.Column(np.arange(6, dtype=ml_dtypes.bfloat16).reshape(2, 3)),
+        empty=[[], []],
+        flag=[True, False],
+    )
+    corpus.save(tmp_path / "new" / "corpus")
+    again = data.Ragged.load(tmp_path / "new" / "corpus")
+    assert list(again.columns) == list(corpus.columns)
+    for name, column in corpus.columns.items():
+        for left, right in zip(again[name], column, strict=True):
+            assert np.ma.allequal(left, right)
+            assert (np.shape(left), left.dtype) == (np.shape(right), column.dtype)
+    assert again["x"][0].tolist() == [1.5, None, 3.0]
+    base = again["big"].values
+    while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
+        base = base.base
+    assert isinstance(base, np.memmap)
+    with pytest.raises(FileExistsError, match="is there already"):
+        corpus.save(tmp_path / "new" / "corpus")
+    with pytest.raises(OverflowError):
+        data.Ragged(x=np.array([2**31])).save(tmp_path / "other")
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+    with pytest.raises(FileNotFoundError, match="holds no corpus"):
+        data.Ragged.load(tmp_path)
