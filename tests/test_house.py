@@ -48,7 +48,6 @@ LATE = {
     ("jmask/demo/plot.py", "matplotlib.figure"): "an extra that is not always installed",
     ("jmask/demo/plot.py", "matplotlib.patches"): "an extra that is not always installed",
     ("jmask/demo/plot.py", "matplotlib"): "an extra that is not always installed",
-    ("jmask/demo/saving.py", "orbax.checkpoint"): "takes seconds to load",
     ("jmask/demo/text.py", "pydoc_data.topics"): "not in every distribution of Python",
     ("jmask/graph/summary.py", "jmask/graph/terminal_table.py"): "rich",
 }
