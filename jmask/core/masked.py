@@ -193,8 +193,8 @@ class Masked(Arithmetic, metaclass=Explained):
 
         >>> import jax.numpy as jnp, jmask as jm
         >>> x = jm.from_segment_ids(jnp.array([[3.0, 4.0, 6.0]]), [[1, 1, 2]])
-        >>> x.with_segment_ids(x.segment_ids, num_sequences=2).num_sequences
-        2
+        >>> jm.ops.sum(x.with_segment_ids(x.segment_ids, num_sequences=2), 1).values.tolist()
+        [7.0, 6.0]
         >>> x.with_segment_ids(None).lengths.tolist()
         [3]
         """

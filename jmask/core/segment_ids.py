@@ -38,10 +38,15 @@ def check_not_packed(x: Any, name: str, remedy: str = UNPACK) -> None:
     ValueError: `sum` over time does not keep the sequences of a row apart, and ... packed: float32 of shape (1, 3). ...
     """
     if getattr(x, "segment_ids", None) is not None:
-        raise ValueError(
-            f"{name} does not keep the sequences of a row apart, and the rows of this `Masked` are packed: {x.dtype} "
-            f"of shape {tuple(x.shape)}. {remedy}"
-        )
+        raise not_kept_apart(x, name, remedy)
+
+
+def not_kept_apart(x: Any, name: str, remedy: str) -> ValueError:
+    """The error for packed rows that `check_not_packed` raises."""
+    return ValueError(
+        f"{name} does not keep the sequences of a row apart, and the rows of this `Masked` are packed: {x.dtype} "
+        f"of shape {tuple(x.shape)}. {remedy}"
+    )
 
 
 def number_of_sequences(x: Any, name: str) -> int:
@@ -67,6 +72,13 @@ def number_of_sequences(x: Any, name: str) -> int:
         f"{x.dtype} of shape {tuple(x.shape)}. Say it, `x.with_segment_ids(x.segment_ids, num_sequences={number})`, "
         f"{which}; or where the rows are made, `jm.pack(sequences, num_sequences=n)`."
     )
+
+
+def found_ids(x: Any, name: str) -> Any:
+    """Which ids of packed rows have steps, bool `(num_sequences,)`; raises if their number is not known."""
+    number, ids = number_of_sequences(x, name), jnp.asarray(ids_of(x)).ravel()
+    index = jnp.where((ids > 0) & (ids <= number), ids - 1, number)
+    return jnp.zeros(number, bool).at[index].set(True, mode="drop")
 
 
 def check_numbering(ids: Any, num_sequences: Any, name: str) -> None:

@@ -14,7 +14,7 @@ from jaxtyping import ArrayLike
 from .arithmetic import expand, in_front, is_host_only, marks_of
 from .constructors import as_masked
 from .masked import Masked, values_of
-from .segment_ids import ids_of
+from .segment_ids import ids_of, sequence_starts
 
 
 def left_align(x: Masked | ArrayLike) -> tuple[Masked, "StepPermutation"]:
@@ -51,8 +51,10 @@ def left_align(x: Masked | ArrayLike) -> tuple[Masked, "StepPermutation"]:
 
 
 def close_gaps(x: Masked) -> tuple[Masked, "StepPermutation"]:
-    """Like `left_align`, but leaves all rows unchanged if none has padding between two of its real steps."""
-    mask = x.mask
+    """Like `left_align`, but leaves all rows unchanged if none has padding between two steps of a sequence."""
+    mask, ids = x.mask, ids_of(x)
+    if ids is not None:
+        return _moved(x, (_is_before_step(mask) & ~sequence_starts(mask, ids)[..., 1:]).any())
     num_runs = mask[..., :1].sum(axis=-1, dtype=np.int32) + _is_before_step(mask).sum(axis=-1, dtype=np.int32)
     return _moved(x, (num_runs > 1).any())
 

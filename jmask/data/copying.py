@@ -8,7 +8,6 @@ import numpy as np
 
 from ..core.masked import Masked
 from ..sources.conversion import OBJECT
-from ..sources.nested import ranges
 from .columns import offsets_of
 from .epochs import EpochPlan, Prepared
 from .row_lengths import mask_of_lengths
@@ -37,12 +36,14 @@ class _Places:
     """Where the steps of a group of columns come from, and where they go to; the same for all its columns.
 
     Attributes:
-        steps: which steps of the flat values, in the order of the mask.
+        steps: which steps of the flat values, sequence by sequence.
+        slots: where each goes, counted over all rows; or, faster if rows are full, the mask of all rows.
         mask: bool `(rows, width)`.
         segment_ids: int32 of the mask's shape, or None for one sequence a row.
     """
 
     steps: np.ndarray
+    slots: np.ndarray
     mask: np.ndarray
     segment_ids: np.ndarray | None
 
@@ -103,13 +104,18 @@ class Copier:
 
     def _places(self, group: int, items: np.ndarray, rows: np.ndarray, shape: tuple[int, int]) -> _Places:
         lengths = self.prepared.pieces.lengths[group][items]
-        steps = ranges(self.begins[group][items], lengths)
+        ends = lengths.cumsum()
+        within = np.arange(ends[-1] if len(items) else 0)
+        steps = within + (self.begins[group][items] - (ends - lengths)).repeat(lengths)
+        used = np.zeros(shape[0], np.int64)
         if self.num_sequences is None:
-            return _Places(steps, mask_of_lengths(np.pad(lengths, (0, shape[0] - len(items))), shape[1]), None)
-        used = np.bincount(rows, lengths, shape[0]).astype(np.int64)
+            used[: len(items)] = lengths
+            slots = within + (rows * shape[1] - (ends - lengths)).repeat(lengths)
+            return _Places(steps, slots, mask_of_lengths(used, shape[1]), None)
+        used[:] = np.bincount(rows, lengths, shape[0])
         mask, segment_ids = mask_of_lengths(used, shape[1]), np.zeros(shape, np.int32)
-        segment_ids[mask] = np.repeat(np.arange(1, len(items) + 1, dtype=np.int32), lengths)
-        return _Places(steps, mask, segment_ids)
+        segment_ids[mask] = np.arange(1, len(items) + 1, dtype=np.int32).repeat(lengths)
+        return _Places(steps, mask.reshape(-1), mask, segment_ids)
 
     def _sequences(self, source: _Source, places: _Places) -> Masked:
         """The sequences of one column, padded or packed."""
@@ -119,10 +125,10 @@ class Copier:
             real = source.real[places.steps]
             taken[~real] = source.padding
             mask = mask.copy()
-            mask[places.mask] = real
+            mask.reshape(-1)[places.slots] = real
             segment_ids = None if segment_ids is None else np.where(mask, segment_ids, 0)
         values = source.empty(*mask.shape)
-        values[places.mask] = taken
+        values.reshape(-1, *values.shape[2:])[places.slots] = taken
         return Masked(values, mask, segment_ids, self.num_sequences)
 
     def _values(self, source: _Source, items: np.ndarray, size: int) -> Masked:

@@ -18,7 +18,8 @@ class Bidirectional(BaseMaskedLayer):
     Inputs are those of the layer; `initial_state` is a list of the parts of the forward state, then of the backward
     state. The outputs of both directions are at the steps they belong to; with `return_state` they are followed by the
     parts of the forward and the backward state. An empty row has outputs 0. Results with one entry per row have a mask
-    `(batch,)` if the inputs have a mask. In training each direction draws its own dropout.
+    `(batch,)` if the inputs have a mask; packed rows have one for each sequence, by id. In training each direction
+    draws its own dropout.
 
     Attributes:
         layer: the layer for the forward direction, and, with separate parameters, for the backward direction.
@@ -57,7 +58,7 @@ class Bidirectional(BaseMaskedLayer):
     @over_time
     def call(self, params: Any, inputs: Any, initial_state: Any = None, training: bool = False, key: Any = None) -> Any:
         """`(batch, time, features)` -> merged outputs, with `return_state` followed by the parts of both states."""
-        self.layer.refuse_pooling_of_packed_rows(inputs)
+        self.layer.check_number_of_sequences(inputs)
         given = self._split_state(initial_state, inputs)
         keys = (None, None) if key is None else jax.random.split(key)
         results, states = [], []

@@ -8,7 +8,8 @@ import jax
 from .. import ops
 from ..core.masked import Masked
 from ..ops.activations import apply
-from ..ops.windows import Padding, TransposedWindows, Windows, check_steps
+from ..ops.sliding import check_steps
+from ..ops.windows import Padding, TransposedWindows, Windows
 from ..protocol import options
 from ..protocol.fields import Count, Dtype, Size
 from ..protocol.options import Activation, Initializer, initializer

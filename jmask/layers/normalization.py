@@ -122,6 +122,7 @@ class GroupNormalization(Layer):
     """
 
     raw_inputs = True
+    supports_packing = True
 
     groups: int = 32
     _: dataclasses.KW_ONLY

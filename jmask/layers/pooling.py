@@ -74,7 +74,8 @@ class AveragePooling1D(BasePooling):
 class GlobalAveragePooling1D(Layer):
     """The mean over the real steps of each sequence; an empty row gives 0 (see `jm.ops.mean_pool`).
 
-    For a `Masked` the outputs have a mask `(batch,)`: the rows with a real step.
+    For a `Masked` the outputs have a mask `(batch,)`: the rows with a real step. Packed rows have one output for each
+    sequence, `(num_sequences, features)`, by id.
 
     Attributes:
         keepdims: whether to keep the time axis with size 1.
@@ -85,6 +86,7 @@ class GlobalAveragePooling1D(Layer):
     """
 
     raw_inputs = True
+    supports_packing = True
 
     _: dataclasses.KW_ONLY
     keepdims: bool = False
@@ -98,7 +100,8 @@ class GlobalAveragePooling1D(Layer):
 class GlobalMaxPooling1D(Layer):
     """The largest value of the real steps of each sequence; an empty row gives 0 (see `jm.ops.global_max_pool`).
 
-    For a `Masked` the outputs have a mask `(batch,)`: the rows with a real step.
+    For a `Masked` the outputs have a mask `(batch,)`: the rows with a real step. Packed rows have one output for each
+    sequence, `(num_sequences, features)`, by id.
 
     Attributes:
         keepdims: whether to keep the time axis with size 1.
@@ -109,6 +112,7 @@ class GlobalMaxPooling1D(Layer):
     """
 
     raw_inputs = True
+    supports_packing = True
 
     _: dataclasses.KW_ONLY
     keepdims: bool = False

@@ -13,6 +13,7 @@ from jax import lax
 from .. import ops
 from ..core.arithmetic import expand
 from ..core.masked import Masked, fill, is_masked, segment_ids_of, values_of
+from ..core.segment_ids import number_of_sequences
 from ..protocol import path
 from ..protocol.row_masks import once_a_row, over_time
 from ..rnn.masked_scan import over_rows, refuse_state_of_packed_rows, scan_cell
@@ -32,8 +33,9 @@ class BaseRecurrent(BaseMaskedLayer):
     Outputs: those of the last real step of each sequence, `(batch, units)`, or of every step, `(batch, time, units)`,
     zero at padded steps and with the mask of the inputs. With `return_state`, a tuple of the outputs and the parts of
     the state after the last real step. Results with one entry per row have a mask `(batch,)` if the inputs have a mask:
-    the rows with a real step. An empty row has outputs 0 and keeps its initial state. Packed rows can only return the
-    outputs of every step.
+    the rows with a real step. An empty row has outputs 0 and keeps its initial state. For packed rows these results are
+    one for each sequence, `(num_sequences, units)` by id, and their number must be known; an id without steps is like
+    an empty row.
 
     In training, a cell with dropout draws once for each row, from the key and the row index only: the same at all
     steps, whatever the padding. The sequences of a packed row share its draw.
@@ -69,7 +71,7 @@ class BaseRecurrent(BaseMaskedLayer):
 
     def run_over(self, inputs: Any, training: bool, key: Any, scan: Callable[..., Any]) -> Any:
         """The outputs, and with `return_state` the parts of the state, from the results of `scan` for every step."""
-        self.refuse_pooling_of_packed_rows(inputs)
+        self.check_number_of_sequences(inputs)
         factors = self.sample_dropout(key, inputs) if training else None
         outputs, state = scan(reverse=self.go_backwards, factors=factors)
         outputs = self.select(outputs, reverse=self.go_backwards)
@@ -92,8 +94,15 @@ class BaseRecurrent(BaseMaskedLayer):
         if initial_state is not None:
             initial_state = state_like(cell.initial_state(step_spec(inputs)), initial_state, inputs)
         unroll = max(inputs.shape[1], 1) if self.unroll and len(inputs.shape) > 1 else 1
-        return scan_cell(
-            cell, params, inputs, initial_state, constants, reverse=reverse, unroll=unroll, factors=factors
+        options = {"reverse": reverse, "unroll": unroll, "factors": factors}
+        if not self.has_states_of_sequences(inputs):
+            return scan_cell(cell, params, inputs, initial_state, constants, **options)
+        (outputs, states), _ = scan_cell(_Recorded(cell), params, inputs, initial_state, constants, **options)
+        return outputs, jax.tree.map(
+            lambda y, first: _last_of_sequences(y, reverse, first),
+            states,
+            cell.initial_state(step_spec(inputs)),
+            is_leaf=is_masked,
         )
 
     def num_states(self, inputs: Any) -> int:
@@ -124,19 +133,21 @@ class BaseRecurrent(BaseMaskedLayer):
 
     def results(self, inputs: Any, outputs: Any, state: Any) -> Any:
         """Outputs, and the parts of the state if requested; results with one entry per row get a mask of rows."""
+        if self.return_sequences and not self.return_state:
+            return outputs
         row_result = once_a_row(inputs)
         outputs = outputs if self.return_sequences else jax.tree.map(row_result, outputs)
         return (outputs, *map(row_result, jax.tree.leaves(state))) if self.return_state else outputs
 
-    def refuse_pooling_of_packed_rows(self, inputs: Any) -> None:
-        """Raises if a row that holds several sequences would return a single output or state."""
+    def has_states_of_sequences(self, inputs: Any) -> bool:
+        """Whether the final state of each sequence of packed rows is asked for, not only of the last one of a row."""
+        return self.return_state and segment_ids_of(inputs) is not None
+
+    def check_number_of_sequences(self, inputs: Any) -> None:
+        """Raises if the number of the sequences of packed rows is not known, and each is to have a result."""
         if segment_ids_of(inputs) is not None and (self.return_state or not self.return_sequences):
             option = "return_state=True" if self.return_sequences else "return_sequences=False"
-            raise ValueError(
-                f"{path.current()}: `{option}` gives one result a row, but these rows are packed: each holds several "
-                "sequences. Use `return_sequences=True` without `return_state`, and take the outputs apart with "
-                "`jm.unpack` or `jm.unpack_batch`; or unpack the inputs first."
-            )
+            number_of_sequences(inputs, f"{path.current()}: `{option}`")
 
 
 class RNN(BaseRecurrent):
@@ -230,12 +241,31 @@ def state_parts(state: Any) -> list[Any]:
 
 def _last(outputs: Any, reverse: bool) -> Any:
     """The output of the last real step in the direction of the scan, 0 for an empty row."""
+    if segment_ids_of(outputs) is not None:
+        return _last_of_sequences(outputs, reverse, 0)
     if not isinstance(outputs, Masked):
         return outputs[:, 0 if reverse else -1] if outputs.shape[1] != 0 else outputs.sum(axis=1)
     seen = jnp.cumsum(outputs.mask, axis=1)
     total = seen[:, -1:]
     is_last = outputs.mask & (seen == (jnp.minimum(total, 1) if reverse else total))
     return jnp.where(expand(is_last, outputs.ndim), outputs.values, 0).sum(axis=1)
+
+
+def _last_of_sequences(outputs: Masked, reverse: bool, fill_value: Any) -> Any:
+    """The same for each sequence of packed rows, `(num_sequences, ...)`, and `fill_value` for ids without steps."""
+    picked: Any = (ops.first if reverse else ops.last)(outputs, fill_value=fill_value)
+    return picked.values
+
+
+class _Recorded:
+    """A cell whose outputs are those of another cell and its state after the step."""
+
+    def __init__(self, cell: Any) -> None:
+        self.cell, self.initial_state = cell, cell.initial_state
+
+    def step(self, params: Any, state: Any, inputs: Any, *factors: Any, **constants: Any) -> tuple[Any, Any]:
+        state, output = self.cell.step(params, state, inputs, *factors, **constants)
+        return state, (output, state)
 
 
 def _hold(outputs: Any, reverse: bool) -> Any:

@@ -53,7 +53,8 @@ class BaseUnitsLayer(BaseCellLayer):
         self, params: Any, inputs: Any, initial_state: Any = None, *, reverse: bool = False, factors: Any = None
     ) -> tuple[Any, Any]:
         """By the network of `jmask.rnn`; by the general scan of the cell if an option needs it."""
-        if self.unroll or (factors is not None and factors.hidden is not None):
+        needs_cell = self.unroll or (factors is not None and factors.hidden is not None)
+        if needs_cell or self.has_states_of_sequences(inputs):
             return super().scan(params, inputs, initial_state, reverse=reverse, factors=factors)
         cell: BaseUnitsCell = self.cell
         if factors is not None:
@@ -158,7 +159,8 @@ class LSTM(BaseUnitsLayer):
     Inputs: `(batch, time, features)`, and optionally `initial_state`. Outputs: of the last real step of each sequence,
     `(batch, units)`, or of every step, `(batch, time, units)`. With `return_state` they are followed by the hidden and
     the cell state, each `(batch, units)`; `initial_state` is a list of these two. An empty row has outputs 0 and keeps
-    its initial state. Packed rows need `return_sequences`, and have no final state.
+    its initial state. Packed rows give their sequences' results by id, `(num_sequences, units)`; with
+    `return_state` they are scanned by the cell, which takes longer.
 
     Attributes:
         units: length of the state and of an output.

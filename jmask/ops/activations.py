@@ -13,6 +13,7 @@ from ..core.masked import Masked, fill
 from ..core.segment_ids import check_not_packed
 from .kinds import same_kind
 from .linear import AnyArray, check_float, check_no_steps
+from .segments import by_start
 
 
 def apply(function: Callable[[Any], Any], x: Any, *, has_finite_gradient: bool = False) -> Any:
@@ -129,7 +130,7 @@ def softmax(x: Masked | Float[AnyArray, "..."], axis: int = -1) -> Masked | Floa
 
     Raises:
         TypeError: the values are not floats.
-        ValueError: rows are packed and `axis` is a masked axis.
+        ValueError: rows are packed and `axis` is the batch.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.softmax(jm.from_lengths(jnp.zeros((1, 3)), [2]), axis=1).values.tolist()
@@ -138,10 +139,21 @@ def softmax(x: Masked | Float[AnyArray, "..."], axis: int = -1) -> Masked | Floa
     check_float(x, "softmax")
     if not isinstance(x, Masked):
         return _softmax(jnp.asarray(x), jnp.ones(x.shape, bool), axis)
-    if axis % x.ndim < x.mask.ndim:
-        check_not_packed(x, f"`softmax` along the masked axis {axis}")
+    if axis % x.ndim < x.mask.ndim and x.segment_ids is not None:
+        return _softmax_of_sequences(x, axis)
     where = jnp.broadcast_to(expand(x.mask, x.ndim), x.shape)
     return x.with_values(_softmax(fill(x, 0), where, axis))
+
+
+def _softmax_of_sequences(x: Masked, axis: int) -> Masked:
+    if axis % x.ndim != x.mask.ndim - 1:
+        check_not_packed(x, f"`softmax` along the masked axis {axis}")
+    sequences, where, values = by_start(x), expand(jnp.asarray(x.mask), x.ndim), jnp.asarray(x.fill(0))
+    finite = jnp.maximum(lax.stop_gradient(values), jnp.finfo(values.dtype).min)
+    peak = sequences.at_steps(sequences.extreme(finite))
+    weights = jnp.where(where, jnp.exp(jnp.where(where, values - peak, 0)), 0)
+    total = sequences.at_steps(sequences.sum(weights))
+    return x.with_values(weights / jnp.where(total > 0, total, 1))
 
 
 def _softmax(values: Array, where: Array, axis: int) -> Array:

@@ -14,7 +14,9 @@ from ..core.checks import checked_size
 from ..core.masked import Masked
 from .kinds import same_kind
 from .linear import AnyArray
-from .windows import Padding, Pads, TransposedWindows, Windows, check_steps, slide
+from .packed_windows import Taps
+from .sliding import check_steps, slide
+from .windows import Padding, Pads, TransposedWindows, Windows
 
 
 @same_kind
@@ -49,7 +51,7 @@ def conv(
         sequence that is too short for any window, gives an empty row and passes no gradient.
 
     Raises:
-        ValueError: shapes or options do not fit, or rows are packed and a window is more than a single step.
+        ValueError: shapes or options do not fit.
 
     References:
         van den Oord et al. 2016, "WaveNet: A generative model for raw audio", section 2.1, for `"causal"`.
@@ -65,7 +67,8 @@ def conv(
     _check("conv", x, kernel, "(width, features / groups, filters)", axis=1, groups=groups)
     convolve = functools.partial(_convolve, kernel=kernel, bias=bias, window_strides=(strides,))
     convolve = functools.partial(convolve, rhs_dilation=(dilation_rate,), feature_group_count=groups)
-    return slide(x, Windows(kernel.shape[0], strides, padding, dilation_rate), convolve, "conv")
+    of_packed = functools.partial(_convolve_packed, kernel=kernel, bias=bias, groups=groups)
+    return slide(x, Windows(kernel.shape[0], strides, padding, dilation_rate), convolve, of_packed)
 
 
 @same_kind
@@ -101,7 +104,8 @@ def conv_transpose(
         `jm.ops.conv`. An empty row gives an empty row and passes no gradient.
 
     Raises:
-        ValueError: shapes or options do not fit, or rows are packed and a window is more than a single step.
+        ValueError: shapes or options do not fit; or rows are packed and the last step of a sequence adds more than
+            `strides` steps, for which there may be no room.
 
     References:
         Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep learning", chapter 4.
@@ -121,7 +125,12 @@ def conv_transpose(
         y = _overlap_add(values.astype(dtype), jnp.asarray(kernel, dtype), pads, windows)
         return y if bias is None else y + in_front(bias, y.ndim)
 
-    return slide(x, windows, convolve, "conv_transpose")
+    def of_packed(values: Array, taps: Taps, pads: Pads) -> Array:
+        dtype = jnp.result_type(values, kernel)
+        y = _overlap_add(values.astype(dtype), jnp.asarray(kernel, dtype), pads, windows, taps)
+        return y if bias is None else y + in_front(bias, y.ndim)
+
+    return slide(x, windows, convolve, of_packed)
 
 
 @same_kind
@@ -149,7 +158,7 @@ def depthwise_conv(
         sequence that is too short for any window, gives an empty row and passes no gradient.
 
     Raises:
-        ValueError: shapes or options do not fit, or rows are packed and a window is more than a single step.
+        ValueError: shapes or options do not fit.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[[1.0, 10], [2, 20], [3, 30], [9, 90]]]), [3])
@@ -166,7 +175,13 @@ def depthwise_conv(
         y = taps(values.astype(dtype), jnp.asarray(kernel, dtype))
         return y if bias is None else y + in_front(bias, y.ndim)
 
-    return slide(x, windows, convolve, "depthwise_conv")
+    def of_packed(values: Array, taps: Taps) -> Array:
+        dtype = jnp.result_type(values, kernel)
+        of_taps = jax.checkpoint(functools.partial(_sum_of_packed_taps, taps), prevent_cse=False)
+        y = of_taps(values.astype(dtype), jnp.asarray(kernel, dtype))
+        return y if bias is None else y + in_front(bias, y.ndim)
+
+    return slide(x, windows, convolve, of_packed)
 
 
 @same_kind
@@ -196,7 +211,7 @@ def separable_conv(
         window, gives an empty row and passes no gradient.
 
     Raises:
-        ValueError: shapes or options do not fit, or rows are packed and a window is more than a single step.
+        ValueError: shapes or options do not fit.
 
     References:
         Chollet 2017, "Xception: Deep learning with depthwise separable convolutions".
@@ -232,7 +247,22 @@ def _convolve(values: Array, pads: Pads, _: Any, *, kernel: Any, bias: Any, **op
     return y if bias is None else y + in_front(bias, y.ndim)
 
 
-def _overlap_add(values: Array, kernel: Array, pads: Pads, windows: TransposedWindows) -> Array:
+def _convolve_packed(values: Array, taps: Taps, *, kernel: Any, bias: Any, groups: int) -> Array:
+    """One matrix product for what every entry of a window makes of each step, then the sum of what each window sees."""
+    width, channels, filters = kernel.shape
+    dtype = jnp.result_type(values, kernel)
+    wide = jnp.promote_types(dtype, jnp.float32)
+    kernel = jnp.asarray(kernel, dtype).reshape(width, channels, groups, filters // groups)
+    split = values.astype(dtype).reshape(*values.shape[:-1], groups, channels)
+    made = jnp.einsum("...gc,wcgf->...wgf", split, kernel, preferred_element_type=wide)
+    made = made.reshape(*values.shape[:-1], width, filters)
+    y = jnp.asarray(sum(taps.of(made[..., entry, :], entry) for entry in range(width)), dtype)
+    return y if bias is None else y + in_front(bias, y.ndim)
+
+
+def _overlap_add(
+    values: Array, kernel: Array, pads: Pads, windows: TransposedWindows, taps: Taps | None = None
+) -> Array:
     """One matrix product for what all steps write, then the sum where they overlap.
 
     On a CPU, the gradients of the equivalent convolution, with zeros between the steps, take many times as long.
@@ -243,6 +273,8 @@ def _overlap_add(values: Array, kernel: Array, pads: Pads, windows: TransposedWi
     for j in range(width):
         first = j * windows.dilation_rate
         steps = lax.slice_in_dim(written, j * filters, (j + 1) * filters, axis=-1).astype(wide)
+        if taps is not None:
+            steps = jnp.where(taps.sees(j)[..., None], steps, 0)
         spread = (pads[0] + first, pads[1] + windows.span - 1 - first, windows.strides - 1)
         total += lax.pad(steps, jnp.zeros((), wide), [*[(0, 0, 0)] * (values.ndim - 2), spread, (0, 0, 0)])
     return jnp.asarray(total, values.dtype)
@@ -265,4 +297,15 @@ def _sum_of_taps(values: Array, kernel: Array, pads: Pads, windows: Windows) -> 
     for weight, first in zip(weights, range(0, windows.span, windows.dilation_rate), strict=True):
         steps = lax.slice_in_dim(values, first, first + seen, windows.strides, axis=-2)
         total += steps.astype(wide) * in_front(weight, steps.ndim)
+    return jnp.asarray(total, values.dtype)
+
+
+def _sum_of_packed_taps(taps: Taps, values: Array, kernel: Array) -> Array:
+    """The same on packed rows, for a window at every step."""
+    width, _, multiplier = kernel.shape
+    values = jnp.repeat(values, multiplier, axis=-1) if multiplier > 1 else values
+    wide = jnp.promote_types(values.dtype, jnp.float32)
+    weights = kernel.astype(wide).reshape(width, -1)
+    seen = (taps.of(values, entry).astype(wide) for entry in range(width))
+    total = sum(x * in_front(weight, x.ndim) for x, weight in zip(seen, weights, strict=True))
     return jnp.asarray(total, values.dtype)

@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 
-from ..core.arithmetic import guard
+from ..core.arithmetic import expand, guard
 from ..core.masked import Masked
-from ..core.segment_ids import UNPACK, check_not_packed
+from ..core.segment_ids import positions
 from ..core.step_order import left_align
 from .kinds import array_for_array
 from .reduce import highest, lowest, with_remaining_mask
+from .segments import by_id
 from .sorting import is_time, one_axis
 
 
@@ -28,11 +29,12 @@ def argmax(x: Masked | ArrayLike, axis: SupportsIndex | None = None, *, keepdims
 
     Returns:
         Indices, int32; ties give the first. Along time a `Masked` with a mask `(batch,)`, True for rows that have a
-        real step; along features one with the mask of `x`. An empty row gives 0. `jm.ops.take(x, index)` is the step at
-        an index along time.
+        real step, and for packed rows with an index for each sequence, `(num_sequences,)`, by id; along features one
+        with the mask of `x`. An empty row gives 0. `jm.ops.take(x, index)` is the step at an index along time.
 
     Raises:
-        ValueError: `axis` is None, or a masked axis other than time, or rows are packed and it is time.
+        ValueError: `axis` is None, or a masked axis other than time; or rows are packed and the number of their
+            sequences is not known.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> int(jm.ops.argmax(jm.masked(jnp.array([9, 1, 3, 2]), jnp.array([False, True, True, True]))))
@@ -53,11 +55,12 @@ def argmin(x: Masked | ArrayLike, axis: SupportsIndex | None = None, *, keepdims
 
     Returns:
         Indices, int32; ties give the first. Along time a `Masked` with a mask `(batch,)`, True for rows that have a
-        real step; along features one with the mask of `x`. An empty row gives 0. `jm.ops.take(x, index)` is the step at
-        an index along time.
+        real step, and for packed rows with an index for each sequence, `(num_sequences,)`, by id; along features one
+        with the mask of `x`. An empty row gives 0. `jm.ops.take(x, index)` is the step at an index along time.
 
     Raises:
-        ValueError: `axis` is None, or a masked axis other than time, or rows are packed and it is time.
+        ValueError: `axis` is None, or a masked axis other than time; or rows are packed and the number of their
+            sequences is not known.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> int(jm.ops.argmin(jm.masked(jnp.array([5, 4, 0]), jnp.array([True, True, False]))))
@@ -77,9 +80,23 @@ def _extreme(x: Any, axis: Any, keepdims: bool, function: Callable, neutral: Cal
     axis = one_axis(x, 0 if axis is None else axis, name)
     if not is_time(x, axis, name):
         return x.with_values(function(guard(x.values, x.mask), axis, keepdims=keepdims))
-    check_not_packed(x, f"`{name}` over time", UNPACK)
+    if x.segment_ids is not None:
+        return _extreme_of_sequences(x, axis, keepdims, name)
     front, _ = left_align(x)  # so that among equal values the first is a real step
     values = front.fill(neutral(jax.dtypes.canonicalize_dtype(x.dtype)))
     if values.shape[axis] == 0:
         values = jnp.zeros((*values.shape[:axis], 1, *values.shape[axis + 1 :]), values.dtype)
     return with_remaining_mask(x, function(values, axis, keepdims=keepdims), (axis,), keepdims)
+
+
+def _extreme_of_sequences(x: Masked, axis: int, keepdims: bool, name: str) -> Masked:
+    sequences, mask, values = by_id(x, f"`{name}` over time"), jnp.asarray(x.mask), jnp.asarray(x.values)
+    values = values.astype(jnp.int32) if values.dtype == bool else values
+    peaks = sequences.at_steps(sequences.extreme(values, largest=name == "argmax"))
+    is_peak = expand(mask, x.ndim) & ((values == peaks) | (jnp.isnan(values) & jnp.isnan(peaks)))
+    steps = jnp.where(is_peak, expand(positions(x), x.ndim), mask.shape[-1])
+    found = sequences.sum(mask.astype(jnp.int32)) > 0
+    indices = jnp.where(expand(found, x.ndim - axis), sequences.extreme(steps, largest=False), 0)
+    if keepdims:
+        return Masked(jnp.expand_dims(indices, 1), found[:, None])
+    return Masked(indices, found)

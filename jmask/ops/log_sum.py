@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 from ..core.masked import Masked, fill, like, values_of
 from .kinds import Axis, reduction
 from .linear import AnyArray, check_float
-from .reduce import max, refuse_crossing, sum
+from .reduce import at_values, max, sum
 
 
 @reduction
@@ -23,12 +23,13 @@ def logsumexp(
 
     Returns:
         An array for all masked axes (batch and time) or for an array input; over time alone, a `Masked` with a mask
-        `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
-        empty row gives -inf, the logarithm of 0, and passes no gradient.
+        `(batch,)`, True for rows that have a real step (packed rows: `(num_sequences,)`); over feature axes alone, a
+        `Masked` with the mask of `x`. An empty row gives -inf, the logarithm of 0, and passes no gradient.
 
     Raises:
         TypeError: the values are not floats.
-        ValueError: rows are packed and `axis` has some but not all of the masked axes, or an axis does not exist.
+        ValueError: an axis does not exist; or rows are packed and `axis` is the batch without time, or the number of
+            their sequences is not known.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> y = jm.ops.logsumexp(jm.from_lengths(jnp.log(jnp.array([[1.0, 2.0, 9.0]])), [2]))
@@ -36,12 +37,11 @@ def logsumexp(
     3.0
     """
     check_float(x, "logsumexp")
-    refuse_crossing(x, axis, "logsumexp")
     values = jnp.asarray(fill(x, -jnp.inf))
     wide = values.astype(jnp.promote_types(values.dtype, jnp.float32))
-    peak = values_of(max(like(x, lax.stop_gradient(wide)), axis, keepdims=True))
-    peak = jnp.where(jnp.isfinite(peak), peak, 0)
-    total = sum(like(x, jnp.exp(wide - peak)), axis, keepdims=keepdims)
+    peaks = max(like(x, lax.stop_gradient(wide)), axis, keepdims=True)
+    peak = jnp.where(jnp.isfinite(values_of(peaks)), values_of(peaks), 0)
+    total = sum(like(x, jnp.exp(wide - at_values(x, like(peaks, peak), axis, "logsumexp"))), axis, keepdims=keepdims)
     found = values_of(total)
     is_none = found == 0
     result = jnp.log(jnp.where(is_none, 1, found)) + peak.reshape(found.shape)

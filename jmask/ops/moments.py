@@ -7,7 +7,7 @@ from jaxtyping import Array, ArrayLike
 
 from ..core.masked import Masked, fill, like, values_of
 from .kinds import AnyInput, Axis
-from .reduce import mean, refuse_crossing, sum
+from .reduce import at_values, is_by_sequence, mean, sum
 
 
 @overload
@@ -45,24 +45,26 @@ def var(
 
     Returns:
         An array for all masked axes (batch and time) or for an array input; over time alone, a `Masked` with a mask
-        `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
+        `(batch,)`, True for rows that have a real step (packed rows: `(num_sequences,)`); over feature axes alone, a
+        `Masked` with the mask of `x`. An
         empty row gives 0 and passes no gradient; so does a row with at most `ddof` values, where NumPy gives NaN.
 
     Raises:
-        ValueError: rows are packed and `axis` has some but not all of the masked axes, an axis does not
-            exist, or both `ddof` and `weights` are given (a sum of weights need not be a number of steps).
+        ValueError: an axis does not exist, or both `ddof` and `weights` are given (a sum of weights need not be a
+            number of steps); or rows are packed and `axis` is the batch without time, or the number of their sequences
+            is not known.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.var(jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2]), axis=1).values.tolist()
     [1.0]
     """
-    refuse_crossing(x, axis, "var")
+    is_by_sequence(x, axis, "var")  # raises in its own name
     values = jnp.asarray(fill(x, 0))
     dtype = jnp.result_type(values.dtype, float)
     wide = values.astype(jnp.promote_types(dtype, jnp.float32))  # squares may be beyond the range of the dtype
     if ddof and weights is not None:
         raise ValueError("`var` takes `ddof` or `weights`, not both: a sum of weights need not be a number of steps.")
-    centre = values_of(mean(like(x, wide), axis, keepdims=True, weights=weights))
+    centre = at_values(x, mean(like(x, wide), axis, keepdims=True, weights=weights), axis, "var")
     squares = like(x, jnp.square(jnp.abs(wide - centre)))
     variance = mean(squares, axis, keepdims=keepdims, weights=weights)
     if ddof:
@@ -106,19 +108,21 @@ def std(
 
     Returns:
         An array for all masked axes (batch and time) or for an array input; over time alone, a `Masked` with a mask
-        `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
+        `(batch,)`, True for rows that have a real step (packed rows: `(num_sequences,)`); over feature axes alone, a
+        `Masked` with the mask of `x`. An
         empty row gives 0 and passes no gradient; a row of equal steps passes none either, since the square root has
         none at 0.
 
     Raises:
-        ValueError: rows are packed and `axis` has some but not all of the masked axes, an axis does not
-            exist, or both `ddof` and `weights` are given (a sum of weights need not be a number of steps).
+        ValueError: an axis does not exist, or both `ddof` and `weights` are given (a sum of weights need not be a
+            number of steps); or rows are packed and `axis` is the batch without time, or the number of their sequences
+            is not known.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.std(jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2]), axis=1).values.tolist()
     [1.0]
     """
-    refuse_crossing(x, axis, "std")
+    is_by_sequence(x, axis, "std")
     variance = var(x, axis, keepdims=keepdims, ddof=ddof, weights=weights)
     if isinstance(variance, Masked):
         return variance.with_values(_root(variance.fill(0)))

@@ -1,7 +1,7 @@
 """Normalisation of each step over its features, and of each sequence over its real steps."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -15,6 +15,7 @@ from ..core.masked import Masked, fill, like
 from ..core.segment_ids import check_not_packed
 from .kinds import same_kind
 from .linear import AnyArray, check_feature_axis, check_float
+from .segments import by_start
 
 
 @same_kind
@@ -113,7 +114,7 @@ def unit_norm(
 
     Raises:
         TypeError: the values are not floats.
-        ValueError: rows are packed and `axis` is a masked axis, or `epsilon` is not positive.
+        ValueError: rows are packed and `axis` has the batch, or `epsilon` is not positive.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.unit_norm(jm.from_lengths(jnp.array([[3.0, 4.0, 9.0]]), [2]), 1).values.tolist()
@@ -123,10 +124,15 @@ def unit_norm(
     if not epsilon > 0:
         raise ValueError(f"`epsilon` of `unit_norm` must be positive; received {epsilon}.")
     axes = normalize_axis_tuple(axis, x.ndim)
-    if isinstance(x, Masked) and min(axes) < x.mask.ndim:
-        check_not_packed(x, f"`unit_norm` along the masked axis {min(axes)}")
     wide = widened(x)
-    square = jnp.square(jnp.abs(wide)).sum(axes, keepdims=True)
+    square = jnp.square(jnp.abs(wide))
+    if isinstance(x, Masked) and x.segment_ids is not None and min(axes) < x.mask.ndim:
+        if min(axes) != x.mask.ndim - 1:
+            check_not_packed(x, f"`unit_norm` along the masked axis {min(axes)}")
+        sequences, behind = by_start(x), tuple(axis for axis in axes if axis >= x.mask.ndim)
+        square = sequences.at_steps(sequences.sum(square.sum(behind, keepdims=True)))
+    else:
+        square = square.sum(axes, keepdims=True)
     is_short = square <= epsilon**2
     factor = jnp.where(is_short, 1 / epsilon, lax.rsqrt(jnp.where(is_short, 1, square)))
     return finish(x, wide * factor)
@@ -160,7 +166,7 @@ def group_norm(
 
     Raises:
         TypeError: the values are not floats.
-        ValueError: the last axis is a masked one, groups have unequal sizes, or rows are packed.
+        ValueError: the last axis is a masked one, or groups have unequal sizes.
 
     References:
         Wu, He: Group Normalization, arXiv:1803.08494, equations 1, 2 and 7.
@@ -172,7 +178,6 @@ def group_norm(
     """
     check_float(x, "group_norm")
     check_feature_axis(x, "group_norm")
-    check_not_packed(x, "`group_norm`")
     size = group_size(x.shape[-1], groups)
     wide = widened(x)
     wide = wide.reshape(*wide.shape[:-1], x.shape[-1] // max(size, 1), size)  # -1 is unknown where there are no steps
@@ -180,12 +185,21 @@ def group_norm(
     axes = (*range(first, wide.ndim - 2), wide.ndim - 1)
     where = where_real(x, wide.ndim)
     per_step = math.prod(wide.shape[axis] for axis in axes if where.shape[axis] == 1)
-    count = where.sum(axes, keepdims=True, dtype=wide.dtype) * per_step
-    mean = wide.sum(axes, keepdims=True) / jnp.maximum(count, 1)
+    total = _sum_of_sequences(x, axes)
+    count = total(where.astype(wide.dtype)) * per_step
+    mean = total(wide) / jnp.maximum(count, 1)
     centred = jnp.where(where, wide - mean, 0)
-    variance = jnp.square(centred).sum(axes, keepdims=True) / jnp.maximum(count, 1)
+    variance = total(jnp.square(centred)) / jnp.maximum(count, 1)
     normal = centred * _inverse_root(variance, epsilon, count > 0)
     return finish(x, normal.reshape(x.shape), scale, offset)
+
+
+def _sum_of_sequences(x: Any, axes: tuple[int, ...]) -> Callable[[Array], Array]:
+    """A function that sums over these axes, of which the first is time, and keeps them for broadcasting."""
+    if not isinstance(x, Masked) or x.segment_ids is None:
+        return lambda values: values.sum(axes, keepdims=True)
+    sequences = by_start(x)
+    return lambda values: sequences.at_steps(sequences.sum(values.sum(axes[1:], keepdims=True)))
 
 
 def group_size(features: int, groups: int) -> int:

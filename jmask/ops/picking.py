@@ -7,11 +7,12 @@ from jaxtyping import Array, ArrayLike, Integer
 
 from ..core.arithmetic import expand, in_front
 from ..core.constructors import as_masked
-from ..core.masked import Masked, values_of
-from ..core.segment_ids import UNPACK, check_not_packed
+from ..core.masked import Masked, segment_ids_of, values_of
+from ..core.segment_ids import positions
 from .kinds import array_for_array
 from .linear import AnyArray
 from .reduce import with_remaining_mask
+from .segments import by_id
 from .time_axis import check_time, time_axis
 
 
@@ -25,19 +26,19 @@ def take(
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array without padding, in which axis 1, or the only
             axis, is time.
         n: which step, counted from the end if negative; an integer, or one for each row, `(batch,)`, such as
-            `jm.ops.argmax(x, 1)`.
+            `jm.ops.argmax(x, 1)`; for packed rows one for each sequence, `(num_sequences,)`.
         fill_value: the result for a row without such a step: a scalar, or an array that broadcasts against the result;
             it must fit the dtype.
 
     Returns:
         `(batch, ...)`; for a `Masked`, with a mask `(batch,)`, True for rows that have a real step; for a mask of rank
-        3, `(documents, sentences, words)`, with one that is True for sentences that have a real word. An empty row
-        gives `fill_value` and passes no gradient.
+        3, `(documents, sentences, words)`, with one that is True for sentences that have a real word. Packed rows have
+        one for each sequence, `(num_sequences, ...)`, by id. An empty row gives `fill_value` and passes no gradient.
 
     Raises:
         TypeError: `n` is not an integer, or `fill_value` does not fit the dtype.
-        ValueError: there is no time axis, the shape of `n` does not fit, or rows are packed and so have several such
-            steps each.
+        ValueError: there is no time axis, the shape of `n` does not fit, or rows are packed and the number of their
+            sequences is not known.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[1, 2, 9], [3, 9, 9]]), [2, 1])
@@ -58,12 +59,12 @@ def first(x: Masked | ArrayLike, *, fill_value: Any = 0) -> Masked | Array:
             it must fit the dtype.
 
     Returns:
-        `(batch, ...)`; for a `Masked`, with a mask `(batch,)`, True for rows that have a real step. An empty row gives
-        `fill_value` and passes no gradient.
+        `(batch, ...)`; for a `Masked`, with a mask `(batch,)`, True for rows that have a real step. Packed rows have
+        one for each sequence, `(num_sequences, ...)`, by id. An empty row gives `fill_value` and passes no gradient.
 
     Raises:
         TypeError: `fill_value` does not fit the dtype.
-        ValueError: there is no time axis, or rows are packed and so have several such steps each.
+        ValueError: there is no time axis, or rows are packed and the number of their sequences is not known.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.first(jm.from_lengths(jnp.array([[9, 1, 2]]), [2], padding_side="left")).values.tolist()
@@ -83,12 +84,12 @@ def last(x: Masked | ArrayLike, *, fill_value: Any = 0) -> Masked | Array:
             it must fit the dtype.
 
     Returns:
-        `(batch, ...)`; for a `Masked`, with a mask `(batch,)`, True for rows that have a real step. An empty row gives
-        `fill_value` and passes no gradient.
+        `(batch, ...)`; for a `Masked`, with a mask `(batch,)`, True for rows that have a real step. Packed rows have
+        one for each sequence, `(num_sequences, ...)`, by id. An empty row gives `fill_value` and passes no gradient.
 
     Raises:
         TypeError: `fill_value` does not fit the dtype.
-        ValueError: there is no time axis, or rows are packed and so have several such steps each.
+        ValueError: there is no time axis, or rows are packed and the number of their sequences is not known.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.last(jm.from_lengths(jnp.array([[1, 2, 9]]), [2])).values.tolist()
@@ -101,8 +102,9 @@ def _take(x: Any, n: Any, fill_value: Any, name: str) -> Any:
     n = values_of(n)
     if not jnp.issubdtype(jnp.result_type(n), jnp.integer):
         raise TypeError(f"`n` of `{name}` counts steps, so it is an integer; received {n!r}.")
-    check_not_packed(x, f"`{name}` over time", f"{UNPACK} The first makes one step for each sequence.")
     check_time(x, name)
+    if segment_ids_of(x) is not None:
+        return _take_of_sequences(x, jnp.asarray(n), fill_value, name)
     x, is_masked = as_masked(x), isinstance(x, Masked)
     axis, mask, values = time_axis(x), jnp.asarray(x.mask), jnp.asarray(x.values)
     n = jnp.asarray(n)[..., None]
@@ -119,3 +121,18 @@ def _take(x: Any, n: Any, fill_value: Any, name: str) -> Any:
     taken = jnp.take_along_axis(values, expand(place, values.ndim), axis, mode="promise_in_bounds").squeeze(axis)
     taken = Masked(taken, jnp.any(found, axis)).fill(fill_value)
     return with_remaining_mask(x, taken, (axis,), keepdims=False) if is_masked else taken
+
+
+def _take_of_sequences(x: Masked, n: Array, fill_value: Any, name: str) -> Masked:
+    sequences = by_id(x, f"`{name}` over time")
+    if n.ndim and n.shape != (sequences.number,):
+        raise ValueError(
+            f"`n` of `{name}` is one integer, or for packed rows one for each sequence, ({sequences.number},); "
+            f"received {n.shape}."
+        )
+    length = sequences.sum(jnp.asarray(x.mask).astype(jnp.int32))
+    wanted = sequences.at_steps(jnp.where(n < 0, length + n, n))
+    found = jnp.asarray(x.mask) & (positions(x) == wanted)
+    taken = sequences.pick(jnp.asarray(x.values), found)
+    has_step = sequences.sum(found.astype(jnp.int32)) > 0
+    return Masked(Masked(taken, has_step).fill(fill_value), length > 0)

@@ -9,11 +9,12 @@ from jaxtyping import Array, ArrayLike, Num
 
 from ..core.checks import check_one_of, checked_option, checked_size
 from ..core.masked import Masked
-from ..core.segment_ids import UNPACK, check_not_packed
 from . import reduce
 from .kinds import array_for_array, same_kind
 from .linear import AnyArray
-from .windows import Pads, Windows, check_steps, slide
+from .packed_windows import Taps
+from .sliding import check_steps, slide
+from .windows import Pads, Windows
 
 PoolPadding = Literal["valid", "same"]
 
@@ -42,7 +43,7 @@ def max_pool(
         the first gets the gradient.
 
     Raises:
-        ValueError: shapes or options do not fit, or rows are packed and a window is more than a single step.
+        ValueError: shapes or options do not fit.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[-1, -2, -3, 9], [-4, 9, 9, 9]]), [3, 1])[..., None]
@@ -57,7 +58,14 @@ def max_pool(
     def largest(values: Array, pads: Pads, _: Any) -> Array:
         return _reduce_window(values, least, lax.max, pads, windows)
 
-    return slide(x, windows, largest, "max_pool", least)
+    def largest_of(values: Array, taps: Taps) -> Array:
+        best = taps.of(values, 0, least)
+        for entry in range(1, windows.width):
+            seen = taps.of(values, entry, least)
+            best = jnp.where((seen > best) | (seen != seen), seen, best)  # as above: NaN, or the first of equal values
+        return best
+
+    return slide(x, windows, largest, largest_of, least)
 
 
 @same_kind
@@ -82,7 +90,7 @@ def average_pool(
         or a sequence that is too short for any window, gives an empty row and passes no gradient.
 
     Raises:
-        ValueError: shapes or options do not fit, or rows are packed and a window is more than a single step.
+        ValueError: shapes or options do not fit.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[1.0, 2, 3, 9], [4, 9, 9, 9]]), [3, 1])[..., None]
@@ -101,7 +109,15 @@ def average_pool(
         count = jnp.maximum(windows.count(steps, total.shape[-2]), 1)
         return (total / count[..., None].astype(wide)).astype(dtype)
 
-    return slide(x, windows, mean, "average_pool")
+    def mean_of(values: Array, taps: Taps) -> Array:
+        dtype = jnp.result_type(values.dtype, float)
+        wide = values.astype(jnp.promote_types(dtype, jnp.float32))
+        entries = range(windows.width)
+        count = jnp.maximum(sum(taps.sees(entry).astype(jnp.int32) for entry in entries), 1)
+        total = sum(taps.of(wide, entry) for entry in entries)
+        return (total / count[..., None].astype(wide.dtype)).astype(dtype)
+
+    return slide(x, windows, mean, mean_of)
 
 
 @array_for_array
@@ -113,17 +129,17 @@ def mean_pool(x: Masked | ArrayLike, *, keepdims: bool = False) -> Masked | Arra
         keepdims: whether the time axis stays, with size 1.
 
     Returns:
-        The means, `(batch, features)`; for a `Masked`, with a mask `(batch,)`, True for rows that have a real step. An
-        empty row gives zeros and passes no gradient.
+        The means, `(batch, features)`; for a `Masked`, with a mask `(batch,)`, True for rows that have a real step.
+        Packed rows have one for each sequence, `(num_sequences, features)`, by id. An empty row gives zeros and passes
+        no gradient.
 
     Raises:
-        ValueError: rows are packed and so have several means each.
+        ValueError: rows are packed, and the number of their sequences is not known.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.mean_pool(jm.from_lengths(jnp.ones((1, 3, 2)), [2])).values.tolist()
     [[1.0, 1.0]]
     """
-    check_not_packed(x, "`mean_pool` over time", f"{UNPACK} The first makes one vector for each sequence.")
     return reduce.mean(x, x.mask.ndim - 1 if isinstance(x, Masked) else -2, keepdims=keepdims)
 
 
@@ -136,17 +152,17 @@ def global_max_pool(x: Masked | Num[AnyArray, "..."], *, keepdims: bool = False)
         keepdims: whether the time axis stays, with size 1.
 
     Returns:
-        The maxima, `(batch, features)`; for a `Masked`, with a mask `(batch,)`, True for rows that have a real step. An
-        empty row gives zeros and passes no gradient.
+        The maxima, `(batch, features)`; for a `Masked`, with a mask `(batch,)`, True for rows that have a real step.
+        Packed rows have one for each sequence, `(num_sequences, features)`, by id. An empty row gives zeros and passes
+        no gradient.
 
     Raises:
-        ValueError: rows are packed and so have several maxima each.
+        ValueError: rows are packed, and the number of their sequences is not known.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.global_max_pool(jm.from_lengths(jnp.array([[[-2], [-1], [9]]]), [2])).values.tolist()
     [[-1]]
     """
-    check_not_packed(x, "`global_max_pool` over time", f"{UNPACK} The first makes one vector for each sequence.")
     return reduce.max(x, x.mask.ndim - 1 if isinstance(x, Masked) else -2, keepdims=keepdims)
 
 

@@ -13,6 +13,7 @@ from ..core.arithmetic import expand
 from ..core.masked import Masked, like, values_of
 from ..core.segment_ids import UNPACK, check_not_packed
 from .kinds import AnyInput, Axis, reduction
+from .segments import by_id, reduce_each
 
 
 @reduction
@@ -27,12 +28,14 @@ def sum(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
     Returns:
         An array for all masked axes (batch and time) or for an array input. Over time alone, a `Masked` with a mask
         `(batch,)`, True for rows that have a real step; with a mask of rank 3, `(documents, sentences, words)`,
-        reducing the words leaves the sentences that have a real word. Over feature axes alone, a `Masked` with the mask
+        reducing the words leaves the sentences that have a real word. Packed rows have a result for each sequence,
+        `(num_sequences, ...)`: entry `k - 1` for id `k`, in the mask where it has steps; over batch and time all
+        sequences are merged. Over feature axes alone, a `Masked` with the mask
         of `x`. An empty row gives 0 and passes no gradient.
 
     Raises:
-        ValueError: rows are packed and `axis` has some but not all of the masked axes (over batch and time all
-            sequences are merged), or an axis does not exist.
+        ValueError: an axis does not exist; or rows are packed and `axis` is the batch without time, or the number of
+            their sequences is not known.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.sum(jm.from_lengths(jnp.ones((2, 3)), [2, 0]), axis=1)
@@ -64,12 +67,13 @@ def mean(
 
     Returns:
         An array for all masked axes (batch and time) or for an array input; over time alone, a `Masked` with a mask
-        `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
+        `(batch,)`, True for rows that have a real step (packed rows: `(num_sequences,)`); over feature axes alone, a
+        `Masked` with the mask of `x`. An
         empty row gives 0 and passes no gradient, and so does a row whose weights sum to 0.
 
     Raises:
-        ValueError: rows are packed and `axis` has some but not all of the masked axes, an axis does not
-            exist, or the shape of the weights does not fit.
+        ValueError: an axis does not exist, or the shape of the weights does not fit; or rows are packed and `axis` is
+            the batch without time, or the number of their sequences is not known.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> float(jm.ops.mean(jm.from_lengths(jnp.array([[1.0, 3.0, jnp.nan]]), [2])))
@@ -99,11 +103,12 @@ def max(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
 
     Returns:
         An array for all masked axes (batch and time) or for an array input; over time alone, a `Masked` with a mask
-        `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
-        empty row gives 0 and passes no gradient.
+        `(batch,)`, True for rows that have a real step (packed rows: `(num_sequences,)`); over feature axes alone, a
+        `Masked` with the mask of `x`. An empty row gives 0 and passes no gradient.
 
     Raises:
-        ValueError: rows are packed and `axis` has some but not all of the masked axes, or an axis does not exist.
+        ValueError: an axis does not exist; or rows are packed and `axis` is the batch without time, or the number of
+            their sequences is not known.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.max(jm.from_lengths(jnp.array([[-2, -5, 9]]), [2]), axis=1).values.tolist()
@@ -123,11 +128,12 @@ def min(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
 
     Returns:
         An array for all masked axes (batch and time) or for an array input; over time alone, a `Masked` with a mask
-        `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
-        empty row gives 0 and passes no gradient.
+        `(batch,)`, True for rows that have a real step (packed rows: `(num_sequences,)`); over feature axes alone, a
+        `Masked` with the mask of `x`. An empty row gives 0 and passes no gradient.
 
     Raises:
-        ValueError: rows are packed and `axis` has some but not all of the masked axes, or an axis does not exist.
+        ValueError: an axis does not exist; or rows are packed and `axis` is the batch without time, or the number of
+            their sequences is not known.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.min(jm.from_lengths(jnp.array([[2, 5, -9]]), [2]), axis=1).values.tolist()
@@ -147,11 +153,12 @@ def any(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
 
     Returns:
         An array for all masked axes (batch and time) or for an array input; over time alone, a `Masked` with a mask
-        `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
-        empty row gives False.
+        `(batch,)`, True for rows that have a real step (packed rows: `(num_sequences,)`); over feature axes alone, a
+        `Masked` with the mask of `x`. An empty row gives False.
 
     Raises:
-        ValueError: rows are packed and `axis` has some but not all of the masked axes, or an axis does not exist.
+        ValueError: an axis does not exist; or rows are packed and `axis` is the batch without time, or the number of
+            their sequences is not known.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.any(jm.from_lengths(jnp.array([[0, 1]]), [1]), axis=1).values.tolist()
@@ -171,11 +178,12 @@ def all(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> 
 
     Returns:
         An array for all masked axes (batch and time) or for an array input; over time alone, a `Masked` with a mask
-        `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
-        empty row gives True.
+        `(batch,)`, True for rows that have a real step (packed rows: `(num_sequences,)`); over feature axes alone, a
+        `Masked` with the mask of `x`. An empty row gives True.
 
     Raises:
-        ValueError: rows are packed and `axis` has some but not all of the masked axes, or an axis does not exist.
+        ValueError: an axis does not exist; or rows are packed and `axis` is the batch without time, or the number of
+            their sequences is not known.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.all(jm.from_lengths(jnp.array([[1, 0]]), [1]), axis=1).values.tolist()
@@ -195,11 +203,12 @@ def prod(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) ->
 
     Returns:
         An array for all masked axes (batch and time) or for an array input; over time alone, a `Masked` with a mask
-        `(batch,)`, True for rows that have a real step; over feature axes alone, a `Masked` with the mask of `x`. An
-        empty row gives 1 and passes no gradient.
+        `(batch,)`, True for rows that have a real step (packed rows: `(num_sequences,)`); over feature axes alone, a
+        `Masked` with the mask of `x`. An empty row gives 1 and passes no gradient.
 
     Raises:
-        ValueError: rows are packed and `axis` has some but not all of the masked axes, or an axis does not exist.
+        ValueError: an axis does not exist; or rows are packed and `axis` is the batch without time, or the number of
+            their sequences is not known.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.prod(jm.from_lengths(jnp.array([[2, 3, 9]]), [2]), axis=1).values.tolist()
@@ -209,7 +218,6 @@ def prod(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) ->
 
 
 def _weighted_mean(x: Any, weights: Any, axis: Axis, keepdims: bool) -> Any:
-    refuse_crossing(x, axis, "mean")
     x, weights = (y if isinstance(y, Masked) else jnp.asarray(y) for y in (x, weights))
     dtype = jnp.result_type(x.dtype, float)
     wide = jnp.promote_types(dtype, jnp.float32)
@@ -230,17 +238,31 @@ def _weighted_mean(x: Any, weights: Any, axis: Axis, keepdims: bool) -> Any:
     return like(total, result)
 
 
-def refuse_crossing(x: Any, axis: Axis, name: str) -> None:
-    """Raises if a reduction would cross from one sequence of a packed row to another, unless it merges them all.
+def is_by_sequence(x: Any, axis: Axis, name: str) -> bool:
+    """Whether a reduction gives one result for each sequence of packed rows: it is over time, and not over the batch.
 
-    All are merged if every masked axis is reduced, batch and time. With a mask of rank 1, time is the only one, and
-    this still raises, because under `jax.vmap` every row has such a mask.
+    All sequences are merged if every masked axis is reduced, batch and time. With a mask of rank 1, time is the only
+    one, and each sequence still has a result of its own, because under `jax.vmap` every row has such a mask.
+
+    Raises:
+        ValueError: it is over the batch alone, and would mix the sequences that share a place in their rows.
     """
-    if isinstance(x, Masked) and x.segment_ids is not None:
-        masked_axes = [a for a in _axes(axis, x.ndim) if a < x.mask.ndim]
-        if masked_axes and (len(masked_axes) < x.mask.ndim or x.mask.ndim == 1):
-            merge = "To merge all sequences of the batch, reduce batch and time at once, `axis=(0, 1)`."
-            check_not_packed(x, f"`{name}` over the masked axis {masked_axes[-1]}", f"{UNPACK} {merge}")
+    if not isinstance(x, Masked) or x.segment_ids is None:
+        return False
+    masked_axes = [a for a in _axes(axis, x.ndim) if a < x.mask.ndim]
+    if not masked_axes or len(masked_axes) == x.mask.ndim > 1:
+        return False
+    if masked_axes != [x.mask.ndim - 1]:
+        merge = "To merge all sequences of the batch, reduce batch and time at once, `axis=(0, 1)`."
+        check_not_packed(x, f"`{name}` over the masked axis {masked_axes[-1]}", f"{UNPACK} {merge}")
+    return True
+
+
+def at_values(x: Any, result: Any, axis: Axis, name: str) -> Array:
+    """The result of a reduction with `keepdims`, in a shape that broadcasts against the values that it is of."""
+    if not is_by_sequence(x, axis, name):
+        return values_of(result)
+    return by_id(x, f"`{name}` over time").at_steps(jnp.squeeze(result.values, 1))
 
 
 def _reduce(x: Any, axis: Axis, keepdims: bool, reduction: Callable, name: str, neutral: Any) -> Any:
@@ -250,8 +272,9 @@ def _reduce(x: Any, axis: Axis, keepdims: bool, reduction: Callable, name: str, 
         axes = _axes(axis, values.ndim)
         reduced = reduction(values, jnp.ones(values.shape, bool), axes)
         return reduced if keepdims else jnp.squeeze(reduced, axes)
-    refuse_crossing(x, axis, name)
     axes = _axes(axis, x.ndim)
+    if is_by_sequence(x, axis, name):
+        return reduce_each(x, axes, keepdims, name)
     dtype = jax.dtypes.canonicalize_dtype(x.dtype)
     value = neutral(dtype) if callable(neutral) else jnp.asarray(neutral, dtype)
     where = jnp.broadcast_to(expand(x.mask, x.ndim), x.shape)

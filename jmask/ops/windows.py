@@ -1,4 +1,4 @@
-"""Windows that slide over the steps of a sequence: where they start, and their results for each row of a batch.
+"""Windows that slide over the steps of a sequence: where they start, and how many there are.
 
 If the real steps of a row come first and neutral values follow them, those act as right padding: a window operation
 gives for the row what it gives for the sequence alone. Only the padding before the first step must match that of the
@@ -6,7 +6,6 @@ sequence alone; where it depends on the length, the row is shifted by the differ
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, Literal
 
 import jax.numpy as jnp
@@ -14,9 +13,6 @@ from jax import lax
 
 from ..core.arithmetic import expand, in_front
 from ..core.checks import check_one_of, checked_size
-from ..core.masked import Masked, like
-from ..core.segment_ids import check_not_packed
-from ..core.step_order import close_gaps, left_align
 
 Padding = Literal["valid", "same", "causal"]
 Pads = tuple[Any, Any]
@@ -89,7 +85,7 @@ class Windows:
         narrowest, widest = max(self.span - self.strides, 0) // 2, (self.span - 1) // 2
         pad_right, shift, bit = self.span - 1 - narrowest, self.pad_left(lengths) - narrowest, 1
         while bit <= widest - narrowest:  # by powers of two: faster than a gather, and much faster in the gradient
-            shifted, left = (_pad_time(values, pads, value) for pads in ((bit, 0), (0, bit)))
+            shifted, left = (pad_time(values, pads, value) for pads in ((bit, 0), (0, bit)))
             values = jnp.where(expand(shift & bit > 0, values.ndim), shifted, left)
             pad_right, bit = pad_right - bit, bit * 2
         return values, (narrowest, pad_right)
@@ -158,66 +154,6 @@ class TransposedWindows:
         return values, self.pads(values.shape[-2])
 
 
-def slide(
-    x: Any,
-    windows: Windows | TransposedWindows,
-    operation: Callable[[Any, Pads, tuple[Any, Any]], Any],
-    name: str,
-    value: Any = 0,
-) -> Any:
-    """Applies an operation over windows, with the same result for each row as for the sequence alone.
-
-    Args:
-        x: values `(batch, time, features)`, mask `(batch, time)`; axis -2 of an array is time. See `check_steps`.
-        windows: the windows.
-        operation: called as `operation(values, pads, (first, end))`: arrays `(..., time, features)` with `value` in
-            their padding, the padding to add before and after them, and where the real steps of each row begin and end.
-        name: the public name of the operation, for errors.
-        value: a value in the padding that changes no result.
-
-    Returns:
-        A `Masked` with zeros in its padding for a `Masked`, an array for an array. If there are as many windows as
-        steps, each result is where its step is; otherwise the results come at the start of the row.
-    """
-    time = x.shape[-2]
-    if time == 0:
-        step = _pad_time(jnp.asarray(x.values if isinstance(x, Masked) else x), (0, 1), 0)
-        y = operation(step, windows.pads(1), (0, 1))[..., :0, :]
-        return like(x, y)
-    if not isinstance(x, Masked):
-        return operation(jnp.asarray(x), windows.pads(time), (0, time))
-    if windows.is_pointwise:
-        y = operation(x.fill(value), windows.pads(time), (0, time))
-        return x.with_values(_zero_outside(y, x.mask))
-    check_not_packed(x, f"`{name}` over time")
-    # If there are as many windows as steps, what comes before the first step may be padding, so steps without holes
-    # stay where they are.
-    x, restore = (close_gaps if windows.preserves_length else left_align)(x)
-    lengths = x.lengths
-    first = jnp.argmax(x.mask, axis=-1).astype(lengths.dtype) if windows.preserves_length else jnp.zeros_like(lengths)
-    values, pads = windows.align(x.fill(value), lengths, value)
-    y = operation(values, pads, (first, first + lengths))
-    if not windows.preserves_length:
-        num_windows = windows.output_length(lengths)[..., None]
-        mask = in_front(jnp.arange(y.shape[-2], dtype=jnp.int32), num_windows.ndim) < num_windows
-        return Masked(_zero_outside(y, mask), mask)
-    return restore(_zero_outside(y, x.mask))
-
-
-def check_steps(x: Any, name: str) -> None:
-    """Raises unless the values have exactly one feature axis, after time."""
-    mask_ndim = x.mask.ndim if isinstance(x, Masked) else max(x.ndim - 1, 1)
-    if mask_ndim == 0 or x.ndim != mask_ndim + 1:
-        mask = f" with a mask {tuple(x.mask.shape)}" if isinstance(x, Masked) else ""
-        raise ValueError(
-            f"`{name}` works on values (batch, time, features), with one feature axis behind the last axis of the "
-            f"mask; received {tuple(x.shape)}{mask}. Add an axis, `x[..., None]`, or merge the feature axes."
-        )
-
-
-def _pad_time(values: Any, pads: tuple[int, int], value: Any) -> Any:
+def pad_time(values: Any, pads: tuple[int, int], value: Any) -> Any:
+    """Values `(..., time, features)` with more steps before and after them."""
     return jnp.pad(values, [*[(0, 0)] * (values.ndim - 2), pads, (0, 0)], constant_values=value)
-
-
-def _zero_outside(y: Any, mask: Any) -> Any:
-    return jnp.where(expand(mask, y.ndim), y, jnp.zeros((), y.dtype))

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 
 from ..core.arithmetic import expand
 from ..core.masked import Masked, is_masked, values_of
+from ..core.segment_ids import found_ids
+from . import path
 
 
 def once_a_row(inputs: Any) -> Callable[[Any], Any]:
@@ -23,19 +25,27 @@ def once_a_row(inputs: Any) -> Callable[[Any], Any]:
         inputs: `(batch, time, ...)`.
 
     Returns:
-        A function of results `(batch, ...)`, which all get the same mask.
+        A function of results `(batch, ...)`, which all get the same mask; for packed rows of results for each
+        sequence, `(num_sequences, ...)`, and the mask is of the ids that have steps.
     """
     if not isinstance(inputs, Masked):
         return lambda result: result
+    if inputs.segment_ids is not None:
+        found = found_ids(inputs, path.current())
+        return lambda result: Masked(values_of(result), found)
     rows = jnp.asarray(inputs.mask).any(tuple(range(1, inputs.mask.ndim)))
     return lambda result: Masked(values_of(result), rows)
 
 
 def with_rows(inputs: Any, results: Any) -> Any:
-    """Results per row; those that are arrays get a mask of the rows in which any input has a real step."""
-    masks = [leaf.mask for leaf in jax.tree.leaves(inputs, is_leaf=is_masked) if is_masked(leaf)]
-    if not masks:
+    """Results per row; those that are arrays get a mask of the rows in which any input has a real step.
+
+    The results for packed rows have their masks already.
+    """
+    found = [leaf for leaf in jax.tree.leaves(inputs, is_leaf=is_masked) if is_masked(leaf)]
+    if not found or any(leaf.segment_ids is not None for leaf in found):
         return results
+    masks = [leaf.mask for leaf in found]
     rows = functools.reduce(operator.or_, (mask.any(tuple(range(1, mask.ndim))) for mask in masks))
     return jax.tree.map(lambda y: y if is_masked(y) else Masked(y, rows), results, is_leaf=is_masked)
 

@@ -174,7 +174,7 @@ def test_the_bound_of_sequences_is_reached_by_the_shortest():
     assert most_segments([np.array([3, 3, 3]), np.array([0, 1, 0])], [6, 100]) == 2
 
 
-@pytest.mark.parametrize(("mean", "longest", "row_length", "rows"), [(16.3, 159, 256, 2), (46, 359, 512, 1)])
+@pytest.mark.parametrize(("mean", "longest", "row_length", "rows"), [(16.3, 159, 256, 4), (46, 359, 512, 4)])
 def test_packed_epochs_of_text_are_uniform_and_full(mean, longest, row_length, rows, rng):
     corpus = lengths_only(words=text_lengths(rng, 6_000, mean, longest))
     plan = data.packed(row_length=row_length, rows=rows)

@@ -207,21 +207,18 @@ def test_under_vmap_and_over_an_explicit_mesh(rng, x):
 # Refusals
 
 
-def test_one_result_a_row_is_refused(x, getkey):
+def test_one_result_a_sequence_needs_their_number(x, getkey):
     params = L.LSTM(UNITS).init(getkey(), x)
     both = {"forward": params, "backward": params}
+    x = x.with_segment_ids(x.segment_ids)
     for layer, given, option in [
         (L.LSTM(UNITS), params, "return_sequences=False"),
         (L.LSTM(UNITS, return_sequences=True, return_state=True), params, "return_state=True"),
         (L.Bidirectional(L.LSTM(UNITS)), both, "return_sequences=False"),
     ]:
-        with pytest.raises(ValueError, match="these rows are packed") as error:
+        with pytest.raises(ValueError, match="it is not known how many there are") as error:
             layer.apply(given, x)
-        assert str(error.value) == (
-            f"{layer.default_name}: `{option}` gives one result a row, but these rows are packed: each holds several "
-            "sequences. Use `return_sequences=True` without `return_state`, and take the outputs apart with "
-            "`jm.unpack` or `jm.unpack_batch`; or unpack the inputs first."
-        )
+        assert str(error.value).startswith(f"{layer.default_name}: `{option}` gives one result for each sequence")
 
 
 @EACH

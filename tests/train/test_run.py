@@ -135,6 +135,17 @@ def test_best_patience_and_what_is_kept(tmp_path):
     assert [float(row["f1"]) for row in rows(tmp_path)][:3] == pytest.approx(values[:3])
 
 
+def test_keys_come_back(tmp_path):
+    with run_of(tmp_path) as run:
+        first = {"key": jax.random.key(3, impl="rbg"), "raw": jax.random.PRNGKey(4)}
+        state, _ = run.restore(first, batches())
+        run.save(state)
+        best = run.best()
+    assert best["key"].dtype == first["key"].dtype
+    assert_same(jax.random.key_data(best["key"]), jax.random.key_data(first["key"]))
+    assert_same(best["raw"], first["raw"])
+
+
 def test_the_smallest_sum_of_the_training_may_decide(tmp_path):
     with run_of(tmp_path, best="train_loss", mode="min", patience=1) as run:
         state, _ = go(run, batches(), epochs=2)
