@@ -55,12 +55,9 @@ LATE = {
 # Public names of files that occur twice: each has two meanings that wait for a second name.
 SAME = {
     "Equation",
-    "Example",
     "Plan",
     "Steps",
-    "Vocabulary",
     "align",
-    "batches",
     "convert",
     "dot",
     "draw",
