@@ -180,7 +180,7 @@ class Run:
         self._steps += 1
         self._logged = state
         self._meter.tick(time)
-        if self._totals.add(sums):
+        if self._totals.add(sums) and self._board.is_on:
             self._board.add({f"train/{name}": value for name, value in self._values().items()}, self._steps)
         self._bar.step(self._epochs.step if self._epochs else self._steps, self._values, time)
         if self._every is not None and self._every(self._steps - self._saved_at, time - self._saved_time):
