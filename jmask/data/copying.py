@@ -231,7 +231,10 @@ def _cut(arrays: _Arrays, num_batches: int, num_sequences: int | None) -> list[M
         [None] * num_batches if x is None else x.reshape(num_batches, len(x) // num_batches, *x.shape[1:])
         for x in arrays
     ]
-    return [put(object.__new__(Masked), *part, kind) for part in zip(*parts, strict=True)]
+    return [
+        put(object.__new__(Masked), values, mask, segment_ids, kind)
+        for values, mask, segment_ids in zip(*parts, strict=True)
+    ]
 
 
 def _source(column: Any, group: int | None) -> _Source:
