@@ -31,6 +31,7 @@ from jmask import data
 
 RESULTS = Path(__file__).parent / "results" / "data.md"
 NUM_SEQUENCES, LONGEST, ROWS, ROW_LENGTH = 300_000, 160, 256, 256
+ROUNDS = 3  # so that all tables take a few minutes
 FEW = 60  # what is slow gets one sequence in so many, and its rate is shown
 
 
@@ -52,12 +53,18 @@ def padding() -> str:
         corpus = corpus_of(lengths)
         arrays = np.split(corpus["words"].values, np.cumsum(lengths)[:-1])
         lists = [row.tolist() for row in arrays]
-        batches = data.batches(corpus, data.padded(rows=ROWS, width=LONGEST), seed=0, epochs=1, prefetch=0)
+
+        def epoch(corpus: Any = corpus, *, shuffle: bool) -> None:  # a new dataset, so that each run plans anew
+            plan = data.padded(rows=ROWS, width=LONGEST, shuffle=shuffle)
+            drain(data.batches(corpus, plan, seed=0, epochs=1, prefetch=0))
+
         rivals = {
             "Keras, of arrays": (lambda a=arrays: each(a, _keras), lengths.sum()),
+            "`data.batches`, `data.padded(shuffle=False)`": (lambda e=epoch: e(shuffle=False), lengths.sum()),
+            "Keras, of shuffled arrays": (lambda a=arrays: each(shuffled(a), _keras), lengths.sum()),
+            "`data.batches`, `data.padded`": (lambda e=epoch: e(shuffle=True), lengths.sum()),
             "Keras, of lists": (lambda a=lists: each(a, _keras), lengths.sum()),
             "`jm.pad_sequences`, of lists": (lambda a=lists: each(a, _pad_sequences), lengths.sum()),
-            "`data.batches`, `data.padded`": (lambda b=batches: drain(b), lengths.sum()),
             "torch `pad_sequence`, of tensors": _torch(arrays[::FEW]),
             "`pad` of a fast tokenizer, of lists": _tokenizer(lists[::FEW]),
         }
@@ -67,7 +74,7 @@ def padding() -> str:
 
 PADDING_NOTE = f"""\
 {NUM_SEQUENCES:,} sequences in batches of {ROWS}, padded to the longest of all; Keras is told the dtype and makes no
-mask. `data.batches` includes the plan and a shuffle, the others take the sequences in their order."""
+mask. `data.batches` includes the plan. What is not shuffled is read in the order of memory, which is faster."""
 
 
 def packing() -> str:
@@ -87,6 +94,7 @@ def packing() -> str:
         few = [{"words": row} for row in arrays[::FEW]]
         rivals = {
             "Keras' `pad_sequences`, of arrays": (lambda a=arrays: each(a, _keras), lengths.sum()),
+            "the same, of shuffled arrays": (lambda a=arrays: each(shuffled(a), _keras), lengths.sum()),
             "`data.batches`, `data.packed`": (epoch, lengths.sum()),
             "`jm.pack` of all arrays at once": (pack, lengths.sum()),
             "grain `FirstFitPackIterDataset`": _grain("FirstFitPackIterDataset", few),
@@ -115,7 +123,7 @@ def planning() -> str:
     prepared = {name: plan.prepare(corpus) for name, plan in plans.items()}
     timings = race(
         [Timed(name, lambda p=p: p.epoch(0, 0) and None) for name, p in prepared.items()],
-        rounds=7,
+        rounds=ROUNDS,
         clock=time.process_time,
     )
     lines = ["| plan | CPU s | padding | excess ICC | partner repeat |", "|---|--:|--:|--:|--:|"]
@@ -191,6 +199,10 @@ def each(sequences: Sequence[Any], pad: Callable[[Any], Any]) -> None:
         pad(sequences[start : start + ROWS])
 
 
+def shuffled(sequences: Sequence[Any]) -> Sequence[Any]:
+    return [sequences[i] for i in np.random.default_rng(0).permutation(len(sequences)).tolist()]
+
+
 def drain(batches: Any) -> None:
     for _ in batches:
         pass
@@ -261,7 +273,7 @@ def _source(elements: list[dict[str, np.ndarray]]) -> Any:
 def rates(rivals: dict[str, Rival]) -> str:
     """Markdown: a row a rival, steps a CPU second, and how many times that of the first one."""
     present = {name: rival for name, rival in rivals.items() if rival is not None}
-    timings = race([Timed(name, run) for name, (run, _) in present.items()], rounds=5, clock=time.process_time)
+    timings = race([Timed(name, run) for name, (run, _) in present.items()], rounds=ROUNDS, clock=time.process_time)
     rate = {timing.name: present[timing.name][1] / timing.run / 1e6 for timing in timings}
     first = next(iter(rate.values()))
     lines = ["| | million steps a CPU second | ratio |", "|---|--:|--:|"]
