@@ -18,7 +18,7 @@ class Totals:
     def __init__(self) -> None:
         self._sums: dict[str, tuple[Any, list[Any]]] = {}  # by name, how they are built and their leaves
         self._waiting: list[Mapping[str, Any]] = []
-        self._carried: dict[str, list[Any]] = {}  # of a checkpoint; the first sums tell what they are
+        self._carried: dict[str, Any] = {}  # of a checkpoint; the first sums tell what they are
 
     def add(self, sums: Mapping[str, Any]) -> bool:
         """Adds the sums of a step; True if the total has changed, which it does every few steps."""
@@ -36,19 +36,25 @@ class Totals:
 
     def values(self, *, wait: bool = True) -> dict[str, Any]:
         """The sums divided: floats, or arrays; NaN where nothing was counted."""
-        return {name: value_of_sums(sums) for name, sums in (self.total() if wait else self._so_far()).items()}
+        sums = self.total() if wait else self._so_far()
+        carried = {name: np.asarray(saved["value"])[()] for name, saved in self._carried.items()}
+        return carried | {name: value_of_sums(value) for name, value in sums.items()}
 
     def reset(self) -> None:
         """Begins anew."""
         self._sums, self._waiting, self._carried = {}, [], {}
 
-    def to_json(self) -> dict[str, list[Any]]:
-        """The sums so far, exactly."""
-        if self._carried and not self._waiting and not self._sums:
-            return self._carried
-        return {name: [leaf.tolist() for leaf in jax.tree.leaves(sums)] for name, sums in self.total().items()}
+    def to_json(self) -> dict[str, Any]:
+        """The sums so far, exactly, and their values, which stand for them until the next ones tell their kind."""
+        self._fetch(0)
+        values = self.values()
+        own = {
+            name: {"leaves": [leaf.tolist() for leaf in leaves], "value": np.asarray(values[name]).tolist()}
+            for name, (_, leaves) in self._sums.items()
+        }
+        return self._carried | own
 
-    def from_json(self, saved: dict[str, list[Any]]) -> None:
+    def from_json(self, saved: dict[str, Any]) -> None:
         """Goes on with what `to_json` returned."""
         self.reset()
         self._carried = saved
@@ -64,7 +70,8 @@ class Totals:
             for name, value in sums.items():
                 leaves, structure = jax.tree.flatten(value)
                 leaves = [np.asarray(leaf, np.float64) for leaf in leaves]
-                known, before = self._sums.get(name, (structure, self._carried.pop(name, None)))
+                carried = self._carried.pop(name, {"leaves": None})
+                known, before = self._sums.get(name, (structure, carried["leaves"]))
                 if before is not None and known == structure and [*map(np.shape, before)] == [*map(np.shape, leaves)]:
                     leaves = [np.add(old, new) for old, new in zip(before, leaves, strict=True)]
                 elif name in self._sums:

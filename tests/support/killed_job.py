@@ -52,11 +52,9 @@ def main(folder: str, plan: str, kill_at: int = 0, where: str = "step") -> str:
                 is_last = int(state.step) == kill_at
                 if is_last and where == "step":
                     os.kill(os.getpid(), signal.SIGKILL)
-                if is_last and where == "save":  # orbax has begun to write, in another thread
-                    run._checkpoints._manager.wait_until_finished = lambda: None
-                    run.log(sums, state)
-                    os.kill(os.getpid(), signal.SIGKILL)
                 run.log(sums, state)
+                if is_last and where == "save":  # which orbax has begun to write, in another thread
+                    os.kill(os.getpid(), signal.SIGKILL)
             run.save(state)
     leaves = jax.tree.leaves(state.replace(key=jax.random.key_data(state.key)))
     digest = hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in leaves)).hexdigest()
