@@ -9,11 +9,11 @@ ROOT = Path(__file__).parents[2]
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 COMPILES_MUCH = {"decoding.md", "labels.md", "packed.md", "time_and_frequency.md"}
-BESIDE_KERAS = {"keras_fit.md"}  # which tests/conformance runs
+ELSEWHERE = {"keras_fit.md", "journey.md"}  # which tests/conformance and test_journey.py run
 PROGRAMS = [
     pytest.param(page, marks=pytest.mark.slow if page.name in COMPILES_MUCH else (), id=page.name)
     for page in PAGES
-    if page.name not in BESIDE_KERAS
+    if page.name not in ELSEWHERE
 ]
 LINKS = [
     pytest.param(page, target, id=f"{page.name}-{target}")
