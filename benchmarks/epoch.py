@@ -40,11 +40,11 @@ turns (A B C, C B A); wall-clock seconds are beside them. Tokens are real ones. 
 model, tracing and compiling included, from empty caches; "{EPOCHS} epochs" is that and {EPOCHS - 1} times the median.
 A ratio is a rival's time over that of "jmask packed": above 1, jmask is faster.
 
-All begin with the same parameters. The rate is 0 in the first epoch, whose mean loss is compared: to 1e-4; to 2% for
-Keras, whose history has the mean of the means of batches; to 5% for the classifier, whose batch normalisation sees the
+All begin with the same parameters. The rate is 0 in the first epoch, whose mean loss is compared: to 1e-4; to 5% for
+Keras, whose history has the mean of the means of batches, and for the classifier, whose batch normalisation sees the
 company that a sequence has in a batch. The loss in the table is that of the last epoch that all have run.
 
-- **jmask packed**: `data.packed`; **4 buckets**: `data.buckets(4)`; **longest**: `data.padded`.
+- **jmask packed**: `data.packed`; **4 buckets**: `data.buckets(4)`.
 - **Keras `fit`**: arrays padded to the longest beforehand; or a `PyDataset` of four widths. `jit_compile` as it is by
   default. **Flax**: `nnx`, one `jax.jit` of the whole step, padded beforehand as well. The widths of all buckets are
   those of jmask, the ones with the least padding, and so are their rows.
@@ -77,7 +77,8 @@ def main(arguments: Sequence[str]) -> None:
     for name in options.workloads:
         task = make_task(name)
         parts.append(f"## {task.workload.title}\n\n{_data(task)}\n\n{_table(task, _measure(task, options))}")
-        print(parts[-1], file=sys.stderr, flush=True)
+        if options.write:  # what there is, in case that the rest is interrupted
+            publish("\n\n".join(parts) + "\n", RESULTS, write=True)
     if options.accuracy:
         parts.append(_accuracy(options.rounds))
     publish("\n\n".join(parts) + "\n", RESULTS, write=options.write)
@@ -101,7 +102,7 @@ def _measure(task: Task, options: argparse.Namespace) -> list[Result]:
             continue
         if not rivals:
             make().run(0)  # imports and the like, which happen once
-        jax.clear_caches()
+            jax.clear_caches()
         rival = make()
         loss, first[name], _ = _seconds(rival, 0)
         rivals.append(rival)
@@ -125,7 +126,7 @@ def _seconds(rival: Rival, epoch: int) -> tuple[float, float, float]:
 
 
 def _check(task: Task, rival: Rival, loss: float, expected: float) -> None:
-    tolerance = 0.05 if task.name == "classifier" else 1e-4 if rival.is_exact else 0.02
+    tolerance = 1e-4 if rival.is_exact and task.workload.per_step else 0.05
     if not abs(loss / expected - 1) <= tolerance:
         raise AssertionError(f"{rival.name}, {task.name}: a loss of {loss:.5f} at first; jmask has {expected:.5f}.")
 
@@ -144,7 +145,7 @@ def _table(task: Task, results: Sequence[Result]) -> str:
 
 
 def _lines(task: Task, results: Sequence[Result]) -> Iterator[str]:
-    yield "| | steps | shapes | CPU s | wall s | tokens/CPU s | ratio | first, CPU s | 10 epochs, CPU s | ratio | loss |"
+    yield "| | steps | shapes | CPU s | wall s | tokens/CPU s | ratio | first, s | 10 epochs, s | ratio | loss |"
     yield "|---|" + "--:|" * 10
     ours = results[0]
     for result in results:
@@ -171,9 +172,9 @@ def _accuracy(epochs: int) -> str:
     lines = [
         "## Accuracy of the classifier",
         "",
-        f"The share of 1,801 unseen names whose language is right, after {epochs} epochs, where each name is given alone, "
-        'without padding, or in a batch of a width. "As written" has `Embedding(mask_zero=True)` and no more: Keras '
-        "drops the mask at `Conv1D`, so that padding enters the statistics and the state.",
+        f"The share of 1,801 unseen names whose language is right, after {epochs} epochs, where each name is given "
+        'alone, without padding, or in a batch of a width. "As written" has `Embedding(mask_zero=True)` and no more: '
+        "Keras drops the mask at `Conv1D`, so that padding enters the statistics and the state.",
         "",
         f"| | {widths} |",
         "|---|" + "--:|" * len(WIDTHS),

@@ -90,7 +90,6 @@ def plans_of(task: Task) -> dict[str, jm.data.Plan]:
     return {
         "jmask packed": data.packed(row_length=workload.row_length, rows=workload.rows, **options),
         "jmask, 4 buckets": data.buckets(4, tokens=workload.tokens),
-        "jmask, longest": data.padded(rows=workload.batch),
     }
 
 
@@ -104,13 +103,5 @@ def describe(task: Task) -> Iterator[tuple[str, list[str]]]:
     corpus = jm.data.Ragged(inputs=task.inputs, targets=task.targets)
     for name, plan in plans_of(task).items():
         of = plan.describe(corpus)
-        yield (
-            name,
-            [
-                ", ".join(of.shapes),
-                f"{of.padding:.1%}",
-                str(of.steps),
-                f"{of.excess_icc:.2f}",
-                f"{of.partner_repeat:.2f}",
-            ],
-        )
+        order = [f"{of.excess_icc:.2f}", f"{of.partner_repeat:.2f}"]
+        yield name, [", ".join(of.shapes), f"{of.padding:.1%}", str(of.steps), *order]
