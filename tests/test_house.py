@@ -48,7 +48,6 @@ LATE = {
     ("jmask/demo/plot.py", "matplotlib.figure"): "an extra that is not always installed",
     ("jmask/demo/plot.py", "matplotlib.patches"): "an extra that is not always installed",
     ("jmask/demo/plot.py", "matplotlib"): "an extra that is not always installed",
-    ("jmask/demo/saving.py", "orbax.checkpoint"): "takes seconds to load",
     ("jmask/demo/text.py", "pydoc_data.topics"): "not in every distribution of Python",
     ("jmask/graph/summary.py", "jmask/graph/terminal_table.py"): "rich",
 }
@@ -56,12 +55,9 @@ LATE = {
 # Public names of files that occur twice: each has two meanings that wait for a second name.
 SAME = {
     "Equation",
-    "Example",
     "Plan",
     "Steps",
-    "Vocabulary",
     "align",
-    "batches",
     "convert",
     "dot",
     "draw",

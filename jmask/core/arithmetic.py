@@ -103,7 +103,7 @@ def join(first: Marks, second: Marks) -> Marks:
     (mask, ids, number), (other_mask, other_ids, other_number) = first, second
     if ids is None:
         return Marks(intersect_masks(mask, other_mask)) if other_ids is None else join(second, first)
-    number = _joint_number(number, other_number)
+    number = joint_number(number, other_number)
     if ids is other_ids:
         return first._replace(num_sequences=number)
     joint = intersect_masks(mask, other_mask)
@@ -119,7 +119,7 @@ def join(first: Marks, second: Marks) -> Marks:
     return Marks(joint, ids * joint, number)  # ids are integers, so unlike values they may be multiplied by a mask
 
 
-def _joint_number(first: int | None, second: int | None) -> int | None:
+def joint_number(first: int | None, second: int | None) -> int | None:
     """The number of sequences of both operands; it may be known of one of them only."""
     if first is not None and second is not None and first != second:
         raise ValueError(

@@ -38,10 +38,15 @@ def check_not_packed(x: Any, name: str, remedy: str = UNPACK) -> None:
     ValueError: `sum` over time does not keep the sequences of a row apart, and ... packed: float32 of shape (1, 3). ...
     """
     if getattr(x, "segment_ids", None) is not None:
-        raise ValueError(
-            f"{name} does not keep the sequences of a row apart, and the rows of this `Masked` are packed: {x.dtype} "
-            f"of shape {tuple(x.shape)}. {remedy}"
-        )
+        raise not_kept_apart(x, name, remedy)
+
+
+def not_kept_apart(x: Any, name: str, remedy: str) -> ValueError:
+    """The error for packed rows that `check_not_packed` raises."""
+    return ValueError(
+        f"{name} does not keep the sequences of a row apart, and the rows of this `Masked` are packed: {x.dtype} "
+        f"of shape {tuple(x.shape)}. {remedy}"
+    )
 
 
 def number_of_sequences(x: Any, name: str) -> int:

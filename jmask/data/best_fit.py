@@ -11,8 +11,8 @@ def pack_in_order(
     """Puts each sequence, in the given order, into the open row that it fills best.
 
     If it fits into no open row, a new one is opened, and the fullest one is closed if there are too many. A new row
-    first takes sequences as they come, until it has room left for about two: only these last ones have to be chosen
-    for, which takes a fifth of the time and leaves the padding as it is.
+    first takes sequences as they come, as long as it has room left for a quarter of one (of mean length): only the last
+    one or two have to be chosen, which saves half of the time and hardly adds to the padding.
 
     Args:
         lengths: for each column, the steps of each sequence in their order, at most `widths`.
@@ -56,35 +56,38 @@ def most_segments(lengths: list[np.ndarray], capacities: list[int]) -> int:
 
 def _pack_one(lengths: np.ndarray, width: int, open_rows: int, most: int) -> tuple[np.ndarray, int]:
     # A row is one integer, its room in the high bits and its number in the low ones: sorted, they are sorted by room.
-    count = len(lengths)
-    bits, ends = count.bit_length(), np.append(0, np.cumsum(lengths)).tolist()
-    low, empty, run = (1 << bits) - 1, width << bits, width - min(width, 2 * ends[-1] // count)
+    ends, count = np.append(0, np.cumsum(lengths)).tolist(), len(lengths)
+    bits, longest_run = count.bit_length(), min(most, width)
+    first, run = width << bits, width - min(width, ends[-1] // (4 * count))
+    low, is_limited, counts = (1 << bits) - 1, most < min(width, count), [0] * count
     rows_with_room: list[int] = []
-    counts: list[int] = []  # of the sequences in each row
-    begins: list[int] = []
+    begins: list[int] = []  # of sequences that go into one row, and that row
     rows: list[int] = []
-    i = 0
-    while i < count:
-        begin, start = i, ends[i]
-        need = (ends[i + 1] - start) << bits
+    begin, start, new = 0, 0, first
+    while begin < count:
+        i = begin + 1
+        end = ends[i]
+        need = (end - start) << bits
         place = bisect_left(rows_with_room, need)
-        begins.append(i)
         if place < len(rows_with_room):
             row = rows_with_room.pop(place)
-            i += 1
         else:
             if place >= open_rows:
                 del rows_with_room[0]
-            row = empty | len(counts)
-            counts.append(0)
-            i = max(i + 1, bisect_right(ends, start + run, i + 2, min(count + 1, i + most + 1, i + width + 1)) - 1)
-            need = (ends[i] - start) << bits
-        number = row & low
-        rows.append(number)
-        counts[number] += i - begin
-        if counts[number] < most:
+            row = new
+            new += 1
+            if end - start < run:
+                i = bisect_right(ends, start + run, i + 1, min(count, begin + longest_run) + 1) - 1
+                end = ends[i]
+                need = (end - start) << bits
+        begins.append(begin)
+        rows.append(row)
+        if is_limited:
+            counts[row & low] += i - begin
+        if not is_limited or counts[row & low] < most:
             insort(rows_with_room, row - need)
-    return np.repeat(np.array(rows), np.diff(begins, append=count)), len(counts)
+        begin, start = i, end
+    return np.repeat(np.array(rows) & low, np.diff(begins, append=count)), new - first
 
 
 def _pack_several(lengths: np.ndarray, widths: list[int], open_rows: int, most: int) -> tuple[np.ndarray, int]:

@@ -100,9 +100,9 @@ class Column:
         return dtype
 
     @overload
-    def __getitem__(self, index: SupportsIndex) -> Any: ...
-    @overload
     def __getitem__(self, index: Index) -> "Column": ...
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Any: ...
     def __getitem__(self, index: Any) -> Any:
         """One row: an array `(steps, ...)`, a masked array if steps are missing, or a value. Or a `Column` of rows.
 

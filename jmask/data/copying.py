@@ -1,4 +1,8 @@
-"""Makes a batch: one gather of the steps of each column, and one scatter into the rows."""
+"""Makes batches: of a block of them, one gather of the steps of each column, and one assignment into the rows.
+
+For some thousand steps the calls of NumPy cost more than the steps do, so batches are made by the block. A batch is a
+view of its block, and so keeps all of it in memory as long as it is kept itself: at most `_BLOCK_BYTES`, or one batch.
+"""
 
 import dataclasses
 from collections.abc import Mapping
@@ -7,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..core.masked import Masked
+from ..core.pytree import kind_of, put
 from ..sources.conversion import OBJECT
 from ..sources.nested import ranges
 from .columns import offsets_of
@@ -14,6 +19,10 @@ from .epochs import EpochPlan, Prepared
 from .row_lengths import mask_of_lengths
 
 Batch = dict[str, Masked]
+_Arrays = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # values, mask and segment ids
+
+_BLOCK_BYTES = 2 << 20  # large enough that the calls cost little, small enough for the cache of a core
+_WIDEST_TABLE = 256  # steps of a row up to which masks are looked up, which is faster than to compare
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +35,11 @@ class _Source:
     group: int | None
     padding: Any
 
+    @property
+    def bytes_of_step(self) -> int:
+        """Bytes of one step, or of one value a row, with its mask."""
+        return self.dtype.itemsize * int(np.prod(self.values.shape[1:])) + 1
+
     def empty(self, *shape: int) -> np.ndarray:
         """Padding alone, of this leading shape."""
         shape = (*shape, *self.values.shape[1:])
@@ -33,15 +47,34 @@ class _Source:
 
 
 @dataclasses.dataclass(frozen=True)
+class _Items:
+    """The pieces of a block of batches of one shape, row by row.
+
+    Attributes:
+        pieces: which they are.
+        rows: the row of each, counted through the batches; they ascend.
+        batches: the batch of each, counted from 0.
+        numbers: the number of each in its batch, from 0.
+    """
+
+    pieces: np.ndarray
+    rows: np.ndarray
+    batches: np.ndarray
+    numbers: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
 class _Places:
     """Where the steps of a group of columns come from, and where they go to; the same for all its columns.
 
     Attributes:
-        steps: which steps of the flat values, in the order of the mask.
-        mask: bool `(rows, width)`.
+        begins: the first step of each piece in the flat values.
+        steps: which steps of the flat values, piece by piece.
+        mask: bool `(rows, width)`: where they go to, in this order.
         segment_ids: int32 of the mask's shape, or None for one sequence a row.
     """
 
+    begins: np.ndarray
     steps: np.ndarray
     mask: np.ndarray
     segment_ids: np.ndarray | None
@@ -73,64 +106,135 @@ class Copier:
         self.sources = {name: _source(column, pieces.columns.group_of.get(name)) for name, column in columns.items()}
         inside = 0 if pieces.begins is None else pieces.begins
         self.begins = [offsets_of(lengths)[pieces.rows] + inside for lengths in pieces.columns.lengths]
+        self.bytes = np.array([self._bytes(shape) for shape in range(len(prepared.shapes))], np.int64)
+        widths = {width for shape in prepared.shapes for width in shape.widths if width <= _WIDEST_TABLE}
+        self.masks = {width: mask_of_lengths(np.arange(width + 1), width) for width in widths}
 
-    def batch(self, epoch: EpochPlan, step: int) -> Batch:
-        """The batch of one step."""
-        begin, end = epoch.begins[step], epoch.ends[step]
-        items = epoch.items[begin:end]
-        rows = np.arange(len(items)) if epoch.rows is None else epoch.rows[begin:end]
-        return self._copied(int(epoch.shapes[step]), items, rows)
+    def block(self, epoch: EpochPlan, step: int) -> list[Batch]:
+        """The batch of one step and those that follow, as many as a block holds; the same whatever block they are in.
+
+        No array is handed out twice, and no two batches share any of their memory.
+        """
+        shapes = epoch.shapes[step : step + max(_BLOCK_BYTES // int(self.bytes.min()), 1)]
+        size = max(int(np.searchsorted(self.bytes[shapes].cumsum(), _BLOCK_BYTES, side="right")), 1)
+        made: list[Any] = [None] * size
+        for shape in np.unique(shapes[:size]).tolist():
+            places = np.flatnonzero(shapes[:size] == shape)
+            items = self._items(epoch, step + places, self._rows(shape))
+            for place, batch in zip(places.tolist(), self._copied(shape, items, len(places)), strict=True):
+                made[place] = batch
+        return made
 
     def filler(self, shape: int) -> Batch:
         """A batch of padding alone, of one of the shapes."""
-        return self._copied(shape, np.zeros(0, np.int64), np.zeros(0, np.int64))
+        return self._copied(shape, _Items(*(np.zeros(0, np.int64) for _ in range(4))), 1)[0]
 
-    def _copied(self, shape: int, items: np.ndarray, rows: np.ndarray) -> Batch:
-        """The pieces `items`, each in its row; the rows ascend."""
-        (index, count), widths = self.shard, self.prepared.shapes[shape].widths
-        num_rows = self.prepared.shapes[shape].rows // count
+    def _rows(self, shape: int) -> int:
+        return self.prepared.shapes[shape].rows // self.shard[1]
+
+    def _num_values(self, shape: int) -> int:
+        """How many values a batch has of a column of one value a row."""
+        return self._rows(shape) if self.num_sequences is None else self.num_sequences
+
+    def _bytes(self, shape: int) -> int:
+        """Bytes of a batch."""
+        rows, widths = self._rows(shape), self.prepared.shapes[shape].widths
+        sizes = (
+            self._num_values(shape) if of.group is None else rows * widths[of.group] for of in self.sources.values()
+        )
+        arrays = sum(size * of.bytes_of_step for size, of in zip(sizes, self.sources.values(), strict=True))
+        return arrays + (0 if self.num_sequences is None else 4 * rows * sum(widths))
+
+    def _items(self, epoch: EpochPlan, steps: np.ndarray, num_rows: int) -> _Items:
+        """The pieces of some steps, in the rows of this shard."""
+        begins, counts = epoch.begins[steps], epoch.ends[steps] - epoch.begins[steps]
+        batches, places = np.arange(len(steps)).repeat(counts), ranges(begins, counts)
+        rows = places - begins[batches] if epoch.rows is None else epoch.rows[places]
+        index, count = self.shard
         if count > 1:
-            first, last = np.searchsorted(rows, [index * num_rows, (index + 1) * num_rows])
-            items, rows = items[first:last], rows[first:last] - index * num_rows
-        places = [self._places(group, items, rows, (num_rows, width)) for group, width in enumerate(widths)]
-        num_values = num_rows if self.num_sequences is None else self.num_sequences
-        return {
-            name: self._values(source, items, num_values)
-            if source.group is None
-            else self._sequences(source, places[source.group])
-            for name, source in self.sources.items()
-        }
+            own = rows // num_rows == index
+            batches, places, rows = batches[own], places[own], rows[own] - index * num_rows
+            counts = np.bincount(batches, minlength=len(steps))
+        numbers = np.arange(len(places)) - (counts.cumsum() - counts)[batches]
+        return _Items(epoch.items[places], rows + batches * num_rows, batches, numbers)
 
-    def _places(self, group: int, items: np.ndarray, rows: np.ndarray, shape: tuple[int, int]) -> _Places:
-        lengths = self.prepared.pieces.lengths[group][items]
-        steps = ranges(self.begins[group][items], lengths)
+    def _copied(self, shape: int, items: _Items, num_batches: int) -> list[Batch]:
+        """Batches of one shape."""
+        num_rows, num_values = self._rows(shape), self._num_values(shape)
+        widths = self.prepared.shapes[shape].widths
+        places = [self._places(i, items, (num_batches * num_rows, width)) for i, width in enumerate(widths)]
+        columns = []
+        for source in self.sources.values():
+            if source.group is None:
+                arrays, num_sequences = self._values(source, items, num_batches, num_batches * num_values), None
+            else:
+                arrays, num_sequences = _sequences(source, places[source.group]), self.num_sequences
+            columns.append(_cut(arrays, num_batches, num_sequences))
+        return [dict(zip(self.sources, batch, strict=True)) for batch in zip(*columns, strict=True)]
+
+    def _places(self, group: int, items: _Items, shape: tuple[int, int]) -> _Places:
+        lengths, begins = self.prepared.pieces.lengths[group][items.pieces], self.begins[group][items.pieces]
+        ends = lengths.cumsum()
+        steps = (begins - (ends - lengths)).repeat(lengths)
+        steps += np.arange(len(steps))
+        used, width = np.zeros(shape[0], np.int64), shape[1]
         if self.num_sequences is None:
-            return _Places(steps, mask_of_lengths(np.pad(lengths, (0, shape[0] - len(items))), shape[1]), None)
-        used = np.bincount(rows, lengths, shape[0]).astype(np.int64)
-        mask, segment_ids = mask_of_lengths(used, shape[1]), np.zeros(shape, np.int32)
-        segment_ids[mask] = np.repeat(np.arange(1, len(items) + 1, dtype=np.int32), lengths)
-        return _Places(steps, mask, segment_ids)
+            used[items.rows] = lengths
+        else:
+            used[:] = np.bincount(items.rows, lengths, shape[0])
+        mask = self.masks[width].take(used, axis=0) if width in self.masks else mask_of_lengths(used, width)
+        segment_ids = None if self.num_sequences is None else _segment_ids(items, lengths, width - used)
+        return _Places(begins, steps, mask, segment_ids)
 
-    def _sequences(self, source: _Source, places: _Places) -> Masked:
-        """The sequences of one column, padded or packed."""
-        taken = source.values[places.steps]
-        mask, segment_ids = places.mask, places.segment_ids
-        if source.real is not None:
-            real = source.real[places.steps]
-            taken[~real] = source.padding
-            mask = mask.copy()
-            mask[places.mask] = real
-            segment_ids = None if segment_ids is None else np.where(mask, segment_ids, 0)
-        values = source.empty(*mask.shape)
-        values[places.mask] = taken
-        return Masked(values, mask, segment_ids, self.num_sequences)
-
-    def _values(self, source: _Source, items: np.ndarray, size: int) -> Masked:
+    def _values(self, source: _Source, items: _Items, num_batches: int, size: int) -> _Arrays:
         """One value a row; in packed rows, one a sequence."""
         values, mask = source.empty(size), np.zeros(size, bool)
-        values[: len(items)] = source.values[self.prepared.pieces.rows[items]]
-        mask[: len(items)] = True
-        return Masked(values, mask)
+        places = items.batches * (size // num_batches) + items.numbers
+        values[places] = source.values[self.prepared.pieces.rows[items.pieces]]
+        mask[places] = True
+        return values, mask, None
+
+
+def _segment_ids(items: _Items, lengths: np.ndarray, padding: np.ndarray) -> np.ndarray:
+    """Runs of ids `(rows, width)`: those of the pieces of a row, then 0 for its padding."""
+    num_rows = len(padding)
+    at_end = np.bincount(items.rows, minlength=num_rows).cumsum() + np.arange(num_rows)
+    ids, runs = np.zeros((2, len(lengths) + num_rows), np.int32)
+    pieces = np.arange(len(lengths)) + items.rows
+    ids[pieces], runs[pieces], runs[at_end] = items.numbers + 1, lengths, padding
+    return ids.repeat(runs).reshape(num_rows, -1)
+
+
+def _sequences(source: _Source, places: _Places) -> _Arrays:
+    """The values, mask and segment ids of one column, padded or packed."""
+    mask, segment_ids = places.mask, places.segment_ids
+    values = source.empty(*mask.shape)
+    if not len(places.steps):
+        return values, mask, segment_ids
+    for ahead in (0, 16):  # pieces are far apart: so the processor fetches many at a time, which saves a tenth
+        source.values.take(places.begins + ahead, axis=0, mode="clip")
+    taken = source.values.take(places.steps, axis=0, mode="clip")  # all are within; other modes check it, slower
+    if source.real is not None:
+        real = source.real[places.steps]
+        taken[~real] = source.padding
+        mask = mask.copy()
+        mask[places.mask] = real
+        segment_ids = None if segment_ids is None else np.where(mask, segment_ids, 0)
+    values[places.mask] = taken
+    return values, mask, segment_ids
+
+
+def _cut(arrays: _Arrays, num_batches: int, num_sequences: int | None) -> list[Masked]:
+    """Arrays of all batches as one `Masked` for each; their parts are known to fit, so they are not checked."""
+    kind = kind_of(arrays[2], num_sequences)
+    parts = [
+        [None] * num_batches if x is None else x.reshape(num_batches, len(x) // num_batches, *x.shape[1:])
+        for x in arrays
+    ]
+    return [
+        put(object.__new__(Masked), values, mask, segment_ids, kind)
+        for values, mask, segment_ids in zip(*parts, strict=True)
+    ]
 
 
 def _source(column: Any, group: int | None) -> _Source:

@@ -110,6 +110,13 @@ def from_attention_mask(values: Any, attention_mask: Any) -> Masked:
     return masked(values, attention_mask != 0)
 
 
+_PACKED = (
+    "0 and 1 say nothing of that. A model that takes the ids of packed sequences takes `x.segment_ids`, and their "
+    "positions, `x.positions`; for any other, give each sequence a row of its own, "
+    "`jm.unpack_batch(x, num_sequences, length)`."
+)
+
+
 def to_attention_mask(x: Masked | ArrayLike, dtype: DTypeLike = jnp.int32) -> Values:
     """The mask in the form that Hugging Face models take: 1 at real steps, 0 at padding.
 
@@ -127,5 +134,5 @@ def to_attention_mask(x: Masked | ArrayLike, dtype: DTypeLike = jnp.int32) -> Va
     >>> jm.to_attention_mask(jm.pad_sequences([[3, 4, 5], [6]])).tolist()
     [[1, 1, 1], [1, 0, 0]]
     """
-    check_not_packed(x, "`to_attention_mask`", "A model that takes the ids of packed sequences takes `x.segment_ids`.")
+    check_not_packed(x, "`to_attention_mask`", _PACKED)
     return as_masked(x).mask.astype(dtype)

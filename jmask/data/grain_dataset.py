@@ -148,8 +148,9 @@ class Batches(grain.IterDataset):
                     del self._plans[next(iter(self._plans))]
             return self._plans[epoch]
 
-    def _batch(self, epoch: int, step: int) -> Any:
-        return self._mapped(self._copier.batch(self._plan_of(epoch), step), (epoch, step))
+    def _block(self, epoch: int, step: int) -> list[Any]:
+        """The batches from a step on that are made at once, before the functions of `map`."""
+        return self._copier.block(self._plan_of(epoch), step)
 
     def _mapped(self, batch: Any, at: tuple[int, int]) -> Any:
         for function in self._functions:
@@ -175,12 +176,16 @@ class EpochOfBatches:
 
 
 class _Iterator(grain.DatasetIterator):
-    """Counts epochs and steps; the plan says the rest."""
+    """Counts epochs and steps; the plan says the rest.
+
+    Batches are made by the block; those that were not yet asked for wait here, the next one last.
+    """
 
     def __init__(self, batches: Batches, epoch: int, step: int, end: int | None) -> None:
         super().__init__()
         self._batches, self._end = batches, end
         self._epoch, self._step = epoch, step
+        self._waiting: list[Any] = []
 
     def __next__(self) -> Any:
         if self._end is not None and self._epoch >= self._end:
@@ -188,7 +193,9 @@ class _Iterator(grain.DatasetIterator):
         num_steps = self._batches.num_steps(self._epoch)
         if num_steps == 0:  # and so has every other epoch
             raise StopIteration
-        batch = self._batches._batch(self._epoch, self._step)
+        waiting, self._waiting = self._waiting or self._batches._block(self._epoch, self._step)[::-1], []
+        batch = self._batches._mapped(waiting.pop(), (self._epoch, self._step))
+        self._waiting = waiting  # not if a function of the user raised: it may have changed the batch in place
         self._step += 1
         if self._step == num_steps:
             self._epoch, self._step = self._epoch + 1, 0
@@ -206,7 +213,7 @@ class _Iterator(grain.DatasetIterator):
                 f"The state is {state}, and epoch {epoch} has {self._batches.num_steps(epoch)} steps: it is of other "
                 "data, another plan or another seed."
             )
-        self._epoch, self._step = epoch, step
+        self._epoch, self._step, self._waiting = epoch, step, []
 
 
 def _abstract(leaf: Any) -> Any:

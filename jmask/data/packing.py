@@ -2,7 +2,6 @@
 
 from typing import Any, SupportsIndex
 
-import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
@@ -10,7 +9,8 @@ from ..core.arithmetic import is_host_only
 from ..core.checks import checked_option, checked_size
 from ..core.display import is_concrete
 from ..core.masked import Masked
-from ..core.segment_ids import check_not_packed, found_sequences, ids_of, positions
+from ..core.packed_rows import sequence_rows
+from ..core.segment_ids import check_not_packed, found_sequences, ids_of
 from ..sources import Flat
 from .loading import split
 from .padding import arrange, load_steps, refuse_tracers, unpad
@@ -145,17 +145,7 @@ def unpack_batch(x: Masked, num_sequences: SupportsIndex, length: SupportsIndex)
         raise TypeError(f"`unpack_batch` takes what JAX can hold; received dtype {x.dtype}. Use `jm.unpack(x)`.")
     if is_concrete(x.segment_ids) and is_concrete(x.mask):
         _check_lengths(*found_sequences(x.mask, ids_of(x), "unpack_batch", num_rows), width)
-    ids, steps = ids_of(x), positions(x)
-    fits = (ids > 0) & (ids <= num_rows) & (steps < width)
-    targets = jnp.where(fits, (ids - 1) * width + steps, num_rows * width)
-    # Only indices are scattered; values are gathered, and their gradients flow back the same way.
-    sources = jnp.full(num_rows * width, ids.size, jnp.int32)
-    sources = sources.at[targets.ravel()].set(jnp.arange(ids.size, dtype=jnp.int32), mode="drop")
-    sources = sources.reshape(num_rows, width)
-    slots = jnp.asarray(x.values).reshape(ids.size, *x.shape[ids.ndim :])
-    if ids.size == 0:
-        slots = jnp.zeros((1, *slots.shape[1:]), slots.dtype)  # JAX cannot gather from an empty axis
-    return Masked(slots.at[sources].get(mode="fill", fill_value=0), sources < ids.size)
+    return sequence_rows(x, num_rows, width)
 
 
 def plan(lengths: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:

@@ -167,7 +167,7 @@ class PackedPlan(Plan):
     row_length: Size
     rows: int
     max_segments: int | None = None
-    open_rows: int = 64
+    open_rows: int = 32
 
     function: ClassVar[str] = "data.packed"
 

@@ -114,7 +114,7 @@ def packed(
     row_length: Size,
     rows: SupportsIndex,
     max_segments: SupportsIndex | None = None,
-    open_rows: SupportsIndex = 64,
+    open_rows: SupportsIndex = 32,
     shuffle: bool = True,
     truncate: bool = False,
     drop: bool = False,

@@ -16,13 +16,19 @@ _EPILOG = """\
 examples:
   python -m jmask                                    a minute on two cores
   python -m jmask --save tagger --plot training.png
+  python -m jmask --save tagger --resume             go on after Ctrl-C or a crash
   python -m jmask tag tagger "the assert statement"  tag text with what was saved
   python -m jmask tag --help
 
-Exit codes: 0 all is well, 1 the proof fails, 2 the input is wrong."""
+Most of the time goes into compiling. With the environment variable
+JAX_COMPILATION_CACHE_DIR set to a folder, JAX keeps the compiled programs there,
+and the next run starts training at once.
+
+Exit codes: 0 all is well, 1 the proof fails, 2 the input is wrong, 130 stopped
+by Ctrl-C."""
 _USAGE = """\
-python -m jmask [--data FILE] [--save DIR] [--plot FILE.png]
-                       [--epochs N] [--seed N]
+python -m jmask [--data FILE] [--save DIR [--resume]]
+                       [--plot FILE.png] [--epochs N] [--seed N]
        python -m jmask tag DIR [TEXT ...]"""
 _TAG_DESCRIPTION = "Tags text with a model that `python -m jmask --save DIR` has saved."
 
@@ -49,13 +55,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from .commands import demonstrate
 
         return demonstrate(
-            data=options.data, save=options.save, plot=options.plot, epochs=options.epochs, seed=options.seed
+            data=options.data,
+            save=options.save,
+            resume=options.resume,
+            plot=options.plot,
+            epochs=options.epochs,
+            seed=options.seed,
         )
     except DemoError as error:
         print(f"jmask: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("jmask: interrupted", file=sys.stderr)
+        is_kept = "--save" in arguments or any(argument.startswith("--save=") for argument in arguments)
+        print(f"jmask: interrupted{'; --resume goes on' if is_kept else ''}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -77,10 +89,24 @@ def _train_parser() -> argparse.ArgumentParser:
         help="train on this file: a token first and its tag last on each line, a blank line between sentences "
         "(CoNLL-2003 and its kin), or CoNLL-U",
     )
-    parser.add_argument("--save", metavar="DIR", help="keep the trained model in this folder")
+    parser.add_argument(
+        "--save",
+        metavar="DIR",
+        help="keep the trained tagger in this folder, and in DIR/run checkpoints (after each epoch and each minute), "
+        "log.csv, and files for TensorBoard if tensorboardX is installed",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in the folder of --save exactly where it was saved, or begin if there is none",
+    )
     parser.add_argument("--plot", metavar="FILE.png", help="draw loss, F1 and a map of the padding into this file")
     parser.add_argument(
-        "--epochs", metavar="N", type=_positive, default=5, help="passes over the training sentences (default 5)"
+        "--epochs",
+        metavar="N",
+        type=_positive,
+        default=5,
+        help="passes over the training sentences, with those before --resume (default 5)",
     )
     parser.add_argument(
         "--seed", metavar="N", type=_natural, default=0, help="of the split and of everything random (default 0)"

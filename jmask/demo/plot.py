@@ -1,14 +1,15 @@
-"""The picture that `--plot` draws: how training went, and what a padded batch looks like."""
+"""The picture that `--plot` draws: how training went, and what packed rows look like."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..data import Vocabulary
 from .errors import DemoError
-from .training import Epoch
-from .vocabulary import Vocabulary
+
+NUM_ROWS = 12  # of the map
 
 
 def prepare(path: str | Path) -> None:
@@ -35,19 +36,21 @@ def prepare(path: str | Path) -> None:
 
 def draw(
     path: str | Path,
-    epochs: Sequence[Epoch],
+    log: Sequence[dict[str, float]],
     baseline: float,
-    predictions: Sequence[Sequence[int]],
-    vocabulary: Vocabulary,
+    batches: Iterable[Any],
+    predictions: Sequence[np.ndarray],
+    tags: Vocabulary,
 ) -> None:
-    """Draws loss and F1 over time, and a map of one padded batch.
+    """Draws loss and F1 over time, and a map of packed rows.
 
     Args:
         path: the file to write.
-        epochs: the epochs of training.
+        log: a row for each epoch, what `read_log` returned.
         baseline: F1 of the lookup.
-        predictions: the predicted tags of the sentences of the map.
-        vocabulary: names of the tags.
+        batches: packed sentences with their `row` in the corpus.
+        predictions: the predicted tags of the sentences of the corpus.
+        tags: names of the tags.
 
     Raises:
         DemoError: matplotlib is missing, or the file cannot be written.
@@ -59,49 +62,67 @@ def draw(
     halves: Any = figure.subfigures(2, 1, height_ratios=[1, 1.1])
     top, bottom = halves
     loss_axes, f1_axes = top.subplots(1, 2)
-    _draw_losses(loss_axes, epochs)
-    _draw_f1(f1_axes, epochs, baseline)
-    _draw_padding(bottom.subplots(), predictions, vocabulary)
+    numbers = [row["epoch"] for row in log]
+    _draw_lines(loss_axes, numbers, {"while training": [row["train_loss"] for row in log]})
+    loss_axes.set(ylabel="loss of a real word", title="Loss", ylim=(0, None))
+    held_out = [row["held_out_f1"] for row in log]
+    _draw_lines(f1_axes, numbers, {"while training": [row["train_f1"] for row in log], "held out": held_out})
+    f1_axes.axhline(baseline, color="tab:red", linestyle="--", label="lookup of each word")
+    f1_axes.legend(loc="lower right")
+    f1_axes.set(ylabel="F1", title="F1", ylim=(0, 1))
+    _draw_rows(bottom.subplots(), *_rows(batches, predictions), tags)
     try:
         figure.savefig(path, dpi=120)
     except OSError as error:
         raise DemoError(f"--plot {path}: cannot be written ({error.strerror})") from error
 
 
-def _draw_losses(axes: Any, epochs: Sequence[Epoch]) -> None:
-    losses = np.concatenate([epoch.losses for epoch in epochs])
-    ends = np.cumsum([len(epoch.losses) for epoch in epochs])
-    axes.plot(np.arange(1, len(losses) + 1), losses, color="tab:blue", alpha=0.4, label="each step")
-    axes.plot(ends, [np.mean(epoch.losses) for epoch in epochs], "o-", color="tab:blue", label="mean of the epoch")
-    axes.set(xlabel="step", ylabel="loss of a real word", title="Loss", ylim=(0, None))
+def _draw_lines(axes: Any, numbers: list[float], lines: dict[str, list[float]]) -> None:
+    """A point for each epoch."""
+    for (label, values), color in zip(lines.items(), ("tab:gray", "tab:green"), strict=False):
+        axes.plot(numbers, values, "o-", color=color, label=label)
+    axes.set(xlabel="epoch", xticks=numbers)
     axes.legend()
 
 
-def _draw_f1(axes: Any, epochs: Sequence[Epoch], baseline: float) -> None:
-    numbers = [epoch.number for epoch in epochs]
-    axes.plot(numbers, [epoch.train_f1 for epoch in epochs], "o-", color="tab:gray", label="while training")
-    axes.plot(numbers, [epoch.test_f1 for epoch in epochs], "o-", color="tab:green", label="held out")
-    axes.axhline(baseline, color="tab:red", linestyle="--", label="lookup of each word")
-    axes.set(xlabel="epoch", ylabel="F1", title="F1", ylim=(0, 100), xticks=numbers)
-    axes.legend(loc="lower right")
+def _rows(batches: Iterable[Any], predictions: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The predicted tags in the first packed rows, `(rows, time)`, NaN in the padding; and the ids of sentences."""
+    tags, ids = [], []
+    for batch in batches:
+        found, here = np.full(batch["words"].shape, np.nan), np.asarray(batch["words"].segment_ids)
+        for number, row in enumerate(batch["row"].values[batch["row"].mask], start=1):
+            found[here == number] = predictions[row]
+        tags, ids = [*tags, *found], [*ids, *here]
+        if len(tags) >= NUM_ROWS:
+            break
+    return np.stack(tags), np.stack(ids)
 
 
-def _draw_padding(axes: Any, predictions: Sequence[Sequence[int]], vocabulary: Vocabulary) -> None:
-    """One row for a sentence: padding hatched, every tag in a color of its own."""
+def _draw_rows(axes: Any, picture: np.ndarray, ids: np.ndarray, tags: Vocabulary) -> None:
+    """Packed rows: padding hatched, every tag in a color of its own, a line before each sentence."""
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap
     from matplotlib.patches import Patch
 
-    picture = np.full((len(predictions), max(len(tags) for tags in predictions)), np.nan)
-    for row, tags in enumerate(predictions):
-        picture[row, : len(tags)] = tags
-    others = colormaps["tab20"](np.arange(len(vocabulary.tags) - 1) % 20)
+    others = colormaps["tab20"](np.arange(len(tags) - 1) % 20)
     colors = np.concatenate([[(0.80, 0.87, 0.95, 1.0)], others])
     axes.patch.set(facecolor="white", hatch="///", edgecolor="lightgray")
-    axes.imshow(picture, cmap=ListedColormap(colors), vmin=-0.5, vmax=len(colors) - 0.5, aspect="auto")
-    handles = [Patch(color=color, label=tag) for color, tag in zip(colors[:20], vocabulary.tags, strict=False)]
+    axes.imshow(
+        picture,
+        cmap=ListedColormap(colors),
+        vmin=-0.5,
+        vmax=len(colors) - 0.5,
+        aspect="auto",
+        interpolation="nearest",
+    )
+    rows, steps = np.nonzero(np.diff(ids, axis=1))
+    axes.vlines(steps + 0.5, rows - 0.5, rows + 0.5, color="black", linewidth=0.8)
+    axes.hlines(np.arange(1, len(picture)) - 0.5, -0.5, picture.shape[1] - 0.5, color="white", linewidth=2)
+    handles = [Patch(color=color, label=tag) for color, tag in zip(colors[:20], tags.tokens, strict=False)]
     handles.append(Patch(facecolor="white", edgecolor="lightgray", hatch="///", label="padding"))
-    axes.legend(handles=handles, loc="upper right", fontsize="small")
+    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1, 1), fontsize="small")
     axes.set(
-        xlabel="word", ylabel="sentence", title="A batch with the predicted tags: the mask tells padding from text"
+        xlabel="word",
+        ylabel="row",
+        title=f"Held-out sentences in packed rows, with the predicted tags; {np.isnan(picture).mean():.1%} is padding",
     )

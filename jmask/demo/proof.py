@@ -1,13 +1,14 @@
 """The proof that padding is invisible to a masked model, and that the same model without masks reads it.
 
 Some sentences are run alone, each by itself, without padding and without a mask: this is the truth. Then they are run
-side by side in a batch, with more padding, with other words written into the padding, and with NaN written into the
-padded word vectors. Logits and the gradients of all parameters are compared, once with masks and once without.
+side by side in a batch, padded by hand; with more padding, with other words written into the padding, and with NaN
+written into the padded word vectors; and in packed rows, as in training. Logits and the gradients of all parameters are
+compared, once with masks and once without.
 """
 
 import dataclasses
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -17,11 +18,19 @@ import optax
 
 import jmask as jm
 
-from .batches import Batch, Example, pad, padded_time
+from ..data import Ragged
 
 TOLERANCE = 1e-5
 NUM_LENGTHS = 6
 NUM_OF_A_LENGTH = 8
+WIDTH = 64  # of a batch: this, or twice this, ..., so that all of a sentence has room
+
+
+class Batch(NamedTuple):
+    """Word and tag numbers under one mask, `(batch, time)`."""
+
+    words: jm.Masked
+    tags: jm.Masked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,52 +92,66 @@ class Truth(NamedTuple):
     scales: list[float]
 
 
-def prove(model: jm.Sequential, params: Any, examples: Sequence[Example], *, num_words: int) -> Proof:
+def prove(model: jm.Sequential, params: Any, corpus: Ragged, *, num_words: int) -> Proof:
     """Runs the sentences in every way.
 
     Args:
         model: the tagger; its first layer turns word numbers into vectors.
         params: its parameters.
-        examples: sentences; some of them are taken, see `choose`.
+        corpus: sentences in numbers, `words` and `tags`; some of them are taken, see `choose`.
         num_words: how many word numbers there are; the garbage in the padding is drawn from them.
 
     Returns:
         The proof, whether it holds or not.
     """
-    chosen = choose(examples)
-    time = padded_time(len(chosen[-1].words) + 1)
-    batch = pad(chosen, time=time)
+    chosen = choose(corpus)
+    lengths = chosen.lengths["words"]
+    time = WIDTH
+    while time <= lengths.max():
+        time *= 2
+    batch = _pad(chosen, time)
     cases = {
         "in a batch": (batch, False),
-        "twice the padding": (pad(chosen, time=2 * time), False),
+        "twice the padding": (_pad(chosen, 2 * time), False),
         "other words in it": (_with_garbage(batch, num_words), False),
         "NaN in it": (batch, True),
+        "in packed rows": (_pack(chosen, time), False),
     }
     with jax.default_matmul_precision("float32"):
         run = _make_run(model)
         truth = _alone(run, params, chosen)
         comparisons = [
-            _compare(case, with_masks, truth, run(params, batch, poisoned, with_masks), chosen)
+            _compare(case, with_masks, truth, run(params, batch, poisoned, with_masks), batch)
             for case, (batch, poisoned) in cases.items()
             for with_masks in (True, False)
         ]
-    return Proof(comparisons, len(chosen), sum(len(example.words) for example in chosen))
+    return Proof(comparisons, len(chosen), int(lengths.sum()))
 
 
-def choose(examples: Sequence[Example]) -> list[Example]:
-    """Examples of few lengths, because a sentence that runs alone needs a program compiled for its length.
+def choose(corpus: Ragged) -> Ragged:
+    """Sentences of few lengths, because one that runs alone needs a program compiled for its length.
 
     Args:
-        examples: any examples.
+        corpus: any sentences.
 
     Returns:
-        Up to `NUM_OF_A_LENGTH` examples of each of the `NUM_LENGTHS` most frequent lengths, the longest last.
+        Up to `NUM_OF_A_LENGTH` sentences of each of the `NUM_LENGTHS` most frequent lengths, the longest last.
     """
-    by_length = defaultdict(list)
-    for example in examples:
-        by_length[len(example.words)].append(example)
-    frequent = sorted(by_length, key=lambda length: len(by_length[length]), reverse=True)[:NUM_LENGTHS]
-    return [example for length in sorted(frequent) for example in by_length[length][:NUM_OF_A_LENGTH]]
+    lengths = corpus.lengths["words"]
+    frequent = [length for length, _ in Counter(lengths.tolist()).most_common(NUM_LENGTHS)]
+    return corpus[[row for length in sorted(frequent) for row in np.nonzero(lengths == length)[0][:NUM_OF_A_LENGTH]]]
+
+
+def _pad(corpus: Ragged, time: int) -> Batch:
+    """One sentence a row, by hand."""
+    words, tags = ([row[name] for row in corpus] for name in ("words", "tags"))
+    return Batch(*(jm.pad_sequences(rows, maxlen=time, dtype="int32") for rows in (words, tags)))
+
+
+def _pack(corpus: Ragged, time: int) -> Batch:
+    """Several sentences a row."""
+    words, tags = ([row[name] for row in corpus] for name in ("words", "tags"))
+    return Batch(*(jm.pack(rows, row_length=time, dtype="int32") for rows in (words, tags)))
 
 
 def _with_garbage(batch: Batch, num_words: int) -> Batch:
@@ -160,9 +183,12 @@ def _make_run(model: jm.Sequential) -> Callable[..., tuple[Any, Any]]:
     return jax.jit(run, static_argnames="with_masks")
 
 
-def _alone(run: Callable[..., Any], params: Any, examples: Sequence[Example]) -> Truth:
-    """Runs each example by itself, without padding and without a mask."""
-    outcomes = [run(params, pad([example], time=len(example.words)), False, False) for example in examples]
+def _alone(run: Callable[..., Any], params: Any, corpus: Ragged) -> Truth:
+    """Runs each sentence by itself, without padding and without a mask."""
+    outcomes = [
+        run(params, _pad(corpus[[row]], length), False, False)
+        for row, length in enumerate(corpus.lengths["words"].tolist())
+    ]
     gradients = [[np.asarray(leaf) for leaf in jax.tree.leaves(outcome[1])] for outcome in outcomes]
     return Truth(
         np.concatenate([np.asarray(logits[0]) for logits, _ in outcomes]),
@@ -171,12 +197,10 @@ def _alone(run: Callable[..., Any], params: Any, examples: Sequence[Example]) ->
     )
 
 
-def _compare(
-    case: str, with_masks: bool, truth: Truth, outcome: tuple[Any, Any], examples: Sequence[Example]
-) -> Comparison:
+def _compare(case: str, with_masks: bool, truth: Truth, outcome: tuple[Any, Any], batch: Batch) -> Comparison:
     """Measures how far an outcome is from the truth."""
-    rows = zip(np.asarray(outcome[0]), examples, strict=True)
-    logits = np.concatenate([row[: len(example.words)] for row, example in rows])
+    found = batch.words.with_values(np.asarray(outcome[0]))
+    logits = np.concatenate(jm.unpad(found) if found.segment_ids is None else jm.unpack(found))
     scale = float(np.abs(truth.logits).max())
     taken = np.take_along_axis(truth.logits, logits.argmax(axis=-1)[:, None], axis=-1)[:, 0]
     changed = ~np.isfinite(logits).all(axis=-1) | (truth.logits.max(axis=-1) - taken > TOLERANCE * scale)

@@ -1,29 +1,19 @@
-"""A trained tagger in a folder: its config and vocabulary as JSON, its parameters by Orbax. No pickle.
+"""A tagger in a folder: the model by `jm.save`, the vocabularies as JSON, and `run/`, which training goes on from."""
 
-The JSON names the folder of the parameters that belong to it, and comes last, in one step: whoever loads gets the old
-tagger or the new one, wherever a save was cut.
-"""
-
+import dataclasses
 import json
 import os
-import re
-import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-
 import jmask as jm
 
+from ..data import Vocabulary
+from .corpus import Vocabularies
 from .errors import DemoError
-from .vocabulary import Vocabulary
 
-DESCRIPTION = "tagger.json"
-UNFINISHED = "tagger.json.unfinished"
-FORMAT = 2
-
-_PARAMS = re.compile(r"params-(\d+)")
+VOCABULARIES = "vocabularies.json"
+RUN = "run"
 
 
 class Tagger(NamedTuple):
@@ -31,67 +21,60 @@ class Tagger(NamedTuple):
 
     model: Any
     params: Any
-    vocabulary: Vocabulary
+    vocabularies: Vocabularies
 
 
-def prepare(directory: str | Path) -> Path:
+def prepare(directory: str | Path, vocabularies: Vocabularies, *, resume: bool) -> Path:
     """Makes the folder, before hours are spent on what goes into it.
 
     Args:
-        directory: a new folder, an empty one, or one with an older tagger, which will be replaced.
+        directory: a new folder or an empty one; or, to resume, one with a run.
+        vocabularies: those of the run; they are saved.
+        resume: whether to go on with the run in the folder, if there is one.
 
     Returns:
-        Its absolute path.
+        The folder of the run.
 
     Raises:
-        DemoError: it is a file, holds something else, or cannot be made.
+        DemoError: it is a file, holds something else, a run that is not to be resumed, or one on other data; or it
+            cannot be made.
     """
     path = Path(directory).absolute()
     try:
         path.mkdir(parents=True, exist_ok=True)
+        if not (path / RUN).is_dir() and any(path.iterdir()):
+            raise DemoError(f"{directory}: is not empty and holds no run; name a new folder")
+        if (path / RUN).is_dir() and not resume:
+            raise DemoError(f"{directory}: holds a run; go on with it by --resume, or name a new folder")
+        (path / RUN).mkdir(exist_ok=True)
+        if not (path / VOCABULARIES).is_file():
+            _write(path / VOCABULARIES, vocabularies)
     except OSError as error:
         raise DemoError(f"{directory}: cannot make this folder ({error.strerror})") from error
-    if not (path / DESCRIPTION).is_file() and any(not _is_of_a_save(entry.name) for entry in path.iterdir()):
-        raise DemoError(f"{directory}: is not empty and holds no tagger; name a new folder")
-    return path
+    if _read(path / VOCABULARIES) != vocabularies:
+        raise DemoError(f"{directory}: holds a run on other data or with another --seed; name a new folder")
+    return path / RUN
 
 
-def save(directory: str | Path, tagger: Tagger) -> None:
-    """Writes a tagger into a folder.
+def save(directory: str | Path, model: Any, params: Any) -> None:
+    """Writes a trained model into a folder that `prepare` has made.
 
     Args:
-        directory: where `load` will look for it; see `prepare`.
-        tagger: the tagger.
+        directory: where `load` will look for it.
+        model: the model.
+        params: its parameters.
 
     Raises:
-        DemoError: the folder cannot be used.
+        DemoError: the folder cannot be written; a model that was there stays.
     """
-    import orbax.checkpoint
-
-    path = prepare(directory)
-    older = [entry for entry in path.iterdir() if _is_of_a_save(entry.name)]
-    numbers = [int(found[1]) for entry in older if (found := _PARAMS.match(entry.name))]
-    name = f"params-{max(numbers, default=0) + 1}"
-    with orbax.checkpoint.StandardCheckpointer() as checkpointer:
-        checkpointer.save(path / name, tagger.params)
-    description = {
-        "format": FORMAT,
-        "params": name,
-        "model": tagger.model.to_config(),
-        "words": tagger.vocabulary.words,
-        "tags": tagger.vocabulary.tags,
-    }
-    with (path / UNFINISHED).open("w", encoding="utf-8") as file:
-        json.dump(description, file, indent=1, ensure_ascii=False)
-        file.flush()
-        os.fsync(file.fileno())
-    (path / UNFINISHED).replace(path / DESCRIPTION)
-    for entry in older:
-        shutil.rmtree(entry, ignore_errors=True)
+    try:
+        jm.save(directory, model, params)
+    except OSError as error:
+        raise DemoError(f"{directory}: {error.strerror}") from error
 
 
 def load(directory: str | Path) -> Tagger:
-    """Reads what `save` wrote.
+    """Reads a trained tagger.
 
     Args:
         directory: the folder.
@@ -102,42 +85,30 @@ def load(directory: str | Path) -> Tagger:
     Raises:
         DemoError: there is no tagger, or it is damaged.
     """
-    import orbax.checkpoint
-
-    path = Path(directory).absolute()
     try:
-        description = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DemoError(f"{directory}: holds no tagger; make one with --save {directory}") from error
+        model, params, _ = jm.load(directory)
+    except FileNotFoundError as error:
+        remedy = "finish its run with --resume" if (Path(directory) / RUN).is_dir() else f"make one: --save {directory}"
+        raise DemoError(f"{directory}: holds no tagger; {remedy}") from error
     except ValueError as error:
-        raise DemoError(f"{directory}: {DESCRIPTION} is damaged ({error})") from error
+        raise DemoError(f"{directory}: is damaged ({error})") from error
+    return Tagger(model, params, _read(Path(directory) / VOCABULARIES))
+
+
+def _write(path: Path, vocabularies: Vocabularies) -> None:
+    """In one step, so that nobody reads half of it."""
+    unfinished = path.with_suffix(".unfinished")
+    with unfinished.open("w", encoding="utf-8") as file:
+        parts = {name: dataclasses.asdict(part) for name, part in vocabularies._asdict().items()}
+        json.dump(parts, file, indent=1, ensure_ascii=False)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+
+
+def _read(path: Path) -> Vocabularies:
     try:
-        if description["format"] != FORMAT:
-            raise DemoError(f"{directory}: was saved in format {description['format']}; this jmask reads {FORMAT}")
-        name = description["params"]
-        if not _PARAMS.fullmatch(name):
-            raise ValueError(f"no folder of parameters is called {name!r}")
-        model = jm.from_config(description["model"])
-        vocabulary = Vocabulary(tuple(description["words"]), tuple(description["tags"]))
-        with orbax.checkpoint.StandardCheckpointer() as checkpointer:
-            params = checkpointer.restore(path / name, _expected(model))
-    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        raise DemoError(f"{directory}: is damaged ({type(error).__name__}: {_first_line(error)})") from error
-    return Tagger(model, params, vocabulary)
-
-
-def _is_of_a_save(name: str) -> bool:
-    """Whether this is what a save leaves beside the description, finished or not."""
-    return name == UNFINISHED or _PARAMS.match(name) is not None  # Orbax adds a suffix until it has finished
-
-
-def _expected(model: Any) -> Any:
-    """Shapes and dtypes of the parameters, on the first device."""
-    words = jm.from_lengths(jnp.zeros((1, 1), jnp.int32), [1])
-    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    shapes = jax.eval_shape(model.init, jax.random.key(0), words)
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), shapes)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0]
+        parts = json.loads(path.read_text(encoding="utf-8"))
+        return Vocabularies(**{name: Vocabulary(**part) for name, part in parts.items()})
+    except (AttributeError, TypeError, ValueError, OSError) as error:
+        raise DemoError(f"{path.parent}: {path.name} is damaged ({type(error).__name__}: {error})") from error

@@ -1,86 +1,70 @@
-"""F1 of predicted tags, from counts alone, so that scores of batches add up."""
+"""F1 of tags, and the baseline: each word gets the tag that it had most often in training, whatever is around it."""
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+import dataclasses
+from collections import Counter
+from typing import Any
 
 import numpy as np
-from jaxtyping import Int
 
-Tags = Sequence[int] | Int[np.ndarray, " words"]
+import jmask as jm
 
-
-class Score(NamedTuple):
-    """Precision, recall and their harmonic mean, in percent; 0 where nothing was predicted or nothing was there."""
-
-    precision: float
-    recall: float
-    f1: float
+from ..data import Ragged
+from .corpus import Vocabularies
 
 
-def count_confusions(
-    truths: Iterable[Tags], predictions: Iterable[Tags], num_tags: int
-) -> Int[np.ndarray, "tags tags"]:
-    """How often each true tag (row) got each predicted tag (column).
+def score_tags(predictions: Any, truth: Any, num_tags: int) -> Any:
+    """The counts for the F1 of all tags but number 0, as sums that add up over batches.
 
     Args:
-        truths: one sequence of tag numbers for each sentence.
-        predictions: the same for the predicted tags, equally long.
+        predictions: logits `(batch, time, num_tags)`, or tag numbers `(batch, time)`.
+        truth: tag numbers `(batch, time)`.
         num_tags: number of tags.
 
     Returns:
-        Counts, `(num_tags, num_tags)`.
+        Sums whose `.value`, `.precision` and `.recall` have one number a tag, `(num_tags - 1,)`; `averaged` gives those
+        whose value is one number.
     """
-    counts = np.zeros((num_tags, num_tags), int)
-    for truth, prediction in zip(truths, predictions, strict=True):
-        np.add.at(counts, (np.asarray(truth, int), np.asarray(prediction, int)), 1)
-    return counts
+    sums = jm.metrics.f1_score(predictions, truth, average=None, num_classes=num_tags)
+    return dataclasses.replace(sums, hits=sums.hits[1:], predicted=sums.predicted[1:], actual=sums.actual[1:])
 
 
-def scores(confusions: Int[np.ndarray, "tags tags"]) -> list[Score]:
-    """The score of each tag.
+def averaged(sums: Any, average: str = "micro") -> Any:
+    """The same counts, for one number: "micro", every word with a tag counts alike, or "macro", every tag does."""
+    return dataclasses.replace(sums, average=average)
+
+
+def score_baselines(train: Ragged, test: Ragged, vocabularies: Vocabularies) -> dict[str, Any]:
+    """Scores of what needs no model: always the same tag, and the lookup.
 
     Args:
-        confusions: counts, true tags in rows and predicted tags in columns.
+        train: the sentences to train on.
+        test: the held-out sentences.
+        vocabularies: the numbers of the tags.
 
     Returns:
-        One score for each tag.
-
-    >>> scores(np.array([[90, 2], [4, 4]]))[1]
-    Score(precision=66.66666666666667, recall=50.0, f1=57.142857142857146)
+        What `score_tags` returns, by the name of the baseline.
     """
-    columns = np.diag(confusions), confusions.sum(axis=0), confusions.sum(axis=1)
-    return [_score(*counts) for counts in zip(*(column.tolist() for column in columns), strict=True)]
+    tags = vocabularies.tags
+    table, outside = majority_tags(train), tags.tokens[0]
+    truth = tags.encode(test["tags"]).values[None]
+    looked_up = tags.encode([table.get(word, outside) for word in test["words"].values])[None]
+    return {
+        f"always {outside}": score_tags(np.zeros_like(truth), truth, len(tags)),
+        "lookup of each word": score_tags(looked_up, truth, len(tags)),
+    }
 
 
-def micro_score(confusions: Int[np.ndarray, "tags tags"]) -> Score:
-    """The score of all tags but number 0 together: every word with such a tag counts alike.
+def majority_tags(train: Ragged) -> dict[str, str]:
+    """For every word, its most frequent tag; of equally frequent ones, the one that came first.
 
     Args:
-        confusions: counts, true tags in rows and predicted tags in columns.
+        train: the sentences to train on.
 
     Returns:
-        One score. With two tags it is the score of tag number 1.
+        Tags by word.
+
+    >>> majority_tags(Ragged(words=[["if", "if", "only"]], tags=[["literal", "literal", "prose"]]))
+    {'only': 'prose', 'if': 'literal'}
     """
-    return _score(int(np.diag(confusions)[1:].sum()), int(confusions[:, 1:].sum()), int(confusions[1:].sum()))
-
-
-def macro_f1(confusions: Int[np.ndarray, "tags tags"]) -> float:
-    """The mean F1 of all tags but number 0: every tag counts alike.
-
-    Args:
-        confusions: counts, true tags in rows and predicted tags in columns.
-
-    Returns:
-        F1 in percent. A tag that is neither there nor predicted is left out of the mean.
-    """
-    seen = (confusions.sum(axis=0) + confusions.sum(axis=1))[1:] > 0
-    values = np.array([score.f1 for score in scores(confusions)[1:]])[seen]
-    return float(values.mean()) if len(values) else 0.0
-
-
-def _score(hits: int, predicted: int, actual: int) -> Score:
-    return Score(
-        100 * hits / max(predicted, 1),
-        100 * hits / max(actual, 1),
-        200 * hits / max(predicted + actual, 1),
-    )
+    counts = Counter(zip(train["words"].values, train["tags"].values, strict=True))
+    return {word: tag for (word, tag), _ in reversed(counts.most_common())}

@@ -1,4 +1,4 @@
-"""What the demo prints: tables, tagged sentences, and the progress of training."""
+"""What the demo prints: tables, tagged sentences, and the proof."""
 
 import statistics
 from collections import Counter
@@ -6,20 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import numpy as np
-from jaxtyping import Int
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
+from ..data import Ragged, Vocabulary
+from .corpus import Split, Vocabularies
 from .marks import LEGEND, mark
 from .proof import TOLERANCE, Comparison, Proof
-from .score import macro_f1, micro_score, scores
-from .text import Sentence
-from .training import Epoch
-from .vocabulary import Split, Vocabulary
+from .score import averaged
 
 
 def heading(console: Console, text: str) -> None:
@@ -28,7 +24,9 @@ def heading(console: Console, text: str) -> None:
     console.rule(f"[bold]{text}", align="left")
 
 
-def data(console: Console, source: str, found: Sequence[Sentence], split: Split, vocabulary: Vocabulary) -> None:
+def data(
+    console: Console, source: str, found: Ragged, split: Split, vocabularies: Vocabularies, cache: str | None
+) -> None:
     """Counts of the sentences; nothing here is known in advance.
 
     Args:
@@ -36,94 +34,80 @@ def data(console: Console, source: str, found: Sequence[Sentence], split: Split,
         source: where the sentences are from.
         found: all sentences, repetitions included.
         split: the distinct ones.
-        vocabulary: the numbers of words and tags.
+        vocabularies: the numbers of words and tags.
+        cache: the folder of compiled programs, if there is one.
     """
-    sentences = [*split.train, *split.test]
-    lengths = [len(sentence.words) for sentence in sentences]
-    num_words = sum(lengths)
-    tags = Counter(tag for sentence in sentences for tag in sentence.tags)
-    shares = ", ".join(f"{tag} {tags[tag] / num_words:.1%}" for tag in vocabulary.tags[:12])
-    padding = 1 - num_words / (max(lengths) * len(lengths))
+    lengths = [length for side in split for length in side.lengths["words"].tolist()]
+    tags = Counter(tag for side in split for tag in side["tags"].values)
+    names = vocabularies.tags.tokens
+    shares = ", ".join(f"{tag} {tags[tag] / sum(lengths):.1%}" for tag in names[:12])
+    _pairs(
+        console,
+        {
+            "source": source,
+            "sentences": f"{len(found):,}, {len(found) - len(lengths):,} of them repetitions (removed)",
+            "split": f"{len(split.train):,} to train on, {len(split.test):,} held out",
+            "words": f"{sum(lengths):,}; {min(lengths)} to {max(lengths)} a sentence, median "
+            f"{statistics.median(lengths):.0f}",
+            "tags": shares + (", ..." if len(names) > 12 else ""),
+            "word numbers": f"{len(vocabularies.words):,} (a word that training saw once is known by its shape only)",
+            "padding": f"{1 - sum(lengths) / (max(lengths) * len(lengths)):.0%} of an array that holds all sentences",
+            "device": f"{jax.devices()[0].platform} ({jax.devices()[0].device_kind}), jax {jax.__version__}",
+            "programs": f"kept in {cache}"
+            if cache
+            else "compiled anew each time; see JAX_COMPILATION_CACHE_DIR, --help",
+        },
+    )
+
+
+def packing(console: Console, batches: Any) -> None:
+    """What the plan makes of the sentences.
+
+    Args:
+        console: where to print.
+        batches: of `jm.data`.
+    """
+    plan = batches.plan.describe(batches.corpus, seed=batches.seed)
+    console.print(
+        f"{plan.steps} steps an epoch, each of {plan.shapes[0]} words; {plan.padding:.1%} padding, one program for all"
+    )
+
+
+def _pairs(console: Console, values: dict[str, str]) -> None:
     table = Table("", Column("", overflow="fold"), show_header=False, box=None)
-    for name, value in {
-        "source": source,
-        "sentences": f"{len(found):,}, {len(found) - len(sentences):,} of them repetitions (removed)",
-        "split": f"{len(split.train):,} to train on, {len(split.test):,} held out",
-        "words": f"{num_words:,}; {min(lengths)} to {max(lengths)} a sentence, median {statistics.median(lengths):.0f}",
-        "tags": shares + (", ..." if len(vocabulary.tags) > 12 else ""),
-        "word numbers": f"{len(vocabulary):,} (a word that training saw once is known by its shape only)",
-        "padding": f"{padding:.0%} of an array that holds all sentences",
-        "device": f"{jax.devices()[0].platform} ({jax.devices()[0].device_kind}), jax {jax.__version__}",
-    }.items():
+    for name, value in values.items():
         table.add_row(f"[bold]{name}", escape(value))
     console.print(table)
 
 
-class Bar:
-    """A progress bar with loss and F1; where there is no terminal, one line for each epoch.
-
-    Args:
-        console: where to print.
-        num_steps: number of steps of the whole training.
-    """
-
-    def __init__(self, console: Console, num_steps: int):
-        columns = (
-            TextColumn("epoch {task.fields[epoch]}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[state]}"),
-            TimeElapsedColumn(),
-        )
-        self._console = console
-        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._task = self._progress.add_task("", total=num_steps, epoch=1, state="compiling")
-
-    def __enter__(self) -> "Bar":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._progress.stop()
-
-    def step(self, epoch: int, loss: float, f1: float) -> None:
-        """Moves the bar by one step."""
-        self._progress.update(self._task, advance=1, epoch=epoch, state=f"loss {loss:.4f}  F1 {f1:5.1f}")
-
-    def epoch(self, epoch: Epoch) -> None:
-        """Prints a line that stays."""
-        self._console.print(
-            f"epoch {epoch.number:2}   loss {np.mean(epoch.losses):.4f}   F1 while training {epoch.train_f1:5.1f}   "
-            f"[bold]F1 held out {epoch.test_f1:5.1f}[/]   {epoch.seconds:4.1f} s"
-        )
-
-
-def results(console: Console, confusions: dict[str, Int[np.ndarray, "tags tags"]], vocabulary: Vocabulary) -> None:
+def results(console: Console, scores: dict[str, Any], tags: Vocabulary) -> None:
     """The scores of the rivals on the held-out sentences, side by side.
 
     Args:
         console: where to print.
-        confusions: true tags in rows, predicted tags in columns, by rival.
-        vocabulary: names of the tags.
+        scores: what `score_tags` returns, by rival.
+        tags: names of the tags.
     """
-    several = len(vocabulary.tags) > 2
-    columns = ["micro F1", "macro F1"] if several else [f"F1 of {escape(vocabulary.tags[1])}"]
+    several = len(tags) > 2
+    columns = ["micro F1", "macro F1"] if several else [f"F1 of {escape(tags.tokens[1])}"]
     table = _number_table("", "precision", "recall", *columns)
-    for rival, counts in confusions.items():
-        micro = micro_score(counts)
-        extra = [f"{macro_f1(counts):.1f}"] if several else []
-        table.add_row(escape(rival), *(f"{value:.1f}" for value in micro), *extra)
+    for rival, sums in scores.items():
+        micro = averaged(sums)
+        macro = [averaged(sums, "macro").value_or(0.0)] if several else []
+        values = [micro.precision, micro.recall, micro.value_or(0.0), *macro]
+        table.add_row(escape(rival), *(f"{value:.3f}" for value in values))
     console.print(table)
     if several:
-        _tags_table(console, list(confusions.values())[-1], vocabulary)
+        _tags_table(console, list(scores.values())[-1], tags)
 
 
-def _tags_table(console: Console, confusions: Int[np.ndarray, "tags tags"], vocabulary: Vocabulary) -> None:
+def _tags_table(console: Console, sums: Any, tags: Vocabulary) -> None:
     """The scores of the last rival, tag by tag."""
     table = _number_table("tag", "words", "precision", "recall", "F1")
-    rows = zip(vocabulary.tags, confusions.sum(axis=1), scores(confusions), strict=True)
-    for tag, number, score in list(rows)[1:]:
-        table.add_row(escape(tag), f"{number:,}", *(f"{value:.1f}" for value in score))
+    for tag, number, *values in zip(
+        tags.tokens[1:], sums.actual, sums.precision, sums.recall, sums.value_or(0.0), strict=True
+    ):
+        table.add_row(escape(tag), f"{number:,.0f}", *(f"{value:.3f}" for value in values))
     console.print(table)
 
 
@@ -135,23 +119,20 @@ def _number_table(first: str, *columns: str) -> Table:
     return table
 
 
-def examples(
-    console: Console, sentences: Sequence[Sentence], predictions: Sequence[Sequence[int]], vocabulary: Vocabulary
-) -> None:
+def examples(console: Console, sentences: Ragged, predictions: Sequence[Any], tags: Vocabulary) -> None:
     """Tagged sentences.
 
     Args:
         console: where to print.
         sentences: the sentences, with their true tags.
-        predictions: their predicted tags.
-        vocabulary: names of the tags.
+        predictions: the numbers of their predicted tags.
+        tags: names of the tags.
     """
     console.print(LEGEND)
     for sentence, numbers in zip(sentences, predictions, strict=True):
-        tags = vocabulary.decode_tags(numbers)
-        options: dict[str, Any] = {"truth": sentence.tags, "show_tags": len(vocabulary.tags) > 2}
+        options: dict[str, Any] = {"truth": sentence["tags"].tolist(), "show_tags": len(tags) > 2}
         console.print()
-        console.print(mark(sentence.words, tags, vocabulary.tags[0], **options))
+        console.print(mark(sentence["words"].tolist(), tags.decode(numbers).tolist(), tags.tokens[0], **options))
 
 
 def proof(console: Console, proof: Proof) -> None:

@@ -1,18 +1,16 @@
-"""The tagger: the model, its loss, one jitted step, and what it predicts."""
+"""The tagger: the model, its loss, and what it predicts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 import numpy as np
-import optax
-from jaxtyping import Array, Int
 
 import jmask as jm
 
-from .batches import Batch, Example, bucket, pad
+from .score import averaged, score_tags
 
-NUM_ROWS = 16
+WIDTH = 64  # of a batch of texts: a multiple of this, so that few shapes are compiled
 
 
 def build_model(num_words: int, num_tags: int, units: int = 64) -> jm.Sequential:
@@ -39,73 +37,82 @@ def build_model(num_words: int, num_tags: int, units: int = 64) -> jm.Sequential
     )
 
 
-def mean_loss(logits: jm.Masked, tags: jm.Masked) -> Any:
-    """Cross-entropy of the real words of a batch, their mean.
-
-    Args:
-        logits: `(batch, time, num_tags)`.
-        tags: tag numbers `(batch, time)` under the same mask.
-
-    Returns:
-        A scalar.
-    """
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits.fill(0), tags.fill(0))
-    return jm.ops.mean(logits.with_values(losses))
-
-
-def make_step(model: jm.Sequential, optimizer: optax.GradientTransformation) -> Callable[..., Any]:
-    """One training step, jitted.
+def make_loss(model: jm.Sequential, num_tags: int) -> Callable[..., Any]:
+    """The loss, as `jm.train.step` takes it: sums over real words, not yet divided.
 
     Args:
         model: the model.
-        optimizer: an optax optimizer.
+        num_tags: how many tags there are.
 
     Returns:
-        A function of `(params, optimizer_state, batch, key)` that returns new parameters and optimizer state, the loss,
-        and the tags predicted on the way, `(batch, time)`.
+        A function of `(params, batch, key)` that returns the cross-entropy and the F1 of the predictions.
     """
 
-    @jax.jit
-    def step(params: Any, state: Any, batch: Batch, key: Any) -> tuple[Any, Any, Any, Any]:
-        def loss_and_tags(params: Any) -> tuple[Any, Any]:
-            logits = model.apply(params, batch.words, training=True, key=key)
-            return mean_loss(logits, batch.tags), logits.values.argmax(axis=-1)
+    def loss(params: Any, batch: Any, key: Any) -> Any:
+        logits, tags = model.apply(params, batch["words"], training=True, key=key), batch["tags"]
+        entropy = jm.losses.softmax_cross_entropy_with_integer_labels(logits, tags, divide=False)
+        return entropy, {"f1": averaged(score_tags(logits, tags, num_tags))}
 
-        (loss, predicted), gradients = jax.value_and_grad(loss_and_tags, has_aux=True)(params)
-        updates, state = optimizer.update(gradients, state, params)
-        return optax.apply_updates(params, updates), state, loss, predicted
-
-    return step
+    return loss
 
 
-def make_predict(model: jm.Sequential) -> Callable[[Any, jm.Masked], Int[Array, "batch time"]]:
+def make_predict(model: jm.Sequential) -> Callable[[Any, jm.Masked], jm.Masked]:
     """The tag with the highest logit for every word, jitted.
 
     Args:
         model: the model.
 
     Returns:
-        A function of `(params, words)`, words `(batch, time)`, that returns tag numbers `(batch, time)`; those at
-        padded positions mean nothing.
+        A function of `(params, words)`, words `(batch, time)`, that returns tag numbers under the same mask.
     """
-    return jax.jit(lambda params, words: model.apply(params, words).values.argmax(axis=-1))
+    return jax.jit(lambda params, words: _best(model.apply(params, words)))
 
 
-def predict(predictor: Callable[..., Any], params: Any, examples: Sequence[Example]) -> list[list[int]]:
-    """Tags examples, in batches of similar length.
+def make_evaluate(model: jm.Sequential, num_tags: int) -> Callable[[Any, Any], tuple[list[np.ndarray], Any]]:
+    """Predictions for packed batches, and their score.
 
     Args:
-        predictor: what `make_predict` returned.
-        params: the parameters.
-        examples: the examples; their own tags are not looked at.
+        model: the model.
+        num_tags: how many tags there are.
 
     Returns:
-        One list of tag numbers for each example, in the order of the examples.
+        A function of `(params, batches)`, the batches those of one epoch of sentences with their `row` in the corpus,
+        that returns the predicted tag numbers, one array for each sentence in the order of the corpus, and the sums of
+        `score_tags`.
     """
-    predictions: list[list[int]] = [[] for _ in examples]
-    num_rows = min(NUM_ROWS, max(1, len(examples)))
-    for group in bucket(examples, num_rows):
-        tags = np.asarray(predictor(params, pad([examples[row] for row in group], num_rows).words))
-        for row, line in zip(group, tags, strict=False):
-            predictions[row] = line[: len(examples[row].words)].tolist()
-    return predictions
+
+    @jax.jit
+    def tag(params: Any, batch: Any) -> Any:
+        logits = model.apply(params, batch["words"])
+        return _best(logits), score_tags(logits, batch["tags"], num_tags)
+
+    def evaluate(params: Any, batches: Any) -> tuple[list[np.ndarray], Any]:
+        found, total = {}, 0
+        for batch in batches:
+            tags, sums = tag(params, batch)
+            total += sums
+            found |= zip(batch["row"].values[batch["row"].mask].tolist(), jm.unpack(tags), strict=True)
+        return [found[row] for row in sorted(found)], total
+
+    return evaluate
+
+
+def tag_texts(predict: Callable[..., Any], params: Any, texts: Sequence[np.ndarray], rows: int) -> Iterator[np.ndarray]:
+    """Tags texts, padded to one width.
+
+    Args:
+        predict: what `make_predict` returned.
+        params: the parameters.
+        texts: word numbers of at most `rows` texts.
+        rows: rows of the batch; missing ones are empty texts, which are legal and change nothing.
+
+    Returns:
+        The tag numbers of each text.
+    """
+    missing = [np.zeros(0, np.int32)] * (rows - len(texts))
+    words = jm.pad_sequences([*texts, *missing], dtype="int32", pad_to_multiple_of=WIDTH)
+    return (tags for tags, _ in zip(jm.unpad(predict(params, words)), texts, strict=False))
+
+
+def _best(logits: Any) -> jm.Masked:
+    return logits.with_values(logits.values.argmax(axis=-1))

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from ..data import Ragged
 from .errors import DemoError
 
 LITERAL = "literal"
@@ -71,21 +72,22 @@ def tag_paragraph(paragraph: str) -> Sentence | None:
     return Sentence(tuple(token.group() for token in tokens), tags)
 
 
-def sentences_of_topics(topics: Mapping[str, str] | None = None) -> list[Sentence]:
+def read_topics(topics: Mapping[str, str] | None = None) -> Ragged:
     """The tagged paragraphs of the documentation, repetitions included.
 
     Args:
         topics: texts by name; default `pydoc_data.topics` of the running Python. The text differs in every release.
 
     Returns:
-        One sentence for each paragraph that `tag_paragraph` accepts.
+        A corpus of `words` and `tags`, a row for each paragraph that `tag_paragraph` accepts.
 
     Raises:
         DemoError: this Python has no `pydoc_data` (some minimal builds leave it out).
     """
     texts = (_documentation() if topics is None else topics).values()
     paragraphs = (part for text in texts for part in _PARAGRAPH_BREAK.split(text))
-    return [sentence for sentence in map(tag_paragraph, paragraphs) if sentence is not None]
+    sentences = [sentence for sentence in map(tag_paragraph, paragraphs) if sentence is not None]
+    return Ragged(words=[sentence.words for sentence in sentences], tags=[sentence.tags for sentence in sentences])
 
 
 def _documentation() -> Mapping[str, str]:

@@ -1,104 +1,120 @@
-"""Training: epochs of jitted steps, watched by whoever shows them."""
+"""Training on packed rows, in a folder that a killed run goes on from."""
 
-import random
-import time
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+import csv
+import datetime
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import optax
-from jaxtyping import Int
+from rich.console import Console
 
 import jmask as jm
 
-from .batches import Data, Example, batches, pad
-from .score import count_confusions, micro_score
-from .tagger import NUM_ROWS, make_step, predict
+from .. import data, train
+from .errors import DemoError
+from .score import averaged
+from .tagger import make_loss
 
+ROWS = 2
+ROW_LENGTH = 400  # and more if a sentence is longer
 LEARNING_RATE = 5e-3
+SAVE_EVERY: Any = datetime.timedelta(minutes=1)  # and after each epoch
 
 
-class Epoch(NamedTuple):
-    """What one pass over the training sentences came to.
+class PackedSides(NamedTuple):
+    """Packed batches of the two sides, `words` and `tags`; those to test on know the `row` of each sentence as well."""
 
-    Attributes:
-        number: 1, 2, ...
-        losses: the loss of every step.
-        train_f1: F1 of the predictions made while training, in percent.
-        test_f1: F1 on the held-out sentences after it, in percent.
-        seconds: how long it took, compilation included.
+    train: Any
+    test: Any
+
+    @property
+    def words(self) -> jm.Masked:
+        """The words of a batch to train on: their shape and dtype alone."""
+        return self.train.shapes[0]["words"]
+
+
+def make_batches(train_side: data.Ragged, test_side: data.Ragged, seed: int) -> PackedSides:
+    """Packs the sentences of both sides into rows of one length.
+
+    Args:
+        train_side: sentences in numbers, shuffled in each epoch.
+        test_side: the same, in their order.
+        seed: of the order.
+
+    Returns:
+        The batches.
     """
-
-    number: int
-    losses: list[float]
-    train_f1: float
-    test_f1: float
-    seconds: float
-
-
-@runtime_checkable
-class Watcher(Protocol):
-    """Someone who looks on."""
-
-    def step(self, epoch: int, loss: float, f1: float) -> None:
-        """Called after every step, with the loss and F1 of the epoch so far."""
-
-    def epoch(self, epoch: Epoch) -> None:
-        """Called after every epoch."""
+    longest = max(int(side.lengths["words"].max(initial=0)) for side in (train_side, test_side))
+    shuffled, in_order = (
+        data.packed(row_length=max(ROW_LENGTH, longest), rows=ROWS, shuffle=shuffle) for shuffle in (True, False)
+    )
+    test_side = test_side.replace(row=np.arange(len(test_side), dtype=np.int32))
+    return PackedSides(
+        data.batches(train_side, shuffled, seed=seed),
+        data.batches(test_side, in_order, seed=seed, epochs=1),
+    )
 
 
-def train(
-    model: jm.Sequential, data: Data, predictor: Callable[..., Any], *, epochs: int, seed: int, watcher: Watcher
-) -> tuple[Any, list[Epoch]]:
-    """Trains a model with Adam.
+def train_tagger(
+    model: jm.Sequential,
+    batches: PackedSides,
+    evaluate: Callable[[Any, Any], tuple[Any, Any]],
+    directory: Path,
+    *,
+    num_tags: int,
+    epochs: int,
+    seed: int,
+    console: Console,
+) -> Any:
+    """Trains a model with Adam, from where a run in the folder has stopped.
 
     Args:
         model: the model.
-        data: sentences to learn from, and sentences to score it on after every epoch.
-        predictor: what `make_predict` returned for the model.
-        epochs: how many times it sees the former.
-        seed: of the initial parameters, of dropout, and of the order of the batches.
-        watcher: is told about every step and epoch.
-
-    Returns:
-        The parameters, and the epochs.
-    """
-    init_key, key = jax.random.split(jax.random.key(seed))
-    params = model.init(init_key, pad(data.train[:1]).words)
-    optimizer = optax.adam(LEARNING_RATE)
-    state, step = optimizer.init(params), make_step(model, optimizer)
-    order, num_tags = random.Random(seed), len(data.vocabulary.tags)
-    history: list[Epoch] = []
-    for number in range(1, epochs + 1):
-        start, losses, confusions = time.perf_counter(), [], np.zeros((num_tags, num_tags), int)
-        for batch in batches(data.train, NUM_ROWS, order):
-            key, step_key = jax.random.split(key)
-            params, state, loss, predicted = step(params, state, batch, step_key)
-            real = np.asarray(batch.tags.mask)
-            confusions += count_confusions(
-                [np.asarray(batch.tags.values)[real]], [np.asarray(predicted)[real]], num_tags
-            )
-            losses.append(float(loss))
-            watcher.step(number, float(np.mean(losses)), micro_score(confusions).f1)
-        test_f1 = micro_score(evaluate(predictor, params, data.test, num_tags)).f1
-        history.append(Epoch(number, losses, micro_score(confusions).f1, test_f1, time.perf_counter() - start))
-        watcher.epoch(history[-1])
-    return params, history
-
-
-def evaluate(
-    predictor: Callable[..., Any], params: Any, examples: Sequence[Example], num_tags: int
-) -> Int[np.ndarray, "tags tags"]:
-    """Tags examples and compares.
-
-    Args:
-        predictor: what `make_predict` returned.
-        params: the parameters.
-        examples: the examples, with their true tags.
+        batches: what to train on, and what to score on after every epoch.
+        evaluate: what `make_evaluate` returned for the model.
+        directory: of the run, with its checkpoints and its log.
         num_tags: how many tags there are.
+        epochs: how many epochs there are in all, with those before the restart.
+        seed: of the initial parameters and of dropout.
+        console: shows the progress.
 
     Returns:
-        How often each true tag (row) got each predicted tag (column), `(num_tags, num_tags)`.
+        The parameters.
+
+    Raises:
+        DemoError: the folder holds a run on other data, or cannot be written.
+        KeyboardInterrupt: Ctrl-C has come; the run is saved.
     """
-    return count_confusions([tags for _, tags in examples], predict(predictor, params, examples), num_tags)
+    step = train.step(make_loss(model, num_tags), optax.adam(LEARNING_RATE))
+    init_key, key = jax.random.split(jax.random.key(seed))
+    state = step.init(model.init(init_key, batches.words), key)
+    try:
+        with train.Run(directory, every=SAVE_EVERY, console=console) as run:
+            state, epochs_left = _restored(run, state, batches.train, epochs)
+            for epoch in epochs_left:
+                for batch in epoch:
+                    state, sums = step(state, batch)
+                    run.log(sums, state)
+                if run.save(state, held_out_f1=averaged(evaluate(state.params, batches.test)[1])):
+                    break
+    except OSError as error:
+        raise DemoError(f"{directory}: {error}") from error
+    if run.interrupted:
+        raise KeyboardInterrupt
+    return state.params
+
+
+def _restored(run: train.Run, state: Any, batches: Any, epochs: int) -> Any:
+    try:
+        return run.restore(state, batches, epochs=epochs)
+    except ValueError as error:
+        raise DemoError(f"{run.directory.parent}: cannot go on with this run, name a new folder ({error})") from error
+
+
+def read_log(directory: Path) -> list[dict[str, float]]:
+    """The log of a run: for each epoch numbers such as `train_loss` and `held_out_f1`."""
+    with (directory / "log.csv").open(newline="", encoding="utf-8") as file:
+        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]

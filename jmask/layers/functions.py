@@ -35,7 +35,9 @@ class Lambda(Layer):
         function: a function of the values; if it has a parameter `mask`, it receives the mask.
         mask: a function `(inputs, mask) -> mask` for the masks of the outputs.
         supports_masking: whether the function treats every step independently; `"auto"`: where that can be proved.
-        supports_packing: whether it accepts packed rows, of which it sees only the values (see `jm.Layer`).
+        supports_packing: whether it accepts packed rows, of which it sees only the values (see `jm.Layer`). So does a
+            function with `supports_masking=True` that does not ask for the mask; any other gets a row for each
+            sequence, which needs `num_sequences`.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.layers.Lambda(jnp.square, supports_masking=True)(jm.from_lengths(jnp.array([[3.0, 4.0]]), [1]))
@@ -57,6 +59,12 @@ class Lambda(Layer):
     def _uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - here it depends
         """Whether the function has a parameter `mask`."""
         return _asks_for_mask(self.function)
+
+    @property
+    def _keeps_sequences_apart(self) -> bool:
+        """Whether the function is declared to treat every step independently."""
+        is_stepwise = self.supports_masking is True and self.mask is None and not _asks_for_mask(self.function)
+        return self.supports_packing or is_stepwise
 
     @property
     def changes_mask(self) -> bool:

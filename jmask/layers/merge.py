@@ -14,7 +14,8 @@ from .base import BaseMaskedLayer
 class BaseMerge(BaseMaskedLayer):
     """A list of inputs, `[(batch, time, ...), ...]`, merged into one, step by step.
 
-    An input of lower rank, `(batch, features)`, belongs to the whole sequence and is used at each of its steps.
+    An input of lower rank, `(batch, features)`, belongs to the whole sequence and is used at each of its steps; next to
+    packed rows it is `(num_sequences, features)`.
 
     Attributes:
         merge: `"intersection"`: a step is real if it is real in all inputs; `"union"`: if it is real in any.
@@ -132,6 +133,7 @@ class Dot(Layer):
     """
 
     raw_inputs = True
+    supports_packing = True
 
     axes: int | Sequence[int]
     _: dataclasses.KW_ONLY
@@ -148,6 +150,8 @@ class Dot(Layer):
 
 class Concatenate(BaseMaskedLayer):
     """Concatenation of a list of inputs and of their masks (see `jm.ops.concatenate`).
+
+    Next to packed rows, an input with one entry for each sequence, `(num_sequences, features)`, comes to each step.
 
     Attributes:
         axis: -1, the features, by default; 1, time, for `(batch, time, ...)`.

@@ -7,7 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..core.masked import is_masked, values_of
+from ..core.masked import is_masked, segment_ids_of, values_of
+from ..core.segment_ids import number_of_sequences
 from ..modules import explained, module_of, runner_of
 from ..protocol import path
 from ..protocol.layer import Layer
@@ -20,8 +21,8 @@ class PerSequence(Layer):
 
     The function sees no mask, no padding and no batch. Its options `training`, `train` and `is_training` tell it
     whether the layer is in training; `deterministic`, `inference` and `use_running_average` are the opposite. In
-    training each sequence has its own key, derived from `key=` and the index of its row: a function with a
-    keyword-only option `key` receives it.
+    training each sequence has its own key, derived from `key=` and the index of its row, or its id in packed rows: a
+    function with a keyword-only option `key` receives it.
 
     - A `flax.linen` module is initialised with the layer, on a row of the batch. Fields of it and of its submodules
       that have the names of the options above are set likewise, and all its random streams start from the key.
@@ -34,7 +35,8 @@ class PerSequence(Layer):
     those of batch normalisation in training, are not a function of one sequence, and raise an error.
 
     For a `Masked` input, a result whose shape depends on a length is a `Masked`, as from `jm.vmap`; any other has a
-    mask `(batch,)`: the rows in which any of the sequences has a real step.
+    mask `(batch,)`: the rows in which any of the sequences has a real step. Packed rows, whose `num_sequences` must be
+    known, give packed rows, or `(num_sequences, ...)`.
 
     Attributes:
         function: a function of one sequence, or of several inputs; a `flax.linen.Module`, a `flax.nnx.Module`, or an
@@ -53,6 +55,7 @@ class PerSequence(Layer):
     """
 
     raw_inputs = True
+    supports_packing = True
 
     function: Callable[..., Any]
     _: dataclasses.KW_ONLY
@@ -94,7 +97,8 @@ class PerSequence(Layer):
                 return with_rows(inputs, mapped(*inputs))
             if lengths is not None and not isinstance(lengths, str):
                 lengths = (None, *lengths)
-            size = jax.tree.leaves(inputs, is_leaf=is_masked)[0].shape[0]
+            first = jax.tree.leaves(inputs, is_leaf=is_masked)[0]
+            size = first.shape[0] if segment_ids_of(first) is None else number_of_sequences(first, "`PerSequence`")
             keys = jax.vmap(lambda row: jax.random.fold_in(key, row))(jnp.arange(size))
             return with_rows(inputs, vmap(run, lengths=lengths, constraints=self.constraints)(keys, *inputs))
 

@@ -1,5 +1,6 @@
 """Layers without parameters that reshape the same entries, or add and remove steps."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -88,6 +89,7 @@ class RepeatVector(Layer):
     """
 
     raw_inputs = True
+    supports_packing = True
     _uses_mask = False
 
     n: Size
@@ -109,6 +111,7 @@ class Cropping1D(Layer):
     """
 
     raw_inputs = True
+    supports_packing = True
 
     cropping: Count | Sequence[Count] = (1, 1)
 
@@ -127,6 +130,8 @@ class ZeroPadding1D(Layer):
 
     Attributes:
         padding: how many steps before the first real one and after the last, or one number for both.
+        max_segments: for packed rows, the most sequences that a row has, each of which makes it longer; None allows for
+            as many as may fit (see `jm.ops.zero_pad`).
 
     >>> import jmask as jm
     >>> jm.layers.ZeroPadding1D(1)(jm.pad_sequences([[3, 4, 5], []])).lengths.tolist()
@@ -134,8 +139,11 @@ class ZeroPadding1D(Layer):
     """
 
     raw_inputs = True
+    supports_packing = True
 
     padding: Count | Sequence[Count] = 1
+    _: dataclasses.KW_ONLY
+    max_segments: Size | None = None
 
     def __post_init__(self) -> None:
         """Validates the numbers."""
@@ -144,7 +152,7 @@ class ZeroPadding1D(Layer):
     @over_time
     def call(self, params: Any, inputs: Any) -> Any:
         """`(batch, time, ...)` -> `(batch, left + time + right, ...)`."""
-        return ops.zero_pad(inputs, self.padding)
+        return ops.zero_pad(inputs, self.padding, max_segments=self.max_segments)
 
 
 class UpSampling1D(BaseMaskedLayer):

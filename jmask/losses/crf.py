@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, Integer, Num
 
 from ..core.masked import Masked
 from ..core.segment_ids import UNPACK
-from ..ops.crf import check_crf, log_likelihood_of_rows
+from ..ops.crf import check_crf, log_likelihood_of_rows, log_likelihood_of_sequences, sums_of_sequences
 from ..ops.linear import AnyArray
 from .accumulator import Mean
 from .labels import check_ignore_index, outside
@@ -74,11 +74,12 @@ def crf_negative_log_likelihood(
         targets: ids in `[0, tags)`, `(batch, time)`; a step counts if it is real here too. Another id raises an error
             if it is concrete; if it is traced, the loss and its gradients are NaN.
         ignore_index: a step with this target is left out of its sequence, as if it were padding; usually -100.
-        sample_weight: `(batch,)`: the loss of a row is multiplied by its weight. Bools act as a mask instead.
+        sample_weight: `(batch,)`, or `(num_sequences,)` for packed rows where that is known: the loss of a row or of a
+            sequence is multiplied by its weight. Bools act as a mask instead.
         mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
         reduction: `"sequences"`: the mean over the sequences that have a step, whatever their weights; `"steps"`: the
             sum divided by the number of steps; `"weights"`: the sum divided by the sum of the weights; `"sum"`: the
-            sum; None: the weighted losses, `(batch,)`.
+            sum; None: the weighted losses, `(batch,)` or `(num_sequences,)`.
         divide: False returns a `jm.losses.Mean`, a sum and its count, to be added up over batches and devices.
 
     Returns:
@@ -87,8 +88,8 @@ def crf_negative_log_likelihood(
 
     Raises:
         TypeError: the predictions are not floats, or the targets are not integers.
-        ValueError: a target is not a tag, shapes do not fit, `reduction` is unknown, or rows are packed and
-            `reduction=None`.
+        ValueError: a target is not a tag, shapes do not fit, `reduction` is unknown, or it is None and it is not known
+            how many sequences packed rows hold.
         NotCountedError: a target that is real where the predictions are padding, or no step at all, under
             `jm.strict()`; otherwise a `jm.NotCountedWarning`.
 
@@ -108,14 +109,27 @@ def crf_negative_log_likelihood(
     steps = align(NAME, (predictions, targets), None, mask, labels=True, ignore_index=ignore_index)
     logits, tags = steps.values
     check_labels(NAME, logits, tags)
-    if reduction is None and steps.segment_ids is not None:
-        raise ValueError(f"`{NAME}`: `reduction=None` gives one loss for each row, and these are packed. {UNPACK}")
+    number = steps.num_sequences
+    if reduction is None and steps.segment_ids is not None and number is None:
+        raise ValueError(
+            f"`{NAME}`: `reduction=None` gives one loss for each sequence, and it is not known how many these packed "
+            f"rows hold: `x.with_segment_ids(x.segment_ids, num_sequences=n)`. {UNPACK}"
+        )
     wrong = outside(NAME, steps.labels, steps.mask, 0, logits.shape[-1] - 1)
     tags = tags if wrong is None else jnp.where(wrong, 0, tags)
-    found, counts = log_likelihood_of_rows(logits, tags, steps.mask, steps.segment_ids, *weights)
+    real = steps.real(tags.shape).astype(jnp.int32)
+    if number is None:
+        found, counts = log_likelihood_of_rows(logits, tags, steps.mask, steps.segment_ids, *weights)
+        num_steps = real.sum(-1)
+        wrong = None if wrong is None else wrong.any(-1)
+    else:
+        ids = jnp.asarray(steps.segment_ids)
+        found = log_likelihood_of_sequences(logits, tags, steps.mask, ids, *weights, num_sequences=number)
+        num_steps = sums_of_sequences(real, ids, number)
+        counts = (num_steps > 0).astype(jnp.int32)
+        wrong = None if wrong is None else sums_of_sequences(wrong.astype(jnp.int32), ids, number) > 0
     if wrong is not None:
-        found *= jnp.where(wrong.any(-1), jnp.nan, 1)
-    num_steps = steps.real(tags.shape).sum(-1, dtype=jnp.int32)
+        found *= jnp.where(wrong, jnp.nan, 1)
     kind = logits.astype(steps.dtype)
     kind = kind if steps.mask is None else Masked(kind, steps.mask)
     return reduce_sequences(

@@ -7,18 +7,18 @@ from typing import Any, Literal, Unpack, overload
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Bool, Float, Integer, Num
 
 from ..core.checks import as_array
 from ..core.display import is_concrete
 from ..core.errors import report_not_counted
-from ..core.masked import Masked, mask_of
-from ..core.segment_ids import check_not_packed
+from ..core.masked import Masked, mask_of, segment_ids_of, values_of
+from ..core.packed_rows import sequence_rows
+from ..core.segment_ids import found_ids, ids_of, number_of_sequences
 from ..core.step_order import left_align
 from ..ops.linear import AnyArray, check_float
-from ..ops.log_space import log_sum_exp
 from .accumulator import Mean
+from .ctc_paths import log_probabilities_of_packed, log_probability
 from .labels import as_ids, check_ignore_index, outside
 from .options import check_bool, check_integer
 from .reduce import check_reduction
@@ -77,16 +77,20 @@ def ctc_loss(
     anywhere.
 
     Args:
-        predictions: logits, `(batch, time, classes)`, with a mask `(batch, time)`.
+        predictions: logits, `(batch, time, classes)`, with a mask `(batch, time)`. Each sequence of packed rows is
+            handled on its own.
         targets: class ids other than the blank, `(batch, labels)`, with their own mask. Another id raises an error if
-            it is concrete; if it is traced, the loss and its gradients are NaN.
+            it is concrete; if it is traced, the loss and its gradients are NaN. For packed predictions,
+            `(num_sequences, labels)`, or packed in rows of their own, with the same ids; the former cost less.
         blank_id: the id of the blank, the class between labels.
         zero_infinity: whether an infinite loss becomes 0.
         ignore_index: a target with this id is padding; usually -100.
-        sample_weight: `(batch,)`: the loss of a sequence is multiplied by its weight. Bools act as a mask instead.
+        sample_weight: `(batch,)`, or `(num_sequences,)` for packed rows: the loss of a sequence is multiplied by its
+            weight. Bools act as a mask instead.
         mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
         reduction: `"sequences"`: the mean over the sequences that have a step, whatever their weights; `"weights"`: the
-            sum divided by the sum of the weights; `"sum"`: the sum; None: the weighted losses, `(batch,)`.
+            sum divided by the sum of the weights; `"sum"`: the sum; None: the weighted losses, `(batch,)` or
+            `(num_sequences,)`.
         divide: False returns a `jm.losses.Mean`, a sum and its count, to be added up over batches and devices.
 
     Returns:
@@ -97,7 +101,8 @@ def ctc_loss(
 
     Raises:
         TypeError: the predictions are not floats, or the targets are not integers.
-        ValueError: rows are packed, shapes do not fit, a target is not a label, or `reduction` is unknown.
+        ValueError: shapes do not fit, a target is not a label, `reduction` is unknown, or it is not known how many
+            sequences packed rows hold.
         NotCountedError: labels of a sequence without steps, or no sequence at all, under `jm.strict()`; otherwise a
             `jm.NotCountedWarning`.
 
@@ -116,6 +121,7 @@ def ctc_loss(
         "ctc_loss", predictions if isinstance(predictions, Masked) else as_array(predictions), mask
     )
     labels = targets if isinstance(targets, Masked) else as_array(targets)
+    logits, labels = _rows_of_sequences(logits, labels)
     _check_inputs(logits, labels)
     blank_id = _check_blank(blank_id, logits.shape[-1])
     ids, are_labels = as_ids(labels.values if isinstance(labels, Masked) else labels), mask_of(labels)
@@ -124,8 +130,8 @@ def ctc_loss(
     wrong = _no_labels(ids, are_labels, blank_id, logits.shape[-1])
     are_labels = np.ones(ids.shape, bool) if are_labels is None else are_labels
     _report_lost_labels(logits, are_labels)
-    steps, real = (logits.values, logits.mask) if isinstance(logits, Masked) else (logits, None)
-    counts, losses = _losses(steps, real, ids, are_labels, wrong, blank_id=blank_id, zero_infinity=bool(zero_infinity))
+    losses_of = _losses if segment_ids_of(logits) is None else _losses_of_packed
+    counts, losses = losses_of(logits, ids, are_labels, wrong, blank_id=blank_id, zero_infinity=bool(zero_infinity))
     return reduce_sequences(
         "ctc_loss", losses, counts, logits, sample_weight=sample_weight, reduction=reduction, divide=divide
     )
@@ -133,46 +139,45 @@ def ctc_loss(
 
 @functools.partial(jax.jit, static_argnames=("blank_id", "zero_infinity"))  # a second eager call compiles nothing
 def _losses(
-    logits: Array, real: Any, ids: Array, are_labels: Array, wrong: Any, *, blank_id: int, zero_infinity: bool
+    predictions: Any, ids: Array, are_labels: Array, wrong: Any, *, blank_id: int, zero_infinity: bool
 ) -> tuple[Array, Array]:
     """Which sequences have a step, and the loss of each; all axes before time are joined."""
+    logits, real = values_of(predictions), mask_of(predictions)
     batch, (time, num_classes), num_labels = logits.shape[:-2], logits.shape[-2:], ids.shape[-1]
     size, wide = math.prod(batch), jnp.promote_types(logits.dtype, jnp.float32)
     real = jnp.ones(logits.shape[:-1], bool) if real is None else real
     logits = jnp.where(real[..., None], logits.astype(wide), 0)
     log_probs = jax.nn.log_softmax(logits).reshape(size, time, num_classes)
     labels = left_align(Masked(ids, are_labels))[0]
-    row = functools.partial(_log_probability, blank_id=blank_id)
+    row = functools.partial(log_probability, blank_id=blank_id)
     rows = labels.fill(blank_id).reshape(size, num_labels), labels.mask.sum(-1, dtype=jnp.int32).reshape(size)
     found = jax.vmap(row)(log_probs, real.reshape(size, time), *rows).reshape(batch)
+    return _finished(found, real.any(-1), wrong, zero_infinity)
+
+
+@functools.partial(jax.jit, static_argnames=("blank_id", "zero_infinity"))
+def _losses_of_packed(
+    logits: Masked, ids: Array, are_labels: Array, wrong: Any, *, blank_id: int, zero_infinity: bool
+) -> tuple[Array, Array]:
+    """The same for packed rows: one for each sequence."""
+    wide = jnp.promote_types(logits.dtype, jnp.float32)
+    segment_ids = jnp.asarray(ids_of(logits))
+    log_probs = jax.nn.log_softmax(logits.fill(0).astype(wide))
+    log_probs, segment_ids = (
+        array.reshape(-1, *array.shape[segment_ids.ndim - 1 :]) for array in (log_probs, segment_ids)
+    )
+    labels = left_align(Masked(ids, are_labels))[0]
+    lengths = labels.mask.sum(-1, dtype=jnp.int32)
+    found = log_probabilities_of_packed(log_probs, segment_ids, labels.fill(blank_id), lengths, blank_id=blank_id)
+    return _finished(found, found_ids(logits, "`ctc_loss`"), wrong, zero_infinity)
+
+
+def _finished(found: Array, counts: Array, wrong: Any, zero_infinity: bool) -> tuple[Array, Array]:
+    """Which sequences have a step, and the loss of each, from their log-probabilities."""
     losses = jnp.where(found == -jnp.inf, 0 if zero_infinity else jnp.inf, -found)
-    counts = real.any(-1)
     if wrong is not None:
         losses *= jnp.where(wrong.any(-1), jnp.nan, 1)
     return counts, jnp.where(counts, losses, 0)
-
-
-def _log_probability(log_probs: Array, real: Array, labels: Array, length: Array, *, blank_id: int) -> Array:
-    """For one sequence: `(time, classes)`, `(time,)`, `(labels,)` with the `length` real labels first.
-
-    States are labels with blanks around each of them. A path stays in its state, or moves on by one, or by two past a
-    blank that is not between equal labels.
-    """
-    num_states = 2 * labels.shape[0] + 1
-    states = jnp.full(num_states, blank_id, labels.dtype).at[1::2].set(labels)
-    before = jnp.concatenate([jnp.full(2, blank_id, labels.dtype), states])[:num_states]
-    skips = (states != blank_id) & (states != before)
-    first = jnp.zeros_like(log_probs.sum(0), shape=(num_states,)).at[1:].set(-jnp.inf)
-
-    def step(paths: Array, inputs: tuple[Array, Array]) -> tuple[Array, None]:
-        emitted, is_real = inputs
-        behind = jnp.concatenate([jnp.full(2, -jnp.inf, paths.dtype), paths])
-        ways = jnp.stack([paths, behind[1:-1], jnp.where(skips, behind[:-2], -jnp.inf)])
-        return jnp.where(is_real, log_sum_exp(ways, 0) + emitted[states], paths), None
-
-    paths, _ = lax.scan(step, first, (log_probs, real))
-    last = paths[2 * length]
-    return log_sum_exp(jnp.stack([last, jnp.where(length > 0, paths[jnp.maximum(2 * length - 1, 0)], -jnp.inf)]))
 
 
 def _no_labels(ids: Any, are_labels: Any, blank_id: int, num_classes: int) -> Any:
@@ -192,7 +197,8 @@ def _no_labels(ids: Any, are_labels: Any, blank_id: int, num_classes: int) -> An
 
 def _report_lost_labels(logits: Any, are_labels: Any) -> None:
     if isinstance(logits, Masked) and is_concrete(logits.mask) and is_concrete(are_labels):
-        lost = int((~np.asarray(logits.mask).any(-1) & np.asarray(are_labels).any(-1)).sum())
+        have_steps = np.asarray(logits.mask.any(-1) if logits.segment_ids is None else found_ids(logits, "`ctc_loss`"))
+        lost = int((~have_steps & np.asarray(are_labels).any(-1)).sum())
         if lost:
             report_not_counted(
                 f"`ctc_loss`: labels without a single step to stand at, and so not counted; sequences: {lost}. Mark "
@@ -213,6 +219,9 @@ def _check_inputs(logits: Any, labels: Any) -> None:
     check_float(logits, "ctc_loss")
     if not jnp.issubdtype(labels.dtype, jnp.integer) and labels.dtype != bool:
         raise TypeError(f"`ctc_loss`: targets are ids of classes, integers; received dtype {labels.dtype}.")
+    if segment_ids_of(logits) is not None:
+        _check_inputs_of_packed(logits, labels)
+        return
     fits = logits.ndim >= 2 and labels.ndim == logits.ndim - 1 and labels.shape[:-1] == logits.shape[:-2]
     ranks = [x.mask.ndim for x in (logits, labels) if isinstance(x, Masked)]
     if not fits or any(rank != labels.ndim for rank in ranks):
@@ -221,5 +230,24 @@ def _check_inputs(logits: Any, labels: Any) -> None:
             f"with a mask (batch, labels); received {tuple(logits.shape)} and {tuple(labels.shape)}, and masks of "
             f"ranks {ranks}."
         )
-    for x in (logits, labels):
-        check_not_packed(x, "`ctc_loss`")
+
+
+def _check_inputs_of_packed(logits: Masked, labels: Any) -> None:
+    ndim, number = logits.mask.ndim, logits.num_sequences
+    fits = labels.ndim == 2 and labels.shape[0] == number and (mask_of(labels) is None or labels.mask.ndim == 2)
+    if logits.ndim != ndim + 1 or not fits:
+        raise ValueError(
+            f"`ctc_loss` takes packed logits (batch, time, classes), and targets that are packed as well or have a row "
+            f"for each sequence, ({number}, labels); received {tuple(logits.shape)} and {tuple(labels.shape)}."
+        )
+
+
+def _rows_of_sequences(logits: Any, labels: Any) -> tuple[Any, Any]:
+    """The inputs, the labels of packed rows as a row for each sequence; raises if their number is not known."""
+    found = [x for x in (logits, labels) if segment_ids_of(x) is not None]
+    if not found:
+        return logits, labels
+    number = max(number_of_sequences(x, "`ctc_loss`") for x in found)
+    if segment_ids_of(labels) is not None:
+        labels = sequence_rows(labels, number, labels.shape[-1])
+    return logits, labels

@@ -16,6 +16,7 @@ from ..core.errors import report_not_counted
 from ..core.explicit_mask import NO_MASK, override_mask
 from ..core.masked import Masked, values_of
 from ..core.segment_ids import ids_of
+from ..ops.spreading import broadcast_to_steps
 from .labels import are_not, as_ids
 
 
@@ -126,6 +127,7 @@ def align(
     if sample_weight is not None and not isinstance(sample_weight, Masked):
         sample_weight = as_array(sample_weight)
     _check_numbers(name, (*xs, sample_weight))
+    sample_weight = _weight_of_steps(sample_weight, xs)
     marks = [_marks(x) for x in (*xs, sample_weight)]
     marks.append(Marks(are_not(values_of(xs[-1]), ignore_index)))
     if getattr(sample_weight, "dtype", None) == bool:
@@ -138,6 +140,15 @@ def align(
     values = tuple(_guarded(values_of(x), joint.mask) for x in xs)
     raw = values_of(xs[-1]) if labels else None
     return Steps(name, values, xs[0].dtype, *joint, values_of(sample_weight), raw)
+
+
+def _weight_of_steps(weight: Any, xs: Sequence[Any]) -> Any:
+    """A weight for each sequence of packed rows, at each of their steps; any other is unchanged."""
+    packed = next((x for x in xs if isinstance(x, Masked) and x.num_sequences is not None), None)
+    if weight is None or packed is None or tuple(weight.shape) != (packed.num_sequences,):
+        return weight
+    spread = broadcast_to_steps(weight, like=packed)
+    return spread if isinstance(weight, Masked) else spread.values
 
 
 def check_alike(name: str, predictions: Any, targets: Any) -> None:

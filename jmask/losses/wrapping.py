@@ -39,7 +39,8 @@ def _options(
 
 OPTIONS = """\
 sample_weight: `(batch,)` for sequences or `(batch, time)` for steps, an array or a `Masked`: the loss of a step
-    is multiplied by its weight. Bools are a mask instead: a step that is False does not count.
+    is multiplied by its weight. For the sequences of packed rows it is `(num_sequences,)`. Bools are a mask
+    instead: a step that is False does not count.
 mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
 reduction: `"steps"`: the sum of the weighted losses divided by the number of real steps, whatever their
     weights; `"sequences"`: the mean over the steps of each sequence, then the mean over the sequences that have

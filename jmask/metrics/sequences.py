@@ -12,8 +12,9 @@ from jax import lax
 from jaxtyping import Array
 
 from ..core.checks import as_array
-from ..core.masked import Masked, values_of
-from ..core.segment_ids import check_not_packed
+from ..core.masked import Masked, segment_ids_of, values_of
+from ..core.packed_rows import sequence_rows
+from ..core.segment_ids import number_of_sequences
 from ..core.step_order import left_align
 from ..losses.accumulator import Mean
 from ..losses.labels import LARGEST, are_not, as_ids, check_ignore_index, outside
@@ -51,10 +52,12 @@ def exact_match(
         predictions: ids, `(batch, time)`, or scores of classes, `(batch, time, classes)`, where the largest decides.
             The mask says how long each sequence is, wherever its padding is; in an array, each is as long as its target
             if both have the same time axis.
-        targets: ids, `(batch, labels)`; in an array, each is as long as its prediction.
+        targets: ids, `(batch, labels)`; in an array, each is as long as its prediction. Either side may be packed, by
+            the same ids if both are; one that is not has a row for each sequence, or is an array of the same steps.
         ignore_index: a step with this target does not count, whatever is predicted there; predictions and targets must
             then have the same time axis. Usually -100.
-        sample_weight: `(batch,)`; each sequence counts as often as its weight says.
+        sample_weight: `(batch,)`, or `(num_sequences,)` for packed rows; each sequence counts as often as its weight
+            says.
         mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:
@@ -63,7 +66,7 @@ def exact_match(
 
     Raises:
         TypeError: the targets are not integers.
-        ValueError: rows are packed, or shapes do not fit.
+        ValueError: shapes do not fit, or it is not known how many sequences packed rows hold.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> found, true = jm.pad_sequences([[1, 2], [3, 4], []]), jm.pad_sequences([[1, 2], [3], []])
@@ -99,9 +102,11 @@ def edit_distance(
     Args:
         predictions: ids, `(batch, time)`. The mask says how long each sequence is, wherever its padding is; in an array
             all steps are real.
-        targets: ids, `(batch, labels)`; the time axes may differ.
+        targets: ids, `(batch, labels)`; the time axes may differ. Either side may be packed, by the same ids if both
+            are; one that is not has a row for each sequence.
         ignore_index: this id is padding, on both sides; usually -100.
-        sample_weight: `(batch,)`; each sequence counts as often as its weight says.
+        sample_weight: `(batch,)`, or `(num_sequences,)` for packed rows; each sequence counts as often as its weight
+            says.
         mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:
@@ -110,7 +115,7 @@ def edit_distance(
 
     Raises:
         TypeError: the predictions or targets are not integers.
-        ValueError: rows are packed, or shapes do not fit.
+        ValueError: shapes do not fit, or it is not known how many sequences packed rows hold.
 
     References:
         Wagner and Fischer: The String-to-String Correction Problem, J. ACM 21 (1974).
@@ -140,9 +145,11 @@ def word_error_rate(
     Args:
         predictions: ids, `(batch, time)`. The mask says how long each sequence is, wherever its padding is; in an array
             all steps are real.
-        targets: ids, `(batch, labels)`; the time axes may differ.
+        targets: ids, `(batch, labels)`; the time axes may differ. Either side may be packed, by the same ids if both
+            are; one that is not has a row for each sequence.
         ignore_index: this id is padding, on both sides; usually -100.
-        sample_weight: `(batch,)`; each sequence counts as often as its weight says.
+        sample_weight: `(batch,)`, or `(num_sequences,)` for packed rows; each sequence counts as often as its weight
+            says.
         mask: replaces the mask of the predictions; `jm.NO_MASK` removes it.
 
     Returns:
@@ -151,7 +158,7 @@ def word_error_rate(
 
     Raises:
         TypeError: the predictions or targets are not integers.
-        ValueError: rows are packed, or shapes do not fit.
+        ValueError: shapes do not fit, or it is not known how many sequences packed rows hold.
 
     >>> import jmask as jm
     >>> found, true = jm.pad_sequences([[1, 2, 3], []]), jm.pad_sequences([[1, 3], [4, 4, 4]])
@@ -224,8 +231,8 @@ def _two_sequences(name: str, predictions: Any, targets: Any, mask: Any, *, take
     if takes_scores and jnp.issubdtype(xs[0].dtype, jnp.floating) and xs[0].ndim == xs[1].ndim + 1:
         decided = jnp.argmax(values_of(xs[0]), -1)
         xs[0] = xs[0].with_values(decided) if isinstance(xs[0], Masked) else decided
+    xs = _rows_of_sequences(name, xs)
     for x, which in zip(xs, ("predictions", "targets"), strict=True):
-        check_not_packed(x, f"`{name}`")
         if not jnp.issubdtype(x.dtype, jnp.integer) and x.dtype != bool:
             raise TypeError(
                 f"`{name}` compares ids, integers; received {which} of dtype {x.dtype}. Turn scores into ids, "
@@ -243,6 +250,20 @@ def _two_sequences(name: str, predictions: Any, targets: Any, mask: Any, *, take
             outside(name, values_of(x), x.mask if isinstance(x, Masked) else None, 1 - LARGEST, LARGEST - 1, which)
     first, second = (x.with_values(as_ids(x.values)) if isinstance(x, Masked) else as_ids(x) for x in xs)
     return first, second
+
+
+def _rows_of_sequences(name: str, xs: list[Any]) -> list[Any]:
+    """Packed rows as a row for each sequence; an array of the same steps is packed as the other side is."""
+    packed = next((x for x in xs if segment_ids_of(x) is not None), None)
+    if packed is None:
+        return xs
+    found = []
+    for x in xs:
+        if not isinstance(x, Masked) and x.shape == packed.shape:
+            x = packed.with_values(x)
+        number = number_of_sequences(packed if segment_ids_of(x) is None else x, f"`{name}`")
+        found.append(x if segment_ids_of(x) is None else sequence_rows(x, number, x.mask.shape[-1]))
+    return found
 
 
 def _real(x: Any) -> Masked:

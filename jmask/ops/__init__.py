@@ -82,6 +82,7 @@ from .single_head import attention as attention
 from .sorting import argsort as argsort
 from .sorting import sort as sort
 from .sorting import top_k as top_k
+from .spreading import broadcast_to_steps as broadcast_to_steps
 from .time_axis import flip as flip
 from .time_axis import reverse as reverse
 from .time_axis import roll as roll

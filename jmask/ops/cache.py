@@ -10,6 +10,12 @@ from ..core.masked import Masked
 from ..core.segment_ids import check_not_packed
 from .time_axis import check_time
 
+_PACKED = (
+    "The free slots of a packed row come after its last sequence. Where all inputs are packed by the same ids, use "
+    "`jm.ops.concatenate([x, new], axis=1)`, which makes room; otherwise give each sequence a row of its own, "
+    "`jm.unpack_batch(x, num_sequences, length)`."
+)
+
 
 def append(x: Masked, new: Any) -> Masked:
     """Appends the real steps of `new` to the real steps of `x`, sequence by sequence, in the padding of `x`.
@@ -44,7 +50,7 @@ def append(x: Masked, new: Any) -> Masked:
         )
     check_time(x, "append")
     for part in (x, new):
-        check_not_packed(part, "`append`")
+        check_not_packed(part, "`append`", _PACKED)
     axis = x.mask.ndim - 1
     if not isinstance(new, Masked):
         new = Masked(jnp.asarray(new), jnp.ones(jnp.shape(new)[: axis + 1], bool))

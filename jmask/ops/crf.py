@@ -1,5 +1,6 @@
 """Linear-chain conditional random fields: the probability of tag sequences, and the most probable one."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -116,9 +117,40 @@ def log_likelihood_of_rows(
     logits: Array, tags: Array, mask: Any, segment_ids: Any, transitions: Array, start: Array, end: Array
 ) -> tuple[Array, Array]:
     """For each row, the sum over its sequences and their number."""
+    terms, begins = _log_likelihood_terms(logits, tags, mask, segment_ids, transitions, start, end)
+    return terms.sum(-1), begins.sum(-1, dtype=jnp.int32)
+
+
+@functools.partial(jax.jit, static_argnames=("num_sequences",))
+def log_likelihood_of_sequences(
+    logits: Array,
+    tags: Array,
+    mask: Any,
+    segment_ids: Array,
+    transitions: Array,
+    start: Array,
+    end: Array,
+    *,
+    num_sequences: int,
+) -> Array:
+    """For each sequence of packed rows, 0 for those without steps."""
+    terms, _ = _log_likelihood_terms(logits, tags, mask, segment_ids, transitions, start, end)
+    return sums_of_sequences(terms, segment_ids, num_sequences)
+
+
+def sums_of_sequences(terms: Array, segment_ids: Array, num_sequences: int) -> Array:
+    """The sum over the steps of each sequence of packed rows, `(num_sequences,)`; padding does not count."""
+    owners = jnp.where(segment_ids > 0, segment_ids - 1, num_sequences)
+    return jax.ops.segment_sum(terms.ravel(), owners.ravel(), num_sequences + 1)[:num_sequences]
+
+
+def _log_likelihood_terms(
+    logits: Array, tags: Array, mask: Any, segment_ids: Any, transitions: Array, start: Array, end: Array
+) -> tuple[Array, Array]:
+    """Terms at each step that add up to the log-likelihood of its sequence, and where sequences begin."""
     mask, begins, ends = _marks(logits, mask, segment_ids)
     wide, tags = _wide(logits, mask), jnp.where(mask, tags, 0)
-    partition = _over_rows(_log_partition, mask.ndim - 1)(wide, mask, begins, ends, transitions, start, end)
+    partition = _over_rows(_log_partitions, mask.ndim - 1)(wide, mask, begins, ends, transitions, start, end)
     steps = jnp.arange(mask.shape[-1], dtype=jnp.int32)
     seen = lax.cummax(jnp.where(mask, steps, 0), mask.ndim - 1)
     before = jnp.pad(seen, [(0, 0)] * (mask.ndim - 1) + [(1, 0)])[..., :-1]
@@ -126,7 +158,7 @@ def log_likelihood_of_rows(
     own = jnp.take_along_axis(wide, tags[..., None], -1)[..., 0]
     into = jnp.where(begins, start[tags], transitions[previous, tags])
     score = jnp.where(mask, own + into, 0) + jnp.where(ends, end[tags], 0)
-    return score.sum(-1) - partition, begins.sum(-1, dtype=jnp.int32)
+    return score - partition, begins
 
 
 @jax.jit
@@ -139,7 +171,7 @@ def _decode(logits: Array, mask: Any, segment_ids: Any, transitions: Array, star
 @jax.jit
 def _marginals(logits: Array, mask: Any, segment_ids: Any, transitions: Array, start: Array, end: Array) -> Array:
     mask, begins, ends = _marks(logits, mask, segment_ids)
-    rows = _over_rows(_log_partition, mask.ndim - 1)
+    rows = _over_rows(_log_partitions, mask.ndim - 1)
     # The derivative of the log-partition with respect to a logit is the probability of its tag.
     found = jax.grad(lambda x: rows(x, mask, begins, ends, transitions, start, end).sum())(_wide(logits, mask))
     return jnp.where(mask[..., None], found, 0).astype(logits.dtype)
@@ -164,21 +196,18 @@ def _over_rows(function: Callable, num_axes: int) -> Callable:
     return function
 
 
-def _log_partition(
+def _log_partitions(
     logits: Array, mask: Array, begins: Array, ends: Array, transitions: Array, start: Array, end: Array
 ) -> Array:
-    """The log-sum over all tag sequences of one row; for packed rows, the sum of these over the sequences."""
+    """For one row, at the last step of each sequence the log-sum over all its tag sequences, and 0 elsewhere."""
 
-    def step(carry: tuple[Array, Array], inputs: tuple[Array, ...]) -> tuple[Any, None]:
-        paths, total = carry
+    def step(paths: Array, inputs: tuple[Array, ...]) -> tuple[Array, Array]:
         own, is_real, is_first, is_last = inputs
         into = jnp.where(is_first, start, log_sum_exp(paths[:, None] + transitions, 0))
         new = jnp.where(is_real, into + own, paths)
-        return (new, total + jnp.where(is_last, log_sum_exp(new + end), 0)), None
+        return new, jnp.where(is_last, log_sum_exp(new + end), 0)
 
-    zeros = jnp.zeros_like(logits.sum(0))
-    (_, total), _ = lax.scan(step, (zeros, zeros.sum()), (logits, mask, begins, ends))
-    return total
+    return lax.scan(step, jnp.zeros_like(logits.sum(0)), (logits, mask, begins, ends))[1]
 
 
 def _best_path(logits: Array, mask: Array, begins: Array, transitions: Array, start: Array, end: Array) -> Array:

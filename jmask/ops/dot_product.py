@@ -8,13 +8,11 @@ from jax import lax
 from jaxtyping import Array
 
 from ..core.arithmetic import Marks, expand, intersect_masks, rebuild
-from ..core.masked import Masked, fill, mask_of, values_of
-from ..core.segment_ids import check_not_packed
+from ..core.masked import Masked, fill, mask_of, segment_ids_of, values_of
 from .kinds import AnyInput, merged
 from .linear import check_float
 from .merge import check_pair
-
-_SMALLEST_SQUARE = 1e-12  # of a norm, so that a vector of zeros stays zero
+from .packed_dot import SMALLEST_SQUARE, dot_of_packed
 
 
 @merged
@@ -38,10 +36,15 @@ def dot(xs: Sequence[AnyInput], axes: int | Sequence[int] = -1, *, normalize: bo
         where there was any real entry: over time, for the rows with a real step. A product of arrays is an array. An
         empty row gives 0, or holds no real entry, and passes no gradient.
 
+        Packed rows stay packed where time remains: of the steps of two packed inputs, those with the same id meet, and
+        the product `(batch, t, s)` has the segment ids `(batch, t, s)` of the pairs. It can be summed with a packed
+        input over `s` again, `axes=(2, 1)`. A sum over time gives `(num_sequences, ...)`, and an input that is not
+        packed has one entry for each sequence.
+
     Raises:
         TypeError: `normalize` is set and the values are not floats.
-        ValueError: there are not two inputs, rows are packed, or `axes` do not exist, differ in size or include the
-            batch.
+        ValueError: there are not two inputs, `axes` do not exist, differ in size or include the batch, or an entry for
+            each sequence is needed and it is not known how many packed rows hold.
 
     References:
         The axes of the result are those of `keras.layers.Dot`.
@@ -56,8 +59,8 @@ def dot(xs: Sequence[AnyInput], axes: int | Sequence[int] = -1, *, normalize: bo
     """
     check_pair(xs, "dot")
     pair = _contracted(xs, axes)
-    for x in xs:
-        check_not_packed(x, "`dot`")
+    if any(segment_ids_of(x) is not None for x in xs):
+        return dot_of_packed(xs, pair, normalize, dot)
     there = intersect_masks(*(_steps_along(x, axis) for x, axis in zip(xs, pair, strict=True)))
     dtype = jnp.result_type(*map(values_of, xs))
     x, y = (_operand(x, axis, there, normalize).astype(dtype) for x, axis in zip(xs, pair, strict=True))
@@ -92,11 +95,17 @@ def _contracted(xs: Sequence[Any], axes: Any) -> tuple[int, int]:
                 f"`axes={axes}` of `dot` must be axes behind the batch axis of both inputs; received {shapes}."
             )
     first, second = first % len(shapes[0]), second % len(shapes[1])
-    if shapes[0][first] != shapes[1][second]:
+    if shapes[0][first] != shapes[1][second] and not all(map(_is_packed_time, xs, (first, second))):
         raise ValueError(f"`dot` sums over axes of one size; received {shapes} with `axes={axes}`.")
-    if shapes[0][0] != shapes[1][0]:
+    if shapes[0][0] != shapes[1][0] and not any(segment_ids_of(x) is not None for x in xs):
         raise ValueError(f"`dot` takes two inputs with the same batch axis; received {shapes}.")
     return first, second
+
+
+def _is_packed_time(x: Any, axis: int) -> bool:
+    """Whether this is the time of packed rows, whose length is not that of a sequence."""
+    ids = segment_ids_of(x)
+    return ids is not None and axis == ids.ndim - 1
 
 
 def _steps_along(x: Any, axis: int) -> Any:
@@ -119,7 +128,7 @@ def _operand(x: Any, axis: int, there: Any, normalize: bool) -> Any:
     check_float(x, "dot")
     wide = values.astype(jnp.promote_types(values.dtype, jnp.float32))
     square = jnp.sum(jnp.square(wide), axis, keepdims=True)
-    return (wide * lax.rsqrt(jnp.maximum(square, _SMALLEST_SQUARE))).astype(values.dtype)
+    return (wide * lax.rsqrt(jnp.maximum(square, SMALLEST_SQUARE))).astype(values.dtype)
 
 
 def _remaining(x: Any, axis: int) -> Any:

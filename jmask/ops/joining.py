@@ -9,9 +9,9 @@ from jaxtyping import Array
 
 from ..core.arithmetic import join, marks_of
 from ..core.masked import Masked, mask_of, segment_ids_of, values_of
-from ..core.segment_ids import check_not_packed
-from .alignment import check_list, with_masks_of_one_rank
+from .alignment import check_list, with_masks_of_one_rank, with_steps_of_packed
 from .kinds import AnyInput, merged
+from .packed_steps import joined_by_sequence
 
 
 @merged
@@ -19,19 +19,21 @@ def concatenate(xs: Sequence[AnyInput], axis: int = -1) -> Masked | Array:
     """Concatenation, values and masks together.
 
     Args:
-        xs: `Masked` or arrays of one rank; an array counts as all real.
+        xs: `Masked` or arrays of one rank; an array counts as all real. Over features, next to packed rows, an input
+            may also have one entry for each sequence, `(num_sequences, features)`, which comes to each of its steps.
         axis: over the last masked axis (time) the masks are concatenated too, and padding stays where it is, so it may
-            end up inside the longer rows; over a feature axis a step is real where it is real in all inputs, and in
-            packed rows in the same sequence of all. Over the batch axis inputs may have different numbers of steps, and
-            shorter ones are padded on the right; an unpacked input joins packed ones as rows of one sequence each, with
-            id 1. Ids stay as they are, and may stand for other sequences in each input, so `num_sequences` is no
-            longer known.
+            end up inside the longer rows; in packed rows, which then all hold the same sequences, the steps of each
+            sequence come behind its own, and the sequences of a row stand in the order of their ids. Over a feature
+            axis a step is real where it is real in all inputs, and in packed rows in the same sequence of all. Over the
+            batch axis inputs may have different numbers of steps, and shorter ones are padded on the right; an unpacked
+            input joins packed ones as rows of one sequence each, with id 1. Ids stay as they are there, and may stand
+            for other sequences in each input, so `num_sequences` is no longer known.
 
     Returns:
         The concatenation; a `Masked` if any input is one. An empty row stays empty and passes no gradient.
 
     Raises:
-        ValueError: there are no inputs, ranks or masks do not fit, or rows are packed and `axis` is time.
+        ValueError: there are no inputs, ranks or masks do not fit, or `axis` is time and only some inputs are packed.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[1, 2]]), [1])
@@ -40,6 +42,7 @@ def concatenate(xs: Sequence[AnyInput], axis: int = -1) -> Masked | Array:
     [[1 · 3 ·]]
     """
     check_list(xs, "concatenate")
+    xs = with_steps_of_packed(xs, "concatenate") if _is_over_features(xs, axis) else xs
     xs = with_masks_of_one_rank(xs, "concatenate")
     found = [x for x in xs if isinstance(x, Masked)]
     if not found:
@@ -50,8 +53,8 @@ def concatenate(xs: Sequence[AnyInput], axis: int = -1) -> Masked | Array:
     if axis >= mask_ndim:
         return Masked(values, *functools.reduce(join, map(marks_of, xs)))
     is_time = axis == mask_ndim - 1
-    for x in xs if is_time else ():
-        check_not_packed(x, "`concatenate` over time")
+    if is_time and any(x.segment_ids is not None for x in found):
+        return joined_by_sequence(_all_packed(xs), values, "`concatenate` over time")
     masks = [_mask_of(x, mask_ndim) for x in xs]
     segment_ids = None
     if any(segment_ids_of(x) is not None for x in xs):
@@ -98,6 +101,24 @@ def stack(xs: Sequence[AnyInput], axis: int = 0) -> Masked | Array:
         segment_ids = jnp.stack([_ids_of(x, mask_ndim) for x in xs], axis)
     masks = jnp.stack([_mask_of(x, mask_ndim) for x in xs], axis)
     return Masked(jnp.stack([values_of(x) for x in xs], axis), masks, segment_ids=segment_ids)
+
+
+def _is_over_features(xs: Sequence[Any], axis: int) -> bool:
+    """Whether the axis comes after the masked axes of the input of the highest rank."""
+    widest = max(xs, key=lambda x: x.ndim)
+    return isinstance(widest, Masked) and axis % widest.ndim >= widest.mask.ndim
+
+
+def _all_packed(xs: Sequence[Any]) -> list[Masked]:
+    """The inputs; raises if some are packed and others are not, as nothing says whose steps the latter are."""
+    for x in xs:
+        if segment_ids_of(x) is None:
+            raise ValueError(
+                "`concatenate` over time puts the steps of each sequence behind its own, so all inputs are packed, or "
+                f"none is; received {tuple(x.shape)} without segment ids. Give it some, "
+                "`jm.from_segment_ids(values, ids)`, with the ids of the sequences of the others."
+            )
+    return list(xs)
 
 
 def _mask_of(x: Any, mask_ndim: int) -> Any:

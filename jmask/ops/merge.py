@@ -24,8 +24,8 @@ def add(xs: Sequence[AnyInput], *, merge: Merge = "intersection") -> Masked | Ar
 
     Args:
         xs: `Masked` or arrays whose shapes broadcast, `(batch, time, ...)`. An input of lower rank,
-            `(batch, features)`, belongs to the sequence: it applies to each of its steps. So one number per step,
-            `(batch, time)`, needs a feature axis, `x[..., None]`.
+            `(batch, features)`, belongs to the sequence: it applies to each of its steps; next to packed rows it is
+            `(num_sequences, features)`. So one number per step, `(batch, time)`, needs a feature axis, `x[..., None]`.
         merge: `"intersection"`: a step is real if it is real in all inputs, and all steps of an array are real;
             `"union"`: if it is real in any input, and an input adds 0 at its padded steps. Packed rows are combined
             step by step where their ids are equal, as in `x + y`; in a union all inputs must have the segment ids of
@@ -35,8 +35,8 @@ def add(xs: Sequence[AnyInput], *, merge: Merge = "intersection") -> Masked | Ar
         The sum; a `Masked` unless no step is padding. An empty row holds no real step and passes no gradient.
 
     Raises:
-        ValueError: there are no inputs, shapes or masks do not fit, `merge` is unknown, rows are packed and an
-            input has a lower rank, or the rows of a union are packed differently.
+        ValueError: there are no inputs, shapes or masks do not fit, `merge` is unknown, the rows of a union are packed
+            differently, or an input has a lower rank and it is not known how many sequences packed rows hold.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x, y = (jm.from_lengths(jnp.ones((1, 3)), [n]) for n in (1, 2))
@@ -53,8 +53,8 @@ def subtract(xs: Sequence[AnyInput], *, merge: Merge = "intersection") -> Masked
 
     Args:
         xs: two `Masked` or arrays whose shapes broadcast, `(batch, time, ...)`. An input of lower rank,
-            `(batch, features)`, belongs to the sequence: it applies to each of its steps. So one number per step,
-            `(batch, time)`, needs a feature axis, `x[..., None]`.
+            `(batch, features)`, belongs to the sequence: it applies to each of its steps; next to packed rows it is
+            `(num_sequences, features)`. So one number per step, `(batch, time)`, needs a feature axis, `x[..., None]`.
         merge: `"intersection"`: a step is real if it is real in all inputs, and all steps of an array are real;
             `"union"`: if it is real in any input, and an input counts as 0 at its padded steps. Packed rows are
             combined step by step where their ids are equal, as in `x + y`; in a union all inputs must have the segment
@@ -64,8 +64,8 @@ def subtract(xs: Sequence[AnyInput], *, merge: Merge = "intersection") -> Masked
         The difference; a `Masked` unless no step is padding. An empty row holds no real step and passes no gradient.
 
     Raises:
-        ValueError: there are not two inputs, shapes or masks do not fit, `merge` is unknown, rows are packed and
-            an input has a lower rank, or the rows of a union are packed differently.
+        ValueError: there are not two inputs, shapes or masks do not fit, `merge` is unknown, the rows of a union are
+            packed differently, or an input has a lower rank and it is not known how many sequences packed rows hold.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.subtract([jnp.array([5.0]), jnp.array([3.0])]).tolist()
@@ -81,8 +81,8 @@ def multiply(xs: Sequence[AnyInput], *, merge: Merge = "intersection") -> Masked
 
     Args:
         xs: `Masked` or arrays whose shapes broadcast, `(batch, time, ...)`. An input of lower rank,
-            `(batch, features)`, belongs to the sequence: it applies to each of its steps. So one number per step,
-            `(batch, time)`, needs a feature axis, `x[..., None]`.
+            `(batch, features)`, belongs to the sequence: it applies to each of its steps; next to packed rows it is
+            `(num_sequences, features)`. So one number per step, `(batch, time)`, needs a feature axis, `x[..., None]`.
         merge: `"intersection"`: a step is real if it is real in all inputs, and all steps of an array are real;
             `"union"`: if it is real in any input, and an input counts as 1 at its padded steps. Packed rows are
             combined step by step where their ids are equal, as in `x + y`; in a union all inputs must have the segment
@@ -92,8 +92,8 @@ def multiply(xs: Sequence[AnyInput], *, merge: Merge = "intersection") -> Masked
         The product; a `Masked` unless no step is padding. An empty row holds no real step and passes no gradient.
 
     Raises:
-        ValueError: there are no inputs, shapes or masks do not fit, `merge` is unknown, rows are packed and an
-            input has a lower rank, or the rows of a union are packed differently.
+        ValueError: there are no inputs, shapes or masks do not fit, `merge` is unknown, the rows of a union are packed
+            differently, or an input has a lower rank and it is not known how many sequences packed rows hold.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.multiply([jm.from_lengths(jnp.ones((1, 2, 3)), [1]), jnp.array([[2.0, 3.0, 4.0]])])[0, 0].fill().tolist()
@@ -108,8 +108,8 @@ def maximum(xs: Sequence[AnyInput], *, merge: Merge = "intersection") -> Masked 
 
     Args:
         xs: `Masked` or arrays whose shapes broadcast, `(batch, time, ...)`. An input of lower rank,
-            `(batch, features)`, belongs to the sequence: it applies to each of its steps. So one number per step,
-            `(batch, time)`, needs a feature axis, `x[..., None]`.
+            `(batch, features)`, belongs to the sequence: it applies to each of its steps; next to packed rows it is
+            `(num_sequences, features)`. So one number per step, `(batch, time)`, needs a feature axis, `x[..., None]`.
         merge: `"intersection"`: a step is real if it is real in all inputs, and all steps of an array are real;
             `"union"`: if it is real in any input, and the padded steps of an input do not count. Packed rows are
             combined step by step where their ids are equal, as in `x + y`; in a union all inputs must have the segment
@@ -119,8 +119,8 @@ def maximum(xs: Sequence[AnyInput], *, merge: Merge = "intersection") -> Masked 
         The maximum; a `Masked` unless no step is padding. An empty row holds no real step and passes no gradient.
 
     Raises:
-        ValueError: there are no inputs, shapes or masks do not fit, `merge` is unknown, rows are packed and an
-            input has a lower rank, or the rows of a union are packed differently.
+        ValueError: there are no inputs, shapes or masks do not fit, `merge` is unknown, the rows of a union are packed
+            differently, or an input has a lower rank and it is not known how many sequences packed rows hold.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.maximum([jnp.array([5, -3]), jnp.array([3, -1])]).tolist()
@@ -135,8 +135,8 @@ def minimum(xs: Sequence[AnyInput], *, merge: Merge = "intersection") -> Masked 
 
     Args:
         xs: `Masked` or arrays whose shapes broadcast, `(batch, time, ...)`. An input of lower rank,
-            `(batch, features)`, belongs to the sequence: it applies to each of its steps. So one number per step,
-            `(batch, time)`, needs a feature axis, `x[..., None]`.
+            `(batch, features)`, belongs to the sequence: it applies to each of its steps; next to packed rows it is
+            `(num_sequences, features)`. So one number per step, `(batch, time)`, needs a feature axis, `x[..., None]`.
         merge: `"intersection"`: a step is real if it is real in all inputs, and all steps of an array are real;
             `"union"`: if it is real in any input, and the padded steps of an input do not count. Packed rows are
             combined step by step where their ids are equal, as in `x + y`; in a union all inputs must have the segment
@@ -146,8 +146,8 @@ def minimum(xs: Sequence[AnyInput], *, merge: Merge = "intersection") -> Masked 
         The minimum; a `Masked` unless no step is padding. An empty row holds no real step and passes no gradient.
 
     Raises:
-        ValueError: there are no inputs, shapes or masks do not fit, `merge` is unknown, rows are packed and an
-            input has a lower rank, or the rows of a union are packed differently.
+        ValueError: there are no inputs, shapes or masks do not fit, `merge` is unknown, the rows of a union are packed
+            differently, or an input has a lower rank and it is not known how many sequences packed rows hold.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.ops.minimum([jnp.array([5, -3]), jnp.array([3, -1])]).tolist()
@@ -162,8 +162,8 @@ def average(xs: Sequence[AnyInput], *, merge: Merge = "intersection") -> Masked 
 
     Args:
         xs: `Masked` or arrays whose shapes broadcast, `(batch, time, ...)`. An input of lower rank,
-            `(batch, features)`, belongs to the sequence: it applies to each of its steps. So one number per step,
-            `(batch, time)`, needs a feature axis, `x[..., None]`.
+            `(batch, features)`, belongs to the sequence: it applies to each of its steps; next to packed rows it is
+            `(num_sequences, features)`. So one number per step, `(batch, time)`, needs a feature axis, `x[..., None]`.
         merge: `"intersection"`: a step is real if it is real in all inputs, and all steps of an array are real;
             `"union"`: if it is real in any input, and the sum at a step is divided by the number of inputs in which it
             is real. Packed rows are combined step by step where their ids are equal, as in `x + y`; in a union all
@@ -173,8 +173,8 @@ def average(xs: Sequence[AnyInput], *, merge: Merge = "intersection") -> Masked 
         The mean; a `Masked` unless no step is padding. An empty row holds no real step and passes no gradient.
 
     Raises:
-        ValueError: there are no inputs, shapes or masks do not fit, `merge` is unknown, rows are packed and an
-            input has a lower rank, or the rows of a union are packed differently.
+        ValueError: there are no inputs, shapes or masks do not fit, `merge` is unknown, the rows of a union are packed
+            differently, or an input has a lower rank and it is not known how many sequences packed rows hold.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x, y = (jm.from_lengths(jnp.full((1, 3), 2.0 * n), [n]) for n in (1, 2))
@@ -243,15 +243,14 @@ def _intersection(xs: Sequence[Any]) -> Marks | None:
 
 def _union(xs: Sequence[Any], aligned: Sequence[Any], name: str) -> Marks | None:
     """The same for the steps that are real in any input; inputs of lower rank have no steps."""
-    if len({id(segment_ids_of(x)) for x in xs}) > 1:
+    ndim = max(x.ndim for x in xs)
+    if len({id(segment_ids_of(x)) for x in xs if x.ndim == ndim}) > 1:
         remedy = "Use `merge='intersection'`, or unpack them first, `jm.unpack_batch(x, num_sequences, length)`."
         for x in xs:
             check_not_packed(x, f"`{name}` in a union with rows that are not packed alike", remedy)
-    ndim = max(x.ndim for x in xs)
     masks = [mask_of(y) for x, y in zip(xs, aligned, strict=True) if x.ndim == ndim]
     if any(mask is None for mask in masks):
         return None
     mask = functools.reduce(lambda a, b: a if a is b else a | b, masks)
-    if segment_ids_of(xs[0]) is None:
-        return Marks(mask)
-    return functools.reduce(join, map(marks_of, xs))._replace(mask=mask)
+    packed = [marks_of(x) for x in xs if x.ndim == ndim]
+    return Marks(mask) if packed[0].segment_ids is None else functools.reduce(join, packed)._replace(mask=mask)

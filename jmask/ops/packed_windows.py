@@ -14,7 +14,7 @@ from jaxtyping import Array
 
 from ..core.arithmetic import expand, in_front
 from ..core.masked import Masked
-from ..core.segment_ids import ids_of, positions, sequence_starts
+from ..core.segment_ids import ids_of
 from ..core.step_order import close_gaps, left_align
 from .windows import TransposedWindows, Windows
 
@@ -124,12 +124,15 @@ def spread_packed(
 
 
 def _places(x: Masked) -> tuple[Array, Array]:
-    """The index of each step in its sequence, and the length of that; both 0 at padding."""
-    mask, place = jnp.asarray(x.mask), positions(x)
-    ends, axis = sequence_starts(mask, ids_of(x), reverse=True), mask.ndim - 1
-    steps = in_front(jnp.arange(mask.shape[-1], dtype=jnp.int32), mask.ndim)
-    last = lax.cummin(jnp.where(ends, steps, mask.shape[-1]), axis, reverse=True)
-    return place, jnp.where(mask, place + last - steps + 1, 0)
+    """The index of each step in its sequence, which has no gaps, and the length of that; both 0 at padding."""
+    mask, ids = jnp.asarray(x.mask), jnp.asarray(ids_of(x))
+    axis = ids.ndim - 1
+    beside = jnp.pad(ids, [(0, 0)] * axis + [(1, 1)])
+    begins, ends = (ids != lax.slice_in_dim(beside, i, i + ids.shape[-1], axis=axis) for i in (0, 2))
+    steps = in_front(jnp.arange(ids.shape[-1], dtype=jnp.int32), ids.ndim)
+    first = lax.cummax(jnp.where(mask & begins, steps, 0), axis)
+    last = lax.cummin(jnp.where(mask & ends, steps, ids.shape[-1]), axis, reverse=True)
+    return jnp.where(mask, steps - first, 0), jnp.where(mask, last - first + 1, 0)
 
 
 def _zero_outside(y: Array, mask: Any) -> Array:

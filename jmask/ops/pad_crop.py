@@ -8,10 +8,10 @@ from jax import lax
 from jaxtyping import Array
 
 from ..core.masked import Masked
-from ..core.segment_ids import check_not_packed
 from ..core.step_order import left_align
 from .kinds import same_kind
 from .linear import AnyArray
+from .packed_steps import cropped, zero_padded
 from .reshaping import time_axis
 
 
@@ -26,9 +26,10 @@ def crop(x: Masked | AnyArray, cropping: int | Sequence[int] = (1, 1)) -> Masked
     Returns:
         `(batch, time - left - right, ...)`, with at least 0 steps; a `Masked` stays one, padded on the right. A
         sequence of `left + right` steps or fewer becomes an empty row. An empty row stays empty and passes no gradient.
+        Packed rows stay packed: each sequence loses its own steps, and the others of its row move up.
 
     Raises:
-        ValueError: a number is negative, there is no time axis, or rows are packed.
+        ValueError: a number is negative, or there is no time axis.
 
     >>> import jmask as jm
     >>> jm.ops.crop(jm.pad_sequences([[3, 4, 5, 6], [7, 8, 9]]))
@@ -40,7 +41,8 @@ def crop(x: Masked | AnyArray, cropping: int | Sequence[int] = (1, 1)) -> Masked
     axis = time_axis(x, "crop")
     if not isinstance(x, Masked):
         return _cut(jnp.asarray(x), axis, left, right)
-    check_not_packed(x, "`crop`")
+    if x.segment_ids is not None:
+        return cropped(x, left, right)
     x, _ = left_align(x)
     values = _cut(x.values, axis, left, right)
     # The mask loses as many real steps as the values; the first ones are those that all rows have.
@@ -49,19 +51,25 @@ def crop(x: Masked | AnyArray, cropping: int | Sequence[int] = (1, 1)) -> Masked
 
 
 @same_kind
-def zero_pad(x: Masked | AnyArray, padding: int | Sequence[int] = 1) -> Masked | Array:
+def zero_pad(
+    x: Masked | AnyArray, padding: int | Sequence[int] = 1, *, max_segments: int | None = None
+) -> Masked | Array:
     """Adds real steps of zeros at both ends of each sequence.
 
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`: time is the mask's last axis; in an array, axis 1.
         padding: how many steps to add before the first real step and after the last, or one number for both.
+        max_segments: for packed rows, the most sequences that a row has; None allows for a sequence at each of its
+            steps, up to the number of sequences if that is known.
 
     Returns:
         `(batch, left + time + right, ...)`, zero at padded steps too; a `Masked` stays one, padded on the
-        right. An empty row, which holds no sequence, stays empty and passes no gradient.
+        right. An empty row, which holds no sequence, stays empty and passes no gradient. Packed rows stay packed, and
+        as each sequence gets its own steps, they have `time + max_segments * (left + right)` steps. If a row has more
+        than `max_segments` sequences and its ids are traced, it becomes NaN, or the smallest integer.
 
     Raises:
-        ValueError: a number is negative, there is no time axis, or rows are packed.
+        ValueError: a number is negative, there is no time axis, or a row has more than `max_segments` sequences.
 
     >>> import jmask as jm
     >>> jm.ops.zero_pad(jm.pad_sequences([[3, 4], [5], []]), (1, 0))
@@ -74,7 +82,8 @@ def zero_pad(x: Masked | AnyArray, padding: int | Sequence[int] = 1) -> Masked |
     axis = time_axis(x, "zero_pad")
     if not isinstance(x, Masked):
         return jnp.pad(x, _widths(x.ndim, axis, left, right))
-    check_not_packed(x, "`zero_pad`")
+    if x.segment_ids is not None:
+        return zero_padded(x, left, right, max_segments)
     x, _ = left_align(x)
     values = jnp.pad(x.fill(0), _widths(x.ndim, axis, left, right))
     mask = jnp.pad(jnp.asarray(x.mask), _widths(axis + 1, axis, left + right, 0), constant_values=True)

@@ -12,6 +12,7 @@ from ..core.segment_ids import check_not_packed, ids_of
 from ..core.step_order import left_align
 from .kinds import same_kind
 from .linear import AnyArray
+from .packed_steps import steps_put_together
 
 
 @same_kind
@@ -59,7 +60,8 @@ def reshape(x: Masked | AnyArray, target_shape: Sequence[int]) -> Masked | Array
     - where each step becomes k, `(batch, time, 6)` to `(batch, 3 * time, 2)`, the k steps are real if it is;
     - where k steps become one, `(batch, time, 2)` to `(batch, time / k, 2 * k)`, the real steps of each sequence are
       put together in their order. What is left over and makes no full step is padding, as if the sequence had been cut
-      off. The result is padded on the right, and may have `time // k` steps, rounded down.
+      off. The result is padded on the right, and may have `time // k` steps, rounded down. Packed rows stay packed:
+      steps are put together within each sequence.
 
     Args:
         x: values `(batch, time, ...)`, mask `(batch, time)`, or an array.
@@ -70,8 +72,7 @@ def reshape(x: Masked | AnyArray, target_shape: Sequence[int]) -> Masked | Array
         `(batch, *target_shape)`; a `Masked` stays one. An empty row stays empty and passes no gradient.
 
     Raises:
-        ValueError: sizes do not fit, the shape has no time axis or divides steps unevenly, or rows are packed and steps
-            would be grouped.
+        ValueError: sizes do not fit, or the shape has no time axis or divides steps unevenly.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.arange(10).reshape(1, 5, 2), [4])
@@ -136,7 +137,7 @@ def permute(x: Masked | AnyArray, dims: Sequence[int]) -> Masked | Array:
         )
     if masked_axes == tuple(range(x.mask.ndim)):
         return x.with_values(values)
-    check_not_packed(x, "`permute` of masked axes")
+    check_not_packed(x, "`permute` of masked axes, which would lay sequences across rows,")
     return Masked(values, jnp.transpose(x.mask, masked_axes))
 
 
@@ -271,7 +272,8 @@ def _repeated(x: Masked, values: Any, times: int) -> Masked:
 
 def _grouped(x: Masked, size: int, step: tuple[int, ...]) -> Masked:
     """Each `size` real steps of a sequence as one; the first of the group that makes one full step is real."""
-    check_not_packed(x, "`reshape` that puts steps together")
+    if x.segment_ids is not None:
+        return steps_put_together(x, size, step)
     x, _ = left_align(x)
     axis = x.mask.ndim - 1
     rows, time = x.shape[:axis], x.shape[axis] // size

@@ -9,7 +9,8 @@ from jaxtyping import Array, ArrayLike
 
 from ..core.arithmetic import expand, guard, in_front
 from ..core.masked import Masked
-from ..core.segment_ids import UNPACK, check_not_packed, ids_of, sequence_starts
+from ..core.packed_rows import sequence_rows
+from ..core.segment_ids import ids_of, number_of_sequences, sequence_starts
 from ..core.step_order import left_align
 from .kinds import same_kind
 from .reduce import lowest
@@ -91,12 +92,13 @@ def top_k(x: Masked | ArrayLike, k: SupportsIndex, *, axis: SupportsIndex = -1) 
     Returns:
         Values and int32 indices. Along the features both have the mask of `x`. Along time they are `(batch, k, ...)`
         with a mask `(batch, k)`: a sequence of fewer than `k` steps has padding after them; an empty row has only
-        padding and passes no gradient. Indices count real steps from 0, as in `jm.ops.take`.
+        padding and passes no gradient. Packed rows give `(num_sequences, k, ...)`. Indices count real steps from 0, as
+        in `jm.ops.take`.
 
     Raises:
         TypeError: `k` is not an integer.
-        ValueError: `axis` is a masked axis other than time, `k` exceeds the number of features, or rows are packed and
-            `axis` is time.
+        ValueError: `axis` is a masked axis other than time, `k` exceeds the number of features, or `axis` is time and
+            it is not known how many sequences packed rows hold.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> values, indices = jm.ops.top_k(jm.from_lengths(jnp.array([[5, 7, 9], [3, 9, 9]]), [2, 1]), 2, axis=1)
@@ -158,7 +160,10 @@ def _sorted(x: Any, stable: bool, descending: bool) -> tuple[Masked, Masked]:
 
 
 def _largest_steps(x: Any, k: int, axis: int) -> tuple[Masked, Masked]:
-    check_not_packed(x, "`top_k` over time", UNPACK)
+    if x.segment_ids is not None:
+        number = number_of_sequences(x, "`top_k` over time")
+        values, indices = (sequence_rows(y, number, k) for y in _sorted(x, stable=True, descending=True))
+        return values, indices
     x, _ = left_align(x)
     missing = max(k - x.shape[axis], 0)
     widths = [(0, missing if a == axis else 0) for a in range(x.ndim)]

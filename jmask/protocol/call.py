@@ -10,6 +10,7 @@ from ..core.errors import muted
 from ..core.masked import is_masked, mask_of
 from . import layer_state, masks, path
 from .arguments import Arguments, bind, inject
+from .by_sequence import is_packed, rows_of_arguments
 from .errors import explain
 from .initialize import ParamsRef, eval_shape, inputs_of_init
 from .output_masks import with_masks
@@ -47,14 +48,16 @@ def apply_named(
                 "`jax.jit(model.apply, static_argnames='training')`."
             )
         arguments = bind(type(layer).call, inputs, dict(named), mask)
-        if not layer.supports_packing:
-            masks.refuse_packed(arguments, type(layer).__name__)
+        pack = None
+        if not layer._keeps_sequences_apart and is_packed(arguments):
+            arguments, pack = rows_of_arguments(arguments, layer)
         if isinstance(params, ParamsRef):
             params = params.fill(layer, inputs_of_init(layer, arguments.bound))
         options = {"training": training, "key": key}
         if "state" in arguments.signature.injected:
             options["state"] = layer_state.read(layer, arguments.bound.args, training=training)
-        return _call(layer, params, arguments, options)
+        outputs = _call(layer, params, arguments, options)
+        return outputs if pack is None else pack(outputs)
 
 
 def _call(layer: Any, params: Any, arguments: Arguments, options: dict[str, Any]) -> Any:

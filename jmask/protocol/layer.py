@@ -57,11 +57,13 @@ class Layer:
     layer made of layers needs this, since its layers see no mask in a plain array; or it passes the mask on explicitly,
     `self.lstm.apply(params["lstm"], x, mask=mask)`. Any `call` may return `Masked` for some of its outputs.
 
-    Packed rows, in which several sequences share a row, raise an error unless `supports_packing = True` declares that
-    the layer keeps the sequences apart: because it treats every step independently, or because it takes raw inputs and
-    respects `inputs.segment_ids`. Outputs that have the mask of an input also have its segment ids. A `compute_mask`
-    may remove steps from packed rows; a layer that moves steps needs `raw_inputs`, and one that passes masks on
-    explicitly loses the segment ids.
+    Packed rows, in which several sequences share a row, are given a row for each sequence first, as long as theirs, if
+    `num_sequences` is known, and raise an error otherwise; outputs with the mask of an input are packed again, others
+    are batches of the sequences. `supports_packing = True` declares that the layer keeps the sequences of a row apart
+    itself, which costs less: because it treats every step independently, or because it takes raw inputs and respects
+    `inputs.segment_ids`. Outputs that have the mask of an input also have its segment ids. A `compute_mask` may remove
+    steps from packed rows; a layer that moves steps needs `raw_inputs`, and one that passes masks on explicitly loses
+    the segment ids.
 
     Two calls share parameters if they are calls of the same object: identity decides, not equality.
 
@@ -154,6 +156,11 @@ class Layer:
     def default_name(self) -> str:
         """The name of a layer without an explicit one: its class in snake case."""
         return path.snake_case(type(self).__name__)
+
+    @property
+    def _keeps_sequences_apart(self) -> bool:
+        """Whether packed rows reach the layer as they are."""
+        return self.supports_packing
 
     @property
     def _is_composite(self) -> bool:

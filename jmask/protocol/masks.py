@@ -9,7 +9,6 @@ import jax
 from ..core.arithmetic import Marks, intersect_masks, join, marks_of
 from ..core.errors import report_dropped_mask
 from ..core.masked import Masked, check_mask, is_masked, mask_of
-from ..core.segment_ids import check_not_packed
 from ..transform.pointwise import keeps_mask
 from . import path
 from .arguments import Arguments, as_kind_of, is_array, is_masked_or_none, is_none
@@ -103,17 +102,6 @@ def attach(outputs: Any, masks: Any, arguments: Arguments) -> Any:
             f"{structure}; received {mask_structure}."
         )
     return structure.unflatten(_attach(leaf, mask, arguments) for leaf, mask in zip(leaves, flat_masks, strict=True))
-
-
-def refuse_packed(arguments: Arguments, layer: str) -> None:
-    """Raises for packed rows, for a layer that does not declare that it keeps their sequences apart."""
-    remedy = (
-        "Give each sequence a row of its own first, `jm.unpack_batch(x, num_sequences, length)`; a layer of your own "
-        "that treats every step alone, or honours the segment ids, says so by `supports_packing = True`."
-    )
-    for group in arguments.masked.values():
-        for leaf in group:
-            check_not_packed(leaf, f"{path.current()}: `{layer}`", remedy)
 
 
 def report_loss(lost: list[str], reason: str, *, unit: str = "step", is_composite: bool = False) -> None:

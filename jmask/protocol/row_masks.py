@@ -38,10 +38,14 @@ def once_a_row(inputs: Any) -> Callable[[Any], Any]:
 
 
 def with_rows(inputs: Any, results: Any) -> Any:
-    """Results per row; those that are arrays get a mask of the rows in which any input has a real step."""
-    masks = [leaf.mask for leaf in jax.tree.leaves(inputs, is_leaf=is_masked) if is_masked(leaf)]
-    if not masks:
+    """Results per row; those that are arrays get a mask of the rows in which any input has a real step.
+
+    The results for packed rows have their masks already.
+    """
+    found = [leaf for leaf in jax.tree.leaves(inputs, is_leaf=is_masked) if is_masked(leaf)]
+    if not found or any(leaf.segment_ids is not None for leaf in found):
         return results
+    masks = [leaf.mask for leaf in found]
     rows = functools.reduce(operator.or_, (mask.any(tuple(range(1, mask.ndim))) for mask in masks))
     return jax.tree.map(lambda y: y if is_masked(y) else Masked(y, rows), results, is_leaf=is_masked)
 

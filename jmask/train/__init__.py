@@ -2,6 +2,7 @@
 
 from ..core.public_names import listing as _listing
 from .compilation import CompiledShapesWarning as CompiledShapesWarning
+from .fitting import fit as fit
 from .precision import DynamicScale as DynamicScale
 from .runs import Run as Run
 from .state import State as State

@@ -89,7 +89,7 @@ class Checkpoints:
         Args:
             number: which.
             meta: what was saved beside it.
-            like: a state, or its shapes, whose structure and shardings the result has.
+            like: a state, or its shapes (not those of keys), whose structure and shardings the result has.
 
         Raises:
             OtherRunError: the checkpoint is of another model.

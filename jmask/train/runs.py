@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ..losses.accumulator import Sums
@@ -18,6 +19,7 @@ from .judge import Judge
 from .options import check_run_options, checked_every
 from .progress import Display, Meter, now
 from .records import Board, Table
+from .state import owned
 from .totals import Totals, value_of_sums
 
 _NOWHERE = {"epoch": 0, "step": 0, "place": None}
@@ -178,7 +180,7 @@ class Run:
         self._steps += 1
         self._logged = state
         self._meter.tick(time)
-        if self._totals.add(sums):
+        if self._totals.add(sums) and self._board.is_on:
             self._board.add({f"train/{name}": value for name, value in self._values().items()}, self._steps)
         self._bar.step(self._epochs.step if self._epochs else self._steps, self._values, time)
         if self._every is not None and self._every(self._steps - self._saved_at, time - self._saved_time):
@@ -222,7 +224,7 @@ class Run:
         """The state with the best score so far.
 
         Args:
-            state: a state of the same kind, or its shapes; None: that given to `restore`.
+            state: a state of the same kind; None: that given to `restore`.
 
         Returns:
             The state; the newest one if the run has no score that decides.
@@ -330,6 +332,9 @@ class Run:
 
 
 def _shape_of(leaf: Any) -> Any:
+    """What `best` needs to know of a leaf, whose memory a step may take: its shape, or a copy of a key."""
+    if jnp.issubdtype(getattr(leaf, "dtype", None) or np.asarray(leaf).dtype, jax.dtypes.prng_key):
+        return owned(leaf)
     sharding = getattr(leaf, "sharding", None)
     dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
     return jax.ShapeDtypeStruct(np.shape(leaf), dtype, sharding=sharding)

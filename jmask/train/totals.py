@@ -16,9 +16,9 @@ class Totals:
     """The sums of the steps since the last `reset`."""
 
     def __init__(self) -> None:
-        self._total: dict[str, Any] = {}
+        self._sums: dict[str, tuple[Any, list[Any]]] = {}  # by name, how they are built and their leaves
         self._waiting: list[Mapping[str, Any]] = []
-        self._carried: dict[str, list[Any]] = {}  # of a checkpoint; the first sums tell what they are
+        self._carried: dict[str, Any] = {}  # of a checkpoint; the first sums tell what they are
 
     def add(self, sums: Mapping[str, Any]) -> bool:
         """Adds the sums of a step; True if the total has changed, which it does every few steps."""
@@ -32,38 +32,51 @@ class Totals:
     def total(self) -> dict[str, Sums]:
         """The sums of all steps, as NumPy numbers of 64 bits; waits for the device."""
         self._fetch(0)
-        return dict(self._total)
+        return self._so_far()
 
     def values(self, *, wait: bool = True) -> dict[str, Any]:
         """The sums divided: floats, or arrays; NaN where nothing was counted."""
-        return {name: value_of_sums(sums) for name, sums in (self.total() if wait else self._total).items()}
+        sums = self.total() if wait else self._so_far()
+        carried = {name: np.asarray(saved["value"])[()] for name, saved in self._carried.items()}
+        return carried | {name: value_of_sums(value) for name, value in sums.items()}
 
     def reset(self) -> None:
         """Begins anew."""
-        self._total, self._waiting, self._carried = {}, [], {}
+        self._sums, self._waiting, self._carried = {}, [], {}
 
-    def to_json(self) -> dict[str, list[Any]]:
-        """The sums so far, exactly."""
-        if self._carried and not self._waiting and not self._total:
-            return self._carried
-        return {name: [leaf.tolist() for leaf in jax.tree.leaves(sums)] for name, sums in self.total().items()}
+    def to_json(self) -> dict[str, Any]:
+        """The sums so far, exactly, and their values, which stand for them until the next ones tell their kind."""
+        self._fetch(0)
+        values = self.values()
+        own = {
+            name: {"leaves": [leaf.tolist() for leaf in leaves], "value": np.asarray(values[name]).tolist()}
+            for name, (_, leaves) in self._sums.items()
+        }
+        return self._carried | own
 
-    def from_json(self, saved: dict[str, list[Any]]) -> None:
+    def from_json(self, saved: dict[str, Any]) -> None:
         """Goes on with what `to_json` returned."""
         self.reset()
         self._carried = saved
 
+    def _so_far(self) -> dict[str, Sums]:
+        return {name: structure.unflatten(leaves) for name, (structure, leaves) in self._sums.items()}
+
     def _fetch(self, leave: int) -> None:
         ready, self._waiting = self._waiting[: len(self._waiting) - leave], self._waiting[len(self._waiting) - leave :]
+        if not ready:
+            return
         for sums in jax.device_get(ready):
             for name, value in sums.items():
-                doubled = jax.tree.map(np.float64, value)
-                if name in self._carried:
-                    leaves, structure = jax.tree.flatten(doubled)
-                    carried = [np.asarray(leaf, np.float64) for leaf in self._carried.pop(name)]
-                    if list(map(np.shape, leaves)) == list(map(np.shape, carried)):  # or other metrics, since then
-                        doubled = doubled + structure.unflatten(carried)
-                self._total[name] = self._total[name] + doubled if name in self._total else doubled
+                leaves, structure = jax.tree.flatten(value)
+                leaves = [np.asarray(leaf, np.float64) for leaf in leaves]
+                carried = self._carried.pop(name, {"leaves": None})
+                known, before = self._sums.get(name, (structure, carried["leaves"]))
+                if before is not None and known == structure and [*map(np.shape, before)] == [*map(np.shape, leaves)]:
+                    leaves = [np.add(old, new) for old, new in zip(before, leaves, strict=True)]
+                elif name in self._sums:
+                    raise ValueError(f"`Run.log`: the sums {name!r} are of another kind than those of the step before.")
+                self._sums[name] = structure, leaves
 
     def _check(self, sums: Any) -> None:
         if isinstance(sums, Mapping) and all(isinstance(value, Sums) for value in sums.values()):

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core.masked import Masked, is_masked
-from ..core.segment_ids import check_not_packed
 from .sizes import holds, names_in_rule
 from .symbols import Symbols
 
@@ -171,7 +170,6 @@ def _array(leaf: Any, axis: int | None) -> Argument:
 
 
 def _masked(leaf: Masked, axis: int | None, name: str | None, where: str) -> Argument:
-    check_not_packed(leaf, "`jm.vmap`")
     if axis is not None:
         axis = axis % leaf.ndim
         if not axis < leaf.mask.ndim:

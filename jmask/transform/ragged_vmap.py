@@ -6,6 +6,7 @@ from typing import Any, ParamSpec, Protocol, overload, runtime_checkable
 
 from .arguments import prefix, read_arguments, widen
 from .compiled import run_compiled
+from .packed_arguments import packed_again, with_rows_of_sequences
 from .plan import plan_batch
 from .results import move_axis
 from .rows import refuse_unequal
@@ -75,14 +76,20 @@ def vmap(
         with no real step, and its gradients are zeros. If only some of its sequences are empty, the function gets them
         with 0 steps; if it has no result for that (`jnp.max`), or a result of another rank, the row counts as empty.
 
+        Of packed rows whose `num_sequences` is known, the function sees one sequence at a time; other arguments have an
+        entry for each sequence. A result of `t` steps is packed as the argument is, one of another length is a batch
+        with a row for each sequence, and other results are a `Masked` `(num_sequences, ...)`, masked for ids without
+        steps. Each sequence has a padded row of its own inside the program, as long as a packed row; where sequences
+        are known to be much shorter, `jm.unpack_batch(x, num_sequences, length)` first makes shorter ones.
+
         Random numbers that the function draws are valid for each row, but equal those for the sequence alone only in
         arrays where the first axis alone depends on the length.
 
     Raises:
         SymbolicLengthError: if the function needs a length as a Python number; a `TypeError`.
         NotImplementedError: if a primitive has no rule; see `jm.def_vmap_rule`.
-        ValueError: for packed rows, batches of different sizes, arguments without a batch axis, a constraint that
-            cannot be parsed, or lengths that share a name but differ.
+        ValueError: for packed rows whose number of sequences is not known, batches of different sizes, arguments
+            without a batch axis, a constraint that cannot be parsed, or lengths that share a name but differ.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.pad_sequences([[3.0, 4.0, 5.0], [6.0], []])
@@ -105,6 +112,7 @@ def vmap(
 
 
 def _call(fn: Any, in_axes: Any, out_axes: Any, lengths: Any, constraints: Any, args: Any, kwargs: Any) -> Any:
+    args, kwargs, packed = with_rows_of_sequences(args, kwargs, in_axes)
     leaves, arguments = read_arguments(args, kwargs, in_axes, lengths)
     rules = check_constraints(constraints, list(arguments.times))
     arguments, most = widen(arguments, rules)
@@ -113,7 +121,7 @@ def _call(fn: Any, in_axes: Any, out_axes: Any, lengths: Any, constraints: Any, 
     )
     symbols = make_symbols(list(arguments.times), rules, most)
     plan = plan_batch(fn, arguments, symbols)
-    outputs = run_compiled(plan, leaves)
+    outputs = packed_again(run_compiled(plan, leaves), plan, packed)
     structure = plan.main.program.structure
     places = prefix(out_axes, structure.unflatten(outputs), "out_axes")
     return structure.unflatten(map(move_axis, outputs, places))

@@ -13,6 +13,7 @@ import pytest
 
 import jmask as jm
 from jmask import data
+from jmask.data import copying
 
 PLANS = {
     "padded": data.padded(rows=6),
@@ -137,6 +138,59 @@ def test_a_restart_at_any_step_gives_the_same_batches(name, prefetch, corpus):
             assert other.get_state() == state
             assert list(other) == whole[at:]
     assert list(batches.epoch(1, start=2)) == whole[batches.num_steps(0) + 2 :]
+
+
+@pytest.mark.parametrize("name", ["padded", "buckets", "packed"])
+def test_batches_do_not_depend_on_the_block_they_are_made_in(name, corpus, monkeypatch):
+    batches = data.batches(corpus, PLANS[name], seed=0, epochs=1, prefetch=0)
+    blocks, few = {}, 3 * int(batches._copier.bytes.max())
+    for size in (1, few, 1 << 20):  # one batch, a few, all
+        monkeypatch.setattr(copying, "_BLOCK_BYTES", size)
+        blocks[size] = len(batches._block(0, 0))
+        for start in (0, 1, batches.num_steps(0) - 1):
+            for step, batch in enumerate(batches.epoch(0, start), start):
+                monkeypatch.setattr(copying, "_BLOCK_BYTES", 1)
+                alone = next(iter(batches.epoch(0, step)))
+                monkeypatch.setattr(copying, "_BLOCK_BYTES", size)
+                jax.tree.map(np.testing.assert_array_equal, batch, alone)
+    assert blocks[1] == 1 < blocks[few] < blocks[1 << 20] == batches.num_steps(0)
+
+
+@pytest.mark.parametrize("name", ["padded", "buckets", "packed"])
+def test_changing_a_batch_changes_no_other(name, corpus):
+    batches = data.batches(corpus, PLANS[name], seed=0, epochs=1, prefetch=0)
+    assert len(batches._block(0, 0)) > 1
+    arrays = [[(x.values, x.mask, x.segment_ids) for x in batch.values()] for batch in batches]
+    for parts in itertools.chain(*arrays):
+        assert all(part.flags.c_contiguous and part.flags.writeable for part in parts if part is not None)
+    expected, iterator = list(batches), iter(batches)
+    for step, batch in enumerate(expected):
+        found = next(iterator)
+        jax.tree.map(np.testing.assert_array_equal, found, batch)
+        for leaf in jax.tree.leaves(found):
+            leaf[...] = leaf.flat[0]
+        iterator.set_state({"epoch": 0, "step": step})  # the batch is made anew, not the one that was changed
+        jax.tree.map(np.testing.assert_array_equal, next(iterator), batch)
+        if step % 2 == 0 and step + 1 < len(expected):
+            iterator.set_state({"epoch": 0, "step": step + 1})
+
+
+def test_a_function_that_raised_gets_the_same_batch_again(corpus):
+    calls = []
+
+    def fail_once(batch):
+        calls.append(batch["index"].values.tolist())
+        batch["index"].values[:] = -1
+        if len(calls) == 2:
+            raise KeyError("once")
+        return batch
+
+    iterator = iter(data.batches(corpus, PLANS["padded"], seed=0, epochs=1, prefetch=0).map(fail_once))
+    next(iterator)
+    with pytest.raises(KeyError, match="once"):
+        next(iterator)
+    next(iterator)
+    assert calls[0] != calls[1] == calls[2]
 
 
 def _sums(batch):

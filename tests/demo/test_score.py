@@ -3,47 +3,34 @@
 import numpy as np
 import pytest
 
-from jmask.demo.lookup import confusions_of_baselines, look_up, majority_tag_of_words
-from jmask.demo.score import count_confusions, macro_f1, micro_score, scores
-from jmask.demo.text import Sentence
-from jmask.demo.vocabulary import Vocabulary
+import jmask as jm
+from jmask.data import Ragged, Vocabulary
+from jmask.demo.corpus import Vocabularies
+from jmask.demo.score import averaged, majority_tags, score_baselines, score_tags
 
 
-def test_f1_of_two_tags_by_hand():
-    # true:      0 1 1 0 1 | 1 0      predicted 1 is right twice (of 4), and 1 is there 4 times
-    # predicted: 1 1 0 0 1 | 0 1
-    counts = count_confusions([[0, 1, 1, 0, 1], [1, 0]], [[1, 1, 0, 0, 1], [0, 1]], 2)
-    assert counts.tolist() == [[1, 2], [2, 2]]
-    assert micro_score(counts) == scores(counts)[1] == pytest.approx((50.0, 50.0, 50.0))
-
-
-def test_micro_and_macro_f1_of_three_tags_by_hand():
-    counts = np.array([[50, 1, 0], [2, 8, 0], [3, 0, 1]])
-    f1_of_1 = 2 * 8 / (9 + 10)
-    f1_of_2 = 2 * 1 / (1 + 4)
-    assert macro_f1(counts) == pytest.approx(100 * (f1_of_1 + f1_of_2) / 2)
-    assert micro_score(counts) == pytest.approx((100 * 9 / 10, 100 * 9 / 14, 100 * 2 * 9 / (10 + 14)))
-
-
-def test_f1_of_nothing_is_0():
-    assert micro_score(np.zeros((2, 2), int)) == (0.0, 0.0, 0.0)
-    assert macro_f1(np.diag([5, 0, 0])) == 0.0
-
-
-def test_macro_f1_leaves_out_tags_that_do_not_occur():
-    assert macro_f1(np.diag([5, 3, 0])) == pytest.approx(100)
+def test_f1_leaves_out_tag_0_and_padding():
+    # true:      0 1 1 0 2 | 1 0      predicted 1 is right twice (of 3), and 1 is there 3 times
+    # predicted: 1 1 1 0 0 | 0 2      predicted 2 is right never (of 1), and 2 is there once
+    truth = jm.pad_sequences([[0, 1, 1, 0, 2], [1, 0]])
+    predicted = truth.with_values(np.array([[1, 1, 1, 0, 0], [0, 2, 1, 1, 2]]))
+    sums = score_tags(predicted, truth, 3)
+    np.testing.assert_allclose(sums.value, [2 / 3, 0], rtol=1e-6)
+    micro = averaged(sums)
+    np.testing.assert_allclose([micro.precision, micro.recall], [2 / 4, 2 / 4])
+    np.testing.assert_allclose([micro.value, averaged(sums, "macro").value], [2 / 4, 1 / 3], rtol=1e-6)
 
 
 def test_the_lookup_gives_each_word_its_most_frequent_tag():
-    sentences = [Sentence(("if", "if", "only"), ("X", "O", "O")), Sentence(("if",), ("X",))]
-    table = majority_tag_of_words(sentences)
-    assert table == {"if": "X", "only": "O"}
-    assert look_up(table, ["only", "if", "new"], "O") == ["O", "X", "O"]
+    train = Ragged(words=[["if", "if", "only"], ["if", "or"]], tags=[["X", "O", "O"], ["X", "O"]])
+    assert majority_tags(train) == {"if": "X", "only": "O", "or": "O"}
+    tie = Ragged(words=[["a", "a"]], tags=[["Y", "X"]])
+    assert majority_tags(tie) == {"a": "Y"}
 
 
 def test_the_majority_class_scores_0_and_the_lookup_what_it_gets_right():
-    vocabulary = Vocabulary(("if",), ("O", "X"))
-    held_out = [Sentence(("if", "or", "if"), ("X", "X", "O"))]
-    counts = confusions_of_baselines({"if": "X", "or": "O"}, held_out, vocabulary)
-    assert micro_score(counts["always O"]).f1 == 0
-    assert micro_score(counts["lookup of each word"]).f1 == pytest.approx(50)
+    train = Ragged(words=[["if", "or"]], tags=[["X", "O"]])
+    held_out = Ragged(words=[["if", "new", "if"]], tags=[["X", "X", "O"]])
+    scores = score_baselines(train, held_out, Vocabularies(Vocabulary(("if",)), Vocabulary(("O", "X"))))
+    assert float(averaged(scores["always O"]).value_or(0)) == 0
+    assert float(averaged(scores["lookup of each word"]).value) == pytest.approx(0.5)

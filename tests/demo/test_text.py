@@ -5,15 +5,15 @@ import sys
 import pytest
 
 from jmask.demo.errors import DemoError
-from jmask.demo.text import LENGTHS, Sentence, sentences_of_topics, split_gaps, tag_paragraph
+from jmask.demo.text import LENGTHS, Sentence, read_topics, split_gaps, tag_paragraph
 
 
 def test_the_documentation_of_this_python_has_enough_paragraphs_and_both_tags():
-    sentences = set(sentences_of_topics())
-    assert len(sentences) > 300
-    assert {tag for sentence in sentences for tag in sentence.tags} == {"literal", "prose"}
-    assert all(len(sentence.words) == len(sentence.tags) and len(sentence.words) in LENGTHS for sentence in sentences)
-    assert not any('"' in word for sentence in sentences for word in sentence.words)
+    corpus = read_topics()
+    assert len({tuple(row["words"]) for row in corpus}) > 300
+    assert set(corpus["tags"].values) == {"literal", "prose"}
+    assert set(corpus.lengths["words"]) <= set(LENGTHS)
+    assert not any('"' in word for word in corpus["words"].values)
 
 
 def test_words_between_quotes_are_literal_and_the_quotes_are_gone():
@@ -41,13 +41,13 @@ def test_paragraphs_that_teach_nothing_are_skipped(paragraph):
 
 def test_topics_are_split_at_blank_lines():
     topics = {"one": 'The "if" statement.\n\nonly prose here, nothing else\n \nThe "for" statement.', "two": ""}
-    assert [sentence.words[1] for sentence in sentences_of_topics(topics)] == ["if", "for"]
+    assert [row["words"][1] for row in read_topics(topics)] == ["if", "for"]
 
 
 def test_a_python_without_the_documentation_says_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
     with pytest.raises(DemoError, match="--data FILE"):
-        sentences_of_topics()
+        read_topics()
 
 
 def test_tokens_and_gaps_make_up_the_text():

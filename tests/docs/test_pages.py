@@ -9,7 +9,12 @@ ROOT = Path(__file__).parents[2]
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 COMPILES_MUCH = {"decoding.md", "labels.md", "packed.md", "time_and_frequency.md"}
-PROGRAMS = [pytest.param(p, marks=pytest.mark.slow if p.name in COMPILES_MUCH else (), id=p.name) for p in PAGES]
+ELSEWHERE = {"keras_fit.md", "journey.md"}  # which tests/conformance and test_journey.py run
+PROGRAMS = [
+    pytest.param(page, marks=pytest.mark.slow if page.name in COMPILES_MUCH else (), id=page.name)
+    for page in PAGES
+    if page.name not in ELSEWHERE
+]
 LINKS = [
     pytest.param(page, target, id=f"{page.name}-{target}")
     for page in PAGES

@@ -9,7 +9,8 @@ README = Path(__file__).parents[2] / "README.md"
 TEXT = README.read_text(encoding="utf-8")
 
 
-def test_examples_run_in_order_as_one_program():
+def test_examples_run_in_order_as_one_program(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where they save
     blocks = list(re.finditer(r"^```python\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE))
     assert blocks
     namespace = {"__name__": "readme"}

@@ -56,7 +56,10 @@ FAMILIES = {
 }
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+SLOW = {"further convolutions", "lstm", "cells"}
+
+
+@pytest.mark.parametrize("family", [pytest.param(f, marks=pytest.mark.slow if f in SLOW else ()) for f in FAMILIES])
 def test_each_sequence_as_if_alone(family, rng, getkey):
     layers = FAMILIES[family]
     spec = jax.ShapeDtypeStruct((2, 5, 3), "float32")

@@ -144,7 +144,7 @@ REFUSED = {
         lambda: jm.ops.crf_decode(jm.masked(LOGITS, jnp.ones(2, bool)), PARAMS["transitions"]),
         r"with a mask \(batch, time\); received \(2, 4, 3\) with a mask \(2,\)",
     ),
-    "one loss for each packed row": (lambda: loss(PARAMS, PACKED, IDS, reduction=None), "one loss for each row"),
+    "one loss for each packed row": (lambda: loss(PARAMS, PACKED, IDS, reduction=None), "one loss for each sequence"),
     "another reduction": (lambda: loss(PARAMS, LOGITS, IDS, reduction="mean"), "`reduction` must be '"),
 }
 

@@ -163,7 +163,7 @@ def test_what_does_not_fit_is_refused(name, x):
     with pytest.raises(ValueError, match="`merge` must be 'intersection' or 'union'; received 'or'"):
         merge(name, [x, x], merge="or")
     packed = jm.from_segment_ids(jnp.ones((1, 3, 4)), [[1, 1, 2]])
-    with pytest.raises(ValueError, match=f"`{name}` with an input of lower rank, which belongs to a whole row, does"):
+    with pytest.raises(ValueError, match=f"`{name}` with an input of lower rank gives one result for each sequence"):
         layer([packed, jnp.ones((1, 4))])
 
 

@@ -2,7 +2,7 @@
 
 import functools
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -245,6 +245,25 @@ def laws_of(case: Case) -> set[str]:
         **dict.fromkeys(DTYPE_LAWS, not case.has_floats),
     }
     return {name for name in LAWS if name not in case.skips and not silent.get(name)}
+
+
+def variants_of(cases: Sequence[Case]) -> set[str]:
+    """The names of the rows that earlier rows of the same public name spare a program of their own.
+
+    What such a row adds is one option; it meets the laws that share the program of the first: values, gradients, and
+    padding of every kind in every place. Laws in `NEED_A_PROGRAM` are left to the earlier rows where those meet them
+    all. Rows of `Masked` and of `jm.vmap` are each a thing of its own.
+    """
+    met: dict[str, set[str]] = {}
+    variants = set()
+    for case in cases:
+        laws = laws_of(case)
+        earlier = met.setdefault(case.covers, set())
+        if laws & NEED_A_PROGRAM <= earlier and "." in case.covers:
+            variants.add(case.name)
+        else:
+            earlier |= laws
+    return variants
 
 
 def _run(trial: Trial, inputs: Any) -> Any:

@@ -3,6 +3,7 @@
 import csv
 import datetime
 import io
+import json
 import os
 import resource
 import shutil
@@ -135,6 +136,17 @@ def test_best_patience_and_what_is_kept(tmp_path):
     assert [float(row["f1"]) for row in rows(tmp_path)][:3] == pytest.approx(values[:3])
 
 
+def test_keys_come_back(tmp_path):
+    with run_of(tmp_path) as run:
+        first = {"key": jax.random.key(3, impl="rbg"), "raw": jax.random.PRNGKey(4)}
+        state, _ = run.restore(first, batches())
+        run.save(state)
+        best = run.best()
+    assert best["key"].dtype == first["key"].dtype
+    assert_same(jax.random.key_data(best["key"]), jax.random.key_data(first["key"]))
+    assert_same(best["raw"], first["raw"])
+
+
 def test_the_smallest_sum_of_the_training_may_decide(tmp_path):
     with run_of(tmp_path, best="train_loss", mode="min", patience=1) as run:
         state, _ = go(run, batches(), epochs=2)
@@ -152,6 +164,22 @@ def test_sums_are_exact_and_wait_for_nobody(monkeypatch):
     assert np.isnan(totals.values()["a"])
     with pytest.raises(TypeError, match=r"received \{'loss': 'float'\}. A number of your own"):
         totals.add({"loss": 0.5})
+
+
+def test_sums_of_a_checkpoint_stand_for_themselves_until_others_come():
+    whole, first, second = Totals(), Totals(), Totals()
+    sums = [{"loss": jm.losses.Mean(np.float32(number), np.float32(3))} for number in (1, 6)]
+    for each in sums:
+        whole.add(each)
+    first.add(sums[0])
+    second.from_json(json.loads(json.dumps(first.to_json())))
+    assert second.values() == first.values() == {"loss": 1 / 3}
+    assert second.to_json() == first.to_json()
+    second.add(sums[1])
+    assert second.values() == whole.values() == {"loss": 7 / 6}
+    assert second.to_json() == whole.to_json()
+    second.reset()
+    assert second.values() == {}
 
 
 def test_ctrl_c_saves_in_the_middle_of_an_epoch(tmp_path):

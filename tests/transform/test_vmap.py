@@ -96,8 +96,8 @@ def test_bad_arguments():
         jm.vmap(lambda x, y: x, in_axes=(0, 3))(x, jnp.ones(4))
     with pytest.raises(ValueError, match=r"`in_axes` of `jm\.vmap` must be a prefix"):
         jm.vmap(lambda x: x, in_axes=(0, 0))(x)
-    with pytest.raises(ValueError, match=r"`jm\.vmap` does not keep the sequences of a row apart"):
-        jm.vmap(normalise)(jm.pack(ROWS))
+    with pytest.raises(ValueError, match=r"`jm\.vmap` gives one result for each sequence of packed rows"):
+        jm.vmap(normalise)(jm.pack(ROWS).with_segment_ids(jm.pack(ROWS).segment_ids))
 
 
 # Lengths

@@ -30,8 +30,14 @@ LINEN = {
     ),
 }
 
+QUICK = ("MultiHeadAttention", "Conv, strides", "RNN of GRUCell, reverse", "MLP")
 
-@pytest.mark.parametrize("name", LINEN)
+
+def quick_or_slow(names):
+    return [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in names]
+
+
+@pytest.mark.parametrize("name", quick_or_slow(LINEN))
 def test_linen(name):
     module = LINEN[name]
     variables = module.init(jax.random.key(0), jnp.ones((3, FEATURES)))
@@ -69,7 +75,7 @@ class Recurrent(nnx.Module):
         return self.rnn(x[None], initial_carry=jnp.zeros((1, 3)))[0]
 
 
-@pytest.mark.parametrize("make", [Block, Recurrent])
+@pytest.mark.parametrize("make", [Block, pytest.param(Recurrent, marks=pytest.mark.slow)])
 def test_nnx(make):
     graph, state = nnx.split(make(nnx.Rngs(0)))
     leaves, structure = jax.tree.flatten(state)
@@ -92,7 +98,7 @@ EQUINOX = {
 }
 
 
-@pytest.mark.parametrize("name", EQUINOX)
+@pytest.mark.parametrize("name", quick_or_slow(EQUINOX))
 def test_equinox(name):
     module = EQUINOX[name](jax.random.key(0))
     fn = Case(lambda params, x: jax.tree.map(lambda y: y * params["scale"], module(x)), step=(FEATURES,))

@@ -122,3 +122,18 @@ def vmapped(x: jm.Masked, array: jax.Array) -> None:
     assert_type(jm.vmap(slope)(array, scale=2.0), Any)
     assert_type(jm.vmap(jm.vmap(slope))(x), Any)
     assert_type(jax.jit(jm.vmap(slope, in_axes=(0, None), lengths="t"))(x, 2.0), Any)
+
+
+# A corpus
+
+corpus = jm.data.Ragged(words=[["a", "b"], ["c"]], label=np.array([0, 1]))
+vocabulary = jm.data.Vocabulary.of(corpus["words"], minimum=2)
+assert_type(corpus["words"], jm.data.Column)
+assert_type(corpus[1:], jm.data.Ragged)
+assert_type(corpus[np.array([1, 0])], jm.data.Ragged)
+assert_type(corpus[["words"]], jm.data.Ragged)
+assert_type(corpus[0], dict[str, Any])
+assert_type(corpus.lengths["words"], np.ndarray)
+assert_type(vocabulary.encode(corpus["words"]), jm.data.Column)
+assert_type(vocabulary.encode(["a", "b"]), np.ndarray)
+assert_type(jm.data.read_conll("train.txt")["words"].offsets, np.ndarray | None)

@@ -16,7 +16,6 @@ from .penalties import CASES as PENALTY_CASES
 from .reductions import CASES as REDUCTION_CASES
 from .rnn import CASES as RNN_CASES
 from .stepwise import CASES as STEPWISE_CASES
-from .variants import VARIANTS as VARIANTS
 from .vmap import CASES as VMAP_CASES
 from .windows import CASES as WINDOW_CASES
 

@@ -161,6 +161,11 @@ RESHAPING: list[Case] = [
     layer_case(Cropping1D(), "", cropped(1, 1)),
     case("ops.zero_pad", lambda p, x: jm.ops.zero_pad(x, (0, 2)), padded(0, 2), any_rank=True, zero_padding=True),
     layer_case(ZeroPadding1D(), "", padded(1, 1), zero_padding=True),
+    case(
+        "ops.broadcast_to_steps",
+        lambda p, x: jm.ops.broadcast_to_steps(jm.ops.sum(x, 1), like=x),
+        lambda p, x: np.repeat(x.sum(axis=0, keepdims=True), len(x), axis=0),
+    ),
     case("ops.up_sample", lambda p, x: jm.ops.up_sample(x, 3), lambda p, x: np.repeat(x, 3, axis=0), any_rank=True),
     layer_case(UpSampling1D(), "", lambda p, x: np.repeat(x, 2, axis=0)),
 ]
