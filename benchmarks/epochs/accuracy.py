@@ -25,7 +25,7 @@ def accuracies(rate: float, epochs: int) -> Iterator[tuple[str, list[float]]]:
         for epoch in range(1 + epochs):
             rival.run(epoch)
     yield "jmask, trained on packed rows", _at_widths(test, _classify_in_jmask(*jmask.model()))
-    names = ("Keras `fit`, padded to 20, as written", "Keras `fit`, padded to 20, masks by hand")
+    names = ("Keras `fit`, padded to the longest, as written", "Keras `fit`, padded to the longest, masks by hand")
     for name, rival in zip(names, of_keras, strict=True):
         yield name, _at_widths(test, _classify_in_keras(rival.model()))
 

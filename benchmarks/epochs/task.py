@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from jmask.data.bucket_widths import cut_lengths
-from jmask.demo.text import sentences_of_topics
-from jmask.demo.vocabulary import make_vocabulary
+from jmask.demo.corpus import make_vocabularies
+from jmask.demo.text import read_topics
 
 NAMES = Path(__file__).parent.parent / "data" / "names"
 HEADS, BLOCKS, EPSILON = 4, 2, 1e-3  # EPSILON: of layer and batch normalisation
@@ -178,11 +178,14 @@ def test_names() -> Task:
 
 def _paragraphs(name: WorkloadName) -> Task:
     """All distinct paragraphs of the documentation in the running Python."""
-    sentences = list(dict.fromkeys(sentences_of_topics()))
-    vocabulary = make_vocabulary(sentences, [tag for sentence in sentences for tag in sentence.tags])
-    inputs = [1 + np.array(vocabulary.encode(sentence.words), np.int32) for sentence in sentences]
-    targets = [np.array(vocabulary.encode_tags(sentence.tags), np.int32) for sentence in sentences]
-    return Task(name, inputs, targets, 1 + len(vocabulary), len(vocabulary.tags))
+    corpus = read_topics()
+    distinct = {(tuple(row["words"]), tuple(row["tags"])): number for number, row in reversed(list(enumerate(corpus)))}
+    corpus = corpus[sorted(distinct.values())]
+    vocabularies = make_vocabularies(corpus, corpus)
+    rows = list(vocabularies.encode(corpus))
+    inputs = [1 + np.asarray(row["words"], np.int32) for row in rows]
+    targets = [np.asarray(row["tags"], np.int32) for row in rows]
+    return Task(name, inputs, targets, 1 + len(vocabularies.words), len(vocabularies.tags))
 
 
 def _names(part: Literal["train", "test"]) -> Task:
