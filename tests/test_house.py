@@ -41,8 +41,6 @@ LATE = {
     ("jmask/core/display.py", "treescope"): "only its own renderer asks for it",
     ("jmask/data/batching.py", "jmask/data/grain_dataset.py"): "grain, which takes seconds to load",
     ("jmask/data/plan_plot.py", "matplotlib.figure"): "an extra that is not always installed",
-    ("jmask/data/tables.py", "pyarrow"): "not a requirement, and slow to load",
-    ("jmask/data/tables.py", "pyarrow.parquet"): "not a requirement, and slow to load",
     ("jmask/demo/cli.py", "jmask/demo/commands.py"): "rich and optax, which `jmask --help` does not need",
     ("jmask/demo/plot.py", "matplotlib.colors"): "an extra that is not always installed",
     ("jmask/demo/plot.py", "matplotlib.figure"): "an extra that is not always installed",

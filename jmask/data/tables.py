@@ -1,5 +1,6 @@
 """Whole tables as a corpus: of Arrow, polars, pandas, Hugging Face `datasets`, awkward, NumPy and Python."""
 
+import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,15 +71,20 @@ def read_parquet(path: str | Path, *, columns: Sequence[str] | None = None) -> R
         FileNotFoundError: there is no such file.
         KeyError: there is no such column.
     """
-    try:
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ImportError("Parquet is read by pyarrow: `pip install pyarrow`.") from error
-    known = pyarrow.parquet.ParquetDataset(path).schema.names
+    parquet = _imported("pyarrow.parquet", "Parquet is read by pyarrow")
+    known = parquet.ParquetDataset(path).schema.names
     for name in columns or ():
         if name not in known:
             raise KeyError(f"{path}: there is no column {name!r}; there are {', '.join(map(repr, known))}.")
-    return from_table(pyarrow.parquet.read_table(path, columns=None if columns is None else list(columns)))
+    return from_table(parquet.read_table(path, columns=None if columns is None else list(columns)))
+
+
+def _imported(module: str, what: str) -> Any:
+    """A module of pyarrow, which is optional."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(f"{what}: `pip install pyarrow`.") from error
 
 
 class _Lookup(Mapping[Any, Any]):
@@ -120,11 +126,7 @@ def _columns_of(table: Any) -> Mapping[Any, Any]:
     if names is not None:
         return _Lookup(table, names)
     if hasattr(table, "__arrow_c_stream__"):
-        try:
-            import pyarrow
-        except ImportError as error:
-            raise ImportError("This table offers itself as Arrow, read by pyarrow: `pip install pyarrow`.") from error
-        arrow = pyarrow.table(table)
+        arrow = _imported("pyarrow", "This table offers itself as Arrow, read by pyarrow").table(table)
         return _Lookup(arrow, arrow.column_names)
     raise TypeError(
         "`table` must be a table of pyarrow, polars, pandas or Hugging Face `datasets`, an array of records, a dict of "

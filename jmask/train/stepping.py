@@ -158,8 +158,15 @@ class Step:
 
         Returns:
             The state after the batch, and its sums: `"loss"`, the metrics, and `"skipped"` where the loss is scaled.
+
+        Raises:
+            TypeError: the batch holds strings or other objects.
         """
-        return self._jitted(state, batch)
+        try:
+            return self._jitted(state, batch)
+        except TypeError:
+            _refuse_objects(batch)
+            raise
 
     def lower(self, state: State, batch: Any) -> Any:
         """The lowered program of the step, as `jax.jit(f).lower` gives it: `.compile()` shows its costs.
@@ -224,3 +231,15 @@ class Step:
             average = as_before(average, optax.incremental_update(params, average, size), "averaged parameters")
         opt_state = as_before(state.opt_state, opt_state, "an optimizer state")
         return state.replace(params=params, opt_state=opt_state, updates=updates, average=average)
+
+
+def _refuse_objects(batch: Any) -> None:
+    """Raises for a batch that JAX cannot take, and says how its strings become numbers."""
+    for path, leaf in jax.tree.leaves_with_path(batch):
+        if getattr(leaf, "dtype", None) == object or isinstance(leaf, (str, bytes)):
+            raise TypeError(
+                f"`train.step`: batch{jax.tree_util.keystr(path)} holds strings or other objects, where numbers are "
+                "needed. Encode the column before batches are made, `numbers = data.Vocabulary.of(corpus['words'])` "
+                "and `corpus = corpus.replace(words=numbers.encode(corpus['words']))`, or leave it out, "
+                "`corpus.replace(words=None)`."
+            )

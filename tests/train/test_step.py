@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import re
 import warnings
 
 import jax
@@ -11,7 +12,7 @@ import optax
 import pytest
 
 import jmask as jm
-from jmask import train
+from jmask import data, train
 
 RATE = 0.5
 LENGTHS = [7, 2, 0, 5, 1, 3, 11, 4]
@@ -310,3 +311,19 @@ def test_rows_that_do_not_split(batch):
 def test_docstring_says_every_option():
     for name in inspect.signature(train.step).parameters:
         assert f"    {name}: " in inspect.getdoc(train.step)
+
+
+def test_strings_are_refused_and_the_remedy_works():
+    corpus = data.Ragged(words=[["the", "cat"], ["sat"]])
+
+    def first(corpus):
+        return next(iter(data.batches(corpus, data.padded(rows=2), seed=0)))
+
+    step = train.step(lambda params, batch: jm.metrics.mean(params["w"] * batch["words"]), optax.sgd(0.1))
+    with pytest.raises(TypeError, match=r"batch\['words'\].* holds strings") as info:
+        step(step.init({"w": np.float32(1)}), first(corpus))
+    encode, leave_out = re.findall(r"`(\w+ = [^`]+|corpus\.replace[^`]+)`", str(info.value))[:2]
+    names = {"data": data, "corpus": corpus}
+    exec(f"{encode}\n{leave_out}", names)
+    _, sums = step(step.init({"w": np.float32(1)}), first(names["corpus"]))
+    assert float(sums["loss"].count) == 3
