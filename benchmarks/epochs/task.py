@@ -13,7 +13,7 @@ from jmask.data.bucket_widths import cut_lengths
 from jmask.demo.corpus import make_vocabularies
 from jmask.demo.text import read_topics
 
-NAMES = Path(__file__).parent.parent / "data" / "names"
+NAMES = Path(__file__).parent.parent / "names"
 HEADS, BLOCKS, EPSILON = 4, 2, 1e-3  # EPSILON: of layer and batch normalisation
 
 WorkloadName = Literal["bilstm", "transformer", "classifier"]

@@ -5,9 +5,14 @@ import threading
 from types import FrameType
 from typing import Any
 
+_ENDS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+
 
 class Interrupts:
-    """Notes the first interrupt; a second one does what it does without this."""
+    """Notes the first interrupt; a second one does what it does without this, or ends if it was ignored before.
+
+    A shell that starts a program in the background has it ignore Ctrl-C.
+    """
 
     def __init__(self) -> None:
         self.received: str | None = None
@@ -30,4 +35,5 @@ class Interrupts:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = {signal.SIGINT: "Ctrl-C"}.get(signal.Signals(number), signal.Signals(number).name)
-        self.release()
+        for each, before in self._before.items():
+            signal.signal(each, _ENDS[signal.Signals(each)] if before is signal.SIG_IGN else before)

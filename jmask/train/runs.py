@@ -1,15 +1,12 @@
 """A run in a folder: restores, logs and saves. The loop stays the user's."""
 
 import datetime
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from ..losses.accumulator import Sums
 from .checkpoints import Checkpoints, OtherRunError
@@ -17,10 +14,10 @@ from .epochs import Epochs, RunEpoch, source_of
 from .interrupts import Interrupts
 from .judge import Judge
 from .options import check_run_options, checked_every
-from .progress import Display, Meter, now
-from .records import Board, Table
-from .state import owned
-from .totals import Totals, value_of_sums
+from .progress import now
+from .run_log import RunLog
+from .state import shape_of_leaf
+from .totals import score_as_number
 
 _NOWHERE = {"epoch": 0, "step": 0, "place": None}
 
@@ -88,11 +85,7 @@ class Run:
         self._judge = Judge(best, mode, patience)
         self._every = checked_every(every)
         self._checkpoints = Checkpoints(self.directory / "checkpoints", keep)
-        is_first = jax.process_index() == 0
-        self._table = Table(self.directory / "log.csv") if is_first else None
-        self._board = Board(self.directory / "tensorboard", tensorboard if is_first else False)
-        self._meter, self._totals, self._interrupts = Meter(), Totals(), Interrupts()
-        self._bar = Display(self._meter, progress and is_first, console)
+        self._log, self._interrupts = RunLog(self.directory, tensorboard, progress, console), Interrupts()
         self._epochs: Epochs | None = None
         self._like: Any = None
         self._logged: Any = None  # the newest state that `log` saw
@@ -109,15 +102,14 @@ class Run:
             if self.interrupted and self._logged is not None and self._steps > self._saved_at and kind is None:
                 self._checkpoint(self._logged)
             if self.interrupted:
-                self._bar.line(f"{self.interrupted}: stopped; run again to go on from the last checkpoint.")
+                self._log.line(f"{self.interrupted}: stopped; run again to go on from the last checkpoint.")
             self._checkpoints.close()
         except OSError:
             if kind is None:  # or the user's own error would be hidden
                 raise
         finally:
             self._interrupts.release()
-            self._bar.close()
-            self._board.close()
+            self._log.close()
 
     @property
     def interrupted(self) -> str | None:
@@ -155,13 +147,11 @@ class Run:
             raise ValueError(f"`Run.restore`: the batches have {known} epochs; received `epochs={epochs}`.")
         fingerprint: Any = getattr(batches, "fingerprint", lambda: None)
         self._fingerprint = fingerprint()
-        self._like = jax.tree.map(_shape_of, state)
+        self._like = jax.tree.map(shape_of_leaf, state)
         state, position = self._restored(state)
         epochs = known if epochs is None else epochs
-        self._epochs = Epochs(source, epochs, position, self._begin_epoch, self._meter.see, self._should_stop)
-        if self._table is not None:
-            self._table.rewind(self._steps)
-            self._board.start(self._steps)
+        self._epochs = Epochs(source, epochs, position, self._begin_epoch, self._log.meter.see, self._should_stop)
+        self._log.start(self._steps)
         return state, self._epochs
 
     def log(self, sums: Mapping[str, Sums], state: Any = None) -> None:
@@ -179,10 +169,7 @@ class Run:
         time = now()
         self._steps += 1
         self._logged = state
-        self._meter.tick(time)
-        if self._totals.add(sums) and self._board.is_on:
-            self._board.add({f"train/{name}": value for name, value in self._values().items()}, self._steps)
-        self._bar.step(self._epochs.step if self._epochs else self._steps, self._values, time)
+        self._log.step(sums, self._steps, self._epochs.step if self._epochs else self._steps, time)
         if self._every is not None and self._every(self._steps - self._saved_at, time - self._saved_time):
             if state is None:
                 raise TypeError("`Run.log`: `every` saves the state, so pass it: `run.log(sums, state)`.")
@@ -204,19 +191,18 @@ class Run:
             OSError: this checkpoint or the one before could not be written, such as on a full disk; the last good one
                 stays.
         """
-        self._meter.pause()
+        self._log.meter.pause()
         if hasattr(state, "step"):
             self._steps = int(state.step)
         if self.interrupted and self._epochs is not None and not self._epochs.is_between:
             self._checkpoint(state)
             return True
-        numbers = {name: _number(name, score) for name, score in scores.items()}
-        trained = {f"train_{name}": value for name, value in self._totals.values().items()}
+        numbers = {name: score_as_number(name, score) for name, score in scores.items()}
+        trained = {f"train_{name}": value for name, value in self._log.totals.values().items()}
         place = {"number": self._checkpoints.next_number(), "step": self._steps}
         self._judge.judge(trained | numbers, place, is_scored=bool(scores))
-        self._record(trained, numbers)
-        self._totals.reset()
-        self._meter.reset()
+        number = self._steps if self._epochs is None else self._epochs.number + (not self._epochs.is_between)
+        self._log.epoch(number, self._steps, self._elapsed(), trained, numbers)
         self._checkpoint(state)
         return self._should_stop()
 
@@ -258,7 +244,7 @@ class Run:
                 raise
             except Exception as error:  # whatever orbax says of a damaged file
                 errors[number] = error
-                self._bar.line(f"checkpoint {number} cannot be read ({type(error).__name__}); trying the one before.")
+                self._log.line(f"checkpoint {number} cannot be read ({type(error).__name__}); trying the one before.")
             else:
                 self._go_on(meta)
                 return state, meta["position"] or _NOWHERE
@@ -284,32 +270,16 @@ class Run:
         self._seconds = meta["seconds"]
         self._judge.from_json(meta["judge"])
         self._checkpoints.best = self._judge.number
-        self._totals.from_json(meta["sums"])
+        self._log.totals.from_json(meta["sums"])
         place = meta["position"] or _NOWHERE
-        self._bar.line(f"restored step {self._steps}: epoch {place['epoch'] + 1}, {place['step']} batches of it done.")
+        self._log.line(f"restored step {self._steps}: epoch {place['epoch'] + 1}, {place['step']} batches of it done.")
 
     def _begin_epoch(self, epoch: RunEpoch) -> None:
         num_epochs = self._epochs.num_epochs if self._epochs else None
-        self._bar.begin(epoch.number, num_epochs, epoch.num_steps, epoch.first_step)
+        self._log.bar.begin(epoch.number, num_epochs, epoch.num_steps, epoch.first_step)
 
     def _should_stop(self) -> bool:
         return self.interrupted is not None or self._judge.is_over
-
-    def _record(self, trained: dict[str, Any], scores: dict[str, Any]) -> None:
-        """A row, and a line."""
-        if self._table is None:
-            return
-        number = self._steps if self._epochs is None else self._epochs.number + (not self._epochs.is_between)
-        seconds = round(self._elapsed(), 3)
-        speed = {"tokens_per_second": self._meter.tokens_per_second, "padding": self._meter.padding}
-        speed = {name: round(value, 4) for name, value in speed.items() if not math.isnan(value)}
-        head = {"epoch": number, "step": self._steps, "seconds": seconds}
-        self._table.add({**head, **trained, **scores, **speed})
-        self._board.add({name.replace("train_", "train/", 1): value for name, value in trained.items()}, self._steps)
-        self._board.add({f"score/{name}": value for name, value in scores.items()}, self._steps)
-        self._board.add({f"speed/{name}": value for name, value in speed.items()}, self._steps)
-        shown = {name.removeprefix("train_"): value for name, value in trained.items()} | scores
-        self._bar.epoch(number, self._steps, shown, seconds)
 
     def _checkpoint(self, state: Any) -> None:
         meta = {
@@ -317,7 +287,7 @@ class Run:
             "position": None if self._epochs is None else self._epochs.position,
             "fingerprint": self._fingerprint,
             "judge": self._judge.to_json(),
-            "sums": self._totals.to_json(),
+            "sums": self._log.totals.to_json(),
             "seconds": self._elapsed(),
         }
         self._checkpoints.best = self._judge.number
@@ -326,24 +296,3 @@ class Run:
 
     def _elapsed(self) -> float:
         return self._seconds + now() - self._began
-
-    def _values(self) -> dict[str, Any]:
-        return self._totals.values(wait=False)
-
-
-def _shape_of(leaf: Any) -> Any:
-    """What `best` needs to know of a leaf, whose memory a step may take: its shape, or a copy of a key."""
-    if jnp.issubdtype(getattr(leaf, "dtype", None) or np.asarray(leaf).dtype, jax.dtypes.prng_key):
-        return owned(leaf)
-    sharding = getattr(leaf, "sharding", None)
-    dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
-    return jax.ShapeDtypeStruct(np.shape(leaf), dtype, sharding=sharding)
-
-
-def _number(name: str, score: Any) -> float:
-    value = value_of_sums(score) if isinstance(score, Sums) else score
-    if np.ndim(value) or not np.issubdtype(np.asarray(value).dtype, np.number):
-        raise TypeError(
-            f"`Run.save`: scores are numbers, or sums whose value is one; received {value!r:.80} for {name!r}."
-        )
-    return float(value)

@@ -5,6 +5,7 @@ import functools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 FIELDS = (
@@ -93,3 +94,12 @@ def _owned(leaf: Any) -> jax.Array:
     if getattr(leaf, "weak_type", False):
         leaf = jax.lax.convert_element_type(leaf, leaf.dtype)
     return jax.device_put(leaf, may_alias=False)
+
+
+def shape_of_leaf(leaf: Any) -> Any:
+    """What `best` needs to know of a leaf, whose memory a step may take: its shape, or a copy of a key."""
+    if jnp.issubdtype(getattr(leaf, "dtype", None) or np.asarray(leaf).dtype, jax.dtypes.prng_key):
+        return owned(leaf)
+    sharding = getattr(leaf, "sharding", None)
+    dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
+    return jax.ShapeDtypeStruct(np.shape(leaf), dtype, sharding=sharding)

@@ -94,3 +94,13 @@ def value_of_sums(sums: Any) -> Any:
         return float(sums.total / sums.count) if sums.count else float("nan")
     value = np.asarray(sums.value_or(np.nan))
     return float(value) if value.ndim == 0 else value
+
+
+def score_as_number(name: str, score: Any) -> float:
+    """A score given to `Run.save`, as a number."""
+    value = value_of_sums(score) if isinstance(score, Sums) else score
+    if np.ndim(value) or not np.issubdtype(np.asarray(value).dtype, np.number):
+        raise TypeError(
+            f"`Run.save`: scores are numbers, or sums whose value is one; received {value!r:.80} for {name!r}."
+        )
+    return float(value)

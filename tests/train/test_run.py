@@ -19,6 +19,7 @@ from rich.console import Console
 
 import jmask as jm
 from jmask import data, train
+from jmask.train.interrupts import Interrupts
 from jmask.train.totals import Totals
 
 LENGTHS = [3, 1, 4, 1, 5, 9, 2, 6, 5]
@@ -206,6 +207,22 @@ def test_ctrl_c_saves_in_the_middle_of_an_epoch(tmp_path):
         again, rest = go(run, batches())
     assert rest == seen[2:]
     assert_same(again, state)
+
+
+@pytest.mark.parametrize("before", [signal.default_int_handler, signal.SIG_IGN])  # in the background it is ignored
+def test_a_second_ctrl_c_ends_at_once(before):
+    found = signal.signal(signal.SIGINT, before)
+    try:
+        interrupts = Interrupts()
+        interrupts.watch()
+        signal.raise_signal(signal.SIGINT)
+        assert interrupts.received == "Ctrl-C"
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        interrupts.release()
+        assert signal.getsignal(signal.SIGINT) is before
+    finally:
+        signal.signal(signal.SIGINT, found)
 
 
 def rows_or_none(folder):

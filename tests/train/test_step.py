@@ -302,7 +302,7 @@ def test_new_statistics_are_of_the_kind_of_the_old(batch):
 
 
 def test_rows_that_do_not_split(batch):
-    step = train.step(loss, optax.sgd(1), split=3)
+    step = train.step(loss, optax.sgd(1), split=3, shapes=2)
     for rows in (batch, batch | {"labels": np.zeros(64)}):
         with pytest.raises(ValueError, match=r"`split=3`.*received shapes \[.*\(8, 11, 3\)"):
             jax.eval_shape(step, step.init(PARAMS), rows)
