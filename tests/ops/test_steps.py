@@ -149,10 +149,7 @@ def test_what_take_refuses(x):
     with pytest.raises(TypeError, match=r"the value 0\.5 does not fit values of dtype int32"):
         jm.ops.first(jm.pad_sequences([[4]]), fill_value=0.5)
     packed = jm.from_segment_ids(jnp.asarray([[1, 2, 3]]), jnp.asarray([[1, 1, 2]]))
-    with pytest.raises(
-        ValueError,
-        match=r"`last` over time gives one result for each sequence .* `x\.with_segment_ids\(x\.segment_ids, num_sequences=2\)`",
-    ):
+    with pytest.raises(ValueError, match=r"`last`.*`x\.with_segment_ids\(x\.segment_ids, num_sequences=2\)`"):
         jm.ops.last(packed)
 
 
