@@ -31,7 +31,7 @@ EXACT = {
     "distrax": libraries.DISTRAX,
     "optax": libraries.OPTAX,
 }
-QUICK = ("HMM forward", "one past", "three", "solve")
+QUICK = ("one past", "three", "solve")
 # Of NumPy's indices, int64, JAX 0.10 asks for a symbolic size of that dtype, which it has not without x64.
 WARNS = {"triu_indices": [pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64:UserWarning")]}
 
