@@ -214,7 +214,7 @@ def test_vectors_of_zeros_have_no_direction():
 # CTC
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("dtype", [pytest.param("float16", marks=pytest.mark.slow), "float32"])
 def test_ctc_with_labels_that_do_not_fit_is_infinite_or_0_and_passes_no_gradient(dtype, rng):
     rows, labels = [rng.normal(size=(n, 3)).astype(dtype) for n in (2, 6, 2)], padded([[1, 2, 1], [1, 2], [2, 2]])
     logits = padded(rows)

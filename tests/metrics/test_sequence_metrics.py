@@ -139,6 +139,7 @@ def test_matches_and_distances_are_those_of_each_row(rng):
     assert_close(found, np.dot(weights, distances) / np.dot(weights, [*map(len, y)]))
 
 
+@pytest.mark.slow
 def test_batches_ranks_and_arrays(rng):
     x, y = (jm.pad_sequences(rows) for rows in pairs(rng))
     for metric in (jm.metrics.edit_distance, jm.metrics.word_error_rate, jm.metrics.exact_match):

@@ -82,7 +82,8 @@ def test_an_array_is_scanned_as_jax_does(rng):
     assert_close(states.T, loop(np.full((5, 3), 0.5), x, np.ones(3)))
 
 
-@pytest.mark.parametrize("reverse", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("reverse", [False, True])
 def test_within_vmap_it_runs_in_parallel(reverse, rng):
     _, x = batch(rng)
 

@@ -90,6 +90,7 @@ def test_what_comes_in_by_a_shift(x):
         jm.ops.shift(targets, fill_value=0.5)
 
 
+@pytest.mark.slow
 def test_the_targets_of_a_language_model(rng):
     """Each step against the next one: in rows with holes, on the left, packed, and each sequence alone."""
     ids = jm.masked(jnp.arange(24).reshape(3, 8), rng.random((3, 8)) < 0.7)

@@ -118,6 +118,7 @@ def test_programs_do_not_pile_up(monkeypatch):
     assert len(programs.kept_programs) <= 2
 
 
+@pytest.mark.slow
 def test_short_lived_functions_are_let_go():
     alive = []
 

@@ -51,7 +51,9 @@ def alone(fn, a, b):
         return None
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "sums" else []) for name in FUNCTIONS]
+)
 def test_each_row_is_that_of_its_sequences_alone(name):
     fn = FUNCTIONS[name]
     a, b = jm.pad_sequences(A), jm.pad_sequences(B)

@@ -219,6 +219,7 @@ def test_a_reshape_that_loses_steps_is_refused():
     assert result.lengths.tolist() == [2, 1, 0]
 
 
+@pytest.mark.slow
 def test_a_gradient_of_jax_that_branches_is_refused_until_the_branch_is_known():
     """The gradient of `det` asks for one step, and would be wrong for rows that have it."""
 

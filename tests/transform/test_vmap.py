@@ -209,6 +209,7 @@ def test_documents_of_sentences_of_words():
 # Exactness where it is hard
 
 
+@pytest.mark.slow
 def test_no_gradient_from_numbers_that_no_sequence_has():
     """`log`, `1/x` and `sqrt` of zeros, of differences and in empty rows have infinite slopes."""
     x = jm.masked(
@@ -271,6 +272,7 @@ def test_random_draws_are_those_of_the_sequence():
 # Transforms
 
 
+@pytest.mark.slow
 def test_transforms_around_it():
     x = batch()
 

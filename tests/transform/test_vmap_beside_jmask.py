@@ -73,6 +73,7 @@ LAYERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("name", LAYERS)
 def test_the_recurrent_layers(name, reverse, rng):

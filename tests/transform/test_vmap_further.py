@@ -13,7 +13,7 @@ from tests.support.one_sequence import further_models as models
 from tests.support.one_sequence import further_numerics as numerics
 from tests.support.one_sequence.functions import params, scalar
 from tests.support.one_sequence.refused import REFUSED
-from tests.support.one_sequence.row_by_row import check
+from tests.support.one_sequence.row_by_row import check, groups, together
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "vmap.md"
 EXACT = {
@@ -31,25 +31,30 @@ EXACT = {
     "distrax": libraries.DISTRAX,
     "optax": libraries.OPTAX,
 }
-QUICK = ("HMM forward", "one past", "three", "solve")
+QUICK = ("one past", "three", "solve")
 # Of NumPy's indices, int64, JAX 0.10 asks for a symbolic size of that dtype, which it has not without x64.
 WARNS = {"triu_indices": [pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64:UserWarning")]}
 
 
-def marks(family, name):
-    is_quick = name in QUICK and family != "Equinox"
-    return [*WARNS.get(name, []), *([] if is_quick else [pytest.mark.slow])]
+def cases():
+    """Families and names: the quick ones each by itself, the others a few at a time."""
+    for family, table in EXACT.items():
+        quick = [name for name in table if name in QUICK and family != "Equinox"]
+        others = {name: case for name, case in table.items() if name not in quick}
+        for names in [*([name] for name in quick), *groups(others, 4)]:
+            warns = [mark for name in names for mark in WARNS.get(name, [])]
+            slow = [] if names[0] in quick else [pytest.mark.slow]
+            yield pytest.param(family, names, marks=[*warns, *slow], id=f"{family}, {names[0]} to {names[-1]}")
 
 
-CASES = [pytest.param(family, name, marks=marks(family, name)) for family, cases in EXACT.items() for name in cases]
 X = jm.from_lengths(jnp.array([[0.5, 1.25, 0.75, 2.0], [1.5, 0.25, 1.0, 0.0], [0.75, 0.0, 0.0, 0.0]]), [4, 3, 1])
 
 
-@pytest.mark.parametrize(("family", "name"), CASES)
-def test_it_is_the_loop_over_sequences_alone(family, name):
+@pytest.mark.parametrize(("family", "names"), [*cases()])
+def test_it_is_the_loop_over_sequences_alone(family, names):
     if family in ("Haiku", "distrax"):
         pytest.importorskip(family.lower(), exc_type=ImportError)
-    check(name, EXACT[family][name], params())
+    check(f"{family}, {names[0]} to {names[-1]}", together(EXACT[family], names), params())
 
 
 @pytest.mark.parametrize("name", REFUSED)

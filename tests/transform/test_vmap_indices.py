@@ -56,7 +56,8 @@ WRITES = {
 }
 
 
-@pytest.mark.parametrize("side", ["post", pytest.param("pre", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("side", ["post", "pre"])
 def test_it_is_what_jax_does_for_the_row_alone(side):
     """All in one program: values and gradients."""
     x = jm.pad_sequences(ROWS, padding=side)
@@ -134,6 +135,7 @@ def test_running_reductions_of_infinite_steps(name, reverse):
         assert not found[i, 3:].any()
 
 
+@pytest.mark.slow
 def test_new_rules_where_one_of_two_sequences_is_empty():
     a, b = jm.pad_sequences([[1.0, 2.0, 3.0], [1.0, 2.0], [], []]), jm.pad_sequences([[1.0, 3.0], [], [4.0, 5.0], []])
 

@@ -30,7 +30,7 @@ LINEN = {
     ),
 }
 
-QUICK = ("MultiHeadAttention", "Conv, strides", "RNN of GRUCell, reverse", "MLP")
+QUICK = ("Conv, strides", "RNN of GRUCell, reverse", "MLP")
 
 
 def quick_or_slow(names):

@@ -1,7 +1,10 @@
 """A function on a padded batch, beside the same function on each sequence alone."""
 
+import dataclasses
 import functools
 import zlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -51,6 +54,26 @@ def total_of_batch(results: Any) -> Any:
     leaves = jax.tree.leaves(results, is_leaf=_is_masked)
     arrays = [jm.left_align(x)[0].fill(0) if _is_masked(x) else x for x in leaves]
     return sum((jnp.real(x) * _weights(x.shape[1:])).sum() for x in arrays if _is_inexact(x))
+
+
+def groups(table: Mapping[str, Case], size: int) -> list[list[str]]:
+    """The names of functions that take the same sequences, a few at a time.
+
+    Eight in one program compile in a third of the time of eight programs.
+    """
+    alike = defaultdict(list)
+    for name, case in table.items():
+        alike[dataclasses.replace(case, fn=len)].append(name)
+    return [names[i : i + size] for names in alike.values() for i in range(0, len(names), size)]
+
+
+def together(table: Mapping[str, Case], names: Sequence[str]) -> Case:
+    """One function with the results of several, by name."""
+
+    def fn(params: Any, x: Any) -> dict[str, Any]:
+        return {name: table[name].fn(params, x) for name in names}
+
+    return dataclasses.replace(table[names[0]], fn=fn)
 
 
 def check(name: str, case: Case, params: Any) -> None:
