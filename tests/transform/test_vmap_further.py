@@ -32,19 +32,25 @@ EXACT = {
     "optax": libraries.OPTAX,
 }
 QUICK = ("one past", "three", "solve")
+ALONE = ("lstsq", "pinv")  # of which most draws are ill-conditioned; that of their name is not
 # Of NumPy's indices, int64, JAX 0.10 asks for a symbolic size of that dtype, which it has not without x64.
 WARNS = {"triu_indices": [pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64:UserWarning")]}
 
 
+def label(names):
+    return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+
+
 def cases():
-    """Families and names: the quick ones each by itself, the others a few at a time."""
+    """Families and names: some functions by themselves, the others a few at a time."""
     for family, table in EXACT.items():
         quick = [name for name in table if name in QUICK and family != "Equinox"]
-        others = {name: case for name, case in table.items() if name not in quick}
-        for names in [*([name] for name in quick), *groups(others, 4)]:
+        single = [name for name in table if name in quick or name in ALONE]
+        others = {name: case for name, case in table.items() if name not in single}
+        for names in [*([name] for name in single), *groups(others, 4)]:
             warns = [mark for name in names for mark in WARNS.get(name, [])]
             slow = [] if names[0] in quick else [pytest.mark.slow]
-            yield pytest.param(family, names, marks=[*warns, *slow], id=f"{family}, {names[0]} to {names[-1]}")
+            yield pytest.param(family, names, marks=[*warns, *slow], id=f"{family}, {label(names)}")
 
 
 X = jm.from_lengths(jnp.array([[0.5, 1.25, 0.75, 2.0], [1.5, 0.25, 1.0, 0.0], [0.75, 0.0, 0.0, 0.0]]), [4, 3, 1])
@@ -54,7 +60,7 @@ X = jm.from_lengths(jnp.array([[0.5, 1.25, 0.75, 2.0], [1.5, 0.25, 1.0, 0.0], [0
 def test_it_is_the_loop_over_sequences_alone(family, names):
     if family in ("Haiku", "distrax"):
         pytest.importorskip(family.lower(), exc_type=ImportError)
-    check(f"{family}, {names[0]} to {names[-1]}", together(EXACT[family], names), params())
+    check(label(names), together(EXACT[family], names), params())
 
 
 @pytest.mark.parametrize("name", REFUSED)
