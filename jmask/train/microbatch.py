@@ -1,4 +1,4 @@
-"""BatchGradients of sums: of one batch, or of its parts one after the other."""
+"""Gradients of sums: of one batch, or of its parts one after the other."""
 
 from typing import Any, NamedTuple
 
@@ -96,7 +96,7 @@ def summed_dtype(leaf: Any) -> Any:
 
 
 def cast_to_sum(gradients: Any) -> Any:
-    """BatchGradients in the dtype that they are added up in."""
+    """Gradients in the dtype that they are added up in."""
     return jax.tree.map(lambda leaf: leaf.astype(summed_dtype(leaf)), gradients)
 
 
