@@ -1,4 +1,4 @@
-"""A training step under `jm.skip_padding`, against the same step on the padded batch: in jmask, Keras and Flax, in turns.
+"""A training step under `jm.skip_padding` against the same step on the padded batch: jmask, Keras, Flax, in turns.
 
 python benchmarks/skip_padding.py                   prints the tables; takes some minutes
 python benchmarks/skip_padding.py --write           writes them to benchmarks/results/skip_padding.md as well
@@ -36,11 +36,11 @@ TOLERANCE = 1e-4
 
 METHOD = """\
 The models, batches and weights are those of [layers.md](layers.md). A training step is loss, gradients and an update of
-Adam, one program; it is the whole of it that `jm.skip_padding` is given, with its default fractions. "jmask" is the same
-step on the padded batch, under its mask, also where every step is real. "from outside" is `jax.value_and_grad` of
-`jm.skip_padding(loss)`, for comparison: what the backward pass needs then leaves the branch. Times are processor time of
-the process, medians over rounds in turns (A B C, C B A). A ratio is the time of "jmask" over that of another: above 1,
-the other is faster. For tracing and compiling, it is the other way round: what a model takes over what "jmask" takes."""
+Adam, one program; all of it is given to `jm.skip_padding`, with its default fractions. "jmask" is the same step on the
+padded batch, under its mask, also where every step is real. "from outside" is `jax.value_and_grad` of
+`jm.skip_padding(loss)`, for comparison: what the backward pass needs then leaves the branch. Times are processor time
+of the process, medians over rounds in turns (A B C, C B A). For running, a ratio is the time of "jmask" over that of
+another: above 1, the other is faster. For tracing and compiling it is the time of another over that of "jmask"."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -120,7 +120,7 @@ def _tables(cases: dict[tuple[str, float], list[Timing]]) -> Any:
     yield "## Running"
     yield _table(cases, lambda t: t.run, ".1f", lambda first, other: first / other)
     yield "## Tracing and compiling"
-    yield _table(cases, lambda t: t.trace + t.compile, ".0f", lambda first, other: other / first)
+    yield _table(cases, lambda t: (t.trace or 0) + (t.compile or 0), ".0f", lambda first, other: other / first)
 
 
 def _table(cases: Any, seconds: Callable[[Timing], Any], form: str, ratio: Callable[[float, float], float]) -> str:

@@ -41,9 +41,7 @@ class BatchSlots:
         is_real = _taken(mask.reshape(-1), steps)
         ids = jnp.where(is_real, steps // width + 1, 0).reshape(num_packed, width)
         values = _taken(jnp.asarray(x.values).reshape(self.num_rows * width, *x.shape[2:]), steps)
-        return Masked(
-            values.reshape(num_packed, width, *x.shape[2:]), segment_ids=ids, num_sequences=self.num_rows
-        )
+        return Masked(values.reshape(num_packed, width, *x.shape[2:]), segment_ids=ids, num_sequences=self.num_rows)
 
     def in_place(self, values: Any, mask: Any) -> Any:
         """Values of packed rows, each where its step is in the batch; 0 outside the mask."""

@@ -19,51 +19,49 @@ from .versions import vary_over
 P = ParamSpec("P")
 R = TypeVar("R")
 
-FRACTIONS = (1 / 8, 0.45)
+FRACTIONS = (1 / 8, 3 / 8)
 
 
 def skip_padding(fn: Callable[P, R], *, fractions: Iterable[float] = FRACTIONS) -> Callable[P, R]:
-    """A function of a padded batch, run on packed rows inside the program: its time follows the real steps.
+    """A function of a padded batch that runs on packed rows inside the program: its time follows the real steps.
 
-    The rows of the batch are sequences; inside the program, first-fit decreasing puts several of them into one row, and
-    the function is compiled for a few numbers of packed rows, as branches of a `jax.lax.switch`. Each call runs the
-    branch with just enough rows, or, where there is little padding, the function of the padded batch. New lengths
-    compile nothing new. The results are those of the function itself.
+    The rows of the batch are sequences. Inside the program, first-fit decreasing puts several of them into one row. The
+    function is compiled for a few numbers of packed rows, as branches of a `jax.lax.switch`, and a call runs the branch
+    with just enough rows, or the function of the padded batch where there is little padding. New lengths compile
+    nothing new. The results are those of the function itself.
 
-    Give it as much as goes together: a whole training step, or the gradient of a loss, rather than the loss. Then all
-    of it stands in the branch, and only small results leave it::
+    Give it as much as belongs together: a whole training step, or the gradient of a loss. Then only small results leave
+    the branch::
 
-        step = jax.jit(jm.skip_padding(step))                # fast: the gradient is taken inside
+        step = jax.jit(jm.skip_padding(step))  # fast
         gradient = jm.skip_padding(jax.value_and_grad(loss))  # fast
-        gradient = jax.value_and_grad(jm.skip_padding(loss))  # exact, but the padding is paid for
+        gradient = jax.value_and_grad(jm.skip_padding(loss))  # exact, but slow
 
-    In the last line JAX differentiates the switch from outside, which hands what the backward pass needs of every
-    branch over its border. `train.step(..., skip_padding=True)` does it right.
+    In the last line JAX differentiates the switch from outside, and what the backward pass needs of every branch is
+    handed over. `train.step(..., skip_padding=True)` is of the fast kind.
 
     **What the function sees.** Each `Masked` with a mask `(batch, time)`, wherever it is in the arguments, arrives as
-    packed rows of `time` steps: row `k` of the batch has the id `k + 1`, and `num_sequences` is the number of rows.
-    Inputs and labels land in the same places; widths may differ, such as those of a source and its translation. All
-    else arrives as it is, and fits: what has an entry for each row of the batch, such as labels of sequences, weights or
-    a `Masked` with a mask `(batch,)`, has one for each id, as packed rows need it. So nothing has to be said of
-    parameters, keys or statistics. An array with an entry for each step, `(batch, time)`, has to be paired with its mask,
-    `x.with_values(labels)`.
+    packed rows of `time` steps. Row `k` of the batch has the id `k + 1`, and `num_sequences` is the number of rows.
+    Inputs and labels land in the same slots; widths may differ, such as those of a source and its translation. All else
+    arrives as it is: parameters, keys, statistics; and what has an entry for each row of the batch, such as labels of
+    sequences or a `Masked` with a mask `(batch,)`, is just what packed rows take, an entry for each id. An array with
+    an entry for each step, `(batch, time)`, needs the mask: `x.with_values(labels)`.
 
-    **What it returns.** Any pytree of arrays and `Masked`, of the same form for packed rows as for the padded batch:
-    sums, gradients, new parameters, and results of sequences, `(batch, ...)`, which come in the order of the rows. A
-    `Masked` with steps comes back under the mask that the function gives for the padded batch, with zeros in its
-    padding.
+    **What it returns.** A pytree of arrays and `Masked`, of the same form for packed rows as for the padded batch:
+    sums, gradients, new parameters; results of sequences, `(batch, ...)`, in the order of the rows; and `Masked` of
+    steps, which come back under the mask that they have for the padded batch, with zeros in the padding.
 
     **What may be in it.** Layers, losses, metrics and functions of jmask, which keep the sequences of a row apart, and
-    arithmetic on `Masked`. Code that reads `x.values` or `x.fill(0)` may treat each step alone; to bring steps together
-    it goes through `jm.vmap` or `jm.Layer`. JAX cannot see a sum over a row of several sequences for what it is:
-    `jm.testing.check_function(jm.skip_padding(fn), ...)` does. Random numbers, as of dropout, are drawn for the packed
-    rows; they are as good, but others than for the padded batch. `jm.vmap` gives for a row without steps what it gives
-    in packed rows, an entry that does not count.
+    arithmetic. Code of your own that takes `x.values` or `x.fill(0)` may treat each step alone; what brings steps
+    together goes through `jm.vmap` or a `jm.Layer`. A sum over a row of several sequences looks like any other sum, so
+    not all mistakes raise: `jm.testing.check_function(jm.skip_padding(fn), ...)` finds them. Random numbers, as of
+    dropout, are drawn for the packed rows, and are others than those for the padded batch. What `jm.vmap` gives for a
+    row without steps counts nowhere, as always in packed rows.
 
-    It works inside `jax.jit`, `jax.grad`, `jax.lax.scan` and `jax.vmap` (which runs all branches), and outside of `jax.jit`,
-    where only the branch that is needed runs. Inside `jax.shard_map` each device packs its own rows; all take the branch
-    of the device with the most. On a mesh with Auto axes XLA moves the rows between the devices, since sequences are
-    packed across them: exact, but dear; use `jax.shard_map` there.
+    It works inside `jax.jit`, `jax.grad`, `jax.lax.scan` and `jax.vmap` (where all branches run). Outside of `jax.jit`
+    only the branch that is needed runs. Inside `jax.shard_map` each device packs its own rows, and all take the branch
+    of the one that needs most. On a mesh with Auto axes the sequences of all devices are packed together, and XLA moves
+    them between the devices: exact, but slow, so use `jax.shard_map`.
 
     Args:
         fn: a function that takes at least one padded batch. Without any, among arrays alone, it is just called.

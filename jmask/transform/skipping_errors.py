@@ -41,8 +41,8 @@ def checked_batches(leaves: Sequence[Any]) -> list[Masked]:
     if not found and any(x.mask.ndim > 2 for x in masked):
         raise ValueError(
             f"{NAME} packs sequences, under a mask (batch, time); received masks "
-            f"{', '.join(str(tuple(x.mask.shape)) for x in masked)}. Call the function itself, or give it the innermost "
-            "sequences as rows of a batch."
+            f"{', '.join(str(tuple(x.mask.shape)) for x in masked)}. Call the function itself, or give it the "
+            "innermost sequences as rows of a batch."
         )
     if len({x.mask.shape[0] for x in found}) > 1:
         raise ValueError(
@@ -97,10 +97,10 @@ def check_result(path: str, expected: Any, found: Any) -> None:
         alike = alike and np.shape(found) == expected.shape and (not is_masked(found) or found.mask.ndim == 1)
     if not alike:
         raise ValueError(
-            f"{NAME}: the result{path and ' ' + path} is {_kind(expected)} for the padded batch, and {_kind(found)} for "
-            "its packed rows, from which it cannot be told. What has a place for each step is returned as the "
-            "`Masked`, whose padding comes back as 0; what has one for each sequence is made by functions that know "
-            "packed rows, such as `jm.ops.mean(x, axis=1)`."
+            f"{NAME}: the result{path and ' ' + path} is {_kind(expected)} for the padded batch, and {_kind(found)} "
+            "for its packed rows, from which it cannot be told. Return what has an entry for each step as the "
+            "`Masked`, whose padding comes back as 0; make what has one for each sequence by functions that know packed "
+            "rows, such as `jm.ops.mean(x, axis=1)`."
         )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 from jax import lax
+from jax.core import ShapedArray
 
 
 def body_of(program: Any) -> Any:
@@ -58,7 +59,7 @@ def may_vary_over(arrays: Sequence[Any], axes: Sequence[Any]) -> bool:
 
 def axes_of(array: Any) -> frozenset[str]:
     """The axes of the mesh that an array, or an array type, varies over."""
-    aval = array if isinstance(array, jax.core.ShapedArray) else jax.typeof(array)
+    aval: Any = array if isinstance(array, ShapedArray) else jax.typeof(array)
     return aval.vma if hasattr(aval, "vma") else aval.manual_axis_type.varying
 
 

@@ -133,11 +133,12 @@ def moved(x):
         "shifted": jm.ops.shift(x, fill_value=0),
         "joined": jm.ops.concatenate([x, -x], axis=1),
         "of a function": jm.vmap(jnp.diff, in_axes=0)(x[..., 0]),
-        "fewer steps": jm.masked(x.values, x.mask & (x.fill(0)[..., 0] > 0)) if x.segment_ids is None else
-        x.with_segment_ids(x.segment_ids * (x.fill(0)[..., 0] > 0), num_sequences=x.num_sequences),
+        "fewer steps": jm.masked(x.values, x.mask & (x.fill(0)[..., 0] > 0))
+        if x.segment_ids is None
+        else x.with_segment_ids(x.segment_ids * (x.fill(0)[..., 0] > 0), num_sequences=x.num_sequences),
         "pooled": pooled,
         "array": jm.vmap(lambda s: s.sum())(x),
-        "beside": jm.ops.add([x, pooled]) if x.segment_ids is not None else x + pooled.values[:, None],
+        "beside": x * jm.ops.broadcast_to_steps(pooled, like=x),
     }
 
 
@@ -146,3 +147,129 @@ def test_results_go_back_to_their_places(rng):
     for where in ("right", "left", "holes"):
         x, *_ = batch(rng, LENGTHS["some"], where)
         assert_same(skipping(x), plain(x))
+
+
+def test_differentiated_from_outside_and_vmapped(rng):
+    """Exact, at any price: in both modes, of parameters and inputs, also those that the function closes over."""
+    x, *_ = batch(rng, LENGTHS["some"], "holes")
+    scale, tangent = jnp.arange(1.0, 4.0), jnp.ones(3)
+
+    def results(transform, scale, values):
+        def function(x):
+            return jm.ops.cumsum(jnp.tanh(1.0) * x * scale[None, None]) ** 2
+
+        return transform(function)(x.with_values(values)).fill(0).sum()
+
+    def derivatives(transform):
+        of = functools.partial(results, transform)
+        gradients = jax.grad(of, (0, 1))(scale, x.values)
+        slope = jax.jvp(lambda scale: of(scale, x.values), (scale,), (tangent,))
+        twice = jax.vmap(of, (0, None))(jnp.stack([scale, -2 * scale]), x.values)
+        return gradients, slope, twice
+
+    skip = functools.partial(jm.skip_padding, fractions=[FRACTION])
+    expected = jax.jit(lambda: derivatives(lambda f: f))()
+    assert_same(jax.jit(lambda: derivatives(skip))(), expected)
+    assert_same(derivatives(skip), expected)
+    masks = jnp.stack([x.mask, jnp.roll(x.mask, 1, 0), jnp.ones_like(x.mask)])
+    batches = jm.Masked(jnp.nan_to_num(jnp.stack([x.values] * 3)), masks)
+    plain, skipping = (jax.vmap(f(jm.ops.cumsum)) for f in (lambda f: f, skip))
+    assert_same(skipping(batches), plain(batches))
+
+
+def test_a_source_and_its_translation(rng):
+    """Batches of two widths share the rows, each sequence with its own."""
+
+    def decode(source, target):
+        context = jm.ops.mean(jm.ops.cumsum(source), 1)
+        return jm.ops.cumsum(target * jm.ops.broadcast_to_steps(context, like=target)), context
+
+    skipping, plain = jax.jit(jm.skip_padding(decode, fractions=[FRACTION])), jax.jit(decode)
+    for _ in range(4):
+        masks = [np.arange(time) < rng.integers(0, 1 + time // 2, ROWS)[:, None] for time in (13, 5)]
+        args = [jm.masked(jnp.asarray(rng.normal(size=(*m.shape, 4)), "float32"), jnp.asarray(m)) for m in masks]
+        assert_same(skipping(*args), plain(*args))
+
+
+def mesh_of(number, kind=AxisType.Auto):
+    return jax.make_mesh((number,), ("data",), axis_types=(kind,))
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_inside_shard_map(check, rng):
+    """Each device packs its rows; the function may add up over devices, though they have unequal lengths."""
+    lengths = np.concatenate([np.minimum(LENGTHS["few"], 1), LENGTHS["some"]])
+    mask = np.arange(TIME) < lengths[:, None]
+    x = jm.masked(jnp.asarray(rng.normal(size=(2 * ROWS, TIME, 3)), "float32"), jnp.asarray(mask))
+
+    def function(scale, x, axis=None):
+        def loss(scale):
+            y = jm.ops.cumsum(x * scale[None, None])
+            mean = jm.losses.squared_error(y, jnp.zeros(()) * y, divide=False)
+            mean = mean.psum(axis) if axis else mean
+            return mean.value, y
+
+        (value, y), gradient = jax.value_and_grad(loss, has_aux=True)(scale)
+        if axis and not check:
+            gradient = jax.lax.psum(gradient, axis) / jax.lax.axis_size(axis)
+        return value, gradient, y
+
+    local = functools.partial(jm.skip_padding(function, fractions=[FRACTION]), axis="data")
+    specs = {"in_specs": (P(), P("data")), "out_specs": (P(), P(), P("data")), "check_vma": check}
+    mapped = jax.jit(jax.shard_map(local, mesh=mesh_of(2), **specs))
+    assert_same(mapped(jnp.arange(1.0, 4.0), x), jax.jit(function)(jnp.arange(1.0, 4.0), x))
+
+
+@pytest.mark.parametrize("kind", [AxisType.Auto], ids=str)
+def test_on_a_mesh(kind, rng):
+    mask = np.arange(TIME) < np.array([3, 0, 7, 1, 2, 0, 1, 1])[:, None]
+    x = jm.masked(jnp.asarray(rng.normal(size=(8, TIME, 3)), "float32"), jnp.asarray(mask))
+
+    def function(x):
+        return jm.ops.cumsum(x * 2.0), jm.ops.mean(x)
+
+    mesh = mesh_of(4, kind)
+    with jax.set_mesh(mesh):
+        sharded = jax.device_put(x, NamedSharding(mesh, P("data")))
+        found = jax.jit(jm.skip_padding(function, fractions=[0.5]))(sharded)
+    assert_same(jax.tree.map(np.asarray, found), jax.tree.map(np.asarray, function(x)))
+
+
+def refusals(x):
+    labels = jnp.ones((ROWS, TIME))
+    documents = jm.masked(jnp.ones((2, 3, 4)), jnp.ones((2, 3, 4), bool))
+    packed = jm.from_segment_ids(jnp.ones((2, 3)), jnp.ones((2, 3), jnp.int32))
+    squared = jm.losses.squared_error
+    return [
+        (lambda x: x, packed, "these are packed already. Call the function itself"),
+        (lambda x: x, documents, r"under a mask \(batch, time\); received masks \(2, 3, 4\)"),
+        (lambda x: x[0], (x, x[:4]), r"equally many rows; received masks \(11, 7\), \(4, 7\)"),
+        (lambda x: x.fill(0), x, r"result is float32\[11, 7, 3\] for the padded batch, and float32\[5, 7, 3\]"),
+        (lambda x: {"a": x.fill(0).sum(1)}, x, r"result \['a'\] is .* by functions that know"),
+        (lambda x: (x,) * (1 + (x.segment_ids is None)), x, "Return the same whatever the rows are"),
+        (lambda x: squared(x[0][..., 0], x[1]), (x, labels), r"An array \(11, 7\).*`x.with_values\(labels\)`"),
+        (lambda x: jm.ops.mean(x, 0), x, "11 sequences in 5 rows of 7 steps; docs/packed.md says what works"),
+        (lambda x: x.lengths, x, "`jm.unpack_batch"),
+    ]
+
+
+def test_what_is_refused(rng):
+    x, *_ = batch(rng, LENGTHS["some"])
+    for function, argument, text in refusals(x):
+        skipping = jm.skip_padding(function, fractions=[FRACTION])
+        with pytest.raises((ValueError, TypeError), match=text) as caught:
+            jax.eval_shape(skipping, argument)
+        assert "skip_padding" in str(caught.value) + "".join(getattr(caught.value, "__notes__", []))
+    names = jm.masked(np.array([["a", "b"]] * 3), np.ones((3, 2), bool))
+    with pytest.raises(TypeError, match="holds numbers; received dtype <U1"):
+        jm.skip_padding(lambda x: x)(names)
+    for bad in (0.5, [], [1.0], "ab", [True]):
+        with pytest.raises(ValueError, match=r"`fractions` are parts of the rows.*Received"):
+            jm.skip_padding(lambda x: x, fractions=bad)  # pyright: ignore[reportArgumentType]
+
+
+def test_few_rows_and_no_steps(rng):
+    """Nothing to share, so the function is called as it is."""
+    for shape in [(0, 4), (3, 0), (1, 4), (2, 4)]:
+        x = jm.masked(jnp.ones(shape), jnp.zeros(shape, bool))
+        assert_same(jax.jit(jm.skip_padding(jm.ops.cumsum))(x), jm.ops.cumsum(x))
