@@ -99,8 +99,8 @@ def check_result(path: str, expected: Any, found: Any) -> None:
         raise ValueError(
             f"{NAME}: the result{path and ' ' + path} is {_kind(expected)} for the padded batch, and {_kind(found)} "
             "for its packed rows, from which it cannot be told. Return what has an entry for each step as the "
-            "`Masked`, whose padding comes back as 0; make what has one for each sequence by functions that know packed "
-            "rows, such as `jm.ops.mean(x, axis=1)`."
+            "`Masked`, whose padding comes back as 0; make what has one for each sequence by functions that know "
+            "packed rows, such as `jm.ops.mean(x, axis=1)`."
         )
 
 

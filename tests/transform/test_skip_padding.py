@@ -273,3 +273,11 @@ def test_few_rows_and_no_steps(rng):
     for shape in [(0, 4), (3, 0), (1, 4), (2, 4)]:
         x = jm.masked(jnp.ones(shape), jnp.zeros(shape, bool))
         assert_same(jax.jit(jm.skip_padding(jm.ops.cumsum))(x), jm.ops.cumsum(x))
+
+
+def test_the_checks_of_users_find_what_does_not_raise():
+    def sums_of_rows(x):
+        return jnp.tanh(x.fill(0).sum(1)).sum()
+
+    with pytest.raises(jm.testing.LawBroken):
+        jm.testing.check_function(jm.skip_padding(sums_of_rows), jm.Input((None, 3)))
