@@ -65,7 +65,7 @@ def in_blocks(
     if isinstance(scale, jax.Array):
         rows, scale = _scaled(query, rows, scale), 1.0
     block = _BLOCK if max(rows.query.shape[1], rows.key.shape[1]) < _LONG else _LONG_BLOCK
-    options = blockwise.Options(float(scale), found.left, found.right, block)
+    options = blockwise.AttentionOptions(float(scale), found.left, found.right, block)
     return _run(options, rows).astype(dtype).reshape(*query.shape[:-1], value.shape[-1])
 
 
@@ -76,7 +76,7 @@ def _is_large(query: Any, key: Any) -> bool:
     return min(queries, keys) >= _MIN_STEPS and math.prod((*batch, heads, queries, keys)) >= _MIN_SCORES
 
 
-def _rows_of(query: Any, key: Any, value: Any, sight: Sight) -> blockwise.Rows:
+def _rows_of(query: Any, key: Any, value: Any, sight: Sight) -> blockwise.AttentionRows:
     """The batch in the engine's form: one batch axis, and an id for each step."""
     masks = (sight.query_mask, sight.key_mask)
     ids = (None if mask is None else jnp.asarray(mask).astype(jnp.int32) for mask in masks)
@@ -92,10 +92,10 @@ def _rows_of(query: Any, key: Any, value: Any, sight: Sight) -> blockwise.Rows:
         return None if x is None else with_one_batch_axis(jnp.broadcast_to(x, (*batch, time)))
 
     values = (with_one_batch_axis(jnp.asarray(values_of(x))) for x in (query, key, value))
-    return blockwise.Rows(*values, *map(whole, (*ids, sight.query_places, sight.key_places), times))
+    return blockwise.AttentionRows(*values, *map(whole, (*ids, sight.query_places, sight.key_places), times))
 
 
-def _scaled(query: Any, rows: blockwise.Rows, scale: Any) -> blockwise.Rows:
+def _scaled(query: Any, rows: blockwise.AttentionRows, scale: Any) -> blockwise.AttentionRows:
     """With the query scaled beforehand, so that a factor that is an array gets its gradient."""
     wide = jnp.promote_types(rows.query.dtype, jnp.float32)
     q = jnp.asarray(fill(query, 0)).astype(wide) * scale
@@ -103,6 +103,6 @@ def _scaled(query: Any, rows: blockwise.Rows, scale: Any) -> blockwise.Rows:
 
 
 @functools.partial(jax.jit, static_argnums=0, inline=True)
-def _run(options: blockwise.Options, rows: blockwise.Rows) -> Array:
+def _run(options: blockwise.AttentionOptions, rows: blockwise.AttentionRows) -> Array:
     """The engine on every device's own rows; one program also outside `jax.jit`."""
     return on_each_device(functools.partial(blockwise.attend, options), rows)(rows, ())

@@ -1,6 +1,7 @@
 """Attention in blocks beside attention of all pairs, of which JAX knows every derivative."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,18 +14,19 @@ import jmask as jm
 from jmask.ops import block_attention, blockwise
 from jmask.ops.blockwise.blocks import Blocks, find_pairs
 from jmask.ops.blockwise.engine import attend_densely
-from jmask.ops.blockwise.rows import steps_of
+from jmask.ops.blockwise.rows import sides_of
 from jmask.testing import assert_close
 from jmask.testing.counting import Counted
 
+attention: Any = jm.ops.attention
 QUERIES, KEYS = 11, 7  # neither of which blocks of 3 or 5 divide
 CASES = {
-    "padded": ((4, 2), blockwise.Options(0.3, block=3)),
-    "padded, causal": ((2, 2), blockwise.Options(0.3, right=0, block=5)),
-    "holes, window": ((6, 2), blockwise.Options(0.3, 3, 1, block=3)),
-    "packed": ((2, 1), blockwise.Options(0.3, block=3)),
-    "packed, causal, window": ((2, 2), blockwise.Options(0.3, 2, 0, block=3)),
-    "places in any order": ((2, 2), blockwise.Options(0.3, 4, None, block=3)),
+    "padded": ((4, 2), blockwise.AttentionOptions(0.3, block=3)),
+    "padded, causal": ((2, 2), blockwise.AttentionOptions(0.3, right=0, block=5)),
+    "holes, window": ((6, 2), blockwise.AttentionOptions(0.3, 3, 1, block=3)),
+    "packed": ((2, 1), blockwise.AttentionOptions(0.3, block=3)),
+    "packed, causal, window": ((2, 2), blockwise.AttentionOptions(0.3, 2, 0, block=3)),
+    "places in any order": ((2, 2), blockwise.AttentionOptions(0.3, 4, None, block=3)),
 }
 
 
@@ -55,7 +57,7 @@ def draw(rng, kind, heads, rows=5, dtype="float64"):
     by_step = [ids, key_ids]
     if kind.startswith("places"):
         by_step += [rng.integers(0, 9, (rows, time)).astype(np.int32) for time in (queries, keys)]
-    batch = blockwise.Rows(
+    batch = blockwise.AttentionRows(
         values(ids, heads[0], 3), values(key_ids, heads[1], 3), values(key_ids, heads[1], 5), *by_step
     )
     return jax.tree.map(jnp.asarray, batch), values(ids, heads[0], 5)
@@ -63,7 +65,7 @@ def draw(rng, kind, heads, rows=5, dtype="float64"):
 
 def differentiate(function, options, rows, dout):
     """The outputs, and the gradients of query, key and value."""
-    out, pull_back = jax.vjp(lambda *values: function(options, blockwise.Rows(*values, *rows[3:])), *rows[:3])
+    out, pull_back = jax.vjp(lambda *values: function(options, blockwise.AttentionRows(*values, *rows[3:])), *rows[:3])
     return out, pull_back(dout)
 
 
@@ -101,15 +103,15 @@ def test_half_precision_is_summed_in_float32(dtype, rng, x64):
 def test_only_pairs_that_see_each_other_are_visited():
     def num_pairs(options, ids, key_ids=None):
         ids, key_ids = jnp.asarray(ids), jnp.asarray(ids if key_ids is None else key_ids)
-        values = (jnp.zeros((*x.shape, 1, 1)) for x in (ids, key_ids, key_ids))
-        rows = blockwise.Rows(*values, ids, key_ids)
-        sides = tuple(Blocks(x.shape[1], options.block) for x in (ids, key_ids))
-        pairs = find_pairs(options, sides, *steps_of(options, rows))
+        query, key = (jnp.zeros((*x.shape, 1, 1)) for x in (ids, key_ids))
+        rows = blockwise.AttentionRows(query, key, key, ids, key_ids)
+        sides = Blocks(ids.shape[1], options.block), Blocks(key_ids.shape[1], options.block)
+        pairs = find_pairs(options, sides, *sides_of(options, rows))
         visits = (pairs.end - pairs.begin)[pairs.queries[: pairs.count]]
         assert visits.sum() == pairs.end[-1]
         return int(pairs.count), int(visits.sum())
 
-    padded, options = [[1] * 4 + [0] * 8, [0] * 12, [1] * 12], blockwise.Options(1.0, block=2)
+    padded, options = [[1] * 4 + [0] * 8, [0] * 12, [1] * 12], blockwise.AttentionOptions(1.0, block=2)
     assert num_pairs(options, padded) == (2 + 6, 2 * 2 + 6 * 6)
     assert num_pairs(options._replace(right=0), padded) == (2 + 6, 3 + 21)
     assert num_pairs(options._replace(left=2, right=0), padded) == (2 + 6, 3 + 11)
@@ -122,7 +124,9 @@ def gradient_of(transform, function, options):
 
     def gradients(rows, dout):
         def loss(*values):
-            return (transform(functools.partial(function, options))(blockwise.Rows(*values, *rows[3:])) * dout).sum()
+            return (
+                transform(functools.partial(function, options))(blockwise.AttentionRows(*values, *rows[3:])) * dout
+            ).sum()
 
         return jax.grad(loss, (0, 1, 2))(*rows[:3])
 
@@ -131,7 +135,7 @@ def gradient_of(transform, function, options):
 
 def second_derivative(function, options):
     def norm(rows, dout, *values):
-        found = differentiate(function, options, blockwise.Rows(*values, *rows[3:]), dout)
+        found = differentiate(function, options, blockwise.AttentionRows(*values, *rows[3:]), dout)
         return sum((leaf**2).sum() for leaf in jax.tree.leaves(found))
 
     return lambda rows, dout: jax.grad(functools.partial(norm, rows, dout), (0, 1, 2))(*rows[:3])
@@ -164,7 +168,7 @@ def test_every_device_runs_its_own_rows(rng, x64):
     def results(x, key, value, dout):
         def loss(query, key, value):
             inputs = {"key": x.with_values(key), "value": x.with_values(value)}
-            y = jm.ops.attention(x.with_values(query), **inputs, scale=0.3, implementation="blocks")
+            y = attention(x.with_values(query), **inputs, scale=0.3, implementation="blocks")
             return (y.fill(0) * dout).sum(), y.fill(0)
 
         gradients, out = jax.grad(loss, (0, 1, 2), has_aux=True)(x.values, key, value)
@@ -204,17 +208,17 @@ def test_auto_takes_blocks_where_they_are_faster(runs, monkeypatch):
         (x, {"return_attention_scores": True}),
         (x, {"implementation": "xla"}),
     ):
-        jm.ops.attention(query, **options)
+        attention(query, **options)
     assert runs() == 0
-    jm.ops.attention(x)
-    jm.ops.attention(x.values, causal=True)
+    attention(x)
+    attention(x.values, causal=True)
     assert runs() == 2
 
 
 def test_a_scale_that_is_an_array_has_a_gradient(rng):
     x = jm.masked(jnp.asarray(rng.normal(size=(2, 5, 2, 3)), "float32"), rng.random((2, 5)) < 0.7)
     blocks, dense = (
-        jax.grad(lambda s, i=i: jm.ops.attention(x * s, scale=s, implementation=i).fill(0).sum())(jnp.float32(0.7))
+        jax.grad(lambda s, i=i: attention(x * s, scale=s, implementation=i).fill(0).sum())(jnp.float32(0.7))
         for i in ("blocks", "xla")
     )
     assert_close(blocks, dense, precision="float32")
@@ -225,9 +229,9 @@ def test_what_blocks_cannot_do_is_refused(rng):
     with pytest.raises(
         ValueError, match="`implementation='blocks'` is for attention without dropout, `attention_mask`"
     ):
-        jm.ops.attention(x, bias=jnp.zeros((3, 3)), implementation="blocks")
+        attention(x, bias=jnp.zeros((3, 3)), implementation="blocks")
     with pytest.raises(TypeError, match=r"forward-mode .*custom_vjp"):
-        jax.jvp(lambda v: jm.ops.attention(x.with_values(v), implementation="blocks").values, (x.values,), (x.values,))
+        jax.jvp(lambda v: attention(x.with_values(v), implementation="blocks").values, (x.values,), (x.values,))
 
 
 @pytest.mark.slow
@@ -235,8 +239,8 @@ def test_a_long_row_takes_memory_linear_in_its_steps():
     """32,768 steps at 5% fill: the scores of all pairs would take 4 GiB a head."""
     time = 32768
     x = jm.from_lengths(jnp.ones((1, time, 2, 8)), [time // 20])
-    step = jax.jit(jax.grad(lambda v: (jm.ops.attention(x.with_values(v), implementation="blocks").fill(0) ** 2).sum()))
-    program = step.lower(x.values).compile()
+    step = jax.jit(jax.grad(lambda v: (attention(x.with_values(v), implementation="blocks").fill(0) ** 2).sum()))
+    program: Any = step.lower(x.values).compile()
     gradient = program(x.values)
     assert jnp.isfinite(gradient).all()
     assert not gradient[:, time // 20 :].any()

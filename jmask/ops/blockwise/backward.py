@@ -8,11 +8,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .rows import Options, Rows, sees
+from .rows import AttentionOptions, AttentionRows, sees
 from .tiles import Block, Tiles
 
 
-def backward(options: Options, rows: Rows, out: Any, log_sums: Any, dout: Any) -> tuple[Any, Any, Any]:
+def backward(
+    options: AttentionOptions, rows: AttentionRows, out: Any, log_sums: Any, dout: Any
+) -> tuple[Any, Any, Any]:
     """Gradients of a loss with respect to queries, keys and values.
 
     Args:
@@ -37,7 +39,7 @@ def backward(options: Options, rows: Rows, out: Any, log_sums: Any, dout: Any) -
         def visit(keys: Block, carry: Any) -> Any:
             dq, dkey, dvalue = carry
             k, v = (tiles.load(of_keys, x, keys) for x in (rows.key, rows.value))
-            weights = show(options, jnp.exp(jnp.einsum("gkf,gqf->gkq", k, q) - log_sum), queries, keys)
+            weights = hide_weights(options, jnp.exp(jnp.einsum("gkf,gqf->gkq", k, q) - log_sum), queries, keys)
             dscores = weights * (jnp.einsum("gkf,gqf->gkq", v, dy) - inner)
             dkey = tiles.add(of_keys, dkey, jnp.einsum("gkq,gqf->gkf", dscores, q), keys)
             dvalue = tiles.add(of_keys, dvalue, jnp.einsum("gkq,gqf->gkf", weights, dy), keys)
@@ -51,7 +53,7 @@ def backward(options: Options, rows: Rows, out: Any, log_sums: Any, dout: Any) -
     return dquery, dkey, dvalue
 
 
-def show(options: Options, weights: Any, queries: Block, keys: Block) -> Any:
+def hide_weights(options: AttentionOptions, weights: Any, queries: Block, keys: Block) -> Any:
     """Weights `(groups, keys, heads in a group * queries)`, 0 where a query does not see a key."""
     row, column = jax.tree.map(lambda x: x[None], queries.steps), jax.tree.map(lambda x: x[:, None], keys.steps)
     seen = sees(options, row, column)

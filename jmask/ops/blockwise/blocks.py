@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from .rows import Options, Steps
+from .rows import AttentionOptions, Steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Pairs(NamedTuple):
     end: Any
 
 
-def find_pairs(options: Options, sides: tuple[Blocks, Blocks], queries: Steps, keys: Steps) -> Pairs:
+def find_pairs(options: AttentionOptions, sides: tuple[Blocks, Blocks], queries: Steps, keys: Steps) -> Pairs:
     """The pairs of blocks whose ranges of ids and positions let a query see a key.
 
     Args:

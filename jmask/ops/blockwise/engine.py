@@ -16,11 +16,11 @@ from ...core.row_batching import folds_rows
 from ..dense_attention import dot_products, weigh, weighted_mean
 from .backward import backward
 from .forward import forward
-from .rows import Options, Rows, Steps, sees, steps_of
+from .rows import AttentionOptions, AttentionRows, Steps, sees, sides_of
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def attend(options: Options, rows: Rows, weights: tuple[()] = ()) -> Any:
+def attend(options: AttentionOptions, rows: AttentionRows, weights: tuple[()] = ()) -> Any:
     """Attention of the rows of a batch.
 
     Args:
@@ -35,29 +35,29 @@ def attend(options: Options, rows: Rows, weights: tuple[()] = ()) -> Any:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _attend_saving(options: Options, rows: Rows) -> Any:
+def _attend_saving(options: AttentionOptions, rows: AttentionRows) -> Any:
     """Both results of `forward`."""
     return _run(options)(rows, ())
 
 
-def _forward_rule(options: Options, rows: Rows, _: tuple[()]) -> Any:
+def _forward_rule(options: AttentionOptions, rows: AttentionRows, _: tuple[()]) -> Any:
     saving: Any = _attend_saving
     out, log_sums = saving(options, rows)
     return out, (rows, out, log_sums)
 
 
-def _saving_forward_rule(options: Options, rows: Rows) -> Any:
+def _saving_forward_rule(options: AttentionOptions, rows: AttentionRows) -> Any:
     saving: Any = _attend_saving
     out, log_sums = saving(options, rows)
     return (out, log_sums), (rows, out, log_sums)
 
 
-def _backward_rule(options: Options, saved: Any, dout: Any) -> Any:
+def _backward_rule(options: AttentionOptions, saved: Any, dout: Any) -> Any:
     pull_back: Any = _pull_back
-    return Rows(*pull_back(options, *saved, dout)), ()
+    return AttentionRows(*pull_back(options, *saved, dout)), ()
 
 
-def _saving_backward_rule(options: Options, saved: Any, cotangents: Any) -> Any:
+def _saving_backward_rule(options: AttentionOptions, saved: Any, cotangents: Any) -> Any:
     """The sums follow from the rest, and pass nothing on."""
     return _backward_rule(options, saved, cotangents[0])[:1]
 
@@ -67,17 +67,17 @@ _attend_saving.defvjp(_saving_forward_rule, _saving_backward_rule)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _pull_back(options: Options, rows: Rows, out: Any, log_sums: Any, dout: Any) -> Any:
+def _pull_back(options: AttentionOptions, rows: AttentionRows, out: Any, log_sums: Any, dout: Any) -> Any:
     """Gradients of query, key and value."""
     return _run_back(options)((rows, out, log_sums, dout), ())
 
 
-def _pull_back_forward_rule(options: Options, rows: Rows, out: Any, log_sums: Any, dout: Any) -> Any:
+def _pull_back_forward_rule(options: AttentionOptions, rows: AttentionRows, out: Any, log_sums: Any, dout: Any) -> Any:
     pull_back: Any = _pull_back
     return pull_back(options, rows, out, log_sums, dout), (rows, dout)
 
 
-def _pull_back_backward_rule(options: Options, saved: Any, tangents: Any) -> Any:
+def _pull_back_backward_rule(options: AttentionOptions, saved: Any, tangents: Any) -> Any:
     """The second derivative. The results of the forward pass follow from the rows, and pass nothing on."""
     rows, dout = saved
 
@@ -86,15 +86,15 @@ def _pull_back_backward_rule(options: Options, saved: Any, tangents: Any) -> Any
 
     _, pull_back = jax.vjp(gradients, tuple(rows[:3]), dout)
     values, dout = pull_back(tangents)
-    return Rows(*values), None, None, dout
+    return AttentionRows(*values), None, None, dout
 
 
 _pull_back.defvjp(_pull_back_forward_rule, _pull_back_backward_rule)
 
 
-def attend_densely(options: Options, rows: Rows) -> Any:
+def attend_densely(options: AttentionOptions, rows: AttentionRows) -> Any:
     """The same as `attend`, which JAX can differentiate any number of times; it needs memory for all scores."""
-    queries, keys = steps_of(options, rows)
+    queries, keys = sides_of(options, rows)
     dtype = jnp.promote_types(jnp.result_type(*rows[:3]), jnp.float32)
 
     def filled(x: Any, steps: Steps) -> Any:
@@ -106,17 +106,17 @@ def attend_densely(options: Options, rows: Rows) -> Any:
 
 
 def _named(values: Any) -> dict[str, Any]:
-    return dict(zip(Rows._fields, values, strict=False))
+    return dict(zip(AttentionRows._fields, values, strict=False))
 
 
 @functools.cache
-def _run(options: Options) -> Callable:
+def _run(options: AttentionOptions) -> Callable:
     """`(rows, ()) -> (out, log_sums)`."""
     return folds_rows(lambda rows, _: forward(options, rows))
 
 
 @functools.cache
-def _run_back(options: Options) -> Callable:
+def _run_back(options: AttentionOptions) -> Callable:
     """`((rows, out, log_sums, dout), ()) -> gradients`."""
     # Outside jit, a custom gradient would run operation by operation.
     return jax.jit(folds_rows(lambda by_row, _: backward(options, *by_row)), inline=True)

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from .blocks import corner
-from .rows import Options, Rows, sees
+from .rows import AttentionOptions, AttentionRows, sees
 from .tiles import Block, Tiles
 
 
-def forward(options: Options, rows: Rows) -> tuple[Any, Any]:
+def forward(options: AttentionOptions, rows: AttentionRows) -> tuple[Any, Any]:
     """Attention of all rows.
 
     Args:
@@ -35,7 +35,7 @@ def forward(options: Options, rows: Rows) -> tuple[Any, Any]:
         def visit(keys: Block, carry: Any) -> Any:
             mean, highest, total = carry
             k, v = (tiles.load(of_keys, x, keys) for x in (rows.key, rows.value))
-            scores = hide(options, jnp.einsum("gqf,gkf->gqk", q, k), queries, keys)
+            scores = hide_scores(options, jnp.einsum("gqf,gkf->gqk", q, k), queries, keys)
             new = jnp.maximum(highest, scores.max(axis=-1))
             weights, factor = jnp.exp(scores - new[..., None]), jnp.exp(highest - new)
             mean = mean * factor[..., None] + jnp.einsum("gqk,gkf->gqf", weights, v)
@@ -53,7 +53,7 @@ def forward(options: Options, rows: Rows) -> tuple[Any, Any]:
     return tiles.for_each_block(run, (out, tiles.zeros(num_rows, of_queries.num, *size)))
 
 
-def hide(options: Options, scores: Any, queries: Block, keys: Block) -> Any:
+def hide_scores(options: AttentionOptions, scores: Any, queries: Block, keys: Block) -> Any:
     """Scores `(groups, heads in a group * queries, keys)`, -inf where a query does not see a key."""
     column, row = jax.tree.map(lambda x: x[:, None], queries.steps), jax.tree.map(lambda x: x[None], keys.steps)
     seen = sees(options, column, row)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from ..visibility import is_near
 
 
-class Options(NamedTuple):
+class AttentionOptions(NamedTuple):
     """What is known when the program is traced.
 
     Attributes:
@@ -28,7 +28,7 @@ class Options(NamedTuple):
         return self.left is not None or self.right is not None
 
 
-class Rows(NamedTuple):
+class AttentionRows(NamedTuple):
     """A batch: arrays whose first axis is that of the rows.
 
     Attributes:
@@ -58,7 +58,7 @@ class Steps(NamedTuple):
     places: Any
 
 
-def steps_of(options: Options, rows: Rows) -> tuple[Steps, Steps]:
+def sides_of(options: AttentionOptions, rows: AttentionRows) -> tuple[Steps, Steps]:
     """The steps of the queries and of the keys, `(rows, time)`."""
 
     def steps(x: Any, ids: Any, places: Any) -> Steps:
@@ -72,7 +72,7 @@ def steps_of(options: Options, rows: Rows) -> tuple[Steps, Steps]:
     return queries, steps(rows.key, rows.key_ids, rows.key_places)
 
 
-def sees(options: Options, queries: Steps, keys: Steps) -> Any:
+def sees(options: AttentionOptions, queries: Steps, keys: Steps) -> Any:
     """bool: whether queries see keys, whose arrays broadcast."""
     seen = (queries.ids == keys.ids) & (queries.ids > 0)
     if options.has_window:

@@ -9,7 +9,7 @@ from jaxtyping import Array
 
 from ...core.row_sharding import anchor
 from .blocks import Blocks, Pairs, corner, find_pairs
-from .rows import Options, Rows, Steps, steps_of
+from .rows import AttentionOptions, AttentionRows, Steps, sides_of
 
 
 class Block(NamedTuple):
@@ -35,8 +35,8 @@ class Tiles:
         rows: the batch.
     """
 
-    options: Options
-    rows: Rows
+    options: AttentionOptions
+    rows: AttentionRows
 
     @property
     def sides(self) -> tuple[Blocks, Blocks]:
@@ -88,7 +88,7 @@ class Tiles:
 
         `for_each_key(inner, carry)` runs `inner(keys, carry) -> carry` for all blocks of keys that they see.
         """
-        (of_queries, of_keys), (queries, keys) = self.sides, steps_of(self.options, self.rows)
+        (of_queries, of_keys), (queries, keys) = self.sides, sides_of(self.options, self.rows)
         pairs: Pairs = find_pairs(self.options, self.sides, queries, keys)
 
         def run(n: Any, carry: Any) -> Any:
