@@ -6,6 +6,7 @@ from . import losses as losses
 from . import metrics as metrics
 from . import ops as ops
 from . import rnn as rnn
+from . import sharding as sharding
 from . import testing as testing
 from . import train as train
 from .core.constructors import as_masked as as_masked
