@@ -53,4 +53,6 @@ from .transform import skip_padding as skip_padding
 from .transform import vmap as vmap
 
 __version__ = "0.1.0"
-__dir__ = _listing(globals(), packages=("data", "layers", "losses", "metrics", "ops", "rnn", "testing", "train"))
+__dir__ = _listing(
+    globals(), packages=("data", "layers", "losses", "metrics", "ops", "rnn", "sharding", "testing", "train")
+)

@@ -1,8 +1,9 @@
 """One global batch from the local batches of all processes, whatever rows, widths and lengths each of them has."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, SupportsIndex
+from typing import Any, SupportsIndex
 
 import jax
 import numpy as np
@@ -151,7 +152,8 @@ class _Pending:
         return built if self.local is None else self.local
 
 
-class _Place(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class _Place:
     """Where the rows of this process stand among those of all."""
 
     index: int
