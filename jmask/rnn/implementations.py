@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from ..core.arithmetic import expand
 from ..core.checks import check_one_of
 from ..core.masked import like, values_of
+from ..core.row_sharding import is_known, is_laid_out, on_each_device
 from . import fused
 from .cells import GRUParams, LSTMParams, LSTMState, SimpleRNNParams
 from .kinds import check_weights, checked_state, function_name, split_step
@@ -83,8 +84,8 @@ def _is_fused(rows: fused.Rows, params: Any, activations: tuple[Callable, ...], 
     """Whether the fused engine runs it: it must support this case, and be requested or the default there."""
     is_standard = all(own in standard for own, standard in zip(activations, _STANDARD_ACTIVATIONS, strict=False))
     has_sizes = all(isinstance(size, int) for size in rows.inputs.shape)  # not symbolic sizes, as in `jax.export`
-    is_possible = is_standard and has_sizes and rows.inputs.size > 0 and fused.is_laid_out(rows, params)
-    return is_possible and (implementation == "xla" or (implementation == "auto" and fused.is_known(rows)))
+    is_possible = is_standard and has_sizes and rows.inputs.size > 0 and is_laid_out(rows, params)
+    return is_possible and (implementation == "xla" or (implementation == "auto" and is_known(rows)))
 
 
 @functools.partial(jax.jit, static_argnames=("kind", "reverse", "wants_state", "remat"), inline=True)
@@ -97,7 +98,7 @@ def _run_fused(
     initial = None if rows.initial is None else tuple(part.astype(wide) for part in rows.initial)
     rows = rows._replace(inputs=rows.inputs.astype(dtype), initial=initial)
     recur = functools.partial(fused.recur, _options(kind, reverse, wants_state, remat))
-    outputs, state = fused.on_each_device(recur, rows)(rows, _weights(kind, params, dtype))
+    outputs, state = on_each_device(recur, rows)(rows, _weights(kind, params, dtype))
     if rows.mask is not None and wants_state:
         is_real = rows.mask.any(axis=1)
         initial = initial or (0,) * len(state)

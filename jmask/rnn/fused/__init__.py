@@ -8,6 +8,3 @@ from .cells import Weights as Weights
 from .engine import Options as Options
 from .engine import Rows as Rows
 from .engine import recur as recur
-from .sharding import is_known as is_known
-from .sharding import is_laid_out as is_laid_out
-from .sharding import on_each_device as on_each_device

@@ -1,20 +1,9 @@
-"""Small helpers on arrays: zeros that a loop may carry, slices and gathers."""
+"""Small helpers on arrays: slices and gathers."""
 
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import lax
-
-
-def zeros(shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
-    """Zeros that vary over the same mesh axes as any array in `like`: under `shard_map` a loop's carry must say so."""
-    return jnp.zeros(shape, dtype) + anchor(dtype, like)
-
-
-def anchor(dtype: Any, like: Any) -> Any:
-    """A zero that varies over the same mesh axes as any array in `like`."""
-    return sum(jnp.zeros_like(leaf, shape=(), dtype=dtype) for leaf in jax.tree.leaves(like))
 
 
 def at(array: Any, index: Any) -> Any:

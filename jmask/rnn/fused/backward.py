@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from .arrays import at, cut, write, write_all, zeros
+from ...core.row_sharding import zeros
+from .arrays import at, cut, write, write_all
 from .cells import FusedCell, Weights, barrier, dot
 from .forward import ForwardResiduals, project, shift, state_dtype
 from .layout import Block, FullRows, Layout, State, for_each_group, restart

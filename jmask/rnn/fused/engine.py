@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_batching import custom_vmap
 
+from ...core.row_batching import all_batched, fold, folds_rows, is_any, map_examples, unfold
 from .backward import Backward, Cotangents, Gradients, sum_terms
-from .batching import all_batched, fold, folds_rows, is_any, map_examples, unfold
 from .cells import FusedCell, Weights
 from .forward import Forward, ForwardResiduals
 from .layout import State

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from ...core.arithmetic import in_front
-from .arrays import at, write, write_all, zeros
+from ...core.row_sharding import zeros
+from .arrays import at, write, write_all
 from .cells import FusedCell, Weights, dot
 from .layout import Block, FullRows, Layout, State, for_each_group, restart
 from .plan import block_steps

@@ -1,9 +1,10 @@
-"""The engine on several devices: each runs its own rows.
+"""Functions of rows on several devices: each runs its own rows.
 
-Inside `jax.shard_map` that is so already. On a mesh with explicit axes the types of the arrays say how the batch is
-laid out, and the engine enters a `jax.shard_map` by itself. On a mesh with automatic axes nothing is known when the
-program is traced, and XLA would gather the whole batch on every device, because it cannot divide lanes. It can divide a
-plain scan, so that is the default there.
+Such a function decides by the masks, inside the program, what it computes. Inside `jax.shard_map` each device does so
+for its own rows. On a mesh with explicit axes the types of the arrays say how the batch is laid out, and
+`on_each_device` enters a `jax.shard_map` by itself. On a mesh with automatic axes nothing is known when the program is
+traced, and XLA would gather the whole batch on every device, because it cannot divide such a program; a plain one is
+the default there.
 """
 
 from collections.abc import Callable
@@ -14,8 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.sharding import PartitionSpec
-
-from .arrays import anchor
 
 
 def on_each_device(function: Callable[[Any, Any], Any], rows: Any) -> Callable[[Any, Any], Any]:
@@ -28,13 +27,13 @@ def on_each_device(function: Callable[[Any, Any], Any], rows: Any) -> Callable[[
     Returns:
         The function itself where there is nothing to divide.
     """
-    axes = _rows_axes(rows.inputs)
+    axes = _rows_axes(_first(rows))
     if axes is None:
         return _with_varying(function) if jax.sharding.get_abstract_mesh().manual_axes else function
     by_row = jax.tree.map(lambda _: PartitionSpec(axes), rows)
     return jax.shard_map(
         _with_varying(function),
-        mesh=jax.typeof(rows.inputs).sharding.mesh,
+        mesh=jax.typeof(_first(rows)).sharding.mesh,
         in_specs=(by_row, PartitionSpec()),
         out_specs=PartitionSpec(axes),
     )
@@ -54,13 +53,27 @@ def is_laid_out(rows: Any, weights: Any) -> bool:
 
 def is_known(rows: Any) -> bool:
     """Whether it is known which device has which rows: one device, concrete arrays, or axes that are not automatic."""
-    inputs = rows.inputs
+    inputs = _first(rows)
     if jax.device_count() == 1 or isinstance(inputs, np.ndarray):
         return True
     if not isinstance(inputs, Tracer):
         return len(inputs.sharding.device_set) == 1 or _rows_axes(inputs) is not None
     mesh = jax.sharding.get_abstract_mesh()
     return set(mesh.manual_axes) == set(mesh.axis_names) != set() or _rows_axes(inputs) is not None
+
+
+def zeros(shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
+    """Zeros that vary over the same mesh axes as any array in `like`: under `shard_map` a loop's carry must say so."""
+    return jnp.zeros(shape, dtype) + anchor(dtype, like)
+
+
+def anchor(dtype: Any, like: Any) -> Any:
+    """A zero that varies over the same mesh axes as any array in `like`."""
+    return sum(jnp.zeros_like(leaf, shape=(), dtype=dtype) for leaf in jax.tree.leaves(like))
+
+
+def _first(rows: Any) -> Any:
+    return jax.tree.leaves(rows)[0]
 
 
 def _rows_axes(inputs: Any) -> Any:

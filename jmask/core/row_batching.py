@@ -1,4 +1,4 @@
-"""`jax.vmap` of the engine: the rows of all examples become the rows of one batch, and share its lanes.
+"""`jax.vmap` of functions of rows: the rows of all examples become the rows of one batch.
 
 JAX vmaps a loop whose number of steps is an array by running it for all examples until the last one is done, selecting
 between old and new for every buffer it carries. Here no such loop is ever vmapped.
