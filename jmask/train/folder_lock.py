@@ -1,9 +1,11 @@
 """One run at a time writes into a folder."""
 
+import contextlib
 import os
 import socket
+import weakref
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import jax
 
@@ -26,7 +28,7 @@ class FolderLock:
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / NAME
-        self._file: IO[str] | None = None
+        self._close: Any = None
 
     def take(self) -> None:
         """Takes the lock.
@@ -34,32 +36,32 @@ class FolderLock:
         Raises:
             RuntimeError: another process has it.
         """
-        if self._file is not None or os.name != "posix" or jax.process_index() != 0:
+        if self._close is not None or os.name != "posix" or jax.process_index() != 0:
             return
         try:
-            file = self._path.open("a+", encoding="utf-8")
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError:  # of a folder that cannot be written, saving tells
             return
+        close = weakref.finalize(self, os.close, file)  # a run that nobody closes lets go as well
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError) as error:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            file.close()
+            holder = os.read(file, 200).decode().strip() or "another process"
+            close()
             raise RuntimeError(
                 f"`Run`: {holder} is writing into {str(self._path.parent)!r}, and two runs in one folder would spoil "
                 "each other's checkpoints. Name another folder, `train.Run('runs/other')`, or wait until it has ended."
             ) from error
         except OSError:  # no locks here
-            file.close()
+            close()
             return
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
-        self._file = file
+        self._close = close
+        with contextlib.suppress(OSError):  # such as a full disk; the lock holds without a name
+            os.ftruncate(file, 0)
+            os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())
 
     def release(self) -> None:
         """Lets go."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        if self._close is not None:
+            self._close()
+            self._close = None
