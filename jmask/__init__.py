@@ -48,6 +48,7 @@ from .transform import SymbolicLengthError as SymbolicLengthError
 from .transform import def_vmap_rule as def_vmap_rule
 from .transform import explain as explain
 from .transform import is_pointwise as is_pointwise
+from .transform import skip_padding as skip_padding
 from .transform import vmap as vmap
 
 __version__ = "0.1.0"

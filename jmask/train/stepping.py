@@ -1,6 +1,6 @@
 """The training step: `(state, batch) -> (state, sums)`, pure and jitted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core.lazy import LazyModule
 from ..losses.accumulator import Mean, Sums
+from ..transform.skipping import FRACTIONS
 from .compilation import Shapes
 from .loss_function import LossFunction
 from .microbatch import BatchGradients, Differentiation, as_before, chosen, summed_dtype
@@ -27,6 +28,7 @@ def step(
     average: float | None = None,
     compute_dtype: Any = None,
     loss_scale: LossScale = None,
+    skip_padding: bool | Iterable[float] = False,
     shapes: int = 1,
 ) -> "Step":
     """Makes a training step: the gradients of a loss, added up over batches, divided once, and given to an optimizer.
@@ -48,6 +50,9 @@ def step(
             The parameters in the state, gradient sums and losses stay in float32. None changes nothing.
         loss_scale: a factor of the loss while gradients are computed, for float16: a number, "dynamic" or a
             `train.DynamicScale`. A batch whose gradients are not finite is skipped, and `sums["skipped"]` counts it.
+        skip_padding: whether loss and gradients run on packed rows inside the program, so that padding takes no time:
+            `jm.skip_padding` says what may be in the loss then. True compiles for the fractions of rows that it has by
+            default; or the fractions. Each part of a `split` is packed by itself.
         shapes: how many shapes of batches will come; more of them warn once, since each shape is compiled.
 
     Returns:
@@ -85,7 +90,8 @@ def step(
             f"{optimizer!r:.80}."
         )
     function, dtype = LossFunction(loss), checked_compute_dtype(compute_dtype)
-    differentiate = Differentiation(function, dtype, split)
+    fractions = None if skip_padding is False else FRACTIONS if skip_padding is True else tuple(skip_padding)
+    differentiate = Differentiation(function, dtype, split, fractions)
     return Step(function, differentiate, optimizer, accumulate, average, checked_loss_scale(loss_scale), Shapes(shapes))
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import lax
 
+from ...core.bin_packing import first_fit
 from ...core.segment_ids import sequence_starts
 
 IDLE = -1  # the entry of a slot in which nothing runs
@@ -117,34 +118,6 @@ def make_plan(mask: Any, segment_ids: Any, reverse: bool, units: int = _LARGE) -
     last = jnp.max(jnp.where(mask & (rank == count[:, None] - 1), step, 0), axis=1)
     any_step = jnp.argmax(mask.reshape(-1)).astype(jnp.int32)
     return Plan(slot_step, any_step, last, length, stride, jnp.where(own_lane, 1, num_groups), choice)
-
-
-def first_fit(count: Any) -> tuple[Any, Any, Any]:
-    """First-fit decreasing: each row, the longest first, goes to the first lane that has room for it.
-
-    Args:
-        count: int32 `(rows,)`, real steps of each row; a lane has room for the largest.
-
-    Returns:
-        The lane of each row, the step of that lane at which it starts, and the number of lanes in use.
-
-    References:
-        Johnson: Near-optimal bin packing algorithms, 1973: at most 11/9 of the fewest lanes, and two thirds of one.
-    """
-    rows = count.shape[0]
-    order = jnp.argsort(-count)
-    lanes = jnp.arange(rows, dtype=jnp.int32)
-
-    def place(i: Any, state: Any) -> Any:
-        free, lane, start = state
-        row = order[i]
-        found = jnp.min(jnp.where(free >= count[row], lanes, rows - 1))
-        start = start.at[row].set(count.max() - free[found])
-        return free.at[found].add(-count[row]), lane.at[row].set(found), start
-
-    zeros = jnp.zeros_like(count)
-    _, lane, start = lax.fori_loop(0, rows, place, (zeros + count.max(), zeros, zeros))
-    return lane, start, jnp.max(jnp.where(count > 0, lane + 1, 0))
 
 
 def _row_by_row(count: Any) -> tuple[Any, Any, Any]:
