@@ -14,7 +14,12 @@ ocp: Any = LazyModule("orbax.checkpoint")
 
 
 class OtherRunError(ValueError):
-    """A checkpoint is of another model or of other data."""
+    """A checkpoint is of another model, of other data or of another plan: its folder belongs to another run.
+
+    >>> from jmask import train
+    >>> issubclass(train.OtherRunError, ValueError)
+    True
+    """
 
 
 class Checkpoints:

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..core.lazy import LazyModule
 from ..losses.accumulator import Mean, Sums
@@ -126,6 +127,7 @@ class Step:
             The state before the first step. Arrays keep their shardings.
 
         Raises:
+            TypeError: a parameter is not a float, or is no array.
             ValueError: the loss needs a key or statistics, or takes no statistics.
         """
         needs = self._loss.takes
@@ -138,6 +140,7 @@ class Step:
                 else "`step.init`: the loss takes no `statistics`, so they would never change; write "
                 "`loss(params, batch, statistics)`, and return the new ones last."
             )
+        _check_floats(params)
         params = owned(params)
         pending = None
         if self._accumulate > 1:
@@ -237,6 +240,19 @@ class Step:
             average = as_before(average, optax.incremental_update(params, average, size), "averaged parameters")
         opt_state = as_before(state.opt_state, opt_state, "an optimizer state")
         return state.replace(params=params, opt_state=opt_state, updates=updates, average=average)
+
+
+def _check_floats(params: Any) -> None:
+    """Raises for what no gradient exists of, such as the counters and keys beside the parameters of a module."""
+    for path, leaf in jax.tree.leaves_with_path(params):
+        dtype = getattr(leaf, "dtype", None) or np.asarray(leaf).dtype
+        if not jnp.issubdtype(dtype, jnp.inexact):
+            raise TypeError(
+                f"`step.init`: parameters are floats, since the loss is differentiated by them; params"
+                f"{jax.tree_util.keystr(path)} is {dtype}. Leave out what is not trained: of a module of Flax NNX, "
+                "`graph, params, rest = nnx.split(module, nnx.Param, ...)`, and in the loss "
+                "`nnx.merge(graph, params, rest)`."
+            )
 
 
 def _refuse_objects(batch: Any) -> None:

@@ -296,6 +296,11 @@ def with_statistics(params, batch, statistics):
             r"takes `key`.*`step.init\(params, jax.random.key\(0\)\)`",
         ),
         (lambda: train.step(loss, optax.sgd(1)).init(PARAMS, statistics={}), ValueError, "takes no `statistics`"),
+        (
+            lambda: train.step(loss, optax.sgd(1)).init({"w": np.ones(2), "count": np.uint32(0)}),
+            TypeError,
+            r"params\['count'\] is uint32.*nnx.split\(module, nnx.Param, ...\)",
+        ),
         (lambda: train.step(with_statistics, optax.sgd(1)).init(PARAMS), ValueError, r"model.init_state\(x\)"),
     ],
 )
