@@ -138,7 +138,8 @@ def _heading(arguments: Sequence[str]) -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "jax", "keras", "flax", "optax"))
     return (
         "# Training steps that skip padding\n\n"
-        f"`{' '.join(['python benchmarks/skip_padding.py', *arguments])}`, {os.cpu_count()} CPU cores, "
+        f"`{' '.join(['python benchmarks/skip_padding.py', *arguments])}`, XLA_FLAGS `{os.environ.get('XLA_FLAGS')}`, "
+        f"{len(os.sched_getaffinity(0))} CPU cores, "
         f"{jax.default_backend()}, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}, {versions}.\n\n"
         f"{METHOD}"
     )

@@ -11,7 +11,7 @@ from jax.tree_util import keystr
 
 from ..core.arithmetic import is_host_only
 from ..core.masked import Masked, fill, is_masked, mask_of
-from .batch_slots import BatchSlots, in_order
+from .batch_slots import BatchSlots
 from .skipping_errors import check_result, check_structure
 from .versions import axes_of, vary_over
 
@@ -97,7 +97,7 @@ class PaddedProgram:
             else:  # of the program for the padded batch, XLA keeps what the mask needs
                 arrays = jaxpr_as_fun(self._program)(*self._arrays) if arrays is None else arrays
                 mask = jnp.asarray(arrays[result.number + 1])
-                parts.append((in_order(value, mask), mask))
+                parts.append((slots.in_order(value, mask), mask))
         return self._alike(parts)
 
     def assembled(self, parts: Parts) -> Any:

@@ -13,7 +13,7 @@ from ..core.display import is_concrete
 from ..core.masked import is_masked
 from .batch_slots import place_batch
 from .packed_results import PaddedProgram, zero_filled
-from .skipping_errors import checked_batches, checked_fractions, noted
+from .skipping_errors import checked_axes, checked_batches, checked_fractions, noted
 from .versions import vary_over
 
 P = ParamSpec("P")
@@ -59,9 +59,10 @@ def skip_padding(fn: Callable[P, R], *, fractions: Iterable[float] = FRACTIONS) 
     row without steps counts nowhere, as always in packed rows.
 
     It works inside `jax.jit`, `jax.grad`, `jax.lax.scan` and `jax.vmap` (where all branches run). Outside of `jax.jit`
-    only the branch that is needed runs. Inside `jax.shard_map` each device packs its own rows, and all take the branch
-    of the one that needs most. On a mesh with Auto axes the sequences of all devices are packed together, and XLA moves
-    them between the devices: exact, but slow, so use `jax.shard_map`.
+    only the branch that is needed runs. Inside `jax.shard_map`, and where explicit axes of a mesh divide the rows, each
+    device packs its own rows, and all take the branch of the one that needs most. On a mesh with Auto axes nobody knows
+    where the rows are; the sequences of all devices are packed together, and XLA moves them between the devices: exact,
+    but slow, so use one of the former.
 
     Args:
         fn: a function that takes at least one padded batch. Without any, among arrays alone, it is just called.
@@ -75,7 +76,8 @@ def skip_padding(fn: Callable[P, R], *, fractions: Iterable[float] = FRACTIONS) 
         TypeError: a batch holds strings or other objects (at the call).
         ValueError: a fraction is not between 0 and 1; or, at the call, the rows are packed already, batches differ in
             their number of rows, the masks are those of documents, or a result for packed rows does not have the form
-            of that for the padded batch. Errors that the function raises on packed rows have a note.
+            of that for the padded batch; or explicit axes of a mesh divide more than the rows. Errors that the
+            function raises on packed rows have a note.
 
     >>> import jax, jax.numpy as jnp, jmask as jm
     >>> x = jm.pad_sequences([[3.0, 4.0, 5.0, 7.0], [6.0], [], [1.0, 2.0]])
@@ -107,10 +109,12 @@ def skip_padding(fn: Callable[P, R], *, fractions: Iterable[float] = FRACTIONS) 
 def _call(fn: Callable[..., Any], fractions: tuple[float, ...], args: Any, kwargs: Any) -> Any:
     leaves, structure = jax.tree.flatten((args, kwargs), is_leaf=is_masked)
     batches = checked_batches(leaves)
-    counts = _row_counts(batches[0].mask.shape[0], fractions) if batches else []
-    if not counts or any(x.mask.size == 0 for x in batches):
+    if not batches or any(x.mask.size == 0 for x in batches):
         return zero_filled(fn(*args, **kwargs))
-    slots = place_batch([x.mask for x in batches])
+    slots = place_batch([x.mask for x in batches], checked_axes(batches))
+    counts = _row_counts(slots.rows_of_device, fractions)
+    if not counts:
+        return zero_filled(fn(*args, **kwargs))
     padded = PaddedProgram(fn, args, kwargs, [x.mask for x in batches])
 
     def run_packed(num_packed: int) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core.arithmetic import is_host_only
 from ..core.masked import Masked, is_masked
+from ..core.row_sharding import is_laid_out, rows_axes
 
 NAME = "`jm.skip_padding`"
 
@@ -54,6 +55,23 @@ def checked_batches(leaves: Sequence[Any]) -> list[Masked]:
         if is_host_only(x.values):
             raise TypeError(f"{NAME} moves steps on the device, which holds numbers; received dtype {x.dtype}.")
     return found
+
+
+def checked_axes(batches: Sequence[Masked]) -> Any:
+    """The explicit axes of a mesh that divide the rows of all batches, or None.
+
+    Raises:
+        ValueError: they divide something else as well, or not all alike.
+    """
+    arrays = [array for x in batches for array in (x.values, x.mask)]
+    axes = rows_axes(arrays[0])
+    if not is_laid_out(arrays, ()):
+        raise ValueError(
+            f"{NAME}: explicit axes of a mesh may divide the rows of a batch, all batches alike, and not its steps or "
+            f"features; received {', '.join(str(jax.typeof(array)) for array in arrays)}. Lay them out by "
+            "`jax.sharding.reshard(x, jax.P('data'))`."
+        )
+    return axes
 
 
 @contextlib.contextmanager

@@ -220,19 +220,31 @@ def test_inside_shard_map(check, rng):
     assert_same(mapped(jnp.arange(1.0, 4.0), x), jax.jit(function)(jnp.arange(1.0, 4.0), x))
 
 
-@pytest.mark.parametrize("kind", [AxisType.Auto], ids=str)
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=str)
 def test_on_a_mesh(kind, rng):
-    mask = np.arange(TIME) < np.array([3, 0, 7, 1, 2, 0, 1, 1])[:, None]
-    x = jm.masked(jnp.asarray(rng.normal(size=(8, TIME, 3)), "float32"), jnp.asarray(mask))
+    """On explicit axes no row leaves its device."""
+    lengths = np.concatenate([LENGTHS["few"], LENGTHS["some"]])
+    mask = np.arange(TIME) < lengths[:, None]
+    x = jm.masked(jnp.asarray(rng.normal(size=(2 * ROWS, TIME, 3)), "float32"), jnp.asarray(mask))
 
-    def function(x):
-        return jm.ops.cumsum(x * 2.0), jm.ops.mean(x)
+    def function(scale, x):
+        def loss(scale):
+            y = jm.ops.cumsum(x * scale)
+            return jm.ops.mean(y), (y, jm.ops.crop(y, (1, 0)), L.MaxPooling1D(2)(y))
 
-    mesh = mesh_of(4, kind)
+        return jax.value_and_grad(loss, has_aux=True)(scale)
+
+    mesh, skipping = mesh_of(2, kind), jax.jit(jm.skip_padding(function, fractions=[FRACTION]))
     with jax.set_mesh(mesh):
         sharded = jax.device_put(x, NamedSharding(mesh, P("data")))
-        found = jax.jit(jm.skip_padding(function, fractions=[0.5]))(sharded)
-    assert_same(jax.tree.map(np.asarray, found), jax.tree.map(np.asarray, function(x)))
+        found = skipping(jax.device_put(2.0, NamedSharding(mesh, P())), sharded)
+        if kind == AxisType.Explicit:
+            text = skipping.lower(2.0, sharded).compile().as_text()
+            assert not any(word in text for word in ("all-gather", "all-to-all", "collective-permute"))
+            steps = jm.Masked(jnp.ones((22, 6)), jnp.ones((22, 6), bool))
+            with pytest.raises(ValueError, match=r"may divide the rows.*received float32\[22,6@data\]"):
+                jm.skip_padding(jm.ops.mean)(jax.device_put(steps, NamedSharding(mesh, P(None, "data"))))
+    assert_same(jax.tree.map(np.asarray, found), jax.tree.map(np.asarray, function(2.0, x)))
 
 
 def refusals(x):
