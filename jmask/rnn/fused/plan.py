@@ -15,6 +15,7 @@ import numpy as np
 from jax import lax
 
 from ...core.segment_ids import sequence_starts
+from .arrays import at
 
 IDLE = -1  # the entry of a slot in which nothing runs
 _STEP_OVERHEAD = 4  # the fixed cost of a step, in lanes: measured on CPUs, where choices depend on it
@@ -191,20 +192,22 @@ def first_fit(count: Any) -> tuple[Any, Any, Any]:
     References:
         Johnson: Near-optimal bin packing algorithms, 1973: at most 11/9 of the fewest lanes, and two thirds of one.
     """
-    rows = count.shape[0]
-    lanes = jnp.arange(rows, dtype=jnp.int32)
-    longest = count.max()
+    rows, longest = count.shape[0], count.max()
+    index = np.arange(rows, dtype=np.int32)
+    is_free, is_waiting, is_lane = (np.arange(4)[:, None] == part for part in range(3))
 
     def place(_: Any, state: Any) -> Any:
-        free, waiting, lane, start = state
+        """One array holds the room of each lane, and of each row its steps while it waits, its lane and its start."""
+        free, waiting = state[0], state[1]
         row = jnp.argmax(waiting).astype(jnp.int32)
-        length = waiting[row]
-        found = jnp.min(jnp.where(free >= length, lanes, rows - 1))
-        start = start.at[row].set(longest - free[found])
-        return free.at[found].add(-length), waiting.at[row].set(-1), lane.at[row].set(found), start
+        length = at(waiting, row)
+        lane = jnp.min(jnp.where(free >= length, index, rows - 1))
+        change = jnp.where(is_lane, lane, longest - at(free, lane))
+        change = jnp.where(is_free, -length, jnp.where(is_waiting, -1 - length, change))
+        return state + jnp.where(index == jnp.where(is_free, lane, row), change, 0)
 
-    zeros = jnp.zeros_like(count)
-    _, _, lane, start = lax.fori_loop(0, rows, place, (zeros + longest, count, zeros, zeros))
+    first = jnp.where(is_free, longest, jnp.where(is_waiting, count, 0))
+    _, _, lane, start = lax.fori_loop(0, rows, place, first)
     return lane, start, jnp.max(jnp.where(count > 0, lane + 1, 0))
 
 

@@ -133,7 +133,7 @@ def test_numbers_of_lanes_to_choose_from():
         assert list(widths) == sorted(set(widths))
         assert plans.widths(rows, are_packed=True) == (rows,)
         (narrow,) = plans.widths(rows, units=64)
-        assert narrow == rows or (rows >= 8 and 4 <= narrow <= max(4, rows / 7))
+        assert narrow == rows if rows < 8 else 4 <= narrow <= max(4, rows / 4)
         assert plans.num_slots(rows, 31, narrow) >= rows * 31
         for time in (1, 2, 31, 1000):
             steps = [plans.block_steps(width, time) for width in widths]
