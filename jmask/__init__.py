@@ -6,6 +6,7 @@ from . import losses as losses
 from . import metrics as metrics
 from . import ops as ops
 from . import rnn as rnn
+from . import sharding as sharding
 from . import testing as testing
 from . import train as train
 from .core.constructors import as_masked as as_masked
@@ -48,7 +49,10 @@ from .transform import SymbolicLengthError as SymbolicLengthError
 from .transform import def_vmap_rule as def_vmap_rule
 from .transform import explain as explain
 from .transform import is_pointwise as is_pointwise
+from .transform import skip_padding as skip_padding
 from .transform import vmap as vmap
 
 __version__ = "0.1.0"
-__dir__ = _listing(globals(), packages=("data", "layers", "losses", "metrics", "ops", "rnn", "testing", "train"))
+__dir__ = _listing(
+    globals(), packages=("data", "layers", "losses", "metrics", "ops", "rnn", "sharding", "testing", "train")
+)

@@ -1,14 +1,16 @@
 """The models that `layers.py` compares, one file a library."""
 
+import importlib
+import importlib.util
 from collections.abc import Iterator
 
-from . import with_flax, with_jmask, with_keras
 from .task import Rival, Task
 
-LIBRARIES = (with_jmask, with_keras, with_flax)
+LIBRARIES = {"jmask": ".with_jmask", "keras": ".with_keras", "flax": ".with_flax"}
 
 
 def rivals_at(task: Task) -> Iterator[Rival]:
-    """The rivals at a task, jmask first."""
-    for library in LIBRARIES:
-        yield from library.rivals_at(task)
+    """The rivals at a task, jmask first. A library that is not installed has none."""
+    for library, module in LIBRARIES.items():
+        if importlib.util.find_spec(library) is not None:
+            yield from importlib.import_module(module, __name__).rivals_at(task)

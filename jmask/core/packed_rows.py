@@ -4,6 +4,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from .explicit_axes import rows_at
 from .masked import Masked
 from .segment_ids import ids_of, positions
 
@@ -56,4 +57,4 @@ def entries_at_steps(entries: Any, x: Masked) -> Any:
 def _taken(entries: Any, places: Any) -> Any:
     if entries.shape[0] == 0:
         return jnp.zeros((*places.shape, *entries.shape[1:]), entries.dtype)
-    return entries.at[places].get(mode="clip")
+    return rows_at(entries, places, mode="clip")

@@ -27,7 +27,7 @@ def on_each_device(function: Callable[[Any, Any], Any], rows: Any) -> Callable[[
     Returns:
         The function itself where there is nothing to divide.
     """
-    axes = _rows_axes(_first(rows))
+    axes = rows_axes(_first(rows))
     if axes is None:
         return _with_varying(function) if jax.sharding.get_abstract_mesh().manual_axes else function
     by_row = jax.tree.map(lambda _: PartitionSpec(axes), rows)
@@ -57,9 +57,9 @@ def is_known(rows: Any) -> bool:
     if jax.device_count() == 1 or isinstance(inputs, np.ndarray):
         return True
     if not isinstance(inputs, Tracer):
-        return len(inputs.sharding.device_set) == 1 or _rows_axes(inputs) is not None
+        return len(inputs.sharding.device_set) == 1 or rows_axes(inputs) is not None
     mesh = jax.sharding.get_abstract_mesh()
-    return set(mesh.manual_axes) == set(mesh.axis_names) != set() or _rows_axes(inputs) is not None
+    return set(mesh.manual_axes) == set(mesh.axis_names) != set() or rows_axes(inputs) is not None
 
 
 def zeros(shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
@@ -77,7 +77,7 @@ def _first(rows: Any) -> Any:
     return jax.tree.leaves(rows)[0]
 
 
-def _rows_axes(inputs: Any) -> Any:
+def rows_axes(inputs: Any) -> Any:
     """The explicit mesh axes over which the rows are spread, or None."""
     spec = jax.typeof(inputs).sharding.spec
     return spec[0] if spec else None

@@ -86,6 +86,8 @@ def batches(
     )
     if made.note:
         logger.warning("data.batches: %s", made.note)
+    if made.mistake:
+        logger.warning("data.batches: lengths differ, %s: a mistake? Labels without a step count nowhere", made.mistake)
     return made
 
 

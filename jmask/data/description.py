@@ -28,6 +28,8 @@ class Description:
         max_sequences: room for sequences in a packed batch; None for one sequence a row.
         is_shuffled: whether epochs differ.
         note: what became of sequences that were too long; "" if there were none.
+        num_empty: sequences without a step, which count in no loss and no metric.
+        differing: which columns differ in length, and in how many rows; "" if all agree.
     """
 
     num_sequences: int
@@ -44,6 +46,8 @@ class Description:
     max_sequences: int | None
     is_shuffled: bool
     note: str
+    num_empty: int = 0
+    differing: str = ""
 
     def __str__(self) -> str:
         order = (
@@ -61,6 +65,10 @@ class Description:
         if self.max_sequences is not None:
             lines.append(f"sequences        at most {self.max_sequences:,} a batch")
         lines.append(f"order            {order if self.is_shuffled else 'that of the corpus, in all epochs'}")
+        if self.num_empty:
+            lines.append(f"empty            {self.num_empty:,} sequences, which count in no loss and no metric")
+        if self.differing:
+            lines.append(f"lengths          {self.differing}")
         if self.note:
             lines.append(f"too long         {self.note}")
         return "\n".join(lines)
@@ -89,6 +97,8 @@ def describe_plan(prepared: Prepared, seed: int, *, shuffle: bool) -> Descriptio
         max_sequences=prepared.num_sequences(),
         is_shuffled=shuffle,
         note=prepared.pieces.note,
+        num_empty=int((totals == 0).sum()),
+        differing=prepared.pieces.columns.differing(),
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from jax.typing import DTypeLike
 
+from ..core.addressable import host_rows
 from ..core.arithmetic import is_host_only
 from ..core.checks import checked_option, checked_size
 from ..core.display import is_concrete
@@ -105,8 +106,9 @@ def unpack(x: Masked, *, num_sequences: SupportsIndex | None = None) -> list[np.
     refuse_tracers(x, "unpack", "`jm.unpack_batch` makes a batch of a given shape")
     _check_packed(x, "unpack")
     num_sequences = checked_option("num_sequences", num_sequences, minimum=0)
-    ids, lengths = found_sequences(x.mask, ids_of(x), "unpack", num_sequences)
-    steps = np.asarray(x.values)[np.asarray(x.mask)]
+    mask, all_ids = host_rows(x.mask), host_rows(ids_of(x))
+    ids, lengths = found_sequences(mask, all_ids, "unpack", num_sequences)
+    steps = host_rows(x.values)[mask]
     found = dict(zip(ids.tolist(), split(steps, lengths.tolist()), strict=True))
     if num_sequences is None:
         return [found[k] for k in sorted(found)]

@@ -9,6 +9,7 @@ from jax.core import Tracer
 from jax.typing import DTypeLike
 from jaxtyping import ArrayLike
 
+from ..core.addressable import host_rows
 from ..core.checks import check_one_of, checked_option
 from ..core.constructors import as_masked
 from ..core.masked import Masked, values_of
@@ -122,8 +123,8 @@ def unpad(x: Masked | ArrayLike, *, keep_empty: bool = False) -> Rows:
     check_not_packed(
         x, "`unpad`", "Use `jm.unpack(x)`, or `x.with_segment_ids(None)` to take each row for one sequence."
     )
-    values = np.asarray(values_of(x))
-    mask = np.asarray(x.mask) if isinstance(x, Masked) else np.ones(values.shape[:2], bool)
+    values = host_rows(values_of(x))
+    mask = host_rows(x.mask) if isinstance(x, Masked) else np.ones(values.shape[:2], bool)
     if mask.ndim == 0:
         raise ValueError(f"`unpad` needs a time axis; received values {values.shape} with a mask of rank 0.")
     return _real_steps(values, mask, keep_empty)

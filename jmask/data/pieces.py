@@ -29,6 +29,19 @@ class Columns:
         """The columns of a group, for an error."""
         return " and ".join(f"`{name}`" for name, of in self.group_of.items() if of == group)
 
+    def differing(self, *, at_most: float = 1.0) -> str:
+        """Which columns differ in length, and in how many rows, in words; "" if none does.
+
+        Args:
+            at_most: tells only of columns that differ in at most this share of the rows.
+        """
+        found = []
+        for group in range(1, len(self.lengths)):
+            count = int((self.lengths[group] != self.lengths[0]).sum())
+            if count <= at_most * self.num_rows:
+                found.append(f"{self.names(group)}: other than {self.names(0)} in {count:,} of {self.num_rows:,} rows")
+        return "; ".join(found)
+
 
 def grouped(corpus: Any) -> Columns:
     """The lengths of a corpus, once for all columns that agree in them."""

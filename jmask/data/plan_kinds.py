@@ -36,6 +36,9 @@ class Plan:
     function: ClassVar[str] = "Plan"
 
     def __post_init__(self) -> None:
+        for name in ("shuffle", "truncate", "drop", "split"):
+            if not isinstance(getattr(self, name), (bool, np.bool_)):
+                raise TypeError(f"`{self.function}`: `{name}` is True or False; received {getattr(self, name)!r:.80}.")
         asked = [name for name in ("truncate", "drop", "split") if getattr(self, name)]
         if len(asked) > 1:
             raise ValueError(f"Too long sequences are treated in one way; received {'=True, '.join(asked)}=True.")

@@ -24,8 +24,7 @@ def score_tags(predictions: Any, truth: Any, num_tags: int) -> Any:
         Sums whose `.value`, `.precision` and `.recall` have one number a tag, `(num_tags - 1,)`; `averaged` gives those
         whose value is one number.
     """
-    sums = jm.metrics.f1_score(predictions, truth, average=None, num_classes=num_tags)
-    return dataclasses.replace(sums, hits=sums.hits[1:], predicted=sums.predicted[1:], actual=sums.actual[1:])
+    return jm.metrics.f1_score(predictions, truth, average=None, num_classes=num_tags, labels=range(1, num_tags))
 
 
 def averaged(sums: Any, average: str = "micro") -> Any:

@@ -1,6 +1,7 @@
 """Precision, recall, F1 and the confusion matrix."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, SupportsIndex
 
 import jax.numpy as jnp
 from jaxtyping import Array
@@ -15,6 +16,7 @@ from .decisions import Decisions, are, decide
 from .inputs import Numbers, Weight
 
 AVERAGES = ("binary", "micro", "macro", "weighted", None)
+Labels = Iterable[SupportsIndex] | None
 
 
 def precision(
@@ -23,6 +25,7 @@ def precision(
     *,
     average: Average = "binary",
     num_classes: int | None = None,
+    labels: Labels = None,
     threshold: float = 0.5,
     from_logits: bool = False,
     ignore_index: int | None = None,
@@ -40,6 +43,8 @@ def precision(
             predicted or are targets; `"weighted"`: the same, weighted by how often each is a target; `"micro"`: from
             the counts of all classes together; None: one score per class.
         num_classes: the number of classes, needed for ids, except with `average="binary"`.
+        labels: the classes that are scored, in this order, such as `range(1, 9)` without the tag "O" of number 0; not
+            with `average="binary"`. None: all.
         threshold: a binary decision is positive if its score is above this.
         from_logits: whether these scores are logits, to which the sigmoid is applied first.
         ignore_index: a target with this id does not count, as if its step were padding; usually -100.
@@ -52,8 +57,8 @@ def precision(
 
     Raises:
         TypeError: the targets for scores of classes are not integers.
-        ValueError: `average` is unknown, `num_classes` is missing or does not fit, an id is not a class, or
-            shapes do not fit.
+        ValueError: `average` is unknown, `num_classes` is missing or does not fit, an id or one of `labels` is not a
+            class, or shapes do not fit.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> targets = jm.pad_sequences([[1, 0, 1], [0]])
@@ -61,7 +66,7 @@ def precision(
     0.5
     """
     decisions = decide("precision", predictions, targets, threshold, from_logits, ignore_index, sample_weight, mask)
-    return PrecisionSums(*_count(decisions, average, num_classes), average)
+    return PrecisionSums(*_count(decisions, average, num_classes, labels), average)
 
 
 def recall(
@@ -70,6 +75,7 @@ def recall(
     *,
     average: Average = "binary",
     num_classes: int | None = None,
+    labels: Labels = None,
     threshold: float = 0.5,
     from_logits: bool = False,
     ignore_index: int | None = None,
@@ -87,6 +93,8 @@ def recall(
             predicted or are targets; `"weighted"`: the same, weighted by how often each is a target; `"micro"`: from
             the counts of all classes together; None: one score per class.
         num_classes: the number of classes, needed for ids, except with `average="binary"`.
+        labels: the classes that are scored, in this order, such as `range(1, 9)` without the tag "O" of number 0; not
+            with `average="binary"`. None: all.
         threshold: a binary decision is positive if its score is above this.
         from_logits: whether these scores are logits, to which the sigmoid is applied first.
         ignore_index: a target with this id does not count, as if its step were padding; usually -100.
@@ -99,8 +107,8 @@ def recall(
 
     Raises:
         TypeError: the targets for scores of classes are not integers.
-        ValueError: `average` is unknown, `num_classes` is missing or does not fit, an id is not a class, or
-            shapes do not fit.
+        ValueError: `average` is unknown, `num_classes` is missing or does not fit, an id or one of `labels` is not a
+            class, or shapes do not fit.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> targets = jm.pad_sequences([[1, 0, 1], [0]])
@@ -108,7 +116,7 @@ def recall(
     0.5
     """
     decisions = decide("recall", predictions, targets, threshold, from_logits, ignore_index, sample_weight, mask)
-    return RecallSums(*_count(decisions, average, num_classes), average)
+    return RecallSums(*_count(decisions, average, num_classes, labels), average)
 
 
 def f1_score(
@@ -117,6 +125,7 @@ def f1_score(
     *,
     average: Average = "binary",
     num_classes: int | None = None,
+    labels: Labels = None,
     threshold: float = 0.5,
     from_logits: bool = False,
     ignore_index: int | None = None,
@@ -134,6 +143,8 @@ def f1_score(
             predicted or are targets; `"weighted"`: the same, weighted by how often each is a target; `"micro"`: from
             the counts of all classes together; None: one score per class.
         num_classes: the number of classes, needed for ids, except with `average="binary"`.
+        labels: the classes that are scored, in this order, such as `range(1, 9)` without the tag "O" of number 0; not
+            with `average="binary"`. None: all.
         threshold: a binary decision is positive if its score is above this.
         from_logits: whether these scores are logits, to which the sigmoid is applied first.
         ignore_index: a target with this id does not count, as if its step were padding; usually -100.
@@ -147,16 +158,20 @@ def f1_score(
 
     Raises:
         TypeError: the targets for scores of classes are not integers.
-        ValueError: `average` is unknown, `num_classes` is missing or does not fit, an id is not a class, or
-            shapes do not fit.
+        ValueError: `average` is unknown, `num_classes` is missing or does not fit, an id or one of `labels` is not a
+            class, or shapes do not fit.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> targets = jm.pad_sequences([[1, 0, 1], [1]])
     >>> float(jm.metrics.f1_score(jnp.array([[1, 0, 0], [0, 1, 1]]), targets).value)
     0.5
+    >>> tags = jm.pad_sequences([[0, 1, 2, 0], [0]])
+    >>> found = jnp.array([[0, 1, 1, 0], [0, 0, 0, 0]])
+    >>> float(jm.metrics.f1_score(found, tags, num_classes=3, average="micro", labels=[1, 2]).value)
+    0.5
     """
     decisions = decide("f1_score", predictions, targets, threshold, from_logits, ignore_index, sample_weight, mask)
-    return F1Sums(*_count(decisions, average, num_classes), average)
+    return F1Sums(*_count(decisions, average, num_classes, labels), average)
 
 
 def confusion_matrix(
@@ -211,7 +226,9 @@ def confusion_matrix(
     return ConfusionSums(poisoned(counts, decisions.wrong))
 
 
-def _count(decisions: Decisions, average: Average, num_classes: int | None) -> tuple[Array, Array, Array]:
+def _count(
+    decisions: Decisions, average: Average, num_classes: int | None, labels: Labels
+) -> tuple[Array, Array, Array]:
     """For each class, how often it was predicted correctly, how often predicted, and how often a target."""
     name, known = decisions.steps.name, decisions.num_classes
     check_one_of("average", average, AVERAGES, caller=name)
@@ -222,16 +239,28 @@ def _count(decisions: Decisions, average: Average, num_classes: int | None) -> t
                 f"`{name}`: `average='binary'` is the score of class 1 of two; here are {size} classes. Use 'macro', "
                 "'micro', 'weighted' or None."
             )
+        if labels is not None:
+            raise ValueError(f"`{name}`: `labels` chooses among the classes of other averages; pass `average='micro'`.")
         classes = jnp.array([1])
     else:
         size = _num_classes(decisions, num_classes)
-        classes = jnp.arange(size)
+        classes = jnp.arange(size) if labels is None else _chosen(name, labels, size)
     decisions = decisions.check_classes(size)
     weights = _weights(decisions.steps, decisions.true)[..., None]
     predicted, actual = are(decisions.found, classes), are(decisions.true, classes)
     axes = tuple(range(decisions.true.ndim))
     counts = tuple(jnp.where(which, weights, 0).sum(axes) for which in (predicted & actual, predicted, actual))
     return poisoned(counts, decisions.wrong)
+
+
+def _chosen(name: str, labels: Iterable[SupportsIndex], size: int) -> Array:
+    """The classes that are scored."""
+    chosen = [check_integer(name, "labels", label, 0) for label in labels]
+    if not chosen or len({*chosen}) < len(chosen) or max(chosen) >= size:
+        raise ValueError(
+            f"`{name}`: `labels` are different classes, of 0 to {size - 1}, and at least one; received {chosen}."
+        )
+    return jnp.array(chosen)
 
 
 def _weights(steps: Steps, ids: Array) -> Array:

@@ -9,6 +9,7 @@ from jax import lax
 from jaxtyping import Array, Float, Integer, Num
 
 from ..core.arithmetic import expand, in_front
+from ..core.explicit_axes import rows_at
 from ..core.masked import Masked, fill, like
 from .kinds import same_kind
 
@@ -72,8 +73,7 @@ def embed(
     """
     index = _index_of(ids)
     index = jnp.where(index < 0, table.shape[0], index)
-    rows = jnp.take(table, index, axis=0, mode="fill", fill_value=jnp.nan)
-    return like(ids, rows)
+    return like(ids, rows_at(jnp.asarray(table), index, mode="fill", fill_value=jnp.nan))
 
 
 @same_kind

@@ -11,6 +11,7 @@ from jax import lax
 from jaxtyping import Array
 
 from ..core.arithmetic import expand
+from ..core.explicit_axes import rows_at, sum_over_steps
 from ..core.masked import Masked
 from ..core.segment_ids import ids_of, number_of_sequences, sequence_starts
 
@@ -29,8 +30,12 @@ class Sequences:
 
     def sum(self, values: Array) -> Array:
         """The sums of values `(*mask.shape, ...)` over the steps of each sequence, `(number, ...)`."""
-        flat, index = self._flat(values)
-        return jax.ops.segment_sum(flat.astype(_wide(flat.dtype)), index, self.number).astype(flat.dtype)
+
+        def total(values: Array, index: Array) -> Array:
+            flat = values.reshape(index.size, *values.shape[index.ndim :])
+            return jax.ops.segment_sum(flat, index.ravel(), self.number)
+
+        return sum_over_steps(total, values.astype(_wide(values.dtype)), self.index).astype(values.dtype)
 
     def extreme(self, values: Array, *, largest: bool = True) -> Array:
         """The largest or smallest values, `(number, ...)`; those of the dtype where there are no steps."""
@@ -48,7 +53,7 @@ class Sequences:
 
     def at_steps(self, results: Array) -> Array:
         """Brings results `(number, ...)` back to the steps, `(*mask.shape, ...)`; 0 at steps of no sequence."""
-        return results.at[self.index].get(mode="fill", fill_value=0)
+        return rows_at(results, self.index, mode="fill", fill_value=0)
 
     def _flat(self, values: Array) -> tuple[Array, Array]:
         return values.reshape(self.index.size, *values.shape[self.index.ndim :]), self.index.ravel()

@@ -1,6 +1,7 @@
 """Training: a state, a pure jitted step, and runs that restore, log and save."""
 
 from ..core.public_names import listing as _listing
+from .checkpoints import OtherRunError as OtherRunError
 from .compilation import CompiledShapesWarning as CompiledShapesWarning
 from .fitting import fit as fit
 from .precision import DynamicScale as DynamicScale

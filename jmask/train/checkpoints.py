@@ -14,7 +14,12 @@ ocp: Any = LazyModule("orbax.checkpoint")
 
 
 class OtherRunError(ValueError):
-    """A checkpoint is of another model or of other data."""
+    """A checkpoint is of another model, of other data or of another plan: its folder belongs to another run.
+
+    >>> from jmask import train
+    >>> issubclass(train.OtherRunError, ValueError)
+    True
+    """
 
 
 class Checkpoints:
@@ -59,7 +64,7 @@ class Checkpoints:
         """Begins to write a checkpoint; the state may be donated as soon as this returns."""
         self.check()
         arrays, description = _described(state)
-        if jax.default_backend() == "cpu":
+        if any(_is_on_cpu(leaf) for leaf in jax.tree.leaves(arrays)):
             arrays = owned(arrays)  # orbax would read the memory of the state itself, which the next step takes
         self._last += 1
         self._pending = (self._last, step)
@@ -134,6 +139,11 @@ def _named(tree: Any) -> list[tuple[str, Any]]:
         seen.add(name)
         named.append((name, leaf if hasattr(leaf, "sharding") else jnp.asarray(leaf)))
     return named
+
+
+def _is_on_cpu(leaf: Any) -> bool:
+    """Whether its memory is that of the host, whatever the default device is."""
+    return not isinstance(leaf, jax.Array) or any(device.platform == "cpu" for device in leaf.devices())
 
 
 def _described(tree: Any) -> tuple[dict[str, Any], dict[str, str]]:

@@ -51,8 +51,11 @@ class Judge:
 
     def to_json(self) -> dict[str, Any]:
         """What has to be saved."""
-        return {"best": self.best, "worse": self.worse}
+        return {"best": self.best, "worse": self.worse, "by": [self.name, self.sign]}
 
-    def from_json(self, saved: dict[str, Any]) -> None:
-        """Goes on with what `to_json` returned."""
-        self.best, self.worse = saved["best"], saved["worse"]
+    def from_json(self, saved: dict[str, Any]) -> bool:
+        """Goes on with what `to_json` returned; False if those scores are of another kind, so none compares."""
+        is_alike = saved["by"] == [self.name, self.sign]
+        if is_alike:
+            self.best, self.worse = saved["best"], saved["worse"]
+        return is_alike

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from ..losses.accumulator import Sums
+from ..transform import skip_padding
 from .loss_function import LossFunction
 from .precision import all_finite, cast_floats
 
@@ -35,22 +36,27 @@ class Differentiation:
         loss: the loss.
         compute_dtype: what the floats of parameters and batch are cast to, or None.
         split: number of parts of a batch.
+        fractions: of the rows, for `jm.skip_padding`; None: padded batches are computed as they are.
     """
 
-    def __init__(self, loss: LossFunction, compute_dtype: Any, split: int) -> None:
+    def __init__(
+        self, loss: LossFunction, compute_dtype: Any, split: int, fractions: tuple[float, ...] | None = None
+    ) -> None:
         self.loss, self.dtype, self.split = loss, compute_dtype, split
+        # Gradients included, so that all of it is in the branch; the optimizer has nothing to do with padding.
+        self._gradients = self._whole if fractions is None else skip_padding(self._whole, fractions=fractions)
 
     def __call__(self, params: Any, batch: Any, key: Any, statistics: Any, scale: Any) -> BatchGradients:
         """The gradients of a batch, whose parts go through one `jax.lax.scan` if there are several."""
         if self.split == 1:
-            return self._whole(params, batch, key, statistics, scale)
+            return self._gradients(params, batch, key, statistics, scale)
         parts = self._parts(batch)
 
         def add(carry: Any, part: Any) -> Any:
             number, batch = part
             gradients, count, statistics, is_finite = carry
             own = None if key is None else jax.random.fold_in(key, number)
-            new = self._whole(params, batch, own, statistics, scale)
+            new = self._gradients(params, batch, own, statistics, scale)
             gradients = jax.tree.map(jnp.add, gradients, new.gradients)
             return (gradients, count + new.count, new.statistics, is_finite & new.is_finite), new.sums
 

@@ -11,6 +11,7 @@ import jax
 from ..losses.accumulator import Sums
 from .checkpoints import Checkpoints, OtherRunError
 from .epochs import Epochs, RunEpoch, source_of
+from .folder_lock import FolderLock
 from .interrupts import Interrupts
 from .judge import Judge
 from .options import check_run_options, checked_every
@@ -86,6 +87,7 @@ class Run:
         self._every = checked_every(every)
         self._checkpoints = Checkpoints(self.directory / "checkpoints", keep)
         self._log, self._interrupts = RunLog(self.directory, tensorboard, progress, console), Interrupts()
+        self._lock = FolderLock(self.directory)
         self._epochs: Epochs | None = None
         self._like: Any = None
         self._logged: Any = None  # the newest state that `log` saw
@@ -110,6 +112,7 @@ class Run:
         finally:
             self._interrupts.release()
             self._log.close()
+            self._lock.release()
 
     @property
     def interrupted(self) -> str | None:
@@ -138,8 +141,10 @@ class Run:
             ends early if patience was over, or with Ctrl-C.
 
         Raises:
-            ValueError: the checkpoint is of another model, or of other data; or no checkpoint can be read.
+            OtherRunError: the checkpoint is of another model, or of other data; it is a ValueError.
+            ValueError: no checkpoint can be read.
             TypeError: the batches can be iterated only once.
+            RuntimeError: another process is writing into the folder.
         """
         source = source_of(batches, steps_per_epoch)
         known = getattr(batches, "epochs", None)
@@ -148,6 +153,7 @@ class Run:
         fingerprint: Any = getattr(batches, "fingerprint", lambda: None)
         self._fingerprint = fingerprint()
         self._like = jax.tree.map(shape_of_leaf, state)
+        self._lock.take()
         state, position = self._restored(state)
         epochs = known if epochs is None else epochs
         self._epochs = Epochs(source, epochs, position, self._begin_epoch, self._log.meter.see, self._should_stop)
@@ -190,8 +196,10 @@ class Run:
             ValueError: the score that decides is missing.
             OSError: this checkpoint or the one before could not be written, such as on a full disk; the last good one
                 stays.
+            RuntimeError: another process is writing into the folder.
         """
         self._log.meter.pause()
+        self._lock.take()
         if hasattr(state, "step"):
             self._steps = int(state.step)
         if self.interrupted and self._epochs is not None and not self._epochs.is_between:
@@ -217,7 +225,8 @@ class Run:
 
         Raises:
             FileNotFoundError: nothing has been saved.
-            ValueError: the checkpoint is of another model, or no state is known.
+            OtherRunError: the checkpoint is of another model; it is a ValueError.
+            ValueError: no state is known.
 
         `jm.save("tagger", model, run.best().params)` keeps the model alone.
         """
@@ -258,7 +267,7 @@ class Run:
 
     def _check_data(self, meta: dict[str, Any]) -> None:
         saved = meta["fingerprint"]
-        if saved is not None and self._fingerprint is not None and saved != self._fingerprint:
+        if saved != self._fingerprint and meta["position"] is not None:
             raise OtherRunError(
                 f"`Run.restore`: the checkpoint in {str(self.directory)!r} is of other data, another plan or another "
                 f"seed (fingerprint {saved}, and that of the batches is {self._fingerprint}), so its position means "
@@ -268,7 +277,8 @@ class Run:
     def _go_on(self, meta: dict[str, Any]) -> None:
         self._steps = self._saved_at = meta["steps"]
         self._seconds = meta["seconds"]
-        self._judge.from_json(meta["judge"])
+        if not self._judge.from_json(meta["judge"]) and meta["judge"]["best"]:
+            self._log.line(f"the best was chosen by {meta['judge']['by'][0]!r} so far; beginning anew.")
         self._checkpoints.best = self._judge.number
         self._log.totals.from_json(meta["sums"])
         place = meta["position"] or _NOWHERE

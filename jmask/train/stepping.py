@@ -1,13 +1,15 @@
 """The training step: `(state, batch) -> (state, sums)`, pure and jitted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..core.lazy import LazyModule
 from ..losses.accumulator import Mean, Sums
+from ..transform.skipping import FRACTIONS
 from .compilation import Shapes
 from .loss_function import LossFunction
 from .microbatch import BatchGradients, Differentiation, as_before, chosen, summed_dtype
@@ -26,6 +28,7 @@ def step(
     average: float | None = None,
     compute_dtype: Any = None,
     loss_scale: LossScale = None,
+    skip_padding: bool | Iterable[float] = False,
     shapes: int = 1,
 ) -> "Step":
     """Makes a training step: the gradients of a loss, added up over batches, divided once, and given to an optimizer.
@@ -47,6 +50,9 @@ def step(
             The parameters in the state, gradient sums and losses stay in float32. None changes nothing.
         loss_scale: a factor of the loss while gradients are computed, for float16: a number, "dynamic" or a
             `train.DynamicScale`. A batch whose gradients are not finite is skipped, and `sums["skipped"]` counts it.
+        skip_padding: whether loss and gradients run on packed rows inside the program, so that padding takes no time:
+            `jm.skip_padding` says what may be in the loss then. True compiles for the fractions of rows that it has by
+            default; or the fractions. Each part of a `split` is packed by itself.
         shapes: how many shapes of batches will come; more of them warn once, since each shape is compiled.
 
     Returns:
@@ -84,7 +90,8 @@ def step(
             f"{optimizer!r:.80}."
         )
     function, dtype = LossFunction(loss), checked_compute_dtype(compute_dtype)
-    differentiate = Differentiation(function, dtype, split)
+    fractions = None if skip_padding is False else FRACTIONS if skip_padding is True else tuple(skip_padding)
+    differentiate = Differentiation(function, dtype, split, fractions)
     return Step(function, differentiate, optimizer, accumulate, average, checked_loss_scale(loss_scale), Shapes(shapes))
 
 
@@ -120,6 +127,7 @@ class Step:
             The state before the first step. Arrays keep their shardings.
 
         Raises:
+            TypeError: a parameter is not a float, or is no array.
             ValueError: the loss needs a key or statistics, or takes no statistics.
         """
         needs = self._loss.takes
@@ -132,6 +140,7 @@ class Step:
                 else "`step.init`: the loss takes no `statistics`, so they would never change; write "
                 "`loss(params, batch, statistics)`, and return the new ones last."
             )
+        _check_floats(params)
         params = owned(params)
         pending = None
         if self._accumulate > 1:
@@ -231,6 +240,19 @@ class Step:
             average = as_before(average, optax.incremental_update(params, average, size), "averaged parameters")
         opt_state = as_before(state.opt_state, opt_state, "an optimizer state")
         return state.replace(params=params, opt_state=opt_state, updates=updates, average=average)
+
+
+def _check_floats(params: Any) -> None:
+    """Raises for what no gradient exists of, such as the counters and keys beside the parameters of a module."""
+    for path, leaf in jax.tree.leaves_with_path(params):
+        dtype = getattr(leaf, "dtype", None) or np.asarray(leaf).dtype
+        if not jnp.issubdtype(dtype, jnp.inexact):
+            raise TypeError(
+                f"`step.init`: parameters are floats, since the loss is differentiated by them; params"
+                f"{jax.tree_util.keystr(path)} is {dtype}. Leave out what is not trained: of a module of Flax NNX, "
+                "`graph, params, rest = nnx.split(module, nnx.Param, ...)`, and in the loss "
+                "`nnx.merge(graph, params, rest)`."
+            )
 
 
 def _refuse_objects(batch: Any) -> None:

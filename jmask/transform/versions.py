@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 from jax import lax
+from jax.core import ShapedArray
 
 
 def body_of(program: Any) -> Any:
@@ -34,14 +35,14 @@ def vary_alike(arrays: Sequence[Any], like: Sequence[Any] = ()) -> list[Any]:
     """
     if not jax.sharding.get_abstract_mesh().manual_axes:
         return list(arrays)
-    found = [_varies_over(array) for array in (*arrays, *like)]
+    found = [axes_of(array) for array in (*arrays, *like)]
     axes = frozenset().union(*found)
     return [_vary(array, tuple(axes - own)) for array, own in zip(arrays, found, strict=False)]
 
 
 def vary_over(array: Any, axes: Sequence[str]) -> Any:
     """The array, varying over these axes of the mesh too."""
-    found = _varies_over(array)
+    found = axes_of(array)
     return _vary(array, tuple(axis for axis in axes if axis not in found))
 
 
@@ -52,12 +53,13 @@ def may_vary_over(arrays: Sequence[Any], axes: Sequence[Any]) -> bool:
     """
     if not axes or not set(axes) <= set(jax.sharding.get_abstract_mesh().manual_axes):
         return True
-    keeps_account = axes[0] in _varies_over(lax.axis_index(axes[0]))
-    return not keeps_account or any(_varies_over(array) & set(axes) for array in arrays)
+    keeps_account = axes[0] in axes_of(lax.axis_index(axes[0]))
+    return not keeps_account or any(axes_of(array) & set(axes) for array in arrays)
 
 
-def _varies_over(array: Any) -> frozenset[str]:
-    aval = jax.typeof(array)
+def axes_of(array: Any) -> frozenset[str]:
+    """The axes of the mesh that an array, or an array type, varies over."""
+    aval: Any = array if isinstance(array, ShapedArray) else jax.typeof(array)
     return aval.vma if hasattr(aval, "vma") else aval.manual_axis_type.varying
 
 

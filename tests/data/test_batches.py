@@ -286,8 +286,10 @@ def test_fingerprints_tell_data_plans_and_seeds_apart(corpus):
         data.batches(corpus[np.r_[1:61, 0]], plan, seed=0),
         data.batches(corpus.replace(weight=None), plan, seed=0),
         data.batches(corpus, PLANS["padded"], seed=0),
+        *(data.batches(data.Ragged(a=[[word], ["z"]]), plan, seed=0) for word in "xy"),
+        *(data.batches(data.Ragged(a=[[5, n], [6]]), plan, seed=0) for n in (7, 8)),
     ]
-    assert len({batches.fingerprint() for batches in (base, *others)}) == 6
+    assert len({batches.fingerprint() for batches in (base, *others)}) == 10
 
 
 def test_what_is_left_out_is_logged_once(corpus, caplog):
@@ -296,6 +298,20 @@ def test_what_is_left_out_is_logged_once(corpus, caplog):
         next(iter(batches.map(_sums)))
     assert [record.getMessage() for record in caplog.records] == [f"data.batches: {batches.note}"]
     assert "sequences are dropped, too long" in repr(batches)
+
+
+def test_columns_that_nearly_agree_in_length_are_told(caplog):
+    """One tag too few is a mistake, which a loss under `jax.jit` cannot see; source and target differ in most rows."""
+    words, tags = [[1, 2, 3], [4], [5, 6], []], [[1, 2, 3], [4], [5], []]
+    for of_column in (tags, [[1], [2, 3], [4, 5, 6], []]):
+        data.batches(data.Ragged(words=words, tags=of_column), data.padded(rows=2), seed=0)
+    assert [record.getMessage() for record in caplog.records] == [
+        "data.batches: lengths differ, `tags`: other than `words` in 1 of 4 rows: a mistake? Labels without a step "
+        "count nowhere"
+    ]
+    described = str(data.packed(row_length=5, rows=1).describe(data.Ragged(words=words, tags=tags)))
+    assert "lengths          `tags`: other than `words` in 1 of 4 rows" in described
+    assert "empty            1 sequences, which count in no loss and no metric" in described
 
 
 def test_a_function_of_the_user_may_raise(corpus):

@@ -11,6 +11,8 @@ from jmask import data
 from tests.support import foreign
 from tests.support.columns_of_libraries import NULLS, ROWS, SOURCES, WITH_NULLS, arrow
 
+pytestmark = pytest.mark.extras
+
 COLUMNS = {"words": [[1, 2], [3], []], "label": ["a", "b", "a"], "weight": [0.5, 1.0, 2.0]}
 
 

@@ -8,6 +8,8 @@ import pytest
 import jmask as jm
 from tests.support import foreign
 
+pytestmark = pytest.mark.extras
+
 NAN = float("nan")
 IDS = np.arange(10, 17)
 LENGTHS = [3, 1, 0, 2]

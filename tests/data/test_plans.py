@@ -244,6 +244,8 @@ def test_a_remedy_of_the_error_works():
 @pytest.mark.parametrize(("make", "error", "message"), [
     (lambda: data.padded(rows=0), ValueError, "`rows` must be at least 1; received 0"),
     (lambda: data.padded(rows=2.0), TypeError, "`rows` must be an integer; received 2.0"),
+    (lambda: data.padded(rows=2, shuffle="no"), TypeError, "`data.padded`: `shuffle` is True or False; received 'no'"),
+    (lambda: data.packed(row_length=4, rows=1, drop=1), TypeError, "`drop` is True or False; received 1"),
     (lambda: data.packed(row_length=0, rows=1), ValueError, "`row_length` must be at least 1"),
     (lambda: data.packed(row_length={"words": 0}, rows=1), ValueError, r"`row_length\['words'\]` must be at least 1"),
     (lambda: data.packed(row_length=4, rows=1, max_segments=0), ValueError, "`max_segments` must be at least 1"),

@@ -10,6 +10,8 @@ from tests.support.columns_of_libraries import NULLS, ROWS, SOURCES, WITH_NULLS
 from tests.support.foreign import Column, lists_of_numbers, validity
 from tests.support.padded import assert_padded, padded_by_hand
 
+pytestmark = pytest.mark.extras
+
 
 def assert_rows(x, rows, dtype=np.int32, **options):
     """The padded batch of these rows, a None in them being a hole."""

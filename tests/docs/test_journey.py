@@ -10,6 +10,8 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from jmask import train
 
+pytestmark = pytest.mark.extras
+
 PAGE = Path(__file__).parents[2] / "docs" / "journey.md"
 DATA, PROGRAM = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 MOST_LINES = 35

@@ -8,12 +8,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-COMPILES_MUCH = {"decoding.md", "labels.md", "packed.md", "time_and_frequency.md"}
+COMPILES_MUCH = {"decoding.md", "flax.md", "labels.md", "packed.md", "time_and_frequency.md"}
 ELSEWHERE = {"keras_fit.md", "journey.md"}  # which tests/conformance and test_journey.py run
+MARKS = {"sources.md": pytest.mark.extras} | dict.fromkeys(COMPILES_MUCH, pytest.mark.slow)
 PROGRAMS = [
-    pytest.param(page, marks=pytest.mark.slow if page.name in COMPILES_MUCH else (), id=page.name)
-    for page in PAGES
-    if page.name not in ELSEWHERE
+    pytest.param(page, marks=MARKS.get(page.name, ()), id=page.name) for page in PAGES if page.name not in ELSEWHERE
 ]
 LINKS = [
     pytest.param(page, target, id=f"{page.name}-{target}")

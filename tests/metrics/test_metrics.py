@@ -105,6 +105,26 @@ def test_every_average(score, average, rng):
 
 
 @pytest.mark.parametrize("score", ["precision", "recall", "f1_score"])
+def test_labels_choose_the_classes(score, rng):
+    """Such as all tags but the one outside of entities."""
+    predictions, targets = draw(rng, "ids")
+    counts = oracles.confusion(np.concatenate(predictions), np.concatenate(targets), CLASSES)
+    order = [3, 1]
+    scores, hits = oracles.class_scores(counts, score)[order], counts.diagonal()[order].sum()
+    predicted, actual = counts.sum(axis=0)[order], counts.sum(axis=1)[order]
+    among = {"precision": predicted.sum(), "recall": actual.sum(), "f1_score": (predicted.sum() + actual.sum()) / 2}
+    expected = {
+        None: scores,
+        "macro": scores.mean(),
+        "weighted": (scores * actual).sum() / actual.sum(),
+        "micro": hits / among[score],
+    }
+    for average, value in expected.items():
+        options = {"average": average, "num_classes": CLASSES, "labels": order}
+        assert_close(getattr(jm.metrics, score)(padded(predictions), padded(targets), **options).value, value)
+
+
+@pytest.mark.parametrize("score", ["precision", "recall", "f1_score"])
 def test_scores_of_decisions(score, rng):
     predictions, targets = (np.concatenate(rows) for rows in draw(rng, "decisions"))
     metric = getattr(jm.metrics, score)
@@ -248,6 +268,11 @@ REFUSED = {
     ),
     "more than two classes": (lambda: jm.metrics.recall(SCORES, IDS), "is the score of class 1 of two; here are 4"),
     "how many classes": (lambda: jm.metrics.recall(IDS, IDS, average="macro"), "pass `num_classes`"),
+    "labels of two classes": (lambda: jm.metrics.recall(IDS, IDS, labels=[1]), "pass `average='micro'`"),
+    "labels beyond the classes": (
+        lambda: jm.metrics.recall(SCORES, IDS, average="micro", labels=[1, 4]),
+        r"`labels` are different classes, of 0 to 3, and at least one; received \[1, 4\]",
+    ),
     "another number": (lambda: jm.metrics.confusion_matrix(SCORES, IDS, num_classes=5), "scores of 4 classes, and"),
 }
 

@@ -8,6 +8,8 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
+import sys
 
 import grain
 import jax
@@ -290,11 +292,49 @@ def test_a_checkpoint_of_another_run(tmp_path):
     saved = numbers(tmp_path)
     with run_of(tmp_path) as run:
         other = train.step(loss, optax.sgd(0.1), average=0.9).init({"w": np.zeros(3, np.float32)})
-        with pytest.raises(ValueError, match=r"(?s)another model.*params.empty: float32\[0, 3\] saved, nothing in the"):
+        with pytest.raises(
+            train.OtherRunError, match=r"(?s)another model.*params.empty: float32\[0, 3\] saved, nothing in the"
+        ):
             run.restore(other, batches())
         with pytest.raises(ValueError, match=r"of other data, another plan or another seed.*Name another folder"):
             run.restore(new(), batches(seed=1))
+        with pytest.raises(train.OtherRunError, match=r"that of the batches is None"):
+            run.restore(new(), list(batches().epoch(0)))
     assert numbers(tmp_path) == saved
+
+
+def test_scores_of_another_name_do_not_compare(tmp_path):
+    """A run goes on with another `best=`: its old best, 0.9 of `f1`, is no loss."""
+    text = io.StringIO()
+    with run_of(tmp_path, best="f1") as run:
+        go(run, batches(), epochs=1, scores=lambda number: {"f1": 0.9})
+    with run_of(tmp_path, best="cost", mode="min", progress=True, console=Console(file=text)) as run:
+        go(run, batches(), epochs=3, scores=lambda number: {"cost": number})
+        assert int(run.best(new()).step) == 8
+    assert "the best was chosen by 'f1' so far; beginning anew." in text.getvalue()
+
+
+HOLDER = """
+import sys, pathlib
+from jmask.train.folder_lock import FolderLock
+lock = FolderLock(pathlib.Path(sys.argv[1]))
+lock.take()
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_one_run_at_a_time_writes_into_a_folder(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        with run_of(tmp_path) as run, pytest.raises(RuntimeError, match=f"process {other.pid} on .* is writing into"):
+            go(run, batches(), epochs=1)
+        other.kill()  # which lets the lock go
+        other.wait()
+    with run_of(tmp_path) as run:
+        go(run, batches(), epochs=1)
 
 
 def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path, rng):

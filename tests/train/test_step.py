@@ -63,7 +63,15 @@ def error(params, batch):
 
 @pytest.mark.parametrize(
     ("options", "calls"),
-    [({}, 1), ({"accumulate": 4}, 4), ({"split": 4}, 1), ({"accumulate": 2, "split": 2}, 2)],
+    [
+        ({}, 1),
+        ({"accumulate": 4}, 4),
+        ({"split": 4}, 1),
+        ({"accumulate": 2, "split": 2}, 2),
+        ({"skip_padding": [0.5]}, 1),
+        ({"skip_padding": True, "accumulate": 2}, 2),
+        ({"skip_padding": [0.5], "split": 2}, 1),
+    ],
     ids=str,
 )
 def test_an_update_is_that_of_the_whole_batch(batch, options, calls):
@@ -271,6 +279,7 @@ def with_statistics(params, batch, statistics):
         (lambda: train.step(loss, optax.sgd(1), accumulate=0), ValueError, "`accumulate` is a whole number from 1 on"),
         (lambda: train.step(loss, optax.sgd(1), split=True), ValueError, "`split` is a whole number from 1 on"),
         (lambda: train.step(loss, optax.sgd(1), average=1.0), ValueError, "`average` is the decay.*received 1.0"),
+        (lambda: train.step(loss, optax.sgd(1), skip_padding=[2]), ValueError, r"`fractions` are.*Received \(2,\)"),
         (lambda: train.step(loss, 0.1), TypeError, "gradient transformation of optax"),
         (lambda: train.step(0.1, optax.sgd(1)), TypeError, r"a function `loss\(params, batch\)`"),
         (lambda: train.step(lambda p, b, rng: 0, optax.sgd(1)), TypeError, r"received `loss\(p, b, rng\)`"),
@@ -287,6 +296,11 @@ def with_statistics(params, batch, statistics):
             r"takes `key`.*`step.init\(params, jax.random.key\(0\)\)`",
         ),
         (lambda: train.step(loss, optax.sgd(1)).init(PARAMS, statistics={}), ValueError, "takes no `statistics`"),
+        (
+            lambda: train.step(loss, optax.sgd(1)).init({"w": np.ones(2), "count": np.uint32(0)}),
+            TypeError,
+            r"params\['count'\] is uint32.*nnx.split\(module, nnx.Param, ...\)",
+        ),
         (lambda: train.step(with_statistics, optax.sgd(1)).init(PARAMS), ValueError, r"model.init_state\(x\)"),
     ],
 )

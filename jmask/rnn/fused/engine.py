@@ -218,14 +218,14 @@ def _run_terms(options: Options) -> Callable:
 def _forward(options: Options, rows: Rows, weights: Weights, *, saves: bool = False) -> tuple[Any, State | None, Any]:
     """Outputs, the final state or None, and `Residuals` or None."""
     units = weights.recurrent_kernel.shape[0]
-    plan, choices = None, _widths(rows, units)
+    (count, time, _), plan, choices = rows.inputs.shape, None, _widths(rows, units)
     if rows.mask is not None:
         plan = make_plan(rows.mask, rows.segment_ids, reverse=options.reverse, choices=choices)
-    view = View(*rows.inputs.shape[:2], plan, options.reverse, choices)
+    view = View(count, time, plan, options.reverse, choices)
     inputs = view.flat(rows.inputs)
 
     saves_step_residuals = saves and not _remat(options, view.layouts[0].slots, units)
-    what = _What(options.cell, rows.inputs.shape[:2], choices, options.wants_state, saves, saves_step_residuals)
+    what = _What(options.cell, count, time, choices, options.wants_state, saves, saves_step_residuals)
     result = _run_forward(plan, weights, inputs, rows.initial, what)
     outputs = view.rows_of(result.outputs)
     state = (view.last(outputs), *result.cell_state) if options.wants_state else None
@@ -244,10 +244,10 @@ def _backward(
     by_step: bool = False,
 ) -> Gradients:
     """Gradients, `(rows, ...)`; those of the weights are sums over the rows, or with `by_step` `Terms` of each row."""
-    choices = _widths(rows, weights.recurrent_kernel.shape[0])
-    view = View(*rows.inputs.shape[:2], residuals.plan, options.reverse, choices)
+    (count, time, _), choices = rows.inputs.shape, _widths(rows, weights.recurrent_kernel.shape[0])
+    view = View(count, time, residuals.plan, options.reverse, choices)
     inputs, flat_outputs, incoming = map(view.flat, (rows.inputs, outputs, cotangents[0]))
-    what = _What(options.cell, rows.inputs.shape[:2], choices, by_step=by_step)
+    what = _What(options.cell, count, time, choices, by_step=by_step)
     forward = (inputs, rows.initial, flat_outputs, residuals.forward)
     gradients = _run_backward(residuals.plan, weights, *forward, Cotangents(incoming, cotangents[1]), what)
     by_weight = jax.tree.map(view.rows_of, gradients.weights) if by_step else gradients.weights
@@ -260,7 +260,8 @@ class _What(NamedTuple):
     """What a run is to do, known when the program is traced; the attributes are those of `Forward` and `Backward`."""
 
     cell: FusedCell
-    shape: tuple[int, ...]
+    rows: int
+    time: int
     widths: tuple[int, ...]
     wants_cell_state: bool = False
     saves: bool = False
@@ -271,7 +272,7 @@ class _What(NamedTuple):
 @functools.partial(jax.jit, static_argnames="what")  # traced and lowered once for both directions of a network
 def _run_forward(plan: Plan | None, weights: Weights, inputs: Any, initial: State | None, what: _What) -> Any:
     given = (weights, inputs, initial, what.wants_cell_state, what.saves, what.saves_step_residuals)
-    view = View(*what.shape, plan, False, what.widths)
+    view = View(what.rows, what.time, plan, False, what.widths)
     return view.switch([Forward(what.cell, layout, *given).run for layout in view.layouts])
 
 
@@ -288,7 +289,7 @@ def _run_backward(
 ) -> Gradients:
     transposed = jax.tree.map(jnp.transpose, weights)
     given = (weights, inputs, initial, outputs, residuals, cotangents, transposed, what.by_step)
-    view = View(*what.shape, plan, False, what.widths)
+    view = View(what.rows, what.time, plan, False, what.widths)
     return view.switch([Backward(what.cell, layout, *given).run for layout in view.layouts])
 
 

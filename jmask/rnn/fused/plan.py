@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ...core.bin_packing import first_fit
 from ...core.segment_ids import sequence_starts
-from .arrays import at
 
 IDLE = -1  # the entry of a slot in which nothing runs
 _STEP_OVERHEAD = 4  # the fixed cost of a step, in lanes: measured on CPUs, where choices depend on it
@@ -95,11 +95,11 @@ def make_plan(mask: Any, segment_ids: Any, *, reverse: bool, choices: tuple[int,
     Returns:
         The plan with the least estimated cost. All rows of a group together take no more steps than the longest row.
     """
-    rows, time = mask.shape
+    (rows, time), narrowest = mask.shape, choices[0]
     slots = rows + num_slots(rows, time, choices[-1])
     rank, count = _ranks(mask)
     row = jnp.arange(rows, dtype=jnp.int32)
-    if choices == (rows,):
+    if narrowest == rows:
         lane, start, shape = row, jnp.zeros_like(count), _Shape(rows, _whole_blocks(time, rows), 1, 0)
     else:
         lane, start, used = lax.platform_dependent(count, cpu=first_fit, default=_row_by_row)
@@ -115,7 +115,7 @@ def make_plan(mask: Any, segment_ids: Any, *, reverse: bool, choices: tuple[int,
     begins = rank == 0 if segment_ids is None else sequence_starts(mask, segment_ids, reverse=reverse)
     slot_step, target = jnp.full(slots, IDLE, jnp.int32), jnp.where(mask, rows + slot, slots)
     slot_step = slot_step.at[target].set(2 * step + begins, mode="drop", unique_indices=True)
-    group = jnp.arange(-(-rows // choices[0]), dtype=jnp.int32)
+    group = jnp.arange(-(-rows // narrowest), dtype=jnp.int32)
     length = jnp.max(jnp.where(lane // width == group[:, None], start + count, 0), axis=1)
     last = jnp.max(jnp.where(mask & (rank == count[:, None] - 1), step, 0), axis=1)
     any_step = jnp.max(jnp.where(mask, step, 0))
@@ -178,37 +178,6 @@ def _whole_blocks(time: int, width: int) -> int:
 
 def _int32(number: Any) -> Any:
     return jnp.asarray(number, jnp.int32)
-
-
-def first_fit(count: Any) -> tuple[Any, Any, Any]:
-    """First-fit decreasing: each row, the longest first, goes to the first lane that has room for it.
-
-    Args:
-        count: int32 `(rows,)`, real steps of each row; a lane has room for the largest.
-
-    Returns:
-        The lane of each row, the step of that lane at which it starts, and the number of lanes in use.
-
-    References:
-        Johnson: Near-optimal bin packing algorithms, 1973: at most 11/9 of the fewest lanes, and two thirds of one.
-    """
-    rows, longest = count.shape[0], count.max()
-    index = np.arange(rows, dtype=np.int32)
-    is_free, is_waiting, is_lane = (np.arange(4)[:, None] == part for part in range(3))
-
-    def place(_: Any, state: Any) -> Any:
-        """One array holds the room of each lane, and of each row its steps while it waits, its lane and its start."""
-        free, waiting = state[0], state[1]
-        row = jnp.argmax(waiting).astype(jnp.int32)
-        length = at(waiting, row)
-        lane = jnp.min(jnp.where(free >= length, index, rows - 1))
-        change = jnp.where(is_lane, lane, longest - at(free, lane))
-        change = jnp.where(is_free, -length, jnp.where(is_waiting, -1 - length, change))
-        return state + jnp.where(index == jnp.where(is_free, lane, row), change, 0)
-
-    first = jnp.where(is_free, longest, jnp.where(is_waiting, count, 0))
-    _, _, lane, start = lax.fori_loop(0, rows, place, first)
-    return lane, start, jnp.max(jnp.where(count > 0, lane + 1, 0))
 
 
 def _row_by_row(count: Any) -> tuple[Any, Any, Any]:

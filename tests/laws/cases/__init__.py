@@ -15,6 +15,7 @@ from .ops import CASES as OP_CASES
 from .penalties import CASES as PENALTY_CASES
 from .reductions import CASES as REDUCTION_CASES
 from .rnn import CASES as RNN_CASES
+from .skip_padding import CASES as SKIP_PADDING_CASES
 from .stepwise import CASES as STEPWISE_CASES
 from .vmap import CASES as VMAP_CASES
 from .windows import CASES as WINDOW_CASES
@@ -37,4 +38,5 @@ CASES = [
     *STEPWISE_CASES,
     *WINDOW_CASES,
     *VMAP_CASES,
+    *SKIP_PADDING_CASES,
 ]
