@@ -24,7 +24,7 @@ class BaseMultiHead(BaseMaskedLayer):
     use_causal_mask: bool = False
     sliding_window: Size | None = None
     return_attention_scores: bool = False
-    implementation: Literal["xla", "cudnn"] | None = None
+    implementation: Literal["auto", "blocks", "xla", "cudnn"] = "auto"
     kernel_initializer: Initializer = "glorot_uniform"
     bias_initializer: Initializer = "zeros"
     use_gate: bool = False

@@ -17,7 +17,7 @@ from ..core.step_order import is_right_padded
 def is_fused(q: Array, k: Array, v: Array, needs_weights: bool, implementation: Any) -> bool:
     """Whether to use `jax.nn.dot_product_attention`; raises for an `implementation` that does not apply."""
     can = not needs_weights and q.dtype == k.dtype == v.dtype and k.shape == v.shape and q.ndim <= 4
-    if implementation is None or (implementation == "xla" and q.dtype == jnp.float16):
+    if implementation in ("auto", "blocks") or (implementation == "xla" and q.dtype == jnp.float16):
         # It asks for an accumulation of float64, and on a CPU of float16, that does not exist.
         return can and q.dtype not in (jnp.float64, jnp.float16)
     if not can:
@@ -87,12 +87,13 @@ def fused(
         seen: which keys each query attends to, from `visible`; None for all.
         lengths: the same from `as_lengths`, or None. Which of the two is used is decided at run time.
         scale: the factor of the dot products.
-        implementation: `"xla"` or `"cudnn"`.
+        implementation: `"xla"` or `"cudnn"`; others leave the choice to JAX.
 
     Returns:
         `(batch, queries, heads, features)`, 0 where a query sees nothing.
     """
-    told: dict[str, Any] = {"scale": scale, "implementation": implementation}
+    by = implementation if implementation in ("xla", "cudnn") else None
+    told: dict[str, Any] = {"scale": scale, "implementation": by}
     if seen is None:
         return jax.nn.dot_product_attention(q, k, v, bias, **told)
     seen = seen.reshape(*(1,) * (q.ndim - seen.ndim), *seen.shape)

@@ -1,19 +1,22 @@
 """Attention: each query takes a weighted mean of the values at the real steps that it attends to."""
 
-from typing import Any, Literal
+import functools
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ..core.checks import check_probability
-from ..core.masked import Masked, fill, like, values_of
-from .activations import softmax
+from ..core.checks import check_one_of, check_probability
+from ..core.masked import Masked, fill, like
+from .block_attention import in_blocks
+from .dense_attention import dot_products, weigh, weighted_mean
 from .fused_attention import as_lengths, fused, is_fused
 from .linear import AnyArray, check_float
 from .step_positions import Offset, Places, steps_before
-from .visibility import Window, check_shared_segment_ids, joint_keys, per_head, visible
+from .visibility import Window, check_shared_segment_ids, joint_keys, per_head, sight, visible
 
+Implementation = Literal["auto", "blocks", "xla", "cudnn"]
 Queries = Masked | Float[AnyArray, "... queries heads features"]
 Keys = Masked | Float[AnyArray, "... keys groups features"]
 Values = Masked | Float[AnyArray, "... keys groups value_features"]
@@ -37,7 +40,7 @@ def attention(
     dropout: float = 0.0,
     dropout_key: Any = None,
     return_attention_scores: bool = False,
-    implementation: Literal["xla", "cudnn"] | None = None,
+    implementation: Implementation = "auto",
 ) -> Result | tuple[Result, Scores]:
     """Scaled dot-product attention, `softmax(scale * query @ key.T + bias) @ value` over the real steps of the keys.
 
@@ -68,11 +71,14 @@ def attention(
             the row, the head and the numbers of real steps before query and key, not on padding.
         dropout_key: a PRNG key for the dropout.
         return_attention_scores: whether to return the weights as well.
-        implementation: an implementation of `jax.nn.dot_product_attention`, for what it can compute: no dropout, no
-            returned weights, one dtype, `value_features` equal to `features`, at most one batch axis. None uses it
-            where it is exact: not for float64, whose weights it rounds to float32. `"cudnn"`, on a GPU and in half
-            precision, gets lengths instead of a mask if all padding is on the right and nothing else hides a key, so
-            that it skips the padding.
+        implementation: `"blocks"` visits only blocks of queries and keys that can see each other, and never holds more
+            than one block of scores; not for dropout, `attention_mask`, `bias`, returned weights or forward-mode
+            derivatives (`docs/attention.md`). `"xla"` and `"cudnn"` are those of `jax.nn.dot_product_attention`, for
+            what it can compute: no dropout, no returned weights, one dtype, `value_features` equal to `features`, at
+            most one batch axis. `"cudnn"`, on a GPU and in half precision, gets lengths instead of a mask if all
+            padding is on the right and nothing else hides a key, so that it skips the padding. `"auto"` takes blocks on
+            a CPU from 128 queries and keys on, unless nothing hides a key or there is little to compute, and elsewhere
+            `"xla"` where that is exact: not for float64, whose weights it rounds to float32.
 
     Returns:
         `(batch, queries, heads, value_features)` with the mask of `query`, 0 at its padded steps. A query that attends
@@ -94,21 +100,27 @@ def attention(
     >>> jm.ops.attention(x, key=x, value=x, causal=True).fill(0).ravel().tolist()
     [0.0, 1.0, 1.0]
     """
+    check_one_of("implementation", implementation, get_args(Implementation))
     key, value = _keys_and_values(query, key, value, "attention")
     keys, bias = joint_keys(key, value), None if bias is None else per_head("bias", bias, query, value)
     given = {"query_offset": query_offset, "query_positions": query_positions, "key_positions": key_positions}
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    needs_weights = return_attention_scores or dropout != 0
+    is_plain = not needs_weights and attention_mask is None and bias is None
+    look = functools.partial(sight, query, keys, causal=causal, window=window, **given)
+    y = in_blocks(query, key, value, look, scale=scale, is_plain=is_plain, implementation=implementation)
+    if y is not None:
+        return like(query, y)
     seen = visible(query, keys, causal=causal, window=window, attention_mask=attention_mask, bias=bias, **given)
     q, k, v = (jnp.asarray(fill(x, 0)) for x in (query, key, value))
-    scale = q.shape[-1] ** -0.5 if scale is None else scale
-    needs_weights = return_attention_scores or dropout != 0
     if is_fused(q, k, v, needs_weights, implementation):
         is_told_lengths = implementation == "cudnn" and all(x is None for x in (attention_mask, bias, *given.values()))
         lengths = as_lengths(query, keys, causal, window) if is_told_lengths else None
         return like(query, fused(q, k, v, bias, seen, lengths, scale=scale, implementation=implementation))
-    scores = scale * _dot_products(q, k)
+    scores = scale * dot_products(q, k)
     scores = scores if bias is None else scores + bias.astype(scores.dtype)
-    weights = _weights(scores, seen).astype(v.dtype)
-    y = like(query, _mean(_drop(weights, dropout, dropout_key, query, keys), v))
+    weights = weigh(scores, seen).astype(v.dtype)
+    y = like(query, weighted_mean(_drop(weights, dropout, dropout_key, query, keys), v))
     return (y, weights) if return_attention_scores else y
 
 
@@ -168,19 +180,9 @@ def additive_attention(
     given = {"query_offset": query_offset, "query_positions": query_positions, "key_positions": key_positions}
     seen = visible(query, keys, causal=causal, window=window, attention_mask=attention_mask, **given)
     q, k, v = (jnp.asarray(fill(x, 0)) for x in (query, key, value))
-    weights = _weights(_additive_scores(q, k, weight, scale), seen).astype(v.dtype)
-    y = like(query, _mean(_drop(weights, dropout, dropout_key, query, keys), v))
+    weights = weigh(_additive_scores(q, k, weight, scale), seen).astype(v.dtype)
+    y = like(query, weighted_mean(_drop(weights, dropout, dropout_key, query, keys), v))
     return (y, weights) if return_attention_scores else y
-
-
-def _dot_products(q: Array, k: Array) -> Array:
-    """`(batch, heads, queries, keys)`, in float32 at least."""
-    *batch, queries, heads, features = q.shape
-    keys, groups = k.shape[-3:-1]
-    grouped = q.reshape(*batch, queries, groups, heads // groups, features)
-    dtype = jnp.promote_types(jnp.result_type(q, k), jnp.float32)
-    scores = jnp.einsum("...qgnf,...kgf->...gnqk", grouped, k, preferred_element_type=dtype)
-    return scores.reshape(*batch, heads, queries, keys)
 
 
 def _additive_scores(q: Array, k: Array, weight: Any, scale: Any) -> Array:
@@ -191,20 +193,6 @@ def _additive_scores(q: Array, k: Array, weight: Any, scale: Any) -> Array:
     hidden = jnp.tanh(scale * (q[..., :, None, :] + k[..., None, :, :]))
     hidden = hidden if weight is None else jnp.broadcast_to(weight, hidden.shape) * hidden
     return jnp.sum(hidden, axis=-1).astype(dtype)
-
-
-def _weights(scores: Array, seen: Any) -> Array:
-    """The softmax over the visible keys; 0 for a query that sees none."""
-    return values_of(softmax(scores if seen is None else Masked(scores, jnp.broadcast_to(seen, scores.shape))))
-
-
-def _mean(weights: Array, v: Array) -> Array:
-    """The weighted mean of the values, `(batch, queries, heads, value_features)`."""
-    *batch, heads, queries, keys = weights.shape
-    groups, features = v.shape[-2:]
-    grouped = weights.reshape(*batch, groups, heads // groups, queries, keys)
-    mean = jnp.einsum("...gnqk,...kgf->...qgnf", grouped, v)
-    return mean.reshape(*batch, queries, heads, features)
 
 
 def _drop(weights: Array, rate: float, key: Any, query: Any, keys: Any) -> Array:

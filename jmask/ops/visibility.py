@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
@@ -20,6 +20,57 @@ def joint_keys(key: Any, value: Any) -> Any:
     if key is value or not isinstance(value, Masked):
         return key
     return Masked(values_of(key), *join(marks_of(key), marks_of(value)))
+
+
+class Sight(NamedTuple):
+    """What decides which keys a query attends to, apart from `attention_mask` and `bias`.
+
+    Attributes:
+        query_mask: bool `(batch, queries)`; None: all are real.
+        key_mask: bool `(batch, keys)`, or None.
+        sequence: int32 `(batch, time)`, in packed rows the number of the sequence of each step, rising along the row;
+            queries and keys have the same. None: each row is one sequence.
+        query_places: the positions of the queries, which broadcast to `(batch, queries)`; None if they do not matter.
+        key_places: the positions of the keys.
+        left: how far before its query a key may be, or None: as far as it likes.
+        right: how far after it.
+    """
+
+    query_mask: Any
+    key_mask: Any
+    sequence: Any
+    query_places: Any
+    key_places: Any
+    left: int | None
+    right: int | None
+
+
+def sight(
+    query: Any,
+    keys: Any,
+    *,
+    causal: bool = False,
+    window: Window = None,
+    query_offset: Any = None,
+    query_positions: Any = None,
+    key_positions: Any = None,
+) -> Sight:
+    """The sight of queries on keys; arguments and errors are those of `visible`."""
+    left, right = _sides(window)
+    right = 0 if causal else right
+    is_packed = isinstance(query, Masked) and query.segment_ids is not None
+    places: tuple[Any, Any] = (None, None)
+    if left is not None or right is not None:
+        places = _places(query, keys, query_offset, query_positions, key_positions)
+    query_mask, key_mask = (x.mask if isinstance(x, Masked) else None for x in (query, keys))
+    return Sight(query_mask, key_mask, _number_of_sequence(query) if is_packed else None, *places, left, right)
+
+
+def is_near(query_places: Any, key_places: Any, left: int | None, right: int | None) -> Any:
+    """bool: whether keys are within the window of queries, whose positions broadcast; one side at least is a number."""
+    within = [key_places >= query_places - left] if left is not None else []
+    within += [key_places <= query_places + right] if right is not None else []
+    return functools.reduce(operator.and_, within)
 
 
 def visible(
@@ -54,21 +105,14 @@ def visible(
         TypeError: an `attention_mask` that is not bool, or positions that are not numbers.
         ValueError: an invalid window, or an `attention_mask` or positions that do not fit.
     """
-    left, right = _sides(window)
-    seen = []
-    if isinstance(query, Masked):
-        seen.append(_column(query.mask))
-    if isinstance(keys, Masked):
-        seen.append(_row(keys.mask))
-    if isinstance(query, Masked) and query.segment_ids is not None:
-        sequence = _number_of_sequence(query)
-        seen.append(_column(sequence) == _row(sequence))
-    if causal or left is not None or right is not None:
-        given = (query_offset, query_positions, key_positions)
-        here, there = (_of_rank(query.ndim, x) for x in _places(query, keys, *given))
-        seen += [there <= here] if causal else []
-        seen += [there >= here - left] if left is not None else []
-        seen += [there <= here + right] if right is not None and not causal else []
+    given = {"query_offset": query_offset, "query_positions": query_positions, "key_positions": key_positions}
+    found = sight(query, keys, causal=causal, window=window, **given)
+    seen = [] if found.query_mask is None else [_column(found.query_mask)]
+    seen += [] if found.key_mask is None else [_row(found.key_mask)]
+    seen += [] if found.sequence is None else [_column(found.sequence) == _row(found.sequence)]
+    if found.query_places is not None:
+        here, there = (_of_rank(query.ndim, x) for x in (_column(found.query_places), _row(found.key_places)))
+        seen.append(is_near(here, there, found.left, found.right))
     if attention_mask is not None:
         attention_mask = jnp.asarray(attention_mask)
         if attention_mask.dtype != bool:
@@ -118,9 +162,9 @@ def check_shared_segment_ids(query: Any, key: Any, value: Any, name: str) -> Non
 def _places(query: Any, keys: Any, offset: Any, query_positions: Any, key_positions: Any) -> tuple[Any, Any]:
     """Positions of queries against those of keys; in packed rows within the row unless any are given."""
     if offset is None and query_positions is None and key_positions is None:
-        return _column(steps_before(query, -3)), _row(steps_before(keys, -3))
+        return steps_before(query, -3), steps_before(keys, -3)
     here = places(query, query.ndim - 3, "attention", "query_", offset=offset, positions=query_positions)
-    return _column(here), _row(places(keys, keys.ndim - 3, "attention", "key_", positions=key_positions))
+    return here, places(keys, keys.ndim - 3, "attention", "key_", positions=key_positions)
 
 
 def _of_rank(ndim: int, x: Any) -> Any:

@@ -581,7 +581,7 @@ def test_masking_by_nan_finds_it_and_ids_out_of_range_show():
         np.testing.assert_array_equal(rows, [[2, 3], *[[nan, nan]] * 4])
 
 
-@pytest.mark.parametrize("implementation", [None, "xla"])
+@pytest.mark.parametrize("implementation", ["auto", "xla"])
 def test_attention_in_half_precision_under_jit(implementation, rng):
     x = jm.from_lengths(jnp.asarray(rng.normal(size=(2, 5, 4)), "float16"), [5, 2])
     layer = L.MultiHeadAttention(2, 3, param_dtype="float16", implementation=implementation)

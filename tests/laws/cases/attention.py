@@ -9,6 +9,7 @@ import numpy as np
 import jmask as jm
 from tests.support import oracles
 from tests.support.batches import floats
+from tests.support.small_blocks import small_blocks
 
 from .case import Case, case, layer_case
 from .ops import RANDOM
@@ -125,7 +126,30 @@ def op(note: str, oracle: Any, *inputs: Any, **options: Any) -> Case:
     return case(f"ops.attention({note})", run, oracle, *inputs, **CROSS)
 
 
+def in_blocks(*inputs: Any, **options: Any) -> Any:
+    """Attention in blocks of three steps, of which even the short sequences of the laws have several."""
+    with small_blocks(3):
+        return jm.ops.attention(*inputs, **options, implementation="blocks")
+
+
 ATTENTION = [
+    case(
+        "ops.attention(blocks, to itself)",
+        lambda params, x: in_blocks(x, causal=True),
+        lambda params, x: attention(params, x, x, high=0),
+        floats(2, 3),
+        any_rank=True,
+        zero_padding=True,
+    ),
+    case(
+        "ops.attention(blocks, groups, window)",
+        lambda params, *xs: in_blocks(xs[0], **by_name(*xs), window=(1, 2), scale=0.7),
+        functools.partial(attention, low=-1, high=2, scale=0.7),
+        floats(4, 3),
+        floats(2, 5),
+        floats(2, 3),
+        **CROSS,
+    ),
     op("query, value, key", attention, *HEADS),
     op("causal", functools.partial(attention, high=0), *HEADS[:2], causal=True),
     op("causal, offset", functools.partial(attention, high=2), *HEADS[:2], causal=True, query_offset=2),
