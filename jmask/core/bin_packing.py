@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 
@@ -21,16 +22,19 @@ def first_fit(count: Any, room: Any = None) -> tuple[Any, Any, Any]:
     """
     rows = count.shape[0]
     room = count.max() if room is None else room
-    order = jnp.argsort(-count)
-    lanes = jnp.arange(rows, dtype=jnp.int32)
+    index = np.arange(rows, dtype=np.int32)
+    is_free, is_waiting, is_lane = (np.arange(4)[:, None] == part for part in range(3))
 
-    def place(i: Any, state: Any) -> Any:
-        free, lane, start = state
-        row = order[i]
-        found = jnp.min(jnp.where(free >= count[row], lanes, rows - 1))
-        start = start.at[row].set(room - free[found])
-        return free.at[found].add(-count[row]), lane.at[row].set(found), start
+    def place(_: Any, state: Any) -> Any:
+        """One array holds the room of each lane, and of each row its steps while it waits, its lane and its start."""
+        free, waiting = state[0], state[1]
+        row = jnp.argmax(waiting).astype(jnp.int32)
+        length = waiting[row]
+        lane = jnp.min(jnp.where(free >= length, index, rows - 1))
+        change = jnp.where(is_lane, lane, room - free[lane])
+        change = jnp.where(is_free, -length, jnp.where(is_waiting, -1 - length, change))
+        return state + jnp.where(index == jnp.where(is_free, lane, row), change, 0)
 
-    zeros = jnp.zeros_like(count)
-    _, lane, start = lax.fori_loop(0, rows, place, (zeros + room, zeros, zeros))
+    first = jnp.where(is_free, room, jnp.where(is_waiting, count, 0)).astype(jnp.int32)
+    _, _, lane, start = lax.fori_loop(0, rows, place, first)
     return lane, start, jnp.max(jnp.where(count > 0, lane + 1, 0))

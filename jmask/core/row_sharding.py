@@ -64,7 +64,8 @@ def is_known(rows: Any) -> bool:
 
 def zeros(shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
     """Zeros that vary over the same mesh axes as any array in `like`: under `shard_map` a loop's carry must say so."""
-    return jnp.zeros(shape, dtype) + anchor(dtype, like)
+    array = jnp.zeros(shape, dtype)
+    return array + anchor(dtype, like) if jax.sharding.get_abstract_mesh().manual_axes else array
 
 
 def anchor(dtype: Any, like: Any) -> Any:

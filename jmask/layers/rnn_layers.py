@@ -61,17 +61,18 @@ class BaseUnitsLayer(BaseCellLayer):
             inputs = _times(inputs, factors.inputs[:, None])
         if initial_state is not None:
             initial_state = state_like(cell.initial_state(step_spec(inputs)), initial_state, inputs)
-        return run_network(
+        results = run_network(
             cell.kind,
             cell.weights(params),
             cell.cast(inputs),
             initial_state,
             activations=cell.activations,
             reverse=reverse,
-            return_state=True,
+            return_state=self.return_state,
             implementation=self.implementation,
             remat=self.remat,
         )
+        return results if self.return_state else (results, None)
 
 
 class SimpleRNN(BaseUnitsLayer):

@@ -1,9 +1,9 @@
 """The backward pass: the lanes from their last steps to their first, block by block.
 
-The outputs are known, and so is the cell state at the beginning of each block. From these a block first recovers the
-residuals of its steps and the cell state before each of them; then computes all its partial derivatives at once; then
-the gradients of its states, step by step, which takes one product and a few multiplications a step; and finally the
-gradients of inputs and weights, in large matrix products. `docs/recurrence.md` has the equations.
+The outputs are known, and so is the cell state before each step. A block first takes or recomputes the residuals of its
+steps; then computes all its partial derivatives at once; then the gradients of its states, step by step, which takes
+one product and a few multiplications a step; and finally the gradients of inputs and weights, in large matrix
+products. `docs/recurrence.md` has the equations.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ...core.row_sharding import zeros
-from .arrays import at, cut, write, write_all
+from .arrays import at, cut, write_all
 from .cells import FusedCell, Weights, barrier, dot
 from .forward import ForwardResiduals, project, shift, state_dtype
 from .layout import Block, FullRows, Layout, State, for_each_group, restart
@@ -124,7 +124,8 @@ class Backward:
         x = block.take(self.inputs)
         h = block.previous(self.outputs, None if self.initial is None else self.initial[0])
         residuals = self._residuals(block, x, h)
-        partials = self.cell.partials(residuals, h, self._cell_states(block, residuals))
+        cell_states = tuple(cut(states, block.slot, h.shape[0]) for states in self.residuals.cell_states)
+        partials = self.cell.partials(residuals, h, cell_states)
         dstate, stack = self._steps_back(block, partials, dstate)
         dz, terms = self.cell.gradients(partials, h, stack["weight_terms"])
         dx = block.put(gradients.inputs, dot(dz, self.transposed.kernel, dz.dtype))
@@ -140,25 +141,6 @@ class Backward:
             return cut(self.residuals.step_residuals, block.slot, h.shape[0])
         z = shift(self.weights, barrier(project(self.weights, x, h.dtype)))
         return self.cell.recompute(self.weights, z, h)
-
-    def _cell_states(self, block: Block, residuals: Any) -> State:
-        """The cell state before each step of the block, recomputed from the one before its first step."""
-        if not self.cell.num_cell_states:
-            return ()
-        steps, width = self.layout.steps, self.layout.width
-        residuals = residuals.reshape(steps, width, -1)
-        initial = None if self.initial is None else self.initial[1:]
-        restarts = block.restarts(initial)
-
-        def run_step(step: Any, carry: Any) -> Any:
-            cell_state, stack = carry
-            cell_state = restart(restarts, step, cell_state)
-            stack = tuple(write(s, c, step * width) for s, c in zip(stack, cell_state, strict=True))
-            return self.cell.cell_update(at(residuals, step), cell_state), stack
-
-        first = tuple(cut(states, block.slot // steps, width) for states in self.residuals.cell_states)
-        stack = (self._zeros(steps * width),) * self.cell.num_cell_states
-        return lax.fori_loop(0, block.count, run_step, (first, stack))[1]
 
     def _steps_back(self, block: Block, partials: Any, dstate: State) -> tuple[State, dict[str, Any]]:
         """Gradients of the states of the block, from its last step to its first."""

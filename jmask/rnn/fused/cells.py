@@ -62,10 +62,6 @@ class FusedCell(Protocol):
         """The residuals of steps, from their projected inputs and the outputs before them."""
         ...
 
-    def cell_update(self, residuals: Any, cell_state: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The cell state after a step, from its residuals and the cell state before it."""
-        ...
-
     def partials(self, residuals: Any, h: Any, cell_state: tuple[Any, ...]) -> tuple[Any, ...]:
         """The partial derivatives of steps: all that `step_back` needs."""
         ...
@@ -110,8 +106,9 @@ class FusedLSTM:
 
     def step(self, weights: Weights, z: Any, h: Any, cell_state: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...], Any]:
         gates = self.recompute(weights, z, h)
-        (c,) = self.cell_update(gates, cell_state)
-        return barrier(_part(gates, 3, 4) * jnp.tanh(c)), (c,), gates
+        i, f, g, o = jnp.split(gates, 4, -1)
+        c = barrier(f * cell_state[0] + i * g)
+        return barrier(o * jnp.tanh(c)), (c,), gates
 
     def recompute(self, weights: Weights, z: Any, h: Any) -> Any:
         """All gates by one tanh, since `sigmoid(x) = (1 + tanh(x / 2)) / 2`."""
@@ -119,10 +116,6 @@ class FusedLSTM:
         is_tanh = in_front(is_tanh, z.ndim)
         scale, offset = (1 + is_tanh) / 2, (1 - is_tanh) / 2
         return barrier(scale * jnp.tanh(scale * (z + dot(h, weights.recurrent_kernel, z.dtype))) + offset)
-
-    def cell_update(self, residuals: Any, cell_state: tuple[Any, ...]) -> tuple[Any, ...]:
-        i, f, g, _ = jnp.split(residuals, 4, -1)
-        return (barrier(f * cell_state[0] + i * g),)
 
     def partials(self, residuals: Any, h: Any, cell_state: tuple[Any, ...]) -> tuple[Any, ...]:
         """`P`, of `c'` and `h'` by the gates' arguments; `Q`, of `h'` by `c'`; `f`, of `c'` by `c`."""
@@ -164,9 +157,6 @@ class FusedGRU:
         g = jnp.tanh(_part(z, 2, 3) + _part(gates, 1, 2) * _part(v, 2, 3))
         return jnp.concatenate([gates, g, _part(v, 2, 3)], -1)
 
-    def cell_update(self, residuals: Any, cell_state: tuple[Any, ...]) -> tuple[Any, ...]:
-        return ()
-
     def partials(self, residuals: Any, h: Any, cell_state: tuple[Any, ...]) -> tuple[Any, ...]:
         """Of `h'` by `z`, by `v`, and by the `h` that the update gate keeps."""
         u, r, g, v = jnp.split(residuals, 4, -1)
@@ -204,9 +194,6 @@ class FusedGRUResetBefore:
         g = jnp.tanh(_part(z, 2, 3) + dot(barrier(_part(gates, 1, 2) * h), _part(kernel, 2, 3), z.dtype))
         return jnp.concatenate([gates, g], -1)
 
-    def cell_update(self, residuals: Any, cell_state: tuple[Any, ...]) -> tuple[Any, ...]:
-        return ()
-
     def partials(self, residuals: Any, h: Any, cell_state: tuple[Any, ...]) -> tuple[Any, ...]:
         """Of `h'` by the arguments of `u` and `g`; of `r h` by the argument of `r`; `r`; `u`."""
         u, r, g = jnp.split(residuals, 3, -1)
@@ -237,9 +224,6 @@ class FusedSimpleRNN:
 
     def recompute(self, weights: Weights, z: Any, h: Any) -> Any:
         return barrier(jnp.tanh(z + dot(h, weights.recurrent_kernel, z.dtype)))
-
-    def cell_update(self, residuals: Any, cell_state: tuple[Any, ...]) -> tuple[Any, ...]:
-        return ()
 
     def partials(self, residuals: Any, h: Any, cell_state: tuple[Any, ...]) -> tuple[Any, ...]:
         return (barrier(1 - residuals * residuals),)

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jax.custom_batching import custom_vmap
 
 from ...core.row_batching import all_batched, fold, folds_rows, is_any, map_examples, unfold
@@ -219,14 +218,15 @@ def _run_terms(options: Options) -> Callable:
 def _forward(options: Options, rows: Rows, weights: Weights, *, saves: bool = False) -> tuple[Any, State | None, Any]:
     """Outputs, the final state or None, and `Residuals` or None."""
     units = weights.recurrent_kernel.shape[0]
-    plan = None if rows.mask is None else make_plan(rows.mask, rows.segment_ids, options.reverse, units)
-    view = _view(options, rows, plan, units)
+    (count, time, _), plan, choices = rows.inputs.shape, None, _widths(rows, units)
+    if rows.mask is not None:
+        plan = make_plan(rows.mask, rows.segment_ids, reverse=options.reverse, choices=choices)
+    view = View(count, time, plan, options.reverse, choices)
     inputs = view.flat(rows.inputs)
 
     saves_step_residuals = saves and not _remat(options, view.layouts[0].slots, units)
-    given = (weights, inputs, rows.initial, options.wants_state, saves, saves_step_residuals)
-    runs = [Forward(options.cell, layout, *given).run for layout in view.layouts]
-    result = lax.switch(view.choice, runs)
+    what = _What(options.cell, count, time, choices, options.wants_state, saves, saves_step_residuals)
+    result = _run_forward(plan, weights, inputs, rows.initial, what)
     outputs = view.rows_of(result.outputs)
     state = (view.last(outputs), *result.cell_state) if options.wants_state else None
     residuals = Residuals(plan, result.residuals, jnp.zeros((), outputs.dtype)) if saves else None
@@ -244,22 +244,57 @@ def _backward(
     by_step: bool = False,
 ) -> Gradients:
     """Gradients, `(rows, ...)`; those of the weights are sums over the rows, or with `by_step` `Terms` of each row."""
-    view = _view(options, rows, residuals.plan, weights.recurrent_kernel.shape[0])
+    (count, time, _), choices = rows.inputs.shape, _widths(rows, weights.recurrent_kernel.shape[0])
+    view = View(count, time, residuals.plan, options.reverse, choices)
     inputs, flat_outputs, incoming = map(view.flat, (rows.inputs, outputs, cotangents[0]))
-    transposed = jax.tree.map(jnp.transpose, weights)
+    what = _What(options.cell, count, time, choices, by_step=by_step)
     forward = (inputs, rows.initial, flat_outputs, residuals.forward)
-    given = (*forward, Cotangents(incoming, cotangents[1]), transposed, by_step)
-    runs = [Backward(options.cell, layout, weights, *given).run for layout in view.layouts]
-    gradients = lax.switch(view.choice, runs)
+    gradients = _run_backward(residuals.plan, weights, *forward, Cotangents(incoming, cotangents[1]), what)
     by_weight = jax.tree.map(view.rows_of, gradients.weights) if by_step else gradients.weights
     inputs = view.rows_of(gradients.inputs) + residuals.nan_flag
     by_weight = jax.tree.map(lambda g, w: g.astype(w.dtype), by_weight, weights) if not by_step else by_weight
     return Gradients(inputs.astype(rows.inputs.dtype), gradients.initial, by_weight)
 
 
-def _view(options: Options, rows: Rows, plan: Plan | None, units: int) -> View:
-    count, time, _ = rows.inputs.shape
-    return View(count, time, plan, options.reverse, widths(count, units, rows.segment_ids is not None))
+class _What(NamedTuple):
+    """What a run is to do, known when the program is traced; the attributes are those of `Forward` and `Backward`."""
+
+    cell: FusedCell
+    rows: int
+    time: int
+    widths: tuple[int, ...]
+    wants_cell_state: bool = False
+    saves: bool = False
+    saves_step_residuals: bool = False
+    by_step: bool = False
+
+
+@functools.partial(jax.jit, static_argnames="what")  # traced and lowered once for both directions of a network
+def _run_forward(plan: Plan | None, weights: Weights, inputs: Any, initial: State | None, what: _What) -> Any:
+    given = (weights, inputs, initial, what.wants_cell_state, what.saves, what.saves_step_residuals)
+    view = View(what.rows, what.time, plan, False, what.widths)
+    return view.switch([Forward(what.cell, layout, *given).run for layout in view.layouts])
+
+
+@functools.partial(jax.jit, static_argnames="what")
+def _run_backward(
+    plan: Plan | None,
+    weights: Weights,
+    inputs: Any,
+    initial: State | None,
+    outputs: Any,
+    residuals: ForwardResiduals,
+    cotangents: Cotangents,
+    what: _What,
+) -> Gradients:
+    transposed = jax.tree.map(jnp.transpose, weights)
+    given = (weights, inputs, initial, outputs, residuals, cotangents, transposed, what.by_step)
+    view = View(what.rows, what.time, plan, False, what.widths)
+    return view.switch([Backward(what.cell, layout, *given).run for layout in view.layouts])
+
+
+def _widths(rows: Rows, units: int) -> tuple[int, ...]:
+    return widths(rows.inputs.shape[0], units, rows.segment_ids is not None)
 
 
 def _remat(options: Options, slots: int, units: int) -> bool:

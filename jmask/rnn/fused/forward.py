@@ -15,14 +15,13 @@ from ...core.row_sharding import zeros
 from .arrays import at, write, write_all
 from .cells import FusedCell, Weights, dot
 from .layout import Block, FullRows, Layout, State, for_each_group, restart
-from .plan import block_steps
 
 
 class ForwardResiduals(NamedTuple):
     """What the forward pass saves for the backward pass, in addition to inputs and outputs.
 
     Attributes:
-        cell_states: before the first step of each block, arrays `(slots / steps of a block, units)`.
+        cell_states: before the step of every slot, arrays `(slots, units)`.
         step_residuals: of every slot, `(slots, num_residuals * units)`; None if the backward pass recomputes them.
     """
 
@@ -75,8 +74,8 @@ class Forward:
             def run_block(index: Any, carry: Any) -> Any:
                 state, result = carry
                 block = self.layout.block(group, index)
-                new_state, stack = self._block(block, state)
-                return new_state, self._collect(result, block, state, stack)
+                state, stack, residuals = self._block(block, state, result.residuals)
+                return state, self._collect(result, block, stack, residuals)
 
             num_blocks = self.layout.num_blocks(group)
             return lax.fori_loop(0, num_blocks, run_block, (self._first_state(), result))[1]
@@ -87,9 +86,8 @@ class Forward:
         layout, num_cell_states = self.layout, self.cell.num_cell_states
         residuals = None
         if self.saves:
-            num_states = layout.slots // block_steps(layout.rows, layout.time) + layout.rows
             by_step = self._zeros(layout.slots, self.cell.num_residuals) if self.saves_step_residuals else None
-            residuals = ForwardResiduals((self._zeros(num_states),) * num_cell_states, by_step)
+            residuals = ForwardResiduals((self._zeros(layout.slots),) * num_cell_states, by_step)
         cell_state = (self._zeros(layout.rows),) * num_cell_states if self.wants_cell_state else None
         return Result(self._zeros(self.inputs.shape[0]), cell_state, residuals)
 
@@ -98,43 +96,47 @@ class Forward:
             return self.initial
         return (self._zeros(self.layout.width),) * (1 + self.cell.num_cell_states)
 
-    def _block(self, block: Block, state: State) -> tuple[State, dict[str, Any]]:
-        """The state after a block, and the results of its steps, stacked: `(slots of the block, ...)`."""
-        size = self.layout.steps * self.layout.width
+    def _block(self, block: Block, state: State, residuals: ForwardResiduals | None) -> tuple[State, dict, Any]:
+        """The state after a block; the results of its steps, stacked: `(slots of the block, ...)`; and residuals."""
+        width, size = self.layout.width, self.layout.steps * self.layout.width
         z = project(self.weights, block.take(self.inputs), state[0].dtype)
-        z, restarts = z.reshape(self.layout.steps, self.layout.width, -1), block.restarts(self.initial)
+        z, restarts = z.reshape(self.layout.steps, width, -1), block.restarts(self.initial)
         stack: dict[str, Any] = {"outputs": self._zeros(size)}
         if self.wants_cell_state:
             stack["cell_state"] = (self._zeros(size),) * self.cell.num_cell_states
-        if self.saves_step_residuals:
-            stack["step_residuals"] = self._zeros(size, self.cell.num_residuals)
 
         def run_step(step: Any, carry: Any) -> Any:
-            state, stack = carry
-            h, *cell_state = restart(restarts, step, state)
+            state, stack, residuals = carry
+            h, *before = restart(restarts, step, state)
             z_step = shift(self.weights, at(z, step))
-            h, cell_state, residuals = self.cell.step(self.weights, z_step, h, tuple(cell_state))
-            new = {"outputs": h, "cell_state": cell_state, "step_residuals": residuals}
-            return (h, *cell_state), write_all(stack, new, step * self.layout.width)
+            h, cell_state, by_step = self.cell.step(self.weights, z_step, h, tuple(before))
+            if residuals is not None:
+                residuals = _saved(residuals, ForwardResiduals(tuple(before), by_step), block.slot + step * width)
+            stack = write_all(stack, {"outputs": h, "cell_state": cell_state}, step * width)
+            return (h, *cell_state), stack, residuals
 
-        return lax.fori_loop(0, block.count, run_step, (state, stack))
+        return lax.fori_loop(0, block.count, run_step, (state, stack, residuals))
 
-    def _collect(self, result: Result, block: Block, state: State, stack: dict[str, Any]) -> Result:
-        """Writes the results of a block to where they belong; `state` is that before the block."""
-        cell_state, residuals = result.cell_state, result.residuals
+    def _collect(self, result: Result, block: Block, stack: dict[str, Any], residuals: Any) -> Result:
+        """Writes the results of a block to where they belong."""
+        cell_state = result.cell_state
         if cell_state is not None:
             cell_state = tuple(map(block.put_last, cell_state, stack["cell_state"]))
-        if residuals is not None:
-            index, by_step = block.slot // self.layout.steps, residuals.step_residuals
-            cell_states = tuple(write(c, new, index) for c, new in zip(residuals.cell_states, state[1:], strict=True))
-            by_step = None if by_step is None else write(by_step, stack["step_residuals"], block.slot)
-            residuals = ForwardResiduals(cell_states, by_step)
         return Result(block.put(result.outputs, stack["outputs"]), cell_state, residuals)
 
     def _zeros(self, size: int, num_arrays: int = 1) -> Any:
         units = self.weights.recurrent_kernel.shape[0]
         dtype = state_dtype(self.weights)
         return zeros((size, num_arrays * units), dtype, (self.inputs, self.weights, self.initial))
+
+
+def _saved(residuals: ForwardResiduals, new: ForwardResiduals, slot: Any) -> ForwardResiduals:
+    """With those of the steps that run side by side from a slot on."""
+    by_step = residuals.step_residuals
+    return ForwardResiduals(
+        tuple(write(old, c, slot) for old, c in zip(residuals.cell_states, new.cell_states, strict=True)),
+        None if by_step is None else write(by_step, new.step_residuals, slot),
+    )
 
 
 def project(weights: Weights, inputs: Any, dtype: Any) -> Any:

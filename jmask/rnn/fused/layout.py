@@ -28,7 +28,7 @@ class FullRows:
         self.rows = self.width = rows
         self.time = time
         self.steps = block_steps(rows, time)
-        self.slots = num_slots(rows, time)
+        self.slots = num_slots(rows, time, rows)
 
     def num_blocks(self, group: Any) -> int:
         """How many blocks a group of lanes runs."""
@@ -89,10 +89,10 @@ class FullRowsBlock:
 class Lanes:
     """Rows packed into lanes by a plan. Arrays are `(rows * time, ...)`, with the steps in the user's order."""
 
-    def __init__(self, plan: Plan, rows: int, time: int, width: int) -> None:
+    def __init__(self, plan: Plan, rows: int, time: int, width: int, widest: int) -> None:
         self.plan, self.rows, self.time, self.width = plan, rows, time, width
         self.steps = block_steps(width, time)
-        self.slots = num_slots(rows, time)
+        self.slots = num_slots(rows, time, widest)
         self.num_groups = plan.num_groups
 
     def num_blocks(self, group: Any) -> Any:

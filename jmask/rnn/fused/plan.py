@@ -6,9 +6,12 @@ steps that each of them runs. Padding makes lanes idle. Here a lane that has fin
 steps themselves stay where they are and are gathered block by block.
 """
 
+import functools
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from ...core.bin_packing import first_fit
@@ -31,7 +34,7 @@ class Plan(NamedTuple):
             where none runs. The first `rows` entries are idle, so that there is a slot before the first of a group.
         any_step: int32, some real step, which idle slots read.
         last: int32 `(rows,)`: the last real step of each row in the direction of the scan; 0 for an empty row.
-        length: int32 `(rows,)`: how many steps each group runs.
+        length: int32 `(groups,)`: how many steps each group runs.
         stride: int32, steps from one group's slots to the next's.
         num_groups: int32.
         choice: int32, index into `widths`: how many lanes a group has.
@@ -49,12 +52,14 @@ class Plan(NamedTuple):
 def widths(rows: int, units: int = _LARGE, are_packed: bool = False) -> tuple[int, ...]:
     """Numbers of lanes to choose from: for much padding, for some, and for little (every row a lane).
 
-    A separate program is compiled for each. With few units the first two cost the same: several narrow groups of lanes
-    take no longer than a wide one, as long as the recurrent kernel stays in a core's own cache. Packed
-    rows are lanes as they are.
+    A separate program is compiled for each. With few units there is one, of about an eighth of the rows: as long as the
+    recurrent kernel stays in a core's own cache, several narrow groups of lanes take no longer than a wide one, at any
+    fill. That holds for CPUs; elsewhere, and where rows are packed, every row may be a lane.
     """
     if rows < 8 or are_packed:
         return (rows,)
+    if units < _LARGE and jax.default_backend() == "cpu":
+        return (max(4, _even(rows / 8)),)
     some = _even(rows * 3 / 8)
     if rows < 16:
         return (some, rows)
@@ -69,55 +74,110 @@ def block_steps(width: int, time: int) -> int:
     return steps
 
 
-def num_slots(rows: int, time: int) -> int:
-    """Slots for every row in its own lane, in whole blocks; no plan needs more."""
-    steps = block_steps(rows, time)
-    return rows * -(-time // steps) * steps
+def num_slots(rows: int, time: int, widest: int) -> int:
+    """Slots for every row in its own lane, in groups of the widest number of lanes and in whole blocks.
+
+    No plan needs more, because a narrower one that does is not taken.
+    """
+    return -(-rows // widest) * widest * _whole_blocks(time, widest)
 
 
-def make_plan(mask: Any, segment_ids: Any, reverse: bool, units: int = _LARGE) -> Plan:
+@functools.partial(jax.jit, static_argnames=("reverse", "choices"))
+def make_plan(mask: Any, segment_ids: Any, *, reverse: bool, choices: tuple[int, ...]) -> Plan:
     """Packs the real steps of a batch into lanes.
 
     Args:
         mask: bool `(rows, time)`.
         segment_ids: integers `(rows, time)`, ids of the sequences that share a row, or None: each row is one sequence.
         reverse: whether to run from the last real step of each row to the first.
-        units: length of the state.
+        choices: `widths` of the batch.
 
     Returns:
         The plan with the least estimated cost. All rows of a group together take no more steps than the longest row.
     """
-    rows, time = mask.shape
-    rank = jnp.cumsum(mask, axis=1, dtype=jnp.int32) - 1  # of a real step within its row
-    count = rank[:, -1] + 1
-    rank = count[:, None] - 1 - rank if reverse else rank
-    longest = count.max()
-    choices = widths(rows, units, segment_ids is not None)
-    pack = first_fit if len(choices) > 1 else _row_by_row
-    lane, start, used = lax.platform_dependent(count, cpu=pack, default=_row_by_row)
-
-    width = jnp.asarray(choices, jnp.int32)
-    steps = jnp.asarray([block_steps(w, time) for w in choices], jnp.int32)
-    num_groups = -(-used // width)
-    stride = -(-longest // steps) * steps
-    fits = num_groups * width * stride <= num_slots(rows, time)  # true of the last: every row a lane
-    cost = jnp.where(fits, num_groups * (width + _STEP_OVERHEAD), rows + _STEP_OVERHEAD + 1)
-    choice = jnp.argmin(cost.at[-1].set(rows + _STEP_OVERHEAD)).astype(jnp.int32)
-    width, stride, num_groups = width[choice], stride[choice], num_groups[choice]
-
-    own_lane = choice == len(choices) - 1
+    (rows, time), narrowest = mask.shape, choices[0]
+    slots = rows + num_slots(rows, time, choices[-1])
+    rank, count = _ranks(mask)
     row = jnp.arange(rows, dtype=jnp.int32)
-    lane, start = jnp.where(own_lane, row, lane), jnp.where(own_lane, 0, start)
-    slot = ((lane // width)[:, None] * stride + start[:, None] + rank) * width + (lane % width)[:, None]
+    if narrowest == rows:
+        lane, start, shape = row, jnp.zeros_like(count), _Shape(rows, _whole_blocks(time, rows), 1, 0)
+    else:
+        lane, start, used = lax.platform_dependent(count, cpu=first_fit, default=_row_by_row)
+        shape = _cheapest(choices, used, count.max(), time)
+        if len(choices) > 1:
+            own_lane = shape.choice == len(choices) - 1
+            lane, start = jnp.where(own_lane, row, lane), jnp.where(own_lane, 0, start)
+    width = shape.width
+    first = ((lane // width) * shape.stride + start) * width + lane % width
+    rank = lax.optimization_barrier(count[:, None] - 1 - rank if reverse else rank)  # so that both directions are alike
+    slot = first[:, None] + width * rank
     step = row[:, None] * time + jnp.arange(time, dtype=jnp.int32)[None]
     begins = rank == 0 if segment_ids is None else sequence_starts(mask, segment_ids, reverse=reverse)
-    slots = rows + num_slots(rows, time)
     slot_step, target = jnp.full(slots, IDLE, jnp.int32), jnp.where(mask, rows + slot, slots)
     slot_step = slot_step.at[target].set(2 * step + begins, mode="drop", unique_indices=True)
-    length = jnp.zeros(rows, jnp.int32).at[lane // width].max(start + count)
+    group = jnp.arange(-(-rows // narrowest), dtype=jnp.int32)
+    length = jnp.max(jnp.where(lane // width == group[:, None], start + count, 0), axis=1)
     last = jnp.max(jnp.where(mask & (rank == count[:, None] - 1), step, 0), axis=1)
-    any_step = jnp.argmax(mask.reshape(-1)).astype(jnp.int32)
-    return Plan(slot_step, any_step, last, length, stride, jnp.where(own_lane, 1, num_groups), choice)
+    any_step = jnp.max(jnp.where(mask, step, 0))
+    return Plan(slot_step, any_step, last, length, *map(_int32, shape[1:]))
+
+
+class _Shape(NamedTuple):
+    """How lanes are arranged: `Plan` describes the parts."""
+
+    width: Any
+    stride: Any
+    num_groups: Any
+    choice: Any
+
+
+def _cheapest(choices: tuple[int, ...], used: Any, longest: Any, time: int) -> _Shape:
+    """The choice with the least estimated cost.
+
+    Args:
+        choices: numbers of lanes of a group; if there are several, the last one is that of the rows.
+        used: how many lanes are in use.
+        longest: steps of the longest row.
+        time: steps of a row, with padding.
+    """
+    if len(choices) == 1:
+        return _Shape(choices[0], _whole_blocks(time, choices[0]), -(-used // choices[0]), 0)
+    rows = choices[-1]
+    width = jnp.asarray(choices, jnp.int32)
+    steps = jnp.asarray([block_steps(w, time) for w in choices], jnp.int32)
+    num_groups = (-(-used // width)).at[-1].set(1)
+    stride = -(-longest // steps) * steps
+    fits = num_groups * width * stride <= num_slots(rows, time, rows)  # true of the last: every row a lane
+    cost = jnp.where(fits, num_groups * (width + _STEP_OVERHEAD), rows + _STEP_OVERHEAD + 1)
+    choice = jnp.argmin(cost).astype(jnp.int32)
+    return _Shape(width[choice], stride[choice], num_groups[choice], choice)
+
+
+def _ranks(mask: Any) -> tuple[Any, Any]:
+    """The number of real steps before each step `(rows, time)`, and in each row; int32.
+
+    Counted by two small matrix products with triangles of ones. They give whole numbers, exact in float32, and there is
+    nothing in them for XLA to compile, unlike in the windows of `jnp.cumsum`.
+    """
+    rows, time = mask.shape
+    size = 1 << max(0, (time - 1).bit_length() + 1) // 2  # of a part; about as large as their number
+    parts = jnp.pad(mask, ((0, 0), (0, -time % size))).reshape(rows, -1, size).astype(jnp.float32)
+    product = functools.partial(jnp.matmul, precision=lax.Precision.HIGHEST)
+    within = product(parts, np.triu(np.ones((size, size), np.float32)))
+    number = within.shape[1]
+    before = product(within[..., -1], np.triu(np.ones((number, number), np.float32), 1))
+    counted = (within + before[..., None]).reshape(rows, -1).astype(jnp.int32)
+    return counted[:, :time] - 1, counted[:, -1]
+
+
+def _whole_blocks(time: int, width: int) -> int:
+    """Steps in whole blocks of a width."""
+    steps = block_steps(width, time)
+    return -(-time // steps) * steps
+
+
+def _int32(number: Any) -> Any:
+    return jnp.asarray(number, jnp.int32)
 
 
 def _row_by_row(count: Any) -> tuple[Any, Any, Any]:

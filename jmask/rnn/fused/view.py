@@ -1,8 +1,10 @@
 """The arrays of a batch in the order of a layout, and back."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
+from jax import lax
 
 from .arrays import gather
 from .layout import FullRows, Lanes
@@ -22,7 +24,11 @@ class View:
         self.layouts: list[FullRows] | list[Lanes] = [FullRows(rows, time)]
         self.choice: Any = 0
         if plan is not None:
-            self.layouts, self.choice = [Lanes(plan, rows, time, width) for width in widths], plan.choice
+            self.layouts, self.choice = [Lanes(plan, rows, time, w, widths[-1]) for w in widths], plan.choice
+
+    def switch(self, runs: list[Callable[[], Any]]) -> Any:
+        """Runs the one of the chosen layout."""
+        return runs[0]() if len(runs) == 1 else lax.switch(self.choice, runs)
 
     def flat(self, array: Any) -> Any:
         """`(rows, time, ...)` in the order of the layout, `(steps, ...)`."""

@@ -64,7 +64,7 @@ def test_fifty_random_lengths_compile_once(rng):
     """Fills from nothing to everything, for which the engine chooses each of its numbers of lanes."""
     rows, time, num_traces = 32, 19, 0
     params, cotangents = draw_params(rng, "lstm", dtype="float32"), draw_cotangents(rng, "lstm", rows, time)
-    choose = jax.jit(lambda mask: plans.make_plan(mask, None, reverse=False).choice)
+    choose = jax.jit(lambda mask: plans.make_plan(mask, None, reverse=False, choices=plans.widths(rows)).choice)
 
     def count_and_differentiate(params, x, cotangents):
         nonlocal num_traces
