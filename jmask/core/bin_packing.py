@@ -33,8 +33,8 @@ def first_fit(count: Any, room: Any = None) -> tuple[Any, Any, Any]:
         lane = jnp.min(jnp.where(free >= length, index, rows - 1))
         change = jnp.where(is_lane, lane, room - free[lane])
         change = jnp.where(is_free, -length, jnp.where(is_waiting, -1 - length, change))
-        return state + jnp.where(index == jnp.where(is_free, lane, row), change, 0)
+        return state + jnp.where(index[None] == jnp.where(is_free, lane, row), change, 0)
 
-    first = jnp.where(is_free, room, jnp.where(is_waiting, count, 0)).astype(jnp.int32)
+    first = jnp.where(is_free, room, jnp.where(is_waiting, count[None], 0)).astype(jnp.int32)
     _, _, lane, start = lax.fori_loop(0, rows, place, first)
     return lane, start, jnp.max(jnp.where(count > 0, lane + 1, 0))

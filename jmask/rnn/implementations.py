@@ -24,6 +24,7 @@ _FUSED_CELLS = {
     "gru_reset_before": fused.FusedGRUResetBefore(),
     "lstm": fused.FusedLSTM(),
 }
+_FEW_STATES = 2**16  # numbers in the states of all steps
 _STANDARD_ACTIVATIONS = ({jnp.tanh, jax.nn.tanh, jax.lax.tanh}, {jax.nn.sigmoid, jax.lax.logistic})
 
 
@@ -85,7 +86,18 @@ def _is_fused(rows: fused.Rows, params: Any, activations: tuple[Callable, ...], 
     is_standard = all(own in standard for own, standard in zip(activations, _STANDARD_ACTIVATIONS, strict=False))
     has_sizes = all(isinstance(size, int) for size in rows.inputs.shape)  # not symbolic sizes, as in `jax.export`
     is_possible = is_standard and has_sizes and rows.inputs.size > 0 and is_laid_out(rows, params)
-    return is_possible and (implementation == "xla" or (implementation == "auto" and is_known(rows)))
+    if implementation == "auto":
+        *shape, _ = rows.inputs.shape
+        return is_possible and is_known(rows) and earns_its_compile(*shape, params.recurrent_kernel.shape[0])
+    return is_possible and implementation == "xla"
+
+
+def earns_its_compile(rows: int, time: int, units: int) -> bool:
+    """Whether the engine, which takes about twice as long to compile as a scan, saves that within 1,000 steps.
+
+    Measured on CPUs by `benchmarks/auto.py`; the plain scan is for them alone.
+    """
+    return jax.default_backend() != "cpu" or rows * time * units >= _FEW_STATES
 
 
 @functools.partial(jax.jit, static_argnames=("kind", "reverse", "wants_state", "remat"), inline=True)

@@ -135,8 +135,8 @@ def _call(fn: Callable[..., Any], fractions: tuple[float, ...], args: Any, kwarg
 def _row_counts(num_rows: int, fractions: tuple[float, ...]) -> list[int]:
     """The numbers of packed rows to compile for, all smaller than that of the batch.
 
-    They are multiples of a power of two, about an eighth of the rows: XLA takes twice as long to compile for 13 rows as
-    for 12. None is 1: an array for the whole batch could then be broadcast against packed rows, instead of raising.
+    They are rounded up to multiples of a power of two, about an eighth of the rows. None is 1: an array for the whole
+    batch could then be broadcast against packed rows, instead of raising.
     """
     unit = 2 ** max(0, (num_rows // 8).bit_length() - 1)
     counts = {max(2, unit * math.ceil(fraction * num_rows / unit)) for fraction in fractions}

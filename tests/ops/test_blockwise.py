@@ -106,7 +106,7 @@ def test_only_pairs_that_see_each_other_are_visited():
         query, key = (jnp.zeros((*x.shape, 1, 1)) for x in (ids, key_ids))
         rows = blockwise.AttentionRows(query, key, key, ids, key_ids)
         sides = Blocks(ids.shape[1], options.block), Blocks(key_ids.shape[1], options.block)
-        pairs = find_pairs(options, sides, *sides_of(options, rows))
+        pairs = jax.jit(find_pairs, static_argnums=(0, 1))(options, sides, *sides_of(options, rows))
         visits = (pairs.end - pairs.begin)[pairs.queries[: pairs.count]]
         assert visits.sum() == pairs.end[-1]
         return int(pairs.count), int(visits.sum())

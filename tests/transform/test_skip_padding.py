@@ -149,6 +149,7 @@ def test_results_go_back_to_their_places(rng):
         assert_same(skipping(x), plain(x))
 
 
+@pytest.mark.slow
 def test_differentiated_from_outside_and_vmapped(rng):
     """Exact, at any price: in both modes, of parameters and inputs, also those that the function closes over."""
     x, *_ = batch(rng, LENGTHS["some"], "holes")

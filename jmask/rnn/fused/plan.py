@@ -115,8 +115,8 @@ def make_plan(mask: Any, segment_ids: Any, *, reverse: bool, choices: tuple[int,
     begins = rank == 0 if segment_ids is None else sequence_starts(mask, segment_ids, reverse=reverse)
     slot_step, target = jnp.full(slots, IDLE, jnp.int32), jnp.where(mask, rows + slot, slots)
     slot_step = slot_step.at[target].set(2 * step + begins, mode="drop", unique_indices=True)
-    group = jnp.arange(-(-rows // narrowest), dtype=jnp.int32)
-    length = jnp.max(jnp.where(lane // width == group[:, None], start + count, 0), axis=1)
+    group = jnp.arange(-(-rows // narrowest), dtype=jnp.int32)[:, None]
+    length = jnp.max(jnp.where((lane // width)[None] == group, (start + count)[None], 0), axis=1)
     last = jnp.max(jnp.where(mask & (rank == count[:, None] - 1), step, 0), axis=1)
     any_step = jnp.max(jnp.where(mask, step, 0))
     return Plan(slot_step, any_step, last, length, *map(_int32, shape[1:]))
