@@ -87,8 +87,8 @@ def _is_fused(rows: fused.Rows, params: Any, activations: tuple[Callable, ...], 
     has_sizes = all(isinstance(size, int) for size in rows.inputs.shape)  # not symbolic sizes, as in `jax.export`
     is_possible = is_standard and has_sizes and rows.inputs.size > 0 and is_laid_out(rows, params)
     if implementation == "auto":
-        *shape, _ = rows.inputs.shape
-        return is_possible and is_known(rows) and earns_its_compile(*shape, params.recurrent_kernel.shape[0])
+        num_rows, time, _ = rows.inputs.shape
+        return is_possible and is_known(rows) and earns_its_compile(num_rows, time, params.recurrent_kernel.shape[0])
     return is_possible and implementation == "xla"
 
 
