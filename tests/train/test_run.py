@@ -139,6 +139,20 @@ def test_best_patience_and_what_is_kept(tmp_path):
     assert [float(row["f1"]) for row in rows(tmp_path)][:3] == pytest.approx(values[:3])
 
 
+def test_nothing_is_the_best_where_all_scores_are_nan(tmp_path):
+    with run_of(tmp_path, best="f1") as run:
+        state, left = run.restore(new(), batches(), epochs=2)
+        run._checkpoint(state)
+        with pytest.warns(UserWarning, match="best by 'f1', since of its scores none was given yet. This is the newest"):
+            assert_same(run.best(), state)
+        for epoch in left:
+            for batch in epoch:
+                state, _ = STEP(state, batch)
+            run.save(state, f1=float("nan"))
+        with pytest.warns(UserWarning, match="of its scores all 2 that were given are NaN"):
+            assert_same(run.best(), state)
+
+
 def test_keys_come_back(tmp_path):
     with run_of(tmp_path) as run:
         first = {"key": jax.random.key(3, impl="rbg"), "raw": jax.random.PRNGKey(4)}
