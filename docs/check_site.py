@@ -1,8 +1,8 @@
 """Checks a built site: `python docs/check_site.py docs/_build/html` its links and names, `--browser` also in Chromium.
 
 Each public name has a place in the reference, each link and anchor leads somewhere, and nothing is loaded from
-elsewhere. The browser needs `pip install -e ".[browser]"` and Chromium, whose path `--chromium` gives. In it each page is
-opened, narrow and wide, light and dark: no error in the console, nothing wider than the window, and text that is
+elsewhere. The browser needs `pip install -e ".[browser]"` and Chromium, whose path `--chromium` gives. In it each page
+is opened, narrow and wide, light and dark: no error in the console, nothing wider than the window, and text that is
 readable by the rules of axe-core (a contrast of 4.5, or of 3 for large text); search finds what it should.
 """
 
