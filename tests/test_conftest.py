@@ -1,8 +1,7 @@
 """The fixtures and the signature checks do what `conftest.py` says, or the other tests check less than they seem to."""
 
-import zlib
-
 import os
+import zlib
 
 import jax
 import jax.numpy as jnp

@@ -189,7 +189,8 @@ def ranks(trial: Trial) -> None:
     rows = trial.draw(lengths)
     inputs = trial.batch(right(lengths, TIME), rows)
     expected = trial.reference(trial.params, rows)
-    outputs = output_leaves(trial.outputs(trial.params, *jax.tree.map(lambda leaf: leaf.reshape(2, 3, *leaf.shape[1:]), inputs)))
+    pairs = jax.tree.map(lambda leaf: leaf.reshape(2, 3, *leaf.shape[1:]), inputs)
+    outputs = output_leaves(trial.outputs(trial.params, *pairs))
     documents = [jax.tree.map(lambda leaf: np.asarray(leaf).reshape(6, *leaf.shape[2:]), leaf) for leaf in outputs]
     for i in range(len(lengths)):
         one = slice(i, i + 1) if trial.case.has_rows_alone else i
