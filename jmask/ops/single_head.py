@@ -117,10 +117,11 @@ def attention(
         is_told_lengths = implementation == "cudnn" and all(x is None for x in (attention_mask, bias, *given.values()))
         lengths = as_lengths(query, keys, causal, window) if is_told_lengths else None
         return like(query, fused(q, k, v, bias, seen, lengths, scale=scale, implementation=implementation))
-    scores = scale * dot_products(q, k)
+    scores = dot_products(q, k, scale)
     scores = scores if bias is None else scores + bias.astype(scores.dtype)
     weights = weigh(scores, seen).astype(v.dtype)
     y = like(query, weighted_mean(_drop(weights, dropout, dropout_key, query, keys), v))
+    y = like(query, fill(y, 0))
     return (y, weights) if return_attention_scores else y
 
 
