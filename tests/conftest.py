@@ -31,7 +31,8 @@ from tests.support.signatures import check_signature
 
 gc.set_threshold(100_000, 50, 100)  # tracing makes many objects and few cycles: a tenth of the time was the collector's
 
-jaxtyping.install_import_hook("jmask", f"{check_signature.__module__}.{check_signature.__name__}")
+if os.environ.get("JMASK_TESTS_CHECK_SIGNATURES") != "0":  # a tenth of the time, which `.ci/run` spends in one set
+    jaxtyping.install_import_hook("jmask", f"{check_signature.__module__}.{check_signature.__name__}")
 
 # The same examples in each run, and no time limit for one: the first may have to compile.
 settings.register_profile("jmask", deadline=None, derandomize=True, database=None)
@@ -91,6 +92,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
-    """Says why nothing has run where the reason may be that all tests that were named are slow."""
-    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and config.option.markexpr == "not slow":
-        terminalreporter.write_line('Slow tests are left out by default; `-m ""` runs them as well.', yellow=True)
+    """Says that slow tests are left out, which may be why nothing has run, and how to run them."""
+    if config.option.markexpr == "not slow":
+        nothing = exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
+        text = 'Slow tests are left out by default: `pytest -m slow` runs them, and `pytest -m ""` runs all.'
+        terminalreporter.write_line(text, yellow=nothing)
