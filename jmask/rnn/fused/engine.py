@@ -13,12 +13,14 @@ import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 
+from ...core.automatic_axes import divides_rows
 from ...core.row_batching import all_batched, fold, folds_rows, is_any, map_examples, unfold
 from .backward import Backward, Cotangents, Gradients, sum_terms
 from .cells import FusedCell, Weights
 from .forward import Forward, ForwardResiduals
 from .layout import State
 from .plan import Plan, make_plan, widths
+from .residuals import Residuals, by_row, of_batch, slots_per_row
 from .view import View
 
 _MAX_RESIDUAL_BYTES = 2**24  # more than this is recomputed, which takes less time than writing and reading it
@@ -59,20 +61,6 @@ class Rows(NamedTuple):
     initial: State | None
 
 
-class Residuals(NamedTuple):
-    """What the backward pass needs, in addition to the arguments and the outputs of the forward pass.
-
-    Attributes:
-        plan: of the lanes; None without a mask.
-        forward: cell states and residuals of steps.
-        nan_flag: 0; NaN if a vmapped forward pass has saved nothing, because a vmapped backward pass needs nothing.
-    """
-
-    plan: Plan | None
-    forward: ForwardResiduals
-    nan_flag: Any
-
-
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def recur(options: Options, rows: Rows, weights: Weights) -> tuple[Any, State | None]:
     """Runs a standard cell over every row.
@@ -86,7 +74,7 @@ def recur(options: Options, rows: Rows, weights: Weights) -> tuple[Any, State | 
         Outputs `(rows, time, units)`, 0 at padded steps, and the state after each row's last step, arrays
         `(rows, units)`, or None if it is not wanted; that of an empty row is undefined. Both are float32 at least.
     """
-    return _run(options)(rows, weights)[:2]
+    return _run(options)(rows, weights)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -153,28 +141,49 @@ _pull_back.defvjp(_pull_back_forward, _pull_back_backward)
 
 @functools.cache
 def _run(options: Options) -> Callable:
-    """`(rows, weights) -> (outputs, state, None)`."""
-    return folds_rows(functools.partial(_forward, options))
+    """`(rows, weights) -> (outputs, state)`."""
+    run = divides_rows(lambda rows, weights: (_forward(options, rows, weights)[:2], ()))
+    return folds_rows(lambda rows, weights: run(rows, weights)[0])
 
 
 @functools.cache
 def _run_saving(options: Options) -> Callable:
     """`(rows, weights) -> (outputs, state, residuals)`; vmapped, without residuals."""
-    run = custom_vmap(functools.partial(_forward, options, saves=True))
+
+    @custom_vmap
+    def run(rows: Rows, weights: Weights) -> Any:
+        return _saving(options, rows, weights)(rows, weights)[0]
 
     @run.def_vmap
     def rule(size: int, in_batched: Any, rows: Rows, weights: Weights) -> tuple[Any, Any]:
         if is_any(in_batched[1]):
             return map_examples(run, in_batched, rows, weights)
-        outputs, state, _ = unfold(size, _run(options)(fold(size, in_batched[0], rows), weights))
+        outputs, state = unfold(size, _run(options)(fold(size, in_batched[0], rows), weights))
         one = jax.tree.map(lambda is_batched, leaf: leaf[0] if is_batched else leaf, in_batched[0], rows)
-        residuals = jax.eval_shape(functools.partial(_forward, options, saves=True), one, weights)[2]
+        residuals = jax.eval_shape(_saving(options, one, weights), one, weights)[0][2]
         residuals = jax.tree.map(lambda spec: jnp.zeros(spec.shape, spec.dtype), residuals)
         residuals = residuals._replace(nan_flag=residuals.nan_flag + jnp.nan)
         outputs, are_batched = all_batched((outputs, state))
         return (*outputs, residuals), (*are_batched, jax.tree.map(lambda _: False, residuals))
 
     return run
+
+
+def _saving(options: Options, rows: Rows, weights: Weights) -> Callable:
+    """`(rows, weights) -> ((outputs, state, residuals), ())`; what is saved does not depend on how rows are divided."""
+    (count, time, _), units = rows.inputs.shape, weights.recurrent_kernel.shape[0]
+    has = {"has_mask": rows.mask is not None, "are_packed": rows.segment_ids is not None}
+    per_row = slots_per_row(count, time, units, **has)
+    return _run_and_save(options, per_row, saves_steps=not _remat(options, count * per_row, units))
+
+
+@functools.cache
+def _run_and_save(options: Options, per_row: int, *, saves_steps: bool) -> Callable:
+    def run(rows: Rows, weights: Weights) -> Any:
+        outputs, state, residuals = _forward(options, rows, weights, saves=True, saves_steps=saves_steps)
+        return (outputs, state, by_row(residuals, rows.inputs.shape[0], per_row)), ()
+
+    return divides_rows(run)
 
 
 @functools.cache
@@ -184,16 +193,22 @@ def _run_back(options: Options) -> Callable:
     Vmapped, it runs forwards again over all rows, and every example gets its own gradients of the weights.
     """
 
+    @divides_rows
+    def run_back(of_rows: Any, weights: Weights) -> Any:
+        rows, outputs, residuals, cotangents = of_rows
+        gradients = _backward(options, rows, outputs, of_batch(residuals), cotangents, weights)
+        return gradients[:2], gradients.weights
+
     @custom_vmap
-    def run(by_row: Any, weights: Weights) -> Any:
-        rows, outputs, residuals, cotangents = by_row
-        return tuple(_backward(options, rows, outputs, residuals, cotangents, weights))
+    def run(of_rows: Any, weights: Weights) -> Any:
+        (inputs, initial), by_weight = run_back(of_rows, weights)
+        return inputs, initial, jax.tree.map(lambda g, w: g.astype(w.dtype), by_weight, weights)
 
     @run.def_vmap
-    def rule(size: int, in_batched: Any, by_row: Any, weights: Weights) -> tuple[Any, Any]:
+    def rule(size: int, in_batched: Any, of_rows: Any, weights: Weights) -> tuple[Any, Any]:
         if is_any(in_batched[1]):
-            return map_examples(run, in_batched, by_row, weights)
-        rows, _, _, cotangents = by_row
+            return map_examples(run, in_batched, of_rows, weights)
+        rows, _, _, cotangents = of_rows
         folded = fold(size, (in_batched[0][0], in_batched[0][3]), (rows, cotangents))
         inputs, initial, x, terms = unfold(size, _run_terms(options)(folded, weights))
         return all_batched((inputs, initial, jax.vmap(functools.partial(sum_terms, weights))(x, terms)))
@@ -205,17 +220,22 @@ def _run_back(options: Options) -> Callable:
 def _run_terms(options: Options) -> Callable:
     """`((rows, cotangents), weights) -> (inputs, initial, x, terms)`: gradients, those of the weights as `Terms`."""
 
-    def run(by_row: tuple[Rows, Any], weights: Weights) -> Any:
-        rows, cotangents = by_row
-        outputs, _, residuals = _forward(options, rows, weights, saves=True)
+    @divides_rows
+    def run(of_rows: tuple[Rows, Any], weights: Weights) -> Any:
+        rows, cotangents = of_rows
+        (count, time, _), units = rows.inputs.shape, weights.recurrent_kernel.shape[0]
+        saves_steps = not _remat(options, count * time, units)
+        outputs, _, residuals = _forward(options, rows, weights, saves=True, saves_steps=saves_steps)
         gradients = _backward(options, rows, outputs, residuals, cotangents, weights, by_step=True)
         x = rows.inputs if rows.mask is None else jnp.where(rows.mask[..., None], rows.inputs, 0)
-        return gradients.inputs, gradients.initial, x, gradients.weights
+        return (gradients.inputs, gradients.initial, x, gradients.weights), ()
 
-    return folds_rows(run)
+    return folds_rows(lambda of_rows, weights: run(of_rows, weights)[0])
 
 
-def _forward(options: Options, rows: Rows, weights: Weights, *, saves: bool = False) -> tuple[Any, State | None, Any]:
+def _forward(
+    options: Options, rows: Rows, weights: Weights, *, saves: bool = False, saves_steps: bool = False
+) -> tuple[Any, State | None, Any]:
     """Outputs, the final state or None, and `Residuals` or None."""
     units = weights.recurrent_kernel.shape[0]
     (count, time, _), plan, choices = rows.inputs.shape, None, _widths(rows, units)
@@ -224,8 +244,7 @@ def _forward(options: Options, rows: Rows, weights: Weights, *, saves: bool = Fa
     view = View(count, time, plan, options.reverse, choices)
     inputs = view.flat(rows.inputs)
 
-    saves_step_residuals = saves and not _remat(options, view.layouts[0].slots, units)
-    what = _What(options.cell, count, time, choices, options.wants_state, saves, saves_step_residuals)
+    what = _What(options.cell, count, time, choices, options.wants_state, saves, saves_steps)
     result = _run_forward(plan, weights, inputs, rows.initial, what)
     outputs = view.rows_of(result.outputs)
     state = (view.last(outputs), *result.cell_state) if options.wants_state else None
@@ -252,7 +271,6 @@ def _backward(
     gradients = _run_backward(residuals.plan, weights, *forward, Cotangents(incoming, cotangents[1]), what)
     by_weight = jax.tree.map(view.rows_of, gradients.weights) if by_step else gradients.weights
     inputs = view.rows_of(gradients.inputs) + residuals.nan_flag
-    by_weight = jax.tree.map(lambda g, w: g.astype(w.dtype), by_weight, weights) if not by_step else by_weight
     return Gradients(inputs.astype(rows.inputs.dtype), gradients.initial, by_weight)
 
 
