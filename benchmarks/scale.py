@@ -19,10 +19,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-_IS_ALONE = "--alone" in sys.argv
-_FLAGS = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["XLA_FLAGS"] = _FLAGS if _IS_ALONE else f"--xla_force_host_platform_device_count=8 {_FLAGS}"
+os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={1 if '--alone' in sys.argv else 8} "
+os.environ["XLA_FLAGS"] += "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 import jax
 import jax.numpy as jnp
@@ -46,7 +45,7 @@ program's time over jmask's, so 1.00 is the same speed. Wanted: {mesh} on the me
 
 def main(arguments: Sequence[str]) -> None:
     options = _options(arguments)
-    if _IS_ALONE:
+    if options.alone:
         _serve(*_gradient(options.models[0], "auto"))
         return
     real = float(_batch().mask.mean())
@@ -98,7 +97,11 @@ def _row(model: str, rounds: int) -> str:
         return f"{statistics.median(b / a for a, b in zip(seconds[own], seconds[other], strict=True)):.2f}"
 
     mesh_ms, one_ms = (f"{1e3 * median[name]:.1f}" for name in ("mesh", "one"))
-    cells = (mesh_ms, ratio("shard_map", "mesh"), ratio("plain", "mesh"), one_ms, ratio("engine", "one"), ratio("alone", "one"))
+    on_mesh, on_one = (
+        (ratio("shard_map", "mesh"), ratio("plain", "mesh")),
+        (ratio("engine", "one"), ratio("alone", "one")),
+    )
+    cells = (mesh_ms, *on_mesh, one_ms, *on_one)
     return f"| {model} | {' | '.join(cells)} |"
 
 
@@ -122,11 +125,11 @@ def _race(programs: dict[str, Callable[[], float]], rounds: int) -> dict[str, li
 
 def _batch() -> jm.Masked:
     rng = np.random.default_rng(0)
-    lengths = np.clip((rng.exponential(0.3, ROWS) * TIME).astype(int), 1, TIME)
+    lengths = np.clip((rng.exponential(0.33, ROWS) * TIME).astype(int), 1, TIME)
     return jm.from_lengths(jnp.asarray(rng.normal(size=(ROWS, TIME, FEATURES)), jnp.float32), jnp.asarray(lengths))
 
 
-def _gradient(model: str, implementation: str) -> tuple[Callable[[Any, Any], Any], tuple[Any, Any]]:
+def _gradient(model: str, implementation: Any) -> tuple[Callable[[Any, Any], Any], tuple[Any, Any]]:
     """`(weights, x) -> (weights, inputs)`, the gradients, and its arguments."""
     x = _batch()
     if model == "attention":
@@ -137,10 +140,13 @@ def _gradient(model: str, implementation: str) -> tuple[Callable[[Any, Any], Any
         weights = getattr(jm.rnn, name)(_drawn(FEATURES, gates * UNITS), _drawn(UNITS, gates * UNITS), bias)
 
     def loss(weights: Any, values: Any, x: jm.Masked) -> Any:
+        y: Any
         inputs = x.with_values(values)
         if model == "attention":
             q, k, v = (inputs.with_values(jnp.einsum("btf,fhd->bthd", inputs.fill(0), w)) for w in weights.values())
-            y = jm.ops.attention(q, key=k, value=v, implementation="blocks" if implementation == "auto" else implementation)
+            y = jm.ops.attention(
+                q, key=k, value=v, implementation="blocks" if implementation == "auto" else implementation
+            )
         else:
             y = getattr(jm.rnn, model)(weights, inputs, return_state=False, implementation=implementation)
         return jnp.square(y.fill(0)).sum()
@@ -181,7 +187,8 @@ class _alone:  # noqa: N801  (a context manager, used as a function)
         self._process.communicate()
 
     def seconds(self) -> float:
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
         return float(self._process.stdout.readline())

@@ -6,6 +6,7 @@ divided when it comes to compile, it asks here for the program of a single devic
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -103,17 +104,9 @@ def _laid_out(mesh: Mesh, axes: Any, trees: Any) -> Any:
 def _axes_of_rows(mesh: Mesh, args: Any) -> Any:
     """The mesh axes over which rows are divided, those of any array by row; None where devices have all rows."""
     for leaf in jax.tree.leaves(args[0]):
-        spec = getattr(leaf.sharding, "spec", ())
-        axes = spec[0] if len(spec) else None
-        if axes:
+        spec = tuple(getattr(leaf.sharding, "spec", ()))
+        axes = spec[0] if spec else None
+        if axes is not None:
             names = (axes,) if isinstance(axes, str) else axes
-            divides = leaf.shape[0] % _size(mesh, names) == 0
-            return axes if divides else None
+            return axes if leaf.shape[0] % math.prod(mesh.shape[name] for name in names) == 0 else None
     return None
-
-
-def _size(mesh: Mesh, names: tuple[str, ...]) -> int:
-    size = 1
-    for name in names:
-        size *= mesh.shape[name]
-    return size

@@ -88,7 +88,9 @@ def _is_fused(rows: fused.Rows, params: Any, activations: tuple[Callable, ...], 
     is_possible = is_standard and has_sizes and rows.inputs.size > 0 and is_laid_out(rows, params)
     if implementation == "auto":
         num_rows, time, _ = rows.inputs.shape
-        return is_possible and is_divisible(rows) and earns_its_compile(num_rows, time, params.recurrent_kernel.shape[0])
+        return (
+            is_possible and is_divisible(rows) and earns_its_compile(num_rows, time, params.recurrent_kernel.shape[0])
+        )
     return is_possible and implementation == "xla"
 
 

@@ -7,7 +7,7 @@ rows of one batch.
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,50 +15,11 @@ from jax.custom_batching import custom_vmap
 
 from ...core.automatic_axes import divides_rows
 from ...core.row_batching import all_batched, fold, folds_rows, is_any, map_examples, unfold
-from .backward import Backward, Cotangents, Gradients, sum_terms
-from .cells import FusedCell, Weights
-from .forward import Forward, ForwardResiduals
+from .backward import sum_terms
+from .cells import Weights
 from .layout import State
-from .plan import Plan, make_plan, widths
+from .passes import Options, Rows, recomputes, run_backward, run_forward
 from .residuals import Residuals, by_row, of_batch, slots_per_row
-from .view import View
-
-_MAX_RESIDUAL_BYTES = 2**24  # more than this is recomputed, which takes less time than writing and reading it
-
-
-class Options(NamedTuple):
-    """What is known when the program is traced.
-
-    Attributes:
-        cell: the recurrence.
-        reference: `(rows, weights) -> (outputs, state)`, the same function, which JAX can differentiate any number of
-            times.
-        reverse: from the last step to the first.
-        wants_state: whether to return the final state.
-        remat: whether the backward pass recomputes the gates; None: if they are large.
-    """
-
-    cell: FusedCell
-    reference: Callable[["Rows", Weights], Any]
-    reverse: bool = False
-    wants_state: bool = True
-    remat: bool | None = None
-
-
-class Rows(NamedTuple):
-    """A batch: arrays whose first axis is that of the rows.
-
-    Attributes:
-        inputs: `(rows, time, features)`, anything at padded steps.
-        mask: bool `(rows, time)`, or None: all steps are real.
-        segment_ids: ids `(rows, time)` of sequences that share a row, or None.
-        initial: the state before the first step, arrays `(rows, units)`, or None: zeros.
-    """
-
-    inputs: Any
-    mask: Any
-    segment_ids: Any
-    initial: State | None
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -142,7 +103,7 @@ _pull_back.defvjp(_pull_back_forward, _pull_back_backward)
 @functools.cache
 def _run(options: Options) -> Callable:
     """`(rows, weights) -> (outputs, state)`."""
-    run = divides_rows(lambda rows, weights: (_forward(options, rows, weights)[:2], ()))
+    run = divides_rows(lambda rows, weights: (run_forward(options, rows, weights)[:2], ()))
     return folds_rows(lambda rows, weights: run(rows, weights)[0])
 
 
@@ -174,13 +135,13 @@ def _saving(options: Options, rows: Rows, weights: Weights) -> Callable:
     (count, time, _), units = rows.inputs.shape, weights.recurrent_kernel.shape[0]
     has = {"has_mask": rows.mask is not None, "are_packed": rows.segment_ids is not None}
     per_row = slots_per_row(count, time, units, **has)
-    return _run_and_save(options, per_row, saves_steps=not _remat(options, count * per_row, units))
+    return _run_and_save(options, per_row, saves_steps=not recomputes(options, count * per_row, units))
 
 
 @functools.cache
 def _run_and_save(options: Options, per_row: int, *, saves_steps: bool) -> Callable:
     def run(rows: Rows, weights: Weights) -> Any:
-        outputs, state, residuals = _forward(options, rows, weights, saves=True, saves_steps=saves_steps)
+        outputs, state, residuals = run_forward(options, rows, weights, saves=True, saves_steps=saves_steps)
         return (outputs, state, by_row(residuals, rows.inputs.shape[0], per_row)), ()
 
     return divides_rows(run)
@@ -196,7 +157,7 @@ def _run_back(options: Options) -> Callable:
     @divides_rows
     def run_back(of_rows: Any, weights: Weights) -> Any:
         rows, outputs, residuals, cotangents = of_rows
-        gradients = _backward(options, rows, outputs, of_batch(residuals), cotangents, weights)
+        gradients = run_backward(options, rows, outputs, of_batch(residuals), cotangents, weights)
         return gradients[:2], gradients.weights
 
     @custom_vmap
@@ -224,97 +185,10 @@ def _run_terms(options: Options) -> Callable:
     def run(of_rows: tuple[Rows, Any], weights: Weights) -> Any:
         rows, cotangents = of_rows
         (count, time, _), units = rows.inputs.shape, weights.recurrent_kernel.shape[0]
-        saves_steps = not _remat(options, count * time, units)
-        outputs, _, residuals = _forward(options, rows, weights, saves=True, saves_steps=saves_steps)
-        gradients = _backward(options, rows, outputs, residuals, cotangents, weights, by_step=True)
+        saves_steps = not recomputes(options, count * time, units)
+        outputs, _, residuals = run_forward(options, rows, weights, saves=True, saves_steps=saves_steps)
+        gradients = run_backward(options, rows, outputs, residuals, cotangents, weights, by_step=True)
         x = rows.inputs if rows.mask is None else jnp.where(rows.mask[..., None], rows.inputs, 0)
         return (gradients.inputs, gradients.initial, x, gradients.weights), ()
 
     return folds_rows(lambda of_rows, weights: run(of_rows, weights)[0])
-
-
-def _forward(
-    options: Options, rows: Rows, weights: Weights, *, saves: bool = False, saves_steps: bool = False
-) -> tuple[Any, State | None, Any]:
-    """Outputs, the final state or None, and `Residuals` or None."""
-    units = weights.recurrent_kernel.shape[0]
-    (count, time, _), plan, choices = rows.inputs.shape, None, _widths(rows, units)
-    if rows.mask is not None:
-        plan = make_plan(rows.mask, rows.segment_ids, reverse=options.reverse, choices=choices)
-    view = View(count, time, plan, options.reverse, choices)
-    inputs = view.flat(rows.inputs)
-
-    what = _What(options.cell, count, time, choices, options.wants_state, saves, saves_steps)
-    result = _run_forward(plan, weights, inputs, rows.initial, what)
-    outputs = view.rows_of(result.outputs)
-    state = (view.last(outputs), *result.cell_state) if options.wants_state else None
-    residuals = Residuals(plan, result.residuals, jnp.zeros((), outputs.dtype)) if saves else None
-    return outputs, state, residuals
-
-
-def _backward(
-    options: Options,
-    rows: Rows,
-    outputs: Any,
-    residuals: Residuals,
-    cotangents: tuple[Any, State | None],
-    weights: Weights,
-    *,
-    by_step: bool = False,
-) -> Gradients:
-    """Gradients, `(rows, ...)`; those of the weights are sums over the rows, or with `by_step` `Terms` of each row."""
-    (count, time, _), choices = rows.inputs.shape, _widths(rows, weights.recurrent_kernel.shape[0])
-    view = View(count, time, residuals.plan, options.reverse, choices)
-    inputs, flat_outputs, incoming = map(view.flat, (rows.inputs, outputs, cotangents[0]))
-    what = _What(options.cell, count, time, choices, by_step=by_step)
-    forward = (inputs, rows.initial, flat_outputs, residuals.forward)
-    gradients = _run_backward(residuals.plan, weights, *forward, Cotangents(incoming, cotangents[1]), what)
-    by_weight = jax.tree.map(view.rows_of, gradients.weights) if by_step else gradients.weights
-    inputs = view.rows_of(gradients.inputs) + residuals.nan_flag
-    return Gradients(inputs.astype(rows.inputs.dtype), gradients.initial, by_weight)
-
-
-class _What(NamedTuple):
-    """What a run is to do, known when the program is traced; the attributes are those of `Forward` and `Backward`."""
-
-    cell: FusedCell
-    rows: int
-    time: int
-    widths: tuple[int, ...]
-    wants_cell_state: bool = False
-    saves: bool = False
-    saves_step_residuals: bool = False
-    by_step: bool = False
-
-
-@functools.partial(jax.jit, static_argnames="what")  # traced and lowered once for both directions of a network
-def _run_forward(plan: Plan | None, weights: Weights, inputs: Any, initial: State | None, what: _What) -> Any:
-    given = (weights, inputs, initial, what.wants_cell_state, what.saves, what.saves_step_residuals)
-    view = View(what.rows, what.time, plan, False, what.widths)
-    return view.switch([Forward(what.cell, layout, *given).run for layout in view.layouts])
-
-
-@functools.partial(jax.jit, static_argnames="what")
-def _run_backward(
-    plan: Plan | None,
-    weights: Weights,
-    inputs: Any,
-    initial: State | None,
-    outputs: Any,
-    residuals: ForwardResiduals,
-    cotangents: Cotangents,
-    what: _What,
-) -> Gradients:
-    transposed = jax.tree.map(jnp.transpose, weights)
-    given = (weights, inputs, initial, outputs, residuals, cotangents, transposed, what.by_step)
-    view = View(what.rows, what.time, plan, False, what.widths)
-    return view.switch([Backward(what.cell, layout, *given).run for layout in view.layouts])
-
-
-def _widths(rows: Rows, units: int) -> tuple[int, ...]:
-    return widths(rows.inputs.shape[0], units, rows.segment_ids is not None)
-
-
-def _remat(options: Options, slots: int, units: int) -> bool:
-    num_bytes = 4 * slots * options.cell.num_residuals * units
-    return num_bytes > _MAX_RESIDUAL_BYTES if options.remat is None else options.remat
