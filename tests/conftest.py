@@ -31,7 +31,8 @@ from tests.support.signatures import check_signature
 
 gc.set_threshold(100_000, 50, 100)  # tracing makes many objects and few cycles: a tenth of the time was the collector's
 
-jaxtyping.install_import_hook("jmask", f"{check_signature.__module__}.{check_signature.__name__}")
+if os.environ.get("JMASK_TESTS_CHECK_SIGNATURES") != "0":  # a tenth of the time, which `.ci/run` spends in one set
+    jaxtyping.install_import_hook("jmask", f"{check_signature.__module__}.{check_signature.__name__}")
 
 # The same examples in each run, and no time limit for one: the first may have to compile.
 settings.register_profile("jmask", deadline=None, derandomize=True, database=None)

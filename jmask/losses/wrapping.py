@@ -79,14 +79,14 @@ def masked_loss(function: Callable[..., Any]) -> AnyLoss:
             each entry of a step.
 
     Returns:
-        A function with these arguments, and the options of `function` by name:
+        A function with the arguments below, and the options of `function` by name. It returns an array in the dtype of
+        the predictions; for `reduction=None` a `Masked`, 0 at padded steps, if an input is one; for `divide=False` a
+        `jm.losses.Mean`. If no step is real, the loss and all gradients are 0.
 
+    Arguments of the result:
         predictions: floats, `(batch, time, ...)`, a `Masked` or an array, whose steps are all real.
         targets: a `Masked` with its own mask, or an array.
         **options: `sample_weight`, `mask`, `reduction` and `divide`, which every loss has: see `jm.losses.masked_loss`.
-
-        It returns an array in the dtype of the predictions; for `reduction=None` a `Masked`, 0 at padded steps, if an
-        input is one; for `divide=False` a `jm.losses.Mean`. If no step is real, the loss and all gradients are 0.
 
     Raises:
         TypeError: the function takes fewer than two arguments; the predictions are not floats, or the function does not

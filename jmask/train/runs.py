@@ -36,7 +36,7 @@ class Run:
     Args:
         directory: the folder; it is made if it is missing.
         best: the name of the score that decides which checkpoint is the best, which is kept: a score given to `save`,
-            or a sum of the training by "train_" and its name, such as "train_loss".
+            or a sum of the training, such as `"train_loss"` for `loss`.
         mode: whether the best score is the largest, "max", or the smallest, "min".
         patience: `save` returns True after this many scores in a row that are no better than the best; None: never.
         keep: how many of the last checkpoints stay, at least 1.

@@ -8,9 +8,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-COMPILES_MUCH = {"decoding.md", "flax.md", "labels.md", "packed.md", "time_and_frequency.md"}
+COMPILES_MUCH = {"coming_from_flax.md", "decoding.md", "flax.md", "labels.md", "packed.md", "time_and_frequency.md"}
 ELSEWHERE = {"keras_fit.md", "journey.md"}  # which tests/conformance and test_journey.py run
-MARKS = {"sources.md": pytest.mark.extras} | dict.fromkeys(COMPILES_MUCH, pytest.mark.slow)
+RIVALS = [pytest.mark.extras, pytest.mark.filterwarnings("ignore")]  # Keras warns of masks that it loses
+MARKS = {"sources.md": pytest.mark.extras, "why.md": RIVALS} | dict.fromkeys(COMPILES_MUCH, pytest.mark.slow)
 PROGRAMS = [
     pytest.param(page, marks=MARKS.get(page.name, ()), id=page.name) for page in PAGES if page.name not in ELSEWHERE
 ]
@@ -32,6 +33,9 @@ def test_examples_run_in_order_as_one_program(page):
     for block in BLOCK.finditer(text):
         lines_before = text.count("\n", 0, block.start(1))  # so that a traceback shows the line of the page
         exec(compile("\n" * lines_before + block.group(1), str(page), "exec"), namespace)
+    if page.name.startswith("coming_from_"):  # their line, our line: ours runs too
+        for code in re.findall(r"^\|[^|]*\|[^|]*?`([^`|]+)`[^|]*\|$", text, re.MULTILINE):
+            exec(compile(code, f"{page}, a table", "exec"), namespace)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

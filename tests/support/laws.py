@@ -154,7 +154,7 @@ def eager_compiles(trial: Trial) -> None:
 
 def pickled(trial: Trial) -> None:
     """Outputs survive `pickle`."""
-    outputs = _run(trial, trial.batch(left(LENGTHS, TIME)))
+    outputs = trial.outputs(trial.params, *trial.batch(left(LENGTHS, TIME)))
     assert_rows_equal(rows_of(trial.case, pickle.loads(pickle.dumps(outputs))), trial.expected)
 
 
@@ -172,7 +172,8 @@ def vmapped(trial: Trial) -> None:
 def arrays(trial: Trial) -> None:
     """Arrays are sequences without padding."""
     rows = draw_rows(trial.rng, trial.case.inputs, [TIME] * len(LENGTHS), overlapping=False)
-    leaves = zip(trial.case.kinds, output_leaves(_run(trial, map(np.stack, rows))), strict=True)
+    outputs = trial.outputs(trial.params, *map(np.stack, rows))
+    leaves = zip(trial.case.kinds, output_leaves(outputs), strict=True)
     actual = [rows_of_leaf(kind, leaf) for kind, leaf in leaves]
     assert_rows_equal(actual, trial.reference(trial.params, rows))
 
@@ -188,11 +189,12 @@ def ranks(trial: Trial) -> None:
     rows = trial.draw(lengths)
     inputs = trial.batch(right(lengths, TIME), rows)
     expected = trial.reference(trial.params, rows)
-    outputs = output_leaves(_run(trial, jax.tree.map(lambda leaf: leaf.reshape(2, 3, *leaf.shape[1:]), inputs)))
+    pairs = jax.tree.map(lambda leaf: leaf.reshape(2, 3, *leaf.shape[1:]), inputs)
+    outputs = output_leaves(trial.outputs(trial.params, *pairs))
     documents = [jax.tree.map(lambda leaf: np.asarray(leaf).reshape(6, *leaf.shape[2:]), leaf) for leaf in outputs]
     for i in range(len(lengths)):
         one = slice(i, i + 1) if trial.case.has_rows_alone else i
-        sentence = output_leaves(_run(trial, jax.tree.map(lambda leaf, one=one: leaf[one], inputs)))
+        sentence = output_leaves(trial.outputs(trial.params, *jax.tree.map(lambda leaf, one=one: leaf[one], inputs)))
         for leaf, document, found in zip(expected, documents, sentence, strict=True):
             if document.mask.ndim > 1 or document.mask[i]:  # a sentence without words is not real
                 assert_rows_equal([[_real(document[i])]], [[leaf[i]]])

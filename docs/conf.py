@@ -1,0 +1,129 @@
+"""Sphinx: the pages of this folder, a reference of all public names, benchmarks and changelog: see CONTRIBUTING.md."""
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx import addnodes
+
+import jmask
+
+DOCS = Path(__file__).parent
+ROOT = DOCS.parent
+sys.path.insert(0, str(DOCS))
+
+import make_reference  # noqa: E402 - from this folder
+
+about = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+SOURCE = about.get("urls", {}).get("Source")  # links to files that are not on the site go there
+
+project = "jmask"
+author = about["authors"][0]["name"]
+copyright = author
+release = version = jmask.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+]
+exclude_patterns = ["_build"]
+show_warning_types = True
+
+myst_enable_extensions = ["dollarmath"]
+myst_fence_as_directive = ["math"]  # as GitHub writes it
+myst_heading_anchors = 3
+
+autodoc_typehints = "description"
+python_display_short_literal_types = True
+autodoc_typehints_description_target = "documented_params"
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+napoleon_custom_sections = [("Arguments of the result", "params_style")]
+copybutton_prompt_text = r">>> |\.\.\. "
+copybutton_prompt_is_regexp = True
+
+default_role = "literal"
+html_math_renderer = "mathml"  # by the browser itself, without scripts or fonts from elsewhere
+html_theme = "pydata_sphinx_theme"
+html_title = "jmask"
+html_favicon = "_static/favicon.svg"
+html_context = {"default_mode": "auto"}
+html_static_path = ["_static"]
+html_css_files = ["jmask.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_sidebars = {"index": []}
+html_theme_options = {
+    "navbar_align": "left",
+    "header_links_before_dropdown": 8,
+    "navigation_with_keys": False,
+    "show_prev_next": True,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "use_edit_page_button": False,
+} | ({"icon_links": [{"name": "Source", "url": SOURCE, "icon": "fa-solid fa-code"}]} if SOURCE else {})
+
+# What is shown on the site and lies outside of this folder, as links name it.
+ELSEWHERE = {
+    "../CHANGELOG.md": "changelog.md",
+    "../CONTRIBUTING.md": "contributing.md",
+} | {
+    f"../benchmarks/results/{file.name}": f"benchmarks/{file.name}"
+    for file in (ROOT / "benchmarks" / "results").glob("*.md")
+}
+NUMBERS = r"\S*bool\S* \| \S*number\S* \| bool \| int \| float \| complex"
+ARRAY_LIKE = re.compile(rf"(?:\S*Array \| )?\S*ndarray(?:\[[^|]*\])? \| {NUMBERS}")
+PATH = re.compile(r"[a-z]+(\.\w+)+")
+LINK = re.compile(r"\[([^\]]+)\]\((\.\./[^)#]+)(#[^)]*)?\)")
+
+
+def lead_to_the_site(app, docname, source):
+    """Links that leave this folder lead to their page, else to the repository, if its address is known."""
+
+    def lead(match):
+        text, target, anchor = match.group(1), match.group(2), match.group(3) or ""
+        up = "../" * docname.count("/")
+        if target in ELSEWHERE:
+            return f"[{text}]({up}{ELSEWHERE[target]}{anchor})"
+        return f"[{text}]({SOURCE}/blob/main/{target.removeprefix('../')})" if SOURCE else f"`{text}`"
+
+    source[0] = LINK.sub(lead, source[0])
+
+
+def link_names(app, doctree):
+    """The name of a public object, `jm.vmap` or `train.step(...)`, leads to its page wherever it is code in a text."""
+    for code in list(doctree.findall(nodes.literal)):
+        path = PATH.match(code.astext())
+        found = [each for each in (path[0], f"jm.{path[0]}") if each in make_reference.names()] if path else []
+        if found and isinstance(code.parent, (nodes.paragraph, nodes.entry)):
+            target = found[0].replace("jm.", "jmask.", 1)
+            link = addnodes.pending_xref("", code.deepcopy(), refdomain="py", reftype="obj", reftarget=target)
+            code.replace_self(link)
+
+
+def show_mathematics(self, node):
+    block = isinstance(node, nodes.math_block)
+    mathml = tex2mathml(node.astext().replace(r"\mathrel", ""), as_block=block)  # which docutils does not know
+    self.body.append(f'<div class="formula">{mathml}</div>' if block else mathml)
+    raise nodes.SkipNode
+
+
+def name_types(app, domain, objtype, content):
+    """What NumPy and Python have for numbers and arrays is `ArrayLike` again."""
+    for types in app.env.current_document.autodoc_annotations.values():
+        for name, text in types.items():
+            types[name] = ARRAY_LIKE.sub("ArrayLike", text)
+
+
+def setup(app):
+    app.add_html_math_renderer("mathml", (show_mathematics, None), (show_mathematics, None))
+    app.connect("object-description-transform", name_types, priority=100)  # before autodoc shows them
+    app.connect("doctree-read", link_names)
+    app.connect("source-read", lead_to_the_site)
+    make_reference.write(DOCS)
