@@ -40,7 +40,8 @@ TARGETS = {"mesh": 0.95, "one": 0.97}  # of the speed
 METHOD = """\
 Gradients of a sum of squares with respect to inputs and weights; {rows} rows of {time} steps, {real:.0%} of them real,
 {units} units. CPU time of the process, medians over {rounds} rounds; a ratio is the median over the rounds of the other
-program's time over jmask's, so 1.00 is the same speed. Wanted: {mesh} on the mesh, {one} on one device."""
+program's time over jmask's, so 1.00 is the same speed. Wanted: {mesh} on the mesh, {one} on one device. "Alone" is a
+process that sees one device, with as many threads; the `shard_map` beside it is one over one device."""
 
 
 def main(arguments: Sequence[str]) -> None:
