@@ -32,6 +32,7 @@ class Run:
     Ctrl-C ends the process at once.
 
     With several processes, each makes a `Run` in the same folder; the first one writes the log and shows the progress.
+    A SIGTERM of any of them ends the epoch of all after the same step; Ctrl-C is an error there.
 
     Args:
         directory: the folder; it is made if it is missing.
@@ -40,7 +41,8 @@ class Run:
         mode: whether the best score is the largest, "max", or the smallest, "min".
         patience: `save` returns True after this many scores in a row that are no better than the best; None: never.
         keep: how many of the last checkpoints stay, at least 1.
-        every: how often `log` saves within an epoch: a number of steps, or a `datetime.timedelta`; None: never.
+        every: how often `log` saves within an epoch: a number of steps, or a `datetime.timedelta`, which several
+            processes may not use, since their clocks differ; None: never.
         tensorboard: whether to write files for TensorBoard, by tensorboardX; None: if it is installed.
         progress: whether to show the progress: a bar in a terminal, elsewhere a line an epoch.
         console: the `rich.console.Console` that shows it; None: standard output.
@@ -289,7 +291,7 @@ class Run:
         self._log.bar.begin(epoch.number, num_epochs, epoch.num_steps, epoch.first_step)
 
     def _should_stop(self) -> bool:
-        return self.interrupted is not None or self._judge.is_over
+        return self._interrupts.ask() is not None or self._judge.is_over
 
     def _checkpoint(self, state: Any) -> None:
         meta = {
