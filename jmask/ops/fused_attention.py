@@ -15,11 +15,15 @@ from ..core.step_order import is_right_padded
 
 
 def is_fused(q: Array, k: Array, v: Array, needs_weights: bool, implementation: Any) -> bool:
-    """Whether to use `jax.nn.dot_product_attention`; raises for an `implementation` that does not apply."""
+    """Whether to use `jax.nn.dot_product_attention`; raises for an `implementation` that does not apply.
+
+    On a CPU it has to be asked for: `dense_attention` is faster.
+    """
     can = not needs_weights and q.dtype == k.dtype == v.dtype and k.shape == v.shape and q.ndim <= 4
     if implementation in ("auto", "blocks") or (implementation == "xla" and q.dtype == jnp.float16):
         # It asks for an accumulation of float64, and on a CPU of float16, that does not exist.
-        return can and q.dtype not in (jnp.float64, jnp.float16)
+        is_slower = implementation != "xla" and jax.default_backend() == "cpu"
+        return can and not is_slower and q.dtype not in (jnp.float64, jnp.float16)
     if not can:
         raise ValueError(
             f"`implementation={implementation!r}` is for what `jax.nn.dot_product_attention` computes: no dropout, no "

@@ -76,9 +76,10 @@ def attention(
             derivatives (`docs/attention.md`). `"xla"` and `"cudnn"` are those of `jax.nn.dot_product_attention`, for
             what it can compute: no dropout, no returned weights, one dtype, `value_features` equal to `features`, at
             most one batch axis. `"cudnn"`, on a GPU and in half precision, gets lengths instead of a mask if all
-            padding is on the right and nothing else hides a key, so that it skips the padding. `"auto"` takes blocks on
-            a CPU from 128 queries and keys on, unless nothing hides a key or there is little to compute, and elsewhere
-            `"xla"` where that is exact: not for float64, whose weights it rounds to float32.
+            padding is on the right and nothing else hides a key, so that it skips the padding. `"auto"` on a CPU
+            takes blocks from 128 queries and keys on, unless nothing hides a key or there is little to compute, and
+            else jmask's own attention of all pairs; on other devices it takes `"xla"` where that is exact: not for
+            float64, whose weights it rounds to float32.
 
     Returns:
         `(batch, queries, heads, value_features)` with the mask of `query`, 0 at its padded steps. A query that attends
@@ -117,10 +118,11 @@ def attention(
         is_told_lengths = implementation == "cudnn" and all(x is None for x in (attention_mask, bias, *given.values()))
         lengths = as_lengths(query, keys, causal, window) if is_told_lengths else None
         return like(query, fused(q, k, v, bias, seen, lengths, scale=scale, implementation=implementation))
-    scores = scale * dot_products(q, k)
+    scores = dot_products(q, k, scale)
     scores = scores if bias is None else scores + bias.astype(scores.dtype)
     weights = weigh(scores, seen).astype(v.dtype)
     y = like(query, weighted_mean(_drop(weights, dropout, dropout_key, query, keys), v))
+    y = like(query, fill(y, 0))
     return (y, weights) if return_attention_scores else y
 
 

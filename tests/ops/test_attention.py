@@ -100,6 +100,17 @@ def test_padding_is_invisible_to_the_bit_in_float32(layout, garbage):
     jax.tree.map(np.testing.assert_array_equal, results(garbage), results(0.5))
 
 
+def test_a_cotangent_of_nan_at_padding_goes_nowhere(rng):
+    x = sequences(rng, holes)
+
+    @jax.jit
+    def pull_back(at_padding):
+        y, pull_back = jax.vjp(lambda values: jm.ops.attention(x.with_values(values)).values, x.values)
+        return pull_back(jnp.where(x.mask[..., None, None], jnp.cos(y), at_padding))[0]
+
+    np.testing.assert_array_equal(pull_back(np.nan), pull_back(0.0))
+
+
 @pytest.mark.slow
 def test_implementation_is_handed_on(rng, x64):
     x = sequences(rng, dtype="float64")

@@ -102,7 +102,7 @@ def attend_densely(options: AttentionOptions, rows: AttentionRows) -> Any:
 
     q, k, v = filled(rows.query, queries), filled(rows.key, keys), filled(rows.value, keys)
     column, row = jax.tree.map(lambda x: x[:, None, :, None], queries), jax.tree.map(lambda x: x[:, None, None], keys)
-    return weighted_mean(weigh(options.scale * dot_products(q, k), sees(options, column, row)), v)
+    return weighted_mean(weigh(dot_products(q, k, options.scale), sees(options, column, row)), v)
 
 
 def _named(values: Any) -> dict[str, Any]:
