@@ -86,10 +86,9 @@ class Batches(grain.IterDataset):
 
         `map` is applied to a batch of padding alone. Columns of strings stay arrays of NumPy.
         """
-        return tuple(
-            jax.tree.map(_abstract, self._divided(self._mapped(self._copier.filler(shape), (0, 0))))
-            for shape in range(len(self._prepared.shapes))
-        )
+        with jax.ensure_compile_time_eval():  # a jitted function that initializes a state may ask
+            filler = [self._mapped(self._copier.filler(shape), (0, 0)) for shape in range(len(self._prepared.shapes))]
+            return tuple(jax.tree.map(_abstract, self._divided(batch)) for batch in filler)
 
     def epoch(self, epoch: SupportsIndex, start: SupportsIndex = 0) -> "EpochOfBatches":
         """The batches of one epoch, as an iterable with a length.

@@ -2,7 +2,6 @@
 
 import datetime
 from collections.abc import Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
@@ -12,6 +11,7 @@ from ..losses.accumulator import Sums
 from .checkpoints import Checkpoints, OtherRunError
 from .epochs import Epochs, RunEpoch, source_of
 from .folder_lock import FolderLock
+from .folders import folder_of
 from .interrupts import Interrupts
 from .judge import Judge
 from .options import check_run_options, checked_every
@@ -35,7 +35,7 @@ class Run:
     A SIGTERM of any of them ends the epoch of all after the same step; Ctrl-C is an error there.
 
     Args:
-        directory: the folder; it is made if it is missing.
+        directory: the folder, on a file system; it is made if it is missing.
         best: the name of the score that decides which checkpoint is the best, which is kept: a score given to `save`,
             or a sum of the training, such as `"train_loss"` for `loss`.
         mode: whether the best score is the largest, "max", or the smallest, "min".
@@ -48,7 +48,7 @@ class Run:
         console: the `rich.console.Console` that shows it; None: standard output.
 
     Raises:
-        ValueError: an option is out of range.
+        ValueError: an option is out of range, or the folder is an address, such as that of a bucket.
         OSError: the folder cannot be made.
         ImportError: tensorboardX is wanted and missing.
 
@@ -84,7 +84,7 @@ class Run:
         console: Any = None,
     ) -> None:
         check_run_options(best, mode, patience, keep)
-        self.directory = Path(directory).absolute()
+        self.directory = folder_of(directory, "Run")
         self._judge = Judge(best, mode, patience)
         self._every = checked_every(every)
         self._checkpoints = Checkpoints(self.directory / "checkpoints", keep)

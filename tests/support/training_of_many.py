@@ -3,8 +3,8 @@
 python training_of_many.py ADDRESS COUNT INDEX FOLDER [SIGNAL STEP WHERE]
 
 prints the steps it began and ended with, and a hash of its state. The process of index 1 sends itself the signal at a
-step: "before" it is logged, or "after", when a checkpoint of it is being written. From then on a step takes so long that
-the processes can settle when to stop.
+step: "before" it is logged, or "after", when a checkpoint of it is being written. From then on a step takes long enough
+for the processes to settle when to stop.
 """
 
 import hashlib
