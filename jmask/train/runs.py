@@ -1,6 +1,7 @@
 """A run in a folder: restores, logs and saves. The loop stays the user's."""
 
 import datetime
+import warnings
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from .epochs import Epochs, RunEpoch, source_of
 from .folder_lock import FolderLock
 from .folders import folder_of
 from .interrupts import Interrupts
-from .judge import Judge
+from .judge import Judge, why_none_is_best
 from .options import check_run_options, checked_every
 from .progress import now
 from .run_log import RunLog
@@ -223,7 +224,8 @@ class Run:
             state: a state of the same kind; None: that given to `restore`.
 
         Returns:
-            The state; the newest one if the run has no score that decides.
+            The state; the newest one if the run has no score that decides. If it has one and no checkpoint was scored
+            so far, or each score was NaN, the newest one as well, with a warning.
 
         Raises:
             FileNotFoundError: nothing has been saved.
@@ -239,8 +241,10 @@ class Run:
         numbers = self._checkpoints.numbers
         if not numbers:
             raise FileNotFoundError(f"`Run.best`: nothing has been saved in {str(self.directory)!r} yet: `run.save`.")
-        found = self._checkpoints.meta(numbers[-1])["judge"]["best"]
-        number = found["number"] if found and found["number"] in numbers else numbers[-1]
+        judge = self._checkpoints.meta(numbers[-1])["judge"]
+        if reason := why_none_is_best(judge):
+            warnings.warn(f"`Run.best`: {reason}. This is the newest state of {str(self.directory)!r}.", stacklevel=2)
+        number = numbers[-1] if judge["best"] is None else judge["best"]["number"]
         return self._checkpoints.state(number, self._checkpoints.meta(number), like)
 
     def _restored(self, state: Any) -> tuple[Any, dict[str, Any]]:
