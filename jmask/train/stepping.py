@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from ..core.lazy import LazyModule
 from ..losses.accumulator import Mean, Sums
@@ -270,7 +271,7 @@ def _check_floats(params: Any) -> None:
 
 def _refuse_donated(state: State) -> None:
     """Raises for a state whose memory another step has taken."""
-    arrays = [x for x in jax.tree.leaves(state) if isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer)]
+    arrays = [x for x in jax.tree.leaves(state) if isinstance(x, jax.Array) and not isinstance(x, Tracer)]
     if any(array.is_deleted() for array in arrays):
         raise ValueError(
             "`train.step`: this state has been given to a step, which took its memory; go on with the one that it "
