@@ -50,6 +50,7 @@ class Page(HTMLParser):
             self.loaded.append(found["src"])
 
 
+@functools.cache
 def pages(site: Path) -> dict[str, Page]:
     """All pages of a site by their files."""
     files = (file for file in sorted(site.rglob("*.html")) if "_static" not in file.parts)
@@ -165,7 +166,7 @@ def main() -> int:
     if options.browser:
         opened, found = in_a_browser(options.site, options.chromium, options.only)
         wrong += found
-        print(f"opened {opened} times")
+        print(f"pages were opened {opened} times")
     print(*wrong, sep="\n")
     return bool(wrong)
 

@@ -101,13 +101,13 @@ def lead_to_the_site(app, docname, source):
 def link_names(app, doctree):
     """The name of a public object, `jm.vmap` or `train.step(...)`, leads to its page wherever it is code in a text."""
     in_table = "jm.layers." if app.env.current_document.docname == "layers" else ""
-    for code in list(doctree.findall(nodes.literal)):
-        name = re.match(r"[\w.]*", code.astext())[0]
-        paths = [path for path in (name, f"jm.{name}", f"{in_table}{name}") if path in make_reference.names()]
-        if paths and isinstance(code.parent, (nodes.paragraph, nodes.entry)) and ("." in name or in_table):
-            target = paths[0].replace("jm.", "jmask.", 1)
-            link = addnodes.pending_xref("", code.deepcopy(), refdomain="py", reftype="obj", reftarget=target)
-            code.replace_self(link)
+    for text in list(doctree.findall(lambda node: isinstance(node, (nodes.paragraph, nodes.entry)))):
+        for place, code in enumerate(text.children):
+            name = re.match(r"[\w.]*", code.astext())[0] if isinstance(code, nodes.literal) else ""
+            paths = [path for path in (name, f"jm.{name}", f"{in_table}{name}") if path in make_reference.names()]
+            if paths and ("." in name or in_table):
+                target = paths[0].replace("jm.", "jmask.", 1)
+                text[place] = addnodes.pending_xref("", code, refdomain="py", reftype="obj", reftarget=target)
 
 
 def show_mathematics(self, node):

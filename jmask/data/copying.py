@@ -88,18 +88,19 @@ class Copier:
         columns: of the corpus, by name.
         prepared: the plan for it.
         shard: which rows of each batch to make, `(index, count)`.
+        num_shards: into how many equal parts the rows are divided in all, those of each process over its devices.
 
     Raises:
         ValueError: the rows of a batch cannot be divided by the number of shards.
     """
 
-    def __init__(self, columns: Mapping[str, Any], prepared: Prepared, shard: tuple[int, int]) -> None:
+    def __init__(self, columns: Mapping[str, Any], prepared: Prepared, shard: tuple[int, int], num_shards: int) -> None:
         for shape in prepared.shapes:
-            if shape.rows % shard[1]:
+            if shape.rows % num_shards:
                 raise ValueError(
-                    f"Each of {shard[1]} shards takes an equal share of the rows of a batch, and there are "
-                    f"{shape.rows}. Pass a multiple of {shard[1]} as `rows=`, to `data.buckets` "
-                    f"`rows_multiple_of={shard[1]}`."
+                    f"Each of {num_shards} shards takes an equal share of the rows of a batch, and there are "
+                    f"{shape.rows}. Pass a multiple of {num_shards} as `rows=`, to `data.buckets` "
+                    f"`rows_multiple_of={num_shards}`."
                 )
         self.prepared, self.shard = prepared, shard
         self.num_sequences = prepared.num_sequences(shard[1])

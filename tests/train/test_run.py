@@ -443,3 +443,19 @@ def test_time_decides_as_well(tmp_path):
     with run_of(tmp_path, every=datetime.timedelta(microseconds=1), keep=9) as run:
         go(run, batches(), until=3, log_state=True)
     assert numbers(tmp_path) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("address", ["gs://bucket/runs", "s3:/bucket/runs"])
+def test_a_bucket_is_no_folder(address):
+    with pytest.raises(ValueError, match="`Run`: the folder is on a file system"):
+        train.Run(address)
+    with pytest.raises(ValueError, match=r"`jm\.save`: the folder is on a file system"):
+        jm.save(address, jm.layers.Dense(2), {})
+    with pytest.raises(ValueError, match=r"`jm\.load`: the folder is on a file system"):
+        jm.load(address)
+
+
+def test_clocks_of_several_processes_are_not_asked(tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(ValueError, match=r"`every` must be a number of steps; .* Pass for example `every=1000`"):
+        train.Run(tmp_path, every=datetime.timedelta(minutes=1))
