@@ -17,7 +17,7 @@ from jmask.testing import assert_close
 from tests.support.collectives import collectives, reduced_shapes, sizes_of
 
 ROWS, TIME, WORDS, TAGS, SIZE = 40, 7, 32, 3, 8
-QUICKLY = {"xla_backend_optimization_level": 0}
+QUICKLY: Any = {"xla_backend_optimization_level": 0}
 L = jm.layers
 
 
@@ -150,6 +150,6 @@ def test_one_program_for_all_lengths(rng):
     step: Any = train.step(training.loss, optax.sgd(0.1))
     state = put(mesh, P(), step.init(training.start().params))
     for _ in range(20):
-        state, sums = step(state, put(mesh, P("data"), draw(rng)))
+        state, _ = step(state, put(mesh, P("data"), draw(rng)))
     assert step._jitted._cache_size() == 1
-    assert jnp.isfinite(sums["loss"].value)
+    assert state.step == 20
