@@ -9,7 +9,16 @@ ROOT = Path(__file__).parents[2]
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 COMPILES_MUCH = {
-    *("coming_from_flax.md", "debugging.md", "decoding.md", "documents.md", "flax.md", "labels.md", "models.md"),
+    *(
+        "attending.md",
+        "coming_from_flax.md",
+        "debugging.md",
+        "decoding.md",
+        "documents.md",
+        "flax.md",
+        "labels.md",
+        "models.md",
+    ),
     *("own_layers.md", "packed.md", "seq2seq.md", "time_and_frequency.md"),
 }
 ELSEWHERE = {"keras_fit.md", "journey.md"}  # which tests/conformance and test_journey.py run
