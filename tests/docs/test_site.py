@@ -58,3 +58,12 @@ def test_a_name_that_the_site_lacks_is_found(tmp_path):
     missing = CHECK["missing_names"](tmp_path)
     assert "the reference has no jmask.Masked.fill" in missing
     assert not {"the reference has no jmask.vmap", "the reference has no jmask.Masked"} & set(missing)
+
+
+def test_every_page_is_in_a_table_of_contents():
+    pages = sorted((ROOT / "docs").glob("*.md"))
+    tables = "\n".join(
+        table for page in pages for table in re.findall(r"```{toctree}\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    )
+    entries = set(re.findall(r"^(?:.*<)?([\w/]+)>?$", tables, re.MULTILINE))
+    assert {page.stem for page in pages} - entries == {"index"}, "add it to docs/guides.md, docs/recipes.md or the like"
