@@ -8,9 +8,13 @@ import nbformat
 import pytest
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+PATHS = [
+    pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if "training" in path.stem else [])
+    for path in sorted(NOTEBOOKS.glob("*.ipynb"))
+]
 
 
-@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", PATHS)
 def test_notebook_runs(path, monkeypatch, tmp_path):
     monkeypatch.setenv("PIP_NO_INDEX", "1")  # an install cell must find that everything is there already
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))

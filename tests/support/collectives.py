@@ -1,9 +1,8 @@
 """What devices send each other in a compiled program."""
 
 import re
+from collections.abc import Iterable
 from typing import Any, NamedTuple
-
-import jax
 
 _KINDS = "all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute|collective-broadcast|ragged-all-to-all"
 _OPERATION = re.compile(rf"= *(\([^=]*?\)|[a-z0-9]+\[[0-9,]*\]\S*) ({_KINDS})(?:-start)?\(")
@@ -35,5 +34,6 @@ def reduced_shapes(compiled: Any) -> set[tuple[int, ...]]:
     return {shape for _, _, shape in sent}
 
 
-def shapes_of(tree: Any) -> set[tuple[int, ...]]:
-    return {leaf.shape for leaf in jax.tree.leaves(tree)}
+def sizes_of(shapes: Iterable[tuple[int, ...]]) -> set[tuple[int, ...]]:
+    """Shapes but for axes of size 1 and the order of axes, which XLA changes as it likes."""
+    return {tuple(sorted(size for size in shape if size > 1)) for shape in shapes}
