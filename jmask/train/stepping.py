@@ -6,10 +6,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from ..core.lazy import LazyModule
 from ..losses.accumulator import Mean, Sums
 from ..transform.skipping import FRACTIONS
+from ..transform.skipping_errors import checked_fractions
 from .compilation import Shapes
 from .loss_function import LossFunction
 from .microbatch import BatchGradients, Differentiation, as_before, chosen, summed_dtype
@@ -92,7 +94,8 @@ def step(
             f"{optimizer!r:.80}."
         )
     function, dtype = LossFunction(loss), checked_compute_dtype(compute_dtype)
-    fractions = None if skip_padding is False else FRACTIONS if skip_padding is True else tuple(skip_padding)
+    asked: Any = FRACTIONS if skip_padding is True else skip_padding
+    fractions = None if asked is False else checked_fractions(asked)
     differentiate = Differentiation(function, dtype, split, fractions)
     return Step(function, differentiate, optimizer, accumulate, average, checked_loss_scale(loss_scale), Shapes(shapes))
 
@@ -171,12 +174,21 @@ class Step:
             The state after the batch, and its sums: `"loss"`, the metrics, and `"skipped"` where the loss is scaled.
 
         Raises:
-            TypeError: the batch holds strings or other objects.
+            TypeError: the batch holds strings or other objects, or the state is none.
+            ValueError: the state has been given to a step before; or the loss takes no packed rows, or the like.
         """
+        if not isinstance(state, State):
+            raise TypeError(
+                "`step(state, batch)` takes the state first, as `step.init(params)` makes it and each step returns it; "
+                f"received a {type(state).__name__}."
+            )
         try:
             return self._jitted(state, batch)
         except TypeError:
             _refuse_objects(batch)
+            raise
+        except (RuntimeError, ValueError):
+            _refuse_donated(state)
             raise
 
     def lower(self, state: State, batch: Any) -> Any:
@@ -255,6 +267,16 @@ def _check_floats(params: Any) -> None:
                 "`graph, params, rest = nnx.split(module, nnx.Param, ...)`, and in the loss "
                 "`nnx.merge(graph, params, rest)`."
             )
+
+
+def _refuse_donated(state: State) -> None:
+    """Raises for a state whose memory another step has taken."""
+    arrays = [x for x in jax.tree.leaves(state) if isinstance(x, jax.Array) and not isinstance(x, Tracer)]
+    if any(array.is_deleted() for array in arrays):
+        raise ValueError(
+            "`train.step`: this state has been given to a step, which took its memory; go on with the one that it "
+            "returned, `state, sums = step(state, batch)`. To keep one, copy it: `jax.tree.map(jnp.copy, state)`."
+        ) from None
 
 
 def _refuse_objects(batch: Any) -> None:

@@ -36,7 +36,8 @@ def checked_batches(leaves: Sequence[Any]) -> list[Masked]:
     masked = [leaf for leaf in leaves if is_masked(leaf)]
     if any(x.segment_ids is not None for x in masked):
         raise ValueError(
-            f"{NAME} packs the rows of a padded batch, and these are packed already. Call the function itself."
+            f"{NAME} packs the rows of a padded batch, and these are packed already. Call the function itself; for "
+            "`train.step`, leave out `skip_padding`."
         )
     found = [x for x in masked if x.mask.ndim == 2]
     if not found and any(x.mask.ndim > 2 for x in masked):

@@ -296,7 +296,8 @@ def with_statistics(params, batch, statistics):
         (lambda: train.step(loss, optax.sgd(1), accumulate=0), ValueError, "`accumulate` is a whole number from 1 on"),
         (lambda: train.step(loss, optax.sgd(1), split=True), ValueError, "`split` is a whole number from 1 on"),
         (lambda: train.step(loss, optax.sgd(1), average=1.0), ValueError, "`average` is the decay.*received 1.0"),
-        (lambda: train.step(loss, optax.sgd(1), skip_padding=[2]), ValueError, r"`fractions` are.*Received \(2,\)"),
+        (lambda: train.step(loss, optax.sgd(1), skip_padding=[2]), ValueError, r"`fractions` are.*Received \[2\]"),
+        (lambda: train.step(loss, optax.sgd(1), skip_padding=0.5), ValueError, r"`fractions` are.*Received 0.5"),
         (lambda: train.step(loss, 0.1), TypeError, "gradient transformation of optax"),
         (lambda: train.step(0.1, optax.sgd(1)), TypeError, r"a function `loss\(params, batch\)`"),
         (lambda: train.step(lambda p, b, rng: 0, optax.sgd(1)), TypeError, r"received `loss\(p, b, rng\)`"),
@@ -337,6 +338,22 @@ def test_rows_that_do_not_split(batch):
     for rows in (batch, batch | {"labels": np.zeros(64)}):
         with pytest.raises(ValueError, match=r"`split=3`.*received shapes \[.*\(8, 11, 3\)"):
             jax.eval_shape(step, step.init(PARAMS), rows)
+
+
+def test_a_state_that_is_none_or_gone_is_refused(batch):
+    step = train.step(loss, optax.sgd(1))
+    state = step.init(PARAMS)
+    for wrong in (PARAMS, batch):
+        with pytest.raises(TypeError, match=r"takes the state first, .*received a dict"):
+            step(wrong, batch)
+    kept = jax.tree.map(jnp.copy, state)
+    step(state, batch)
+    with pytest.raises(ValueError, match=r"took its memory; go on with the one that it returned"):
+        step(state, batch)
+    step(kept, batch)
+    packed = {name: jm.pack(jm.unpad(x)) for name, x in batch.items()}
+    with pytest.raises(ValueError, match=r"packed already.*for `train.step`, leave out `skip_padding`"):
+        train.step(loss, optax.sgd(1), skip_padding=True)(step.init(PARAMS), packed)
 
 
 def test_docstring_says_every_option():
