@@ -16,7 +16,6 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 # One thread each, so that seconds of CPU time compare, and other processes matter little.
@@ -27,7 +26,7 @@ import jax
 from epochs import makers_at
 from epochs.task import WORKLOADS, Rival, Task, make_task
 from epochs.with_jmask import describe
-from timing import publish
+from timing import publish, versions
 
 RESULTS = Path(__file__).parent / "results" / "epoch.md"
 RATE = 3e-3
@@ -185,20 +184,13 @@ def _accuracy(epochs: int) -> str:
 
 
 def _heading(arguments: Sequence[str]) -> str:
-    versions = ", ".join(f"{name} {_version(name)}" for name in ("numpy", "jax", "keras", "flax", "optax", "torch"))
+    found = versions("numpy", "jax", "keras", "flax", "optax", "torch")
     return (
         "# Whole epochs of training\n\n"
         f"`{' '.join(['python benchmarks/epoch.py', *arguments])}`, {os.cpu_count()} CPU cores, "
-        f"{jax.default_backend()}, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}, {versions}.\n\n"
+        f"{jax.default_backend()}, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}, {found}.\n\n"
         f"{METHOD}"
     )
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 if __name__ == "__main__":

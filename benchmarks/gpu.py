@@ -12,7 +12,6 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -22,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # jmask may not be installed
 import jax
 from on_gpu import attention, exact, recurrent, training
 from on_gpu.case import Case, measured, table
+from timing import versions
 
 import jmask as jm
 
@@ -83,19 +83,11 @@ def _implementations() -> list[str | None]:
 
 
 def _heading(arguments: Sequence[str]) -> str:
-    names = ("jax", "flax", "optax", "torch")
-    versions = ", ".join(f"{name} {_version(name)}" for name in names)
     device = jax.devices()[0]
     return (
-        f"# On {device.device_kind}\n\n`{' '.join(['python benchmarks/gpu.py', *arguments])}`, {versions}.\n\n{METHOD}"
+        f"# On {device.device_kind}\n\n`{' '.join(['python benchmarks/gpu.py', *arguments])}`, "
+        f"{versions('jax', 'flax', 'optax', 'torch')}.\n\n{METHOD}"
     )
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import functools
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,18 @@ def publish(report: str, results: Path, *, write: bool) -> None:
     if write:
         results.parent.mkdir(exist_ok=True)
         results.write_text(report)
+
+
+def versions(*packages: str) -> str:
+    """The versions of packages, for a heading."""
+    return ", ".join(f"{package} {_version(package)}" for package in packages)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _turn(run: Callable[[], Any], clock: Callable[[], float], seconds_a_turn: float) -> float:
