@@ -8,6 +8,7 @@ from pathlib import Path
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx import addnodes
+from sphinx.pycode import ModuleAnalyzer
 
 import jmask
 
@@ -49,6 +50,7 @@ copybutton_prompt_text = r">>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 
 default_role = "literal"
+highlight_language = "none"
 html_math_renderer = "mathml"  # by the browser itself, without scripts or fonts from elsewhere
 html_theme = "pydata_sphinx_theme"
 html_title = "jmask"
@@ -79,8 +81,8 @@ ELSEWHERE = {
 }
 NUMBERS = r"\S*bool\S* \| \S*number\S* \| bool \| int \| float \| complex"
 ARRAY_LIKE = re.compile(rf"(?:\S*Array \| )?\S*ndarray(?:\[[^|]*\])? \| {NUMBERS}")
-PATH = re.compile(r"[a-z]+(\.\w+)+")
-LINK = re.compile(r"\[([^\]]+)\]\((\.\./[^)#]+)(#[^)]*)?\)")
+TWICE = re.compile(r"(\w+)\[jaxlib\._jax\.Array, ('[^']*')\] \| \1\[ndarray, \2\]")
+LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((\.\./[^)#]+)(#[^)]*)?\)")
 
 
 def lead_to_the_site(app, docname, source):
@@ -98,13 +100,14 @@ def lead_to_the_site(app, docname, source):
 
 def link_names(app, doctree):
     """The name of a public object, `jm.vmap` or `train.step(...)`, leads to its page wherever it is code in a text."""
-    for code in list(doctree.findall(nodes.literal)):
-        path = PATH.match(code.astext())
-        found = [each for each in (path[0], f"jm.{path[0]}") if each in make_reference.names()] if path else []
-        if found and isinstance(code.parent, (nodes.paragraph, nodes.entry)):
-            target = found[0].replace("jm.", "jmask.", 1)
-            link = addnodes.pending_xref("", code.deepcopy(), refdomain="py", reftype="obj", reftarget=target)
-            code.replace_self(link)
+    in_table = "jm.layers." if app.env.current_document.docname == "layers" else ""
+    for text in list(doctree.findall(lambda node: isinstance(node, (nodes.paragraph, nodes.entry)))):
+        for place, code in enumerate(text.children):
+            name = re.match(r"[\w.]*", code.astext())[0] if isinstance(code, nodes.literal) else ""
+            paths = [path for path in (name, f"jm.{name}", f"{in_table}{name}") if path in make_reference.names()]
+            if paths and ("." in name or in_table):
+                target = paths[0].replace("jm.", "jmask.", 1)
+                text[place] = addnodes.pending_xref("", code, refdomain="py", reftype="obj", reftarget=target)
 
 
 def show_mathematics(self, node):
@@ -115,13 +118,25 @@ def show_mathematics(self, node):
 
 
 def name_types(app, domain, objtype, content):
-    """What NumPy and Python have for numbers and arrays is `ArrayLike` again."""
+    """An array is `Array`, whoever made it, and what else may become one is `ArrayLike`."""
     for types in app.env.current_document.autodoc_annotations.values():
         for name, text in types.items():
-            types[name] = ARRAY_LIKE.sub("ArrayLike", text)
+            text = ARRAY_LIKE.sub("ArrayLike", text)
+            types[name] = TWICE.sub(r"\1[Array, \2]", text).replace("jaxlib._jax.Array", "Array")
+
+
+def without_overloads(analyze):
+    """Overloads are for type checkers; the reference shows one signature, which `make_reference.py` writes."""
+
+    def analyze_and_forget(self):
+        analyze(self)
+        self.overloads = {}
+
+    return analyze_and_forget
 
 
 def setup(app):
+    ModuleAnalyzer.analyze = without_overloads(ModuleAnalyzer.analyze)
     app.add_html_math_renderer("mathml", (show_mathematics, None), (show_mathematics, None))
     app.connect("object-description-transform", name_types, priority=100)  # before autodoc shows them
     app.connect("doctree-read", link_names)

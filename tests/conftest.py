@@ -39,7 +39,7 @@ settings.register_profile("jmask", deadline=None, derandomize=True, database=Non
 settings.load_profile("jmask")
 
 
-collect_ignore_glob = ["typing/*", "support/one_of_many.py"]  # which pyright reads; which other tests start
+collect_ignore_glob = ["typing/*", "support/*_of_many.py"]  # which pyright reads; which other tests start
 
 
 @pytest.fixture
@@ -92,6 +92,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
-    """Says why nothing has run where the reason may be that all tests that were named are slow."""
-    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and config.option.markexpr == "not slow":
-        terminalreporter.write_line('Slow tests are left out by default; `-m ""` runs them as well.', yellow=True)
+    """Says that slow tests are left out, which may be why nothing has run, and how to run them."""
+    if config.option.markexpr == "not slow":
+        nothing = exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
+        text = 'Slow tests are left out by default: `pytest -m slow` runs them, and `pytest -m ""` runs all.'
+        terminalreporter.write_line(text, yellow=nothing)

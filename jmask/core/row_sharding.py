@@ -3,8 +3,7 @@
 Such a function decides by the masks, inside the program, what it computes. Inside `jax.shard_map` each device does so
 for its own rows. On a mesh with explicit axes the types of the arrays say how the batch is laid out, and
 `on_each_device` enters a `jax.shard_map` by itself. On a mesh with automatic axes nothing is known when the program is
-traced, and XLA would gather the whole batch on every device, because it cannot divide such a program; a plain one is
-the default there.
+traced; there the function is one that `divides_rows`. Where axes of several kinds meet, a plain program is the default.
 """
 
 from collections.abc import Callable
@@ -12,9 +11,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.core import Tracer
 from jax.sharding import PartitionSpec
+
+from .automatic_axes import is_automatic
 
 
 def on_each_device(function: Callable[[Any, Any], Any], rows: Any) -> Callable[[Any, Any], Any]:
@@ -51,15 +50,12 @@ def is_laid_out(rows: Any, weights: Any) -> bool:
     return len(by_row) == 1 and all(axis is None for axis in rest)
 
 
-def is_known(rows: Any) -> bool:
-    """Whether it is known which device has which rows: one device, concrete arrays, or axes that are not automatic."""
-    inputs = _first(rows)
-    if jax.device_count() == 1 or isinstance(inputs, np.ndarray):
-        return True
-    if not isinstance(inputs, Tracer):
-        return len(inputs.sharding.device_set) == 1 or rows_axes(inputs) is not None
+def is_divisible(rows: Any) -> bool:
+    """Whether each device can run its own rows: unless automatic mesh axes meet others, which alone are known."""
     mesh = jax.sharding.get_abstract_mesh()
-    return set(mesh.manual_axes) == set(mesh.axis_names) != set() or rows_axes(inputs) is not None
+    if mesh.manual_axes:
+        return set(mesh.manual_axes) == set(mesh.axis_names)
+    return is_automatic(rows) or rows_axes(_first(rows)) is not None or jax.device_count() == 1
 
 
 def zeros(shape: tuple[int, ...], dtype: Any, like: Any) -> Any:

@@ -3,7 +3,10 @@
 import logging
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
+from jax.sharding import NamedSharding
+
 from ..core.checks import checked_option, checked_size
+from ..sharding.assembly import place_of
 from .plan_kinds import Plan
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ def batches(
     seed: SupportsIndex,
     epochs: SupportsIndex | None = None,
     shard: tuple[SupportsIndex, SupportsIndex] | None = None,
+    sharding: NamedSharding | None = None,
     prefetch: SupportsIndex = 2,
 ) -> Batches:
     """The batches of a corpus, epoch after epoch: a `grain.IterDataset` of dicts of `Masked`, one for each column.
@@ -47,6 +51,10 @@ def batches(
         epochs: how many epochs an iterator has; None: without end. `batches.epoch(k)` has the batches of one.
         shard: `(index, count)`: only the rows of this process, an equal share of each batch, of which the ids count
             from 1 on too. All processes have the same plan, so they agree in shapes and steps. None: all rows.
+        sharding: how rows are divided over devices, `NamedSharding(mesh, PartitionSpec("data"))`: batches are global
+            arrays there, of which each process makes its rows and the thread that prefetches moves them. `map` sees the
+            rows of the process, on the host; an array that it returns becomes a `Masked` with a mask of rows. None:
+            batches are NumPy arrays.
         prefetch: how many batches are made ahead, in a thread; 0: each when it is asked for.
 
     Returns:
@@ -55,8 +63,8 @@ def batches(
 
     Raises:
         TypeError: the corpus is not a `data.Ragged`, the plan no plan, or an option not of its type.
-        ValueError: a sequence is longer than a row, an option is out of range, or the rows of a batch cannot be divided
-            by the number of shards.
+        ValueError: a sequence is longer than a row, an option is out of range, the rows of a batch cannot be divided
+            by the number of shards, or both `shard` and `sharding` are given.
 
     >>> from jmask import data
     >>> corpus = data.Ragged(words=[[3, 4, 5], [6], [7, 8]], label=[0, 1, 0])
@@ -69,6 +77,15 @@ def batches(
     >>> batch["label"]
     Masked(int32[4], real=3)
     [0 1 0 ·]
+
+    On all devices:
+
+    >>> import jax
+    >>> from jax.sharding import NamedSharding, PartitionSpec
+    >>> rows = NamedSharding(jax.make_mesh((jax.device_count(),), ("data",)), PartitionSpec("data"))
+    >>> plan = data.padded(rows=4 * jax.device_count())
+    >>> next(iter(data.batches(corpus, plan, seed=0, sharding=rows)))["words"].values.sharding == rows
+    True
     """
     from .grain_dataset import Batches
 
@@ -81,7 +98,8 @@ def batches(
         plan,
         seed=checked_size("seed", seed, 0),
         epochs=checked_option("epochs", epochs, 0),
-        shard=_checked_shard(shard),
+        shard=_checked_shard(shard) if sharding is None else _shard_of(sharding, shard),
+        sharding=sharding,
         prefetch=checked_size("prefetch", prefetch, 0),
     )
     if made.note:
@@ -89,6 +107,16 @@ def batches(
     if made.mistake:
         logger.warning("data.batches: lengths differ, %s: a mistake? Labels without a step count nowhere", made.mistake)
     return made
+
+
+def _shard_of(sharding: NamedSharding, shard: Any) -> tuple[int, int]:
+    if shard is not None:
+        raise ValueError(
+            f"`sharding` says which rows a process makes, so `shard` must be None; received {shard!r}. Pass `shard` "
+            "alone for batches on the host."
+        )
+    place = place_of(sharding)
+    return place.index, place.count
 
 
 def _checked_shard(shard: Any) -> tuple[int, int]:

@@ -69,13 +69,14 @@ class _Places:
 
     Attributes:
         begins: the first step of each piece in the flat values.
-        steps: which steps of the flat values, piece by piece.
+        steps: which steps of the flat values, piece by piece; a slice where the pieces follow one another there. For
+            packed rows, those of whole rows `(rows * width,)`, with any at padding.
         mask: bool `(rows, width)`: where they go to, in this order.
         segment_ids: int32 of the mask's shape, or None for one sequence a row.
     """
 
     begins: np.ndarray
-    steps: np.ndarray
+    steps: np.ndarray | slice
     mask: np.ndarray
     segment_ids: np.ndarray | None
 
@@ -87,18 +88,19 @@ class Copier:
         columns: of the corpus, by name.
         prepared: the plan for it.
         shard: which rows of each batch to make, `(index, count)`.
+        num_shards: into how many equal parts the rows are divided in all, those of each process over its devices.
 
     Raises:
         ValueError: the rows of a batch cannot be divided by the number of shards.
     """
 
-    def __init__(self, columns: Mapping[str, Any], prepared: Prepared, shard: tuple[int, int]) -> None:
+    def __init__(self, columns: Mapping[str, Any], prepared: Prepared, shard: tuple[int, int], num_shards: int) -> None:
         for shape in prepared.shapes:
-            if shape.rows % shard[1]:
+            if shape.rows % num_shards:
                 raise ValueError(
-                    f"Each of {shard[1]} shards takes an equal share of the rows of a batch, and there are "
-                    f"{shape.rows}. Pass a multiple of {shard[1]} as `rows=`, to `data.buckets` "
-                    f"`rows_multiple_of={shard[1]}`."
+                    f"Each of {num_shards} shards takes an equal share of the rows of a batch, and there are "
+                    f"{shape.rows}. Pass a multiple of {num_shards} as `rows=`, to `data.buckets` "
+                    f"`rows_multiple_of={num_shards}`."
                 )
         self.prepared, self.shard = prepared, shard
         self.num_sequences = prepared.num_sequences(shard[1])
@@ -148,14 +150,14 @@ class Copier:
     def _items(self, epoch: EpochPlan, steps: np.ndarray, num_rows: int) -> _Items:
         """The pieces of some steps, in the rows of this shard."""
         begins, counts = epoch.begins[steps], epoch.ends[steps] - epoch.begins[steps]
-        batches, places = np.arange(len(steps)).repeat(counts), ranges(begins, counts)
-        rows = places - begins[batches] if epoch.rows is None else epoch.rows[places]
+        numbers, batches = ranges(np.zeros_like(counts), counts), np.arange(len(steps)).repeat(counts)
+        places = numbers + begins.repeat(counts)
+        rows = numbers if epoch.rows is None else epoch.rows[places]
         index, count = self.shard
         if count > 1:
             own = rows // num_rows == index
             batches, places, rows = batches[own], places[own], rows[own] - index * num_rows
-            counts = np.bincount(batches, minlength=len(steps))
-        numbers = np.arange(len(places)) - (counts.cumsum() - counts)[batches]
+            numbers = ranges(np.zeros_like(counts), np.bincount(batches, minlength=len(steps)))
         return _Items(epoch.items[places], rows + batches * num_rows, batches, numbers)
 
     def _copied(self, shape: int, items: _Items, num_batches: int) -> list[Batch]:
@@ -174,17 +176,14 @@ class Copier:
 
     def _places(self, group: int, items: _Items, shape: tuple[int, int]) -> _Places:
         lengths, begins = self.prepared.pieces.lengths[group][items.pieces], self.begins[group][items.pieces]
-        ends = lengths.cumsum()
-        steps = (begins - (ends - lengths)).repeat(lengths)
-        steps += np.arange(len(steps))
-        used, width = np.zeros(shape[0], np.int64), shape[1]
-        if self.num_sequences is None:
-            used[items.rows] = lengths
-        else:
-            used[:] = np.bincount(items.rows, lengths, shape[0])
+        num_rows, width = shape
+        if self.num_sequences is not None:
+            steps, segment_ids = _runs(items, begins, lengths, shape)
+            return _Places(begins, steps, segment_ids > 0, segment_ids)
+        used = np.zeros(num_rows, np.int64)
+        used[items.rows] = lengths
         mask = self.masks[width].take(used, axis=0) if width in self.masks else mask_of_lengths(used, width)
-        segment_ids = None if self.num_sequences is None else _segment_ids(items, lengths, width - used)
-        return _Places(begins, steps, mask, segment_ids)
+        return _Places(begins, _steps(begins, lengths), mask, None)
 
     def _values(self, source: _Source, items: _Items, num_batches: int, size: int) -> _Arrays:
         """One value a row; in packed rows, one a sequence."""
@@ -195,33 +194,69 @@ class Copier:
         return values, mask, None
 
 
-def _segment_ids(items: _Items, lengths: np.ndarray, padding: np.ndarray) -> np.ndarray:
-    """Runs of ids `(rows, width)`: those of the pieces of a row, then 0 for its padding."""
-    num_rows = len(padding)
-    at_end = np.bincount(items.rows, minlength=num_rows).cumsum() + np.arange(num_rows)
-    ids, runs = np.zeros((2, len(lengths) + num_rows), np.int32)
+def _steps(begins: np.ndarray, lengths: np.ndarray) -> np.ndarray | slice:
+    """The steps of pieces, one piece after another."""
+    if len(begins) and (begins[1:] == begins[:-1] + lengths[:-1]).all():
+        return slice(int(begins[0]), int(begins[-1] + lengths[-1]))
+    return ranges(begins, lengths)
+
+
+def _runs(
+    items: _Items, begins: np.ndarray, lengths: np.ndarray, shape: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which steps packed rows hold `(rows * width,)`, and their ids `(rows, width)`.
+
+    The padding of a row is a run behind those of its pieces, with the id 0 and steps from the first one on.
+    """
+    num_rows, width = shape
     pieces = np.arange(len(lengths)) + items.rows
-    ids[pieces], runs[pieces], runs[at_end] = items.numbers + 1, lengths, padding
-    return ids.repeat(runs).reshape(num_rows, -1)
+    padding = np.bincount(items.rows, minlength=num_rows).cumsum() + np.arange(num_rows)
+    ids, runs = np.zeros(len(lengths) + num_rows, np.int32), np.empty(len(lengths) + num_rows, np.int64)
+    ids[pieces], runs[pieces] = items.numbers + 1, lengths
+    runs[padding] = width - np.bincount(items.rows, lengths, num_rows)
+    shifts = runs - runs.cumsum()
+    shifts[pieces] += begins
+    steps = shifts.repeat(runs)
+    steps += np.arange(len(steps))
+    return steps, ids.repeat(runs).reshape(shape)
 
 
 def _sequences(source: _Source, places: _Places) -> _Arrays:
     """The values, mask and segment ids of one column, padded or packed."""
-    mask, segment_ids = places.mask, places.segment_ids
-    values = source.empty(*mask.shape)
-    if not len(places.steps):
-        return values, mask, segment_ids
-    for ahead in (0, 16):  # pieces are far apart: so the processor fetches many at a time, which saves a tenth
-        source.values.take(places.begins + ahead, axis=0, mode="clip")
-    taken = source.values.take(places.steps, axis=0, mode="clip")  # all are within; other modes check it, slower
+    if not len(source.values) or not len(places.begins):
+        return source.empty(*places.mask.shape), places.mask, places.segment_ids
+    if places.segment_ids is None:
+        return _padded(source, places)
+    return _packed(source, places, places.segment_ids)
+
+
+def _padded(source: _Source, places: _Places) -> _Arrays:
+    values, mask, taken = source.empty(*places.mask.shape), places.mask, _taken(source.values, places)
     if source.real is not None:
-        real = source.real[places.steps]
-        taken[~real] = source.padding
-        mask = mask.copy()
+        real, mask = _taken(source.real, places), places.mask.copy()
+        taken = taken[real]
         mask[places.mask] = real
-        segment_ids = None if segment_ids is None else np.where(mask, segment_ids, 0)
-    values[places.mask] = taken
+    values[mask] = taken
+    return values, mask, None
+
+
+def _packed(source: _Source, places: _Places, segment_ids: np.ndarray) -> _Arrays:
+    mask, taken = places.mask, _taken(source.values, places)
+    values = taken.astype(source.dtype, copy=False).reshape(*mask.shape, *taken.shape[1:])
+    if source.real is not None:
+        mask = mask & _taken(source.real, places).reshape(mask.shape)
+        segment_ids = np.where(mask, segment_ids, 0)
+    values[~mask] = source.padding
     return values, mask, segment_ids
+
+
+def _taken(flat: np.ndarray, places: _Places) -> np.ndarray:
+    """The steps of a flat array, piece by piece."""
+    if isinstance(places.steps, slice):
+        return flat[places.steps]
+    for ahead in (0, 16):  # pieces are far apart: so the processor fetches many at a time, which saves a tenth
+        flat.take(places.begins + ahead, axis=0, mode="clip")
+    return flat.take(places.steps, axis=0, mode="clip")  # all are within, or padding; other modes check it, slower
 
 
 def _cut(arrays: _Arrays, num_batches: int, num_sequences: int | None) -> list[Masked]:

@@ -13,8 +13,10 @@ from typing import Any, SupportsIndex
 import grain
 import jax
 import numpy as np
+from jax.sharding import NamedSharding
 
 from ..core.checks import checked_size
+from ..sharding.assembly import place_of, planned_batch
 from .copying import Copier
 from .epochs import EpochPlan
 from .plan_kinds import Plan
@@ -35,18 +37,29 @@ class Batches(grain.IterDataset):
         seed: seed of the order.
         epochs: number of epochs; None: without end.
         shard: which rows of each batch are made, `(index, count)`.
+        sharding: how the rows of all processes are divided over devices; None: batches stay on the host.
         num_prefetched: how many batches are made ahead, in a thread.
     """
 
     def __init__(
-        self, corpus: Any, plan: Plan, *, seed: int, epochs: int | None, shard: tuple[int, int], prefetch: int
+        self,
+        corpus: Any,
+        plan: Plan,
+        *,
+        seed: int,
+        epochs: int | None,
+        shard: tuple[int, int],
+        prefetch: int,
+        sharding: NamedSharding | None = None,
     ) -> None:
         super().__init__()
         self.corpus, self.plan, self.epochs, self.shard, self.num_prefetched = corpus, plan, epochs, shard, prefetch
+        self.sharding = sharding
         self.seed: int = seed  # pyright: ignore[reportIncompatibleMethodOverride] grain's sets the seed of what follows
         self.has_child = True  # so that grain does not wrap the iterator's class once more for each dataset
         self._prepared = plan.prepare(corpus)
-        self._copier = Copier(corpus.columns, self._prepared, shard)
+        num_shards = shard[1] if sharding is None else shard[1] * place_of(sharding).shards
+        self._copier = Copier(corpus.columns, self._prepared, shard, num_shards)
         self._functions: tuple[Callable[[Any, tuple[int, int]], Any], ...] = ()
         self._plans: dict[int, EpochPlan] = {}
         self._lock = threading.Lock()
@@ -69,12 +82,13 @@ class Batches(grain.IterDataset):
     def shapes(self) -> tuple[Any, ...]:
         """An abstract batch of each shape, of `jax.ShapeDtypeStruct`: to initialize a model, or to compile ahead.
 
+        With `sharding`, that of all processes, and each leaf says how it is divided.
+
         `map` is applied to a batch of padding alone. Columns of strings stay arrays of NumPy.
         """
-        return tuple(
-            jax.tree.map(_abstract, self._mapped(self._copier.filler(shape), (0, 0)))
-            for shape in range(len(self._prepared.shapes))
-        )
+        with jax.ensure_compile_time_eval():  # a jitted function that initializes a state may ask
+            filler = [self._mapped(self._copier.filler(shape), (0, 0)) for shape in range(len(self._prepared.shapes))]
+            return tuple(jax.tree.map(_abstract, self._divided(batch)) for batch in filler)
 
     def epoch(self, epoch: SupportsIndex, start: SupportsIndex = 0) -> "EpochOfBatches":
         """The batches of one epoch, as an iterable with a length.
@@ -165,6 +179,10 @@ class Batches(grain.IterDataset):
             batch = function(batch, at)
         return batch
 
+    def _divided(self, batch: Any) -> Any:
+        """The batch as a part of that of all processes, on their devices."""
+        return batch if self.sharding is None else planned_batch(batch, self.sharding)
+
 
 class EpochOfBatches:
     """The batches of one epoch, or those from a step on: an iterable with a length."""
@@ -203,6 +221,7 @@ class _Iterator(grain.DatasetIterator):
             raise StopIteration
         waiting, self._waiting = self._waiting or self._batches._block(self._epoch, self._step)[::-1], []
         batch = self._batches._mapped(waiting.pop(), (self._epoch, self._step))
+        batch = self._batches._divided(batch)
         self._waiting = waiting  # not if a function of the user raised: it may have changed the batch in place
         self._step += 1
         if self._step == num_steps:
@@ -227,7 +246,8 @@ class _Iterator(grain.DatasetIterator):
 def _abstract(leaf: Any) -> Any:
     if leaf.dtype.kind in "OUST":
         return leaf
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
+    sharding = leaf.sharding if isinstance(leaf, jax.Array) else None
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
 def _sample(values: Any) -> bytes:

@@ -8,6 +8,7 @@ from ..core.masked import fill, like
 from ..protocol.fields import Dtype, Rate, Size
 from ..protocol.options import Activation, Initializer
 from ..rnn.implementations import run_network
+from ..rnn.masked_scan import refuse_state_of_packed_rows
 from .cells import BaseCell, BaseUnitsCell, GRUCell, LSTMCell, SimpleRNNCell
 from .recurrent import BaseRecurrent, state_like, step_spec
 
@@ -60,6 +61,7 @@ class BaseUnitsLayer(BaseCellLayer):
         if factors is not None:
             inputs = _times(inputs, factors.inputs[:, None])
         if initial_state is not None:
+            refuse_state_of_packed_rows(inputs, initial_state)
             initial_state = state_like(cell.initial_state(step_spec(inputs)), initial_state, inputs)
         results = run_network(
             cell.kind,

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ..core.masked import fill, values_of
-from ..core.row_sharding import is_known, is_laid_out, on_each_device
+from ..core.row_sharding import is_divisible, is_laid_out, on_each_device
 from . import blockwise
 from .visibility import Sight
 
@@ -59,7 +59,7 @@ def in_blocks(
     if is_auto and all(x is None for x in found):  # nothing hides a key
         return None
     rows = _rows_of(query, key, value, found)
-    if not is_laid_out(rows, ()) or (is_auto and not is_known(rows)):
+    if not is_laid_out(rows, ()) or (is_auto and not is_divisible(rows)):
         return None
     dtype = rows.value.dtype
     if isinstance(scale, jax.Array):

@@ -6,9 +6,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ..core.arithmetic import expand
+from ..core.display import is_concrete
 from ..core.masked import Masked, is_masked
 from ..core.packed_rows import sequence_rows, steps_of
 from ..core.segment_ids import ids_of, not_kept_apart
+from ..core.step_order import left_align
 from . import path
 from .arguments import Arguments, is_array
 
@@ -87,8 +90,9 @@ def _as_steps(leaf: Any, packed: Masked, number: int) -> Any:
 def _packed(output: Masked, sources: list[tuple[Masked, Any]], *, raw: bool) -> Masked:
     """An output packed like an input, if its steps are those of the input.
 
-    That is so if it has the input's mask. If it has another mask of this shape, the layer has taken steps away, unless
-    it has made the `Masked` itself: then its steps may be others, and it stays a batch with a row for each sequence.
+    That is so if it has the input's mask. If it has another mask of this shape, the layer has taken steps away or moved
+    them, unless it has made the `Masked` itself: then its steps may be others, and it stays a batch with a row for each
+    sequence.
     """
     same = next((source for source in sources if source[1] is output.mask), None)
     alike = next((source for source in sources if tuple(source[1].shape) == tuple(output.mask.shape)), None)
@@ -97,6 +101,27 @@ def _packed(output: Masked, sources: list[tuple[Masked, Any]], *, raw: bool) -> 
         return x.with_values(steps_of(output.values, x))
     if alike is None or raw:
         return output
-    x = alike[0]
+    x, output = alike[0], _within(output, alike[1])
     ids = ids_of(x) * steps_of(jnp.asarray(output.mask), x)
     return Masked(steps_of(output.values, x), segment_ids=ids, num_sequences=x.num_sequences)
+
+
+def _within(output: Masked, mask: Any) -> Masked:
+    """An output whose steps are within those of their sequences: if some are not, all of that sequence go to its front.
+
+    So a layer may turn its rows around, with the padding on the left then. Packed rows have no room for sequences that
+    become longer.
+    """
+    moved, _ = left_align(Masked(output.values, output.mask))
+    is_beyond, is_longer = ((steps & ~mask).any(-1, keepdims=True) for steps in (output.mask, moved.mask))
+    if is_concrete(is_longer) and is_longer.any():
+        k = int(is_longer[:, 0].argmax())
+        raise ValueError(
+            f"{path.current()}: a layer leaves packed sequences at most as many steps as they have, or there would be "
+            f"no room; sequence {k + 1} has {int(mask[k].sum())}, and {int(output.mask[k].sum())} in its new mask. "
+            "Unpack them first, `jm.unpack_batch(x, num_sequences, length)`."
+        )
+    values = jnp.where(expand(is_beyond, output.ndim), moved.values, output.values)
+    if jnp.issubdtype(values.dtype, jnp.inexact):  # traced masks raise nothing, so the numbers have to tell
+        values = jnp.where(expand(is_longer, output.ndim), jnp.nan, values)
+    return Masked(values, jnp.where(is_beyond, moved.mask, output.mask))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from ..core.arithmetic import expand
 from ..core.checks import check_one_of
 from ..core.masked import like, values_of
-from ..core.row_sharding import is_known, is_laid_out, on_each_device
+from ..core.row_sharding import is_divisible, is_laid_out, on_each_device
 from . import fused
 from .cells import GRUParams, LSTMParams, LSTMState, SimpleRNNParams
 from .kinds import check_weights, checked_state, function_name, split_step
@@ -88,7 +88,9 @@ def _is_fused(rows: fused.Rows, params: Any, activations: tuple[Callable, ...], 
     is_possible = is_standard and has_sizes and rows.inputs.size > 0 and is_laid_out(rows, params)
     if implementation == "auto":
         num_rows, time, _ = rows.inputs.shape
-        return is_possible and is_known(rows) and earns_its_compile(num_rows, time, params.recurrent_kernel.shape[0])
+        return (
+            is_possible and is_divisible(rows) and earns_its_compile(num_rows, time, params.recurrent_kernel.shape[0])
+        )
     return is_possible and implementation == "xla"
 
 

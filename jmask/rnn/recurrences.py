@@ -223,10 +223,10 @@ def lstm(
         implementation: `"xla"` is fused: it spends time on the real steps only, because it packs the rows into lanes
             inside the program, and it has a custom gradient. `"scan"` is a plain `jax.lax.scan` over all steps. It
             has forward-mode derivatives (`jax.jvp`, `jax.jacfwd`, `jax.hessian`), which `"xla"` lacks; it is also used,
-            whichever is requested, for other activations and for weights sharded over explicit mesh axes. `"auto"` is
-            `"xla"`, with two exceptions. On CPUs a small problem (`batch * time * units` below 65,536) takes the scan,
-            which compiles in half the time. So does any with several devices, if JAX does not say which of them has
-            which rows: that is the case on automatic mesh axes, but not on explicit axes or inside `jax.shard_map`.
+            whichever is requested, for other activations and for weights sharded over explicit mesh axes. On several
+            devices each runs its own rows, and only `"scan"` can be exported by `jax.export`. `"auto"` is `"xla"`,
+            with two exceptions: on CPUs a small problem (`batch * time * units` below 65,536) takes the scan, which
+            compiles in half the time; and so does one on a mesh with automatic axes beside explicit or manual ones.
         remat: whether the backward pass recomputes the gates instead of saving them. None: with `"xla"` if they take
             more than 16 MiB, with `"scan"` never.
 

@@ -1,8 +1,6 @@
 """One global batch from the local batches of all processes, whatever rows, widths and lengths each of them has."""
 
-import dataclasses
-import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, SupportsIndex
 
 import jax
@@ -12,8 +10,9 @@ from jax.sharding import NamedSharding
 from ..core.checks import checked_option
 from ..core.masked import Masked, is_masked
 from .agreement import Limits, Widths, agreed_sizes
+from .assembly import assembled, place_of
 from .exchange import Exchange
-from .offers import BatchSizes, LeafSpec, Offer, empty_batch, has_rows, leaves_of, offer_of
+from .offers import Offer, empty_batch, leaves_of, offer_of
 
 
 def global_batch(
@@ -138,7 +137,7 @@ class _Pending:
             return None
         structure = next(offer.structure for offer in offers if offer.structure)
         local = self._or_empty(structure, [i for i, offer in enumerate(offers) if not offer.structure])
-        return _assembled(local, leaves_of(structure), sizes, self.sharding)
+        return assembled(local, leaves_of(structure), sizes, self.sharding)
 
     def _or_empty(self, structure: str, without: list[int]) -> Any:
         """The local batch; an empty one if there is none. What one process cannot build, all of them refuse."""
@@ -152,53 +151,6 @@ class _Pending:
         return built if self.local is None else self.local
 
 
-@dataclasses.dataclass(frozen=True)
-class _Place:
-    """Where the rows of this process stand among those of all."""
-
-    index: int
-    count: int
-    shards: int
-
-
-def _assembled(local: Any, leaves: list[LeafSpec], sizes: BatchSizes, sharding: NamedSharding) -> Any:
-    place, widths = _place(sharding), iter(sizes.widths)
-
-    def part(leaf: LeafSpec, x: Any) -> Any:
-        rows = sizes.rows if has_rows(leaf, leaves) else sizes.num_sequences
-        shape = (rows, *(next(widths) for _ in range(leaf.num_widths)))
-        make = _maker(sharding, place.count)
-        if not leaf.is_packed:
-            values, mask = (x.values, x.mask) if isinstance(x, Masked) else (x, np.ones(len(x), bool))
-            return Masked(make(_padded(values, shape)), make(_padded(mask, shape)))
-        number = None if sizes.num_sequences < 0 else sizes.num_sequences
-        ids = np.where(x.segment_ids > 0, x.segment_ids + place.index * _most_ids(number, shape), 0)
-        total = None if number is None else number * place.count
-        ids = make(_padded(ids.astype(np.int32), shape))
-        return Masked(make(_padded(x.values, shape)), segment_ids=ids, num_sequences=total)
-
-    arrays, structure = jax.tree.flatten(local, is_leaf=is_masked)
-    return structure.unflatten(part(leaf, x) for leaf, x in zip(leaves, arrays, strict=True))
-
-
-def _most_ids(num_sequences: int | None, shape: tuple[int, ...]) -> int:
-    """By how much the ids of the next process are larger: no two processes share one."""
-    return math.prod(shape) if num_sequences is None else num_sequences
-
-
-def _padded(array: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Zeros behind, up to these leading sizes."""
-    padding = [(0, new - old) for new, old in zip(shape, array.shape, strict=False)]
-    return np.pad(array, padding + [(0, 0)] * (array.ndim - len(shape)))
-
-
-def _maker(sharding: NamedSharding, count: int) -> Callable[[np.ndarray], jax.Array]:
-    def make(local: np.ndarray) -> jax.Array:
-        return jax.make_array_from_process_local_data(sharding, local, (count * len(local), *local.shape[1:]))
-
-    return make
-
-
 def _on_host(x: Any) -> Any:
     if isinstance(x, Masked):
         return jax.tree.map(np.asarray, x)
@@ -206,36 +158,10 @@ def _on_host(x: Any) -> Any:
 
 
 def _limits(sharding: NamedSharding, rows: SupportsIndex | None, widths: Widths) -> Limits:
-    place, size = _place(sharding), checked_option("rows", rows, minimum=1)
+    place, size = place_of(sharding), checked_option("rows", rows, minimum=1)
     if size is not None and size % place.shards:
         raise ValueError(
             f"`rows={size}` of each process cannot be divided among its {place.shards} devices. Pass a multiple of "
             f"{place.shards}."
         )
     return Limits(size, widths, place.shards)
-
-
-def _place(sharding: NamedSharding) -> _Place:
-    """Raises unless the first axis alone is divided, and processes have different rows, in their order."""
-    if not isinstance(sharding, NamedSharding) or not sharding.spec or sharding.spec[0] is None:
-        raise TypeError(
-            "`sharding` says over which axis of a mesh rows are divided, `NamedSharding(mesh, PartitionSpec('data'))`; "
-            f"received {sharding!r}."
-        )
-    if any(axis is not None for axis in sharding.spec[1:]):
-        raise ValueError(f"`sharding` of a global batch divides rows, its first axis, alone; received {sharding.spec}.")
-    names = sharding.spec[0] if isinstance(sharding.spec[0], tuple) else (sharding.spec[0],)
-    shards = math.prod(sharding.mesh.shape[name] for name in names)
-    held: dict[int, set[int]] = {}
-    for device, index in sharding.devices_indices_map((shards,)).items():
-        held.setdefault(device.process_index, set()).add(index[0].start or 0)
-    own, count = held.get(jax.process_index(), set()), len(held)
-    runs = [min(shard) for shard in held.values()]
-    disjoint = sum(map(len, held.values())) == shards and all(max(s) - min(s) + 1 == len(s) for s in held.values())
-    if not disjoint or len({len(shard) for shard in held.values()}) > 1:
-        raise ValueError(
-            f"`sharding` gives processes rows that are shared or scattered: {held} by process, of {shards} shards. "
-            "Build the mesh so that each process has the rows of neighbouring shards to itself, "
-            "`jax.make_mesh((jax.device_count(),), ('data',))`, with other axes inside a process."
-        )
-    return _Place(sorted(runs).index(min(own)), count, len(own))

@@ -59,3 +59,12 @@ class Judge:
         if is_alike:
             self.best, self.worse = saved["best"], saved["worse"]
         return is_alike
+
+
+def why_none_is_best(saved: dict[str, Any]) -> str | None:
+    """Why `to_json` knows of no best, although a score decides; None if it knows one, or if none decides."""
+    name, _ = saved["by"]
+    if saved["best"] is not None or name is None:
+        return None
+    given = f"all {saved['worse']} that were given are NaN" if saved["worse"] else "none was given yet"
+    return f"no checkpoint is the best by {name!r}, since of its scores {given}"

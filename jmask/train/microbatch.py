@@ -34,7 +34,7 @@ class Differentiation:
 
     Args:
         loss: the loss.
-        compute_dtype: what the floats of parameters and batch are cast to, or None.
+        compute_dtype: what the floats of the parameters are cast to, or None.
         split: number of parts of a batch.
         fractions: of the rows, for `jm.skip_padding`; None: padded batches are computed as they are.
     """
@@ -67,7 +67,7 @@ class Differentiation:
 
     def _whole(self, params: Any, batch: Any, key: Any, statistics: Any, scale: Any) -> BatchGradients:
         def objective(params: Any) -> Any:
-            found = self.loss(cast_floats(params, self.dtype), cast_floats(batch, self.dtype), key, statistics)
+            found = self.loss(cast_floats(params, self.dtype), batch, key, statistics)
             if scale is None:
                 return found.mean.total, found
             # Divided here already: undivided sums are large, and this is for dtypes that overflow.

@@ -4,6 +4,8 @@ import datetime
 from collections.abc import Callable
 from typing import Any
 
+import jax
+
 
 def check_run_options(best: Any, mode: Any, patience: Any, keep: Any) -> None:
     """Raises for options out of range."""
@@ -24,6 +26,11 @@ def checked_every(every: Any) -> Callable[[int, float], bool] | None:
     if every is None:
         return None
     if isinstance(every, datetime.timedelta) and every > datetime.timedelta(0):
+        if jax.process_count() > 1:
+            raise ValueError(
+                "`Run`: all processes save together, and their clocks differ, so `every` must be a number of steps; "
+                f"received {every!r}. Pass for example `every=1000`."
+            )
         return lambda steps, seconds: seconds >= every.total_seconds()
     if isinstance(every, int) and not isinstance(every, bool) and every > 0:
         return lambda steps, seconds: steps >= every

@@ -1,8 +1,8 @@
 """A run in a folder: restores, logs and saves. The loop stays the user's."""
 
 import datetime
+import warnings
 from collections.abc import Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
@@ -12,8 +12,9 @@ from ..losses.accumulator import Sums
 from .checkpoints import Checkpoints, OtherRunError
 from .epochs import Epochs, RunEpoch, source_of
 from .folder_lock import FolderLock
+from .folders import folder_of
 from .interrupts import Interrupts
-from .judge import Judge
+from .judge import Judge, why_none_is_best
 from .options import check_run_options, checked_every
 from .progress import now
 from .run_log import RunLog
@@ -32,21 +33,23 @@ class Run:
     Ctrl-C ends the process at once.
 
     With several processes, each makes a `Run` in the same folder; the first one writes the log and shows the progress.
+    A SIGTERM of any of them ends the epoch of all after the same step; Ctrl-C is an error there.
 
     Args:
-        directory: the folder; it is made if it is missing.
+        directory: the folder, on a file system; it is made if it is missing.
         best: the name of the score that decides which checkpoint is the best, which is kept: a score given to `save`,
             or a sum of the training, such as `"train_loss"` for `loss`.
         mode: whether the best score is the largest, "max", or the smallest, "min".
         patience: `save` returns True after this many scores in a row that are no better than the best; None: never.
         keep: how many of the last checkpoints stay, at least 1.
-        every: how often `log` saves within an epoch: a number of steps, or a `datetime.timedelta`; None: never.
+        every: how often `log` saves within an epoch: a number of steps, or a `datetime.timedelta`, which several
+            processes may not use, since their clocks differ; None: never.
         tensorboard: whether to write files for TensorBoard, by tensorboardX; None: if it is installed.
         progress: whether to show the progress: a bar in a terminal, elsewhere a line an epoch.
         console: the `rich.console.Console` that shows it; None: standard output.
 
     Raises:
-        ValueError: an option is out of range.
+        ValueError: an option is out of range, or the folder is an address, such as that of a bucket.
         OSError: the folder cannot be made.
         ImportError: tensorboardX is wanted and missing.
 
@@ -82,7 +85,7 @@ class Run:
         console: Any = None,
     ) -> None:
         check_run_options(best, mode, patience, keep)
-        self.directory = Path(directory).absolute()
+        self.directory = folder_of(directory, "Run")
         self._judge = Judge(best, mode, patience)
         self._every = checked_every(every)
         self._checkpoints = Checkpoints(self.directory / "checkpoints", keep)
@@ -221,7 +224,8 @@ class Run:
             state: a state of the same kind; None: that given to `restore`.
 
         Returns:
-            The state; the newest one if the run has no score that decides.
+            The state; the newest one if the run has no score that decides. If it has one and no checkpoint was scored
+            so far, or each score was NaN, the newest one as well, with a warning.
 
         Raises:
             FileNotFoundError: nothing has been saved.
@@ -237,8 +241,10 @@ class Run:
         numbers = self._checkpoints.numbers
         if not numbers:
             raise FileNotFoundError(f"`Run.best`: nothing has been saved in {str(self.directory)!r} yet: `run.save`.")
-        found = self._checkpoints.meta(numbers[-1])["judge"]["best"]
-        number = found["number"] if found and found["number"] in numbers else numbers[-1]
+        judge = self._checkpoints.meta(numbers[-1])["judge"]
+        if reason := why_none_is_best(judge):
+            warnings.warn(f"`Run.best`: {reason}. This is the newest state of {str(self.directory)!r}.", stacklevel=2)
+        number = numbers[-1] if judge["best"] is None else judge["best"]["number"]
         return self._checkpoints.state(number, self._checkpoints.meta(number), like)
 
     def _restored(self, state: Any) -> tuple[Any, dict[str, Any]]:
@@ -289,7 +295,7 @@ class Run:
         self._log.bar.begin(epoch.number, num_epochs, epoch.num_steps, epoch.first_step)
 
     def _should_stop(self) -> bool:
-        return self.interrupted is not None or self._judge.is_over
+        return self._interrupts.ask() is not None or self._judge.is_over
 
     def _checkpoint(self, state: Any) -> None:
         meta = {

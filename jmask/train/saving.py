@@ -16,6 +16,7 @@ import numpy as np
 
 from ..protocol.config import from_config, to_config
 from .array_file import check_file_dtype, read_arrays, write_arrays
+from .folders import folder_of
 
 DESCRIPTION = "model.json"
 _UNFINISHED = "model.json.unfinished"
@@ -56,7 +57,7 @@ def save(directory: str | os.PathLike, model: Any, params: Any, state: Any = Non
         "params": tree.encode(params, "params"),
         "state": tree.encode(state, "state"),
     }
-    path = Path(directory).absolute()
+    path = folder_of(directory, "jm.save")
     try:
         path.mkdir(parents=True, exist_ok=True)
         older = [entry.name for entry in path.iterdir() if _ARRAYS.fullmatch(entry.name)]
@@ -88,7 +89,7 @@ def load(directory: str | os.PathLike, *, custom: dict[str, Any] | None = None) 
         FileNotFoundError: the folder holds no model.
         ValueError: the files are damaged, or a class is not registered.
     """
-    path = Path(directory).absolute()
+    path = folder_of(directory, "jm.load")
     try:
         text = (path / DESCRIPTION).read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError) as error:

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 FIELDS = (
     "step",
@@ -93,6 +94,8 @@ def _owned(leaf: Any) -> jax.Array:
         return jax.device_put(leaf.astype(jax.dtypes.canonicalize_dtype(leaf.dtype)), may_alias=False)
     if getattr(leaf, "weak_type", False):
         leaf = jax.lax.convert_element_type(leaf, leaf.dtype)
+    if not isinstance(leaf, Tracer) and not leaf.is_fully_addressable:  # all processes copy their parts
+        return jax.jit(jnp.copy, out_shardings=leaf.sharding)(leaf)
     return jax.device_put(leaf, may_alias=False)
 
 

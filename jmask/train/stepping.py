@@ -46,8 +46,10 @@ def step(
             the other, in one `jax.lax.scan`. This saves memory; the gradients are those of the whole batch.
         average: the decay of the exponential average of the parameters, between 0 and 1, such as 0.999; it is that of
             `optax.ema`, with its correction of the start. `state.average` is the average. None keeps no average.
-        compute_dtype: the dtype that floats of the parameters and of the batch have in the loss, such as "bfloat16".
-            The parameters in the state, gradient sums and losses stay in float32. None changes nothing.
+        compute_dtype: the dtype that the floats of the parameters have in the loss, such as "bfloat16". The batch
+            stays as it is, since it also holds targets and weights; inputs of floats need a cast in the loss,
+            `model.apply(params, batch["frames"].astype("bfloat16"))`, or JAX computes in float32. The parameters in
+            the state, gradient sums and losses stay in float32. None changes nothing.
         loss_scale: a factor of the loss while gradients are computed, for float16: a number, "dynamic" or a
             `train.DynamicScale`. A batch whose gradients are not finite is skipped, and `sums["skipped"]` counts it.
         skip_padding: whether loss and gradients run on packed rows inside the program, so that padding takes no time:

@@ -351,3 +351,34 @@ def test_grains_own_methods_follow(corpus):
 def test_bad_input(make, error, message, corpus):
     with pytest.raises(error, match=message):
         make(corpus)
+
+
+@pytest.mark.parametrize("name", ["padded", "packed, few segments"])
+def test_batches_on_a_mesh_are_those_of_the_host(corpus, name):
+    mesh = jax.make_mesh((2,), ("data",), devices=jax.devices()[:2])
+    rows = jax.NamedSharding(mesh, jax.P("data"))
+    numbers = data.Ragged(**{name: corpus[name] for name in corpus.columns if name != "names"})
+    host = data.batches(numbers, PLANS[name], seed=3, epochs=1)
+    found = data.batches(numbers, PLANS[name], seed=3, epochs=1, sharding=rows)
+    assert found.fingerprint() == host.fingerprint()
+    for batch, expected, shapes in zip(found, host, itertools.cycle(found.shapes), strict=False):
+        for leaf, array, shape in zip(*map(jax.tree.leaves, (batch, expected, shapes)), strict=True):
+            assert leaf.sharding == shape.sharding == rows
+            assert (leaf.shape, leaf.dtype) == (shape.shape, shape.dtype)
+            np.testing.assert_array_equal(leaf, array)
+    iterator = iter(found)
+    next(iterator)
+    assert iterator.get_state()["step"] == 1
+    assert (
+        found.map(lambda batch: {"rows": np.ones(len(batch["words"].values))}).shapes[0]["rows"].values.sharding == rows
+    )
+
+
+def test_a_mesh_that_does_not_fit_is_refused(corpus):
+    rows = jax.NamedSharding(jax.make_mesh((4,), ("data",), devices=jax.devices()[:4]), jax.P("data"))
+    with pytest.raises(ValueError, match=r"Each of 4 shards takes an equal share .* Pass a multiple of 4"):
+        data.batches(corpus, data.padded(rows=6), seed=0, sharding=rows)
+    with pytest.raises(ValueError, match="`shard` must be None"):
+        data.batches(corpus, data.padded(rows=8), seed=0, sharding=rows, shard=(0, 1))
+    with pytest.raises(TypeError, match=r"`NamedSharding\(mesh, PartitionSpec\('data'\)\)`"):
+        data.batches(corpus, data.padded(rows=8), seed=0, sharding=jax.devices()[0])

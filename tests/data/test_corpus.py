@@ -204,3 +204,19 @@ def test_a_corpus_in_a_folder_is_memory_mapped(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
     with pytest.raises(FileNotFoundError, match="holds no corpus"):
         data.Ragged.load(tmp_path)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")], ids=repr)
+def test_a_save_that_is_cut_short_leaves_nothing(tmp_path, monkeypatch, error):
+    corpus = data.Ragged(words=[[1, 2], [3]], weight=[0.5, 1.5])
+
+    def cut(*_, **__):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "save", cut)
+        with pytest.raises(type(error)):
+            corpus.save(tmp_path / "corpus")
+    assert not list(tmp_path.iterdir())
+    corpus.save(tmp_path / "corpus")
+    assert data.Ragged.load(tmp_path / "corpus")["words"][1].tolist() == [3]

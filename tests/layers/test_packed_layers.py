@@ -69,6 +69,31 @@ def test_each_sequence_as_if_alone(family, rng, getkey):
     check_packed({name: layer.apply for name, layer in layers.items()}, params, rng)
 
 
+def test_ids_that_recur_in_a_row_stand_for_another_sequence(rng, getkey):
+    values = jnp.asarray(rng.normal(size=(1, 8, 3)).astype("float32"))
+    layers = [
+        L.LSTM(2, return_sequences=True),
+        L.GRU(2, return_sequences=True, go_backwards=True),
+        L.Conv1D(2, 3, padding="same"),
+        L.MaxPooling1D(2),
+        L.GroupNormalization(1),
+        L.MultiHeadAttention(2, 2),
+    ]
+    params = [layer.init(getkey(), *[values] * (1 + (layer is layers[-1]))) for layer in layers]
+
+    @jax.jit
+    def run(ids):
+        x = jm.from_segment_ids(values, ids, num_sequences=3)
+        found = [layer.apply(p, *[x] * (1 + (layer is layers[-1]))) for layer, p in zip(layers, params, strict=True)]
+        found += [jm.ops.shift(x), jm.ops.reverse(x), jm.ops.softmax(x, axis=1), jm.ops.crop(x, (1, 0))]
+        return x.positions, [y.fill(0) for y in found]
+
+    once, again = np.array([[1, 1, 2, 2, 2, 3, 3, 0]]), np.array([[1, 1, 2, 2, 2, 1, 1, 0]])
+    jax.tree.map(assert_close, run(again), run(once))
+    with pytest.raises(ValueError, match="needs an id for each sequence of the batch; id 1 stands for 2"):
+        jm.from_segment_ids(values, again, num_sequences=3)
+
+
 def test_a_classifier_trains_packed_as_it_does_padded(rng, getkey):
     sequences = [rng.integers(1, 9, n).tolist() for n in (5, 1, 3, 0, 7, 2, 4, 6)]
     given = jm.masked(jnp.asarray(rng.integers(0, 3, 8)), jnp.asarray([bool(s) for s in sequences]))

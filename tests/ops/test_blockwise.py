@@ -17,6 +17,7 @@ from jmask.ops.blockwise.engine import attend_densely
 from jmask.ops.blockwise.rows import sides_of
 from jmask.testing import assert_close
 from jmask.testing.counting import Counted
+from tests.support.collectives import collectives
 
 attention: Any = jm.ops.attention
 QUERIES, KEYS = 11, 7  # neither of which blocks of 3 or 5 divide
@@ -175,14 +176,18 @@ def test_every_device_runs_its_own_rows(rng, x64):
         return out, gradients
 
     args = (x, *rows[1:3], blank(rows, dout))
-    mesh, by_row = jax.make_mesh((8,), ("batch",), axis_types=(AxisType.Explicit,)), P("batch")
-    with jax.set_mesh(mesh):
-        out, gradients = jax.jit(results)(*jax.device_put(args, NamedSharding(mesh, by_row)))
-    for leaf in (out, *gradients):
-        assert leaf.sharding.is_equivalent_to(NamedSharding(mesh, by_row), leaf.ndim)
-    mesh = jax.make_mesh((8,), ("batch",), axis_types=(AxisType.Auto,))
-    mapped = jax.jit(jax.shard_map(results, mesh=mesh, in_specs=(by_row,) * 4, out_specs=by_row))
-    for actual in ((out, gradients), mapped(*args)):
+    by_row, found = P("batch"), []
+    for kind in (AxisType.Explicit, AxisType.Auto):
+        mesh = jax.make_mesh((8,), ("batch",), axis_types=(kind,))
+        with jax.set_mesh(mesh):
+            divided = jax.device_put(args, NamedSharding(mesh, by_row))
+            compiled = jax.jit(results).lower(*divided).compile()
+            found.append(compiled(*divided))
+        assert collectives(compiled) == []
+        for leaf in jax.tree.leaves(found[-1]):
+            assert leaf.sharding.is_equivalent_to(NamedSharding(mesh, by_row), leaf.ndim)
+    found.append(jax.jit(jax.shard_map(results, mesh=mesh, in_specs=(by_row,) * 4, out_specs=by_row))(*args))
+    for actual in found:
         jax.tree.map(lambda a, b: assert_close(np.asarray(a), b), actual, expected)
 
 

@@ -37,6 +37,22 @@ class WithoutFirst(jm.Layer):
         return mask & (jnp.arange(mask.shape[1]) > 0)
 
 
+class Reversed(jm.Layer):  # of padded rows, with the padding on the other side
+    def call(self, params, inputs, mask):
+        return jnp.flip(inputs, 1)
+
+    def compute_mask(self, inputs, mask):
+        return jnp.flip(mask, 1)
+
+
+class Longer(jm.Layer):
+    def call(self, params, inputs, mask):
+        return inputs
+
+    def compute_mask(self, inputs, mask):
+        return jnp.ones_like(mask)
+
+
 class Differences(jm.Layer):
     raw_inputs = True
 
@@ -59,6 +75,7 @@ ALONE = {
     "layer over time": (lambda x: TemporalSoftmax()(x), lambda s: jax.nn.softmax(s, 0)),
     "layer of an entry": (lambda x: Pooled()(x), lambda s: s.sum(0)),
     "layer that takes steps away": (lambda x: WithoutFirst()(x), lambda s: s[1:] * 2),
+    "layer that moves steps": (lambda x: Reversed()(x), lambda s: s[::-1]),
     "raw layer": (lambda x: Differences()(x), lambda s: s[1:] - s[:-1]),
     "Lambda": (
         lambda x: jm.layers.Lambda(lambda v, mask: v * mask.sum(1)[:, None, None], mask=lambda _, mask: mask)(x),
@@ -75,6 +92,16 @@ ALONE = {
 def test_each_sequence_alone(rng, name):
     run, alone = ALONE[name]
     assert_like_alone(run, alone, packed_rows(rng, 2))
+
+
+def test_sequences_that_become_longer_have_no_room(rng):
+    x = packed_rows(rng, 2)
+    with pytest.raises(
+        ValueError, match=r"longer: .*at most as many steps as they have.*sequence 1 has 1, and 8 in its new mask"
+    ):
+        Longer()(x)
+    y = jax.jit(Longer())(x)
+    assert np.isnan(y.values[np.asarray(x.mask)]).all()
 
 
 def test_several_arguments_of_vmap(rng):

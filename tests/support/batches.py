@@ -15,6 +15,9 @@ LENGTHS = (3, 0, 7, 1, 5)
 OTHER_LENGTHS = (0, 6, 2, 4, 1)
 BATCH = len(LENGTHS)
 
+# The same rows packed: room before, between and behind them, and a row without a sequence.
+PACKED = np.array([[1, 1, 1, 0, 5, 5, 5, 5, 5], [0] * 9, [0, 3, 3, 3, 3, 3, 3, 3, 4]], np.int32)
+
 
 @dataclasses.dataclass(frozen=True)
 class Steps:
@@ -100,6 +103,21 @@ def place_all(inputs: Sequence[Any], rows: Sequence[Any], layout: np.ndarray, ki
         place(spec, given, layout, spec.garbage(kind) if isinstance(spec, Steps) else None)
         for spec, given in zip(inputs, rows, strict=True)
     ]
+
+
+def place_packed(inputs: Sequence[Any], rows: Sequence[Any]) -> list[np.ndarray]:
+    """The values of every input where `PACKED` says, with garbage in the padding."""
+    return [
+        _packed(spec, given) if isinstance(spec, Steps) else np.stack(given)
+        for spec, given in zip(inputs, rows, strict=True)
+    ]
+
+
+def _packed(spec: Steps, rows: Sequence[np.ndarray]) -> np.ndarray:
+    values = np.full((*PACKED.shape, *spec.features), spec.garbage(0), rows[0].dtype)
+    for i, row in enumerate(rows):
+        values[i + 1 == PACKED] = row
+    return values
 
 
 def real_steps(x: Any) -> list[np.ndarray]:

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import jmask as jm
 from jmask.core.masked import values_of
@@ -22,6 +23,7 @@ from tests.support.batches import (
     LENGTHS,
     LONGER,
     OTHER_LENGTHS,
+    PACKED,
     TIME,
     draw_rows,
     holes,
@@ -136,6 +138,35 @@ def one_compile(trial: Trial) -> None:
         assert trial.num_traces == traces, "it is traced again"
 
 
+def packed(trial: Trial) -> None:
+    """Several sequences may share a row, each as if alone; or an error says that they may not.
+
+    States that a function of `jm.rnn` returns for each row, after the last sequence in it, belong to no other.
+    """
+    rows = draw_rows(trial.rng, trial.case.inputs, LENGTHS, overlapping=False)
+    if trial.case.refuses_packed:
+        with pytest.raises(ValueError, match="packed"):
+            trial.packed_outcome(rows)
+        return
+    outcome, padded = trial.packed_outcome(rows), trial.outcome(right(LENGTHS, TIME), rows)
+    pairs = zip(trial.rows_of(outcome), trial.reference(trial.params, rows), strict=True)
+    by_sequence = [(found, expected) for found, expected in pairs if len(found) == len(expected)]
+    assert by_sequence
+    assert_rows_equal(*zip(*by_sequence, strict=True))
+    if len(by_sequence) == len(outcome.outputs):
+        jax.tree.map(assert_close, outcome.param_gradients, padded.param_gradients)
+        of_inputs = [gradient for _, _, gradient in float_gradients(outcome)]
+        assert_rows_equal(list(map(_rows_of_gradient, of_inputs)), input_gradient_rows(padded))
+
+
+def _rows_of_gradient(gradient: Any) -> list[np.ndarray]:
+    """Those of each sequence, if there is nothing at padding."""
+    if not isinstance(gradient, jm.Masked):
+        return list(np.asarray(gradient))
+    assert not np.asarray(gradient.values)[PACKED == 0].any(), f"a gradient at padding, {gradient.values}"
+    return jm.unpack(gradient, num_sequences=len(LENGTHS))
+
+
 def eager(trial: Trial) -> None:
     """Without jit."""
     assert_rows_equal(rows_of(trial.case, _run(trial, trial.batch(holes(LENGTHS, TIME)))), trial.expected)
@@ -224,6 +255,7 @@ MASK_LAWS: Mapping[str, Law] = {
     "empty batch": empty_batch,
     "more padding": more_padding,
     "one compile": one_compile,
+    "packed": packed,
 }
 EAGER_LAWS: Mapping[str, Law] = {"eager": eager, "eager compiles": eager_compiles}
 TRANSFORM_LAWS: Mapping[str, Law] = {
@@ -244,6 +276,7 @@ def laws_of(case: Case) -> set[str]:
         "real rows": "pooled" not in case.kinds,
         "zero padding": not case.zero_padding,
         "ranks": not case.any_rank,
+        "packed": case.oracle is None,  # noise depends on the place of a step
         **dict.fromkeys(DTYPE_LAWS, not case.has_floats),
     }
     return {name for name in LAWS if name not in case.skips and not silent.get(name)}

@@ -12,7 +12,18 @@ from jmask.testing import assert_close
 from jmask.testing.counting import Counted
 from jmask.testing.subject import Outcome, output_leaves, weights, with_gradients
 from tests.laws.cases import Case
-from tests.support.batches import LENGTHS, TIME, draw_rows, place_all, real_steps, right
+from tests.support.batches import (
+    BATCH,
+    LENGTHS,
+    PACKED,
+    TIME,
+    Steps,
+    draw_rows,
+    place_all,
+    place_packed,
+    real_steps,
+    right,
+)
 
 STEP = 1e-6  # of a central difference, whose error is about its square
 QUICKLY = {"xla_backend_optimization_level": 0}  # programs that run only a few times
@@ -58,6 +69,24 @@ class Trial:
         (param_gradients, input_gradients), outputs = self._compiled(self.params, inputs)
         return Outcome(inputs, output_leaves(outputs), param_gradients, output_leaves(input_gradients))
 
+    def packed_outcome(self, rows: Any) -> Outcome:
+        """What the case gives for several sequences in a row; results and gradients of steps by sequence.
+
+        The inputs have the same segment ids, as the columns of a batch have.
+        """
+        case = self.case
+
+        def run(params: Any, inputs: Any) -> list[Any]:
+            xs = [_as_packed(spec, x, inputs[0]) for spec, x in zip(case.inputs, inputs[1:], strict=True)]
+            leaves = zip(case.kinds, output_leaves(case.run(params, *xs)), strict=True)
+            return [_by_sequence(kind, leaf) for kind, leaf in leaves]
+
+        inputs = [PACKED, *place_packed(case.inputs, rows)]
+        compiled = jax.jit(with_gradients(run, self._weighed), compiler_options=QUICKLY)
+        (param_gradients, (_, *gradients)), outputs = compiled(self.params, inputs)
+        gradients = [_as_packed(spec, g, PACKED) for spec, g in zip(case.inputs, gradients, strict=True)]
+        return Outcome(inputs[1:], outputs, param_gradients, gradients)
+
     def rows_of(self, outcome: Outcome) -> Rows:
         """The rows of every output."""
         return rows_of(self.case, outcome.outputs)
@@ -102,6 +131,17 @@ class Trial:
         """What is differentiated: of what is pooled empty rows as well, which have a documented value."""
         leaves = with_kinds(self.case, outputs)
         return [leaf.values if kind == "pooled" else leaf for kind, leaf in leaves]
+
+
+def _as_packed(spec: Any, values: Any, segment_ids: Any) -> Any:
+    return jm.from_segment_ids(values, segment_ids, num_sequences=BATCH) if isinstance(spec, Steps) else values
+
+
+def _by_sequence(kind: str, leaf: Any) -> Any:
+    """Packed rows as a row for each sequence; of one result a sequence, where none has a mask without packing, too."""
+    if not isinstance(leaf, jm.Masked) or leaf.segment_ids is None:
+        return leaf.values if kind == "array" and isinstance(leaf, jm.Masked) else leaf
+    return jm.unpack_batch(leaf, BATCH, leaf.shape[1])
 
 
 def with_kinds(case: Case, outputs: Any) -> list[tuple[str, Any]]:

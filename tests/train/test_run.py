@@ -139,6 +139,22 @@ def test_best_patience_and_what_is_kept(tmp_path):
     assert [float(row["f1"]) for row in rows(tmp_path)][:3] == pytest.approx(values[:3])
 
 
+def test_nothing_is_the_best_where_all_scores_are_nan(tmp_path):
+    with run_of(tmp_path, best="f1") as run:
+        state, left = run.restore(new(), batches(), epochs=2)
+        run._checkpoint(state)
+        with pytest.warns(
+            UserWarning, match="best by 'f1', since of its scores none was given yet. This is the newest"
+        ):
+            assert_same(run.best(), state)
+        for epoch in left:
+            for batch in epoch:
+                state, _ = STEP(state, batch)
+            run.save(state, f1=float("nan"))
+        with pytest.warns(UserWarning, match="of its scores all 2 that were given are NaN"):
+            assert_same(run.best(), state)
+
+
 def test_keys_come_back(tmp_path):
     with run_of(tmp_path) as run:
         first = {"key": jax.random.key(3, impl="rbg"), "raw": jax.random.PRNGKey(4)}
@@ -225,6 +241,43 @@ def test_a_second_ctrl_c_ends_at_once(before):
         assert signal.getsignal(signal.SIGINT) is before
     finally:
         signal.signal(signal.SIGINT, found)
+
+
+def test_ctrl_c_while_a_checkpoint_is_being_written(tmp_path, monkeypatch):
+    with run_of(tmp_path / "whole") as run:
+        state, _ = go(run, batches())
+    folder = tmp_path / "cut" / "checkpoints"
+    with run_of(tmp_path / "cut") as run:
+        save = run._checkpoints._manager.save
+
+        def interrupted(number, **options):
+            save(number, **options)
+            if number == 2:  # which is being written in another thread
+                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
+
+        monkeypatch.setattr(run._checkpoints._manager, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            go(run, batches())
+    shutil.copytree(folder / "1", folder / "3.orbax-checkpoint-tmp")  # what is left where the process ends with it
+    with run_of(tmp_path / "cut") as run:
+        again, rest = go(run, batches())
+    assert len(rest) < int(state.step)
+    assert_same(again, state)
+    assert numbers(tmp_path / "cut") == [2, 3]
+
+
+def test_a_run_goes_on_with_a_corpus_read_from_its_files(tmp_path):
+    with run_of(tmp_path / "whole") as run:
+        state, seen = go(run, batches())
+    with run_of(tmp_path / "cut", every=1) as run:
+        go(run, batches(), until=3, log_state=True)
+    CORPUS.save(tmp_path / "corpus")
+    mapped = data.batches(data.Ragged.load(tmp_path / "corpus"), data.packed(row_length=9, rows=1), seed=0)
+    with run_of(tmp_path / "cut") as run:
+        again, rest = go(run, mapped)
+    assert rest == seen[3:]
+    assert_same(again, state)
 
 
 def rows_or_none(folder):
@@ -390,3 +443,19 @@ def test_time_decides_as_well(tmp_path):
     with run_of(tmp_path, every=datetime.timedelta(microseconds=1), keep=9) as run:
         go(run, batches(), until=3, log_state=True)
     assert numbers(tmp_path) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("address", ["gs://bucket/runs", "s3:/bucket/runs"])
+def test_a_bucket_is_no_folder(address):
+    with pytest.raises(ValueError, match="`Run`: the folder is on a file system"):
+        train.Run(address)
+    with pytest.raises(ValueError, match=r"`jm\.save`: the folder is on a file system"):
+        jm.save(address, jm.layers.Dense(2), {})
+    with pytest.raises(ValueError, match=r"`jm\.load`: the folder is on a file system"):
+        jm.load(address)
+
+
+def test_clocks_of_several_processes_are_not_asked(tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(ValueError, match=r"`every` must be a number of steps; .* Pass for example `every=1000`"):
+        train.Run(tmp_path, every=datetime.timedelta(minutes=1))

@@ -183,16 +183,33 @@ def test_parameters_stay_float32_where_the_computation_has_fewer_bits(batch):
     dtypes = []
 
     def record(params, batch):
-        dtypes.append((params["w"].dtype, batch["x"].values.dtype, batch["x"].mask.dtype))
-        return loss(params, batch)
+        dtypes.append((params["w"].dtype, batch["x"].dtype, batch["y"].dtype, batch["x"].mask.dtype))
+        return loss(params, {**batch, "x": batch["x"].astype("bfloat16")})
 
     step = train.step(record, optax.sgd(RATE), compute_dtype="bfloat16", accumulate=2)
     state = step.init(PARAMS)
     for part in parts(batch, 2):
         state, sums = step(state, part)
-    assert dtypes == [(jnp.bfloat16, jnp.bfloat16, bool)]
+    assert dtypes == [(jnp.bfloat16, jnp.float32, jnp.float32, bool)]
     assert {leaf.dtype for leaf in jax.tree.leaves((state.params, state.pending, sums))} == {np.dtype("float32")}
     assert 1e-6 < error(state.params, batch) < 0.05
+
+
+@pytest.mark.parametrize("options", [{}, {"split": 2}, {"skip_padding": (0.5,)}], ids=str)
+def test_targets_and_weights_keep_their_digits_in_fewer_bits(options):
+    targets = np.array([[256.5, 1024.25], [0.1, 0.0]], np.float32)  # which bfloat16 cannot hold
+    weights = np.array([1.001, 0.999], np.float32)
+
+    def off_target(params, batch):
+        outputs = batch["x"] * params["w"]
+        assert outputs.dtype == jnp.bfloat16
+        return jm.losses.squared_error(outputs, batch["y"], sample_weight=batch["weight"], divide=False)
+
+    step = train.step(off_target, optax.sgd(1), compute_dtype="bfloat16", **options)
+    x, y = (jm.from_lengths(a, [2, 1]) for a in (np.zeros((2, 2), jnp.bfloat16), targets))
+    _, sums = step(step.init({"w": np.float32(1)}), {"x": x, "y": y, "weight": weights})
+    of_steps = (np.float64(targets) ** 2).sum(1)
+    np.testing.assert_allclose(sums["loss"].total, of_steps @ weights.astype(float), rtol=1e-6)
 
 
 def test_a_loss_scale_changes_nothing_but_the_range(batch):

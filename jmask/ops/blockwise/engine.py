@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ...core.automatic_axes import divides_rows
 from ...core.row_batching import folds_rows
 from ..dense_attention import dot_products, weigh, weighted_mean
 from .backward import backward
@@ -112,11 +113,13 @@ def _named(values: Any) -> dict[str, Any]:
 @functools.cache
 def _run(options: AttentionOptions) -> Callable:
     """`(rows, ()) -> (out, log_sums)`."""
-    return folds_rows(lambda rows, _: forward(options, rows))
+    run = divides_rows(lambda rows, _: (forward(options, rows), ()))
+    return folds_rows(lambda *args: run(*args)[0])
 
 
 @functools.cache
 def _run_back(options: AttentionOptions) -> Callable:
     """`((rows, out, log_sums, dout), ()) -> gradients`."""
+    run = divides_rows(lambda by_row, _: (backward(options, *by_row), ()))
     # Outside jit, a custom gradient would run operation by operation.
-    return jax.jit(folds_rows(lambda by_row, _: backward(options, *by_row)), inline=True)
+    return jax.jit(folds_rows(lambda *args: run(*args)[0]), inline=True)

@@ -5,6 +5,6 @@ from .cells import FusedGRUResetBefore as FusedGRUResetBefore
 from .cells import FusedLSTM as FusedLSTM
 from .cells import FusedSimpleRNN as FusedSimpleRNN
 from .cells import Weights as Weights
-from .engine import Options as Options
-from .engine import Rows as Rows
 from .engine import recur as recur
+from .passes import Options as Options
+from .passes import Rows as Rows

@@ -5,9 +5,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 
 import jmask as jm
 from tests.support.batches import Vector, floats
+
+ONE_A_ROW = "an initial state is one a row"  # why packed rows refuse it
 
 Kind = Literal["sequence", "pooled", "array", "batch"]
 
@@ -31,6 +34,7 @@ class Case:
         has_rows_alone: with `any_rank`: values under a mask of rank 1 are no sequence but a batch of rows, each real or
             not as a whole.
         zero_padding: outputs are documented to be 0 at padded steps.
+        refuses_packed: why packed rows raise; "" if each of their sequences is treated as if alone.
         skips: law -> reason.
     """
 
@@ -44,6 +48,7 @@ class Case:
     any_rank: bool = False
     has_rows_alone: bool = False
     zero_padding: bool = False
+    refuses_packed: str = ""
     skips: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
@@ -103,6 +108,15 @@ def layer_case(
     room = "layers." if hasattr(jm.layers, type(layer).__name__) else ""
     name = f"{room}{type(layer).__name__}" + (f"({note})" if note else "")
     return Case(name, run, oracle, inputs, params, **options)
+
+
+def every_third_step(x: Any) -> jm.Masked:
+    """Each third step of every sequence is real: labels with padding of their own."""
+    x = jm.as_masked(x)
+    stays = x.mask & (x.positions % 3 == 0)
+    if x.segment_ids is None:
+        return jm.masked(x.values, stays)
+    return jm.from_segment_ids(x.values, jnp.where(stays, x.segment_ids, 0), num_sequences=x.num_sequences)
 
 
 def _abstract(spec: Any) -> jax.ShapeDtypeStruct:

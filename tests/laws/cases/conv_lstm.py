@@ -11,7 +11,7 @@ from tests.support import oracles
 from tests.support.batches import Vector, floats
 from tests.support.window_oracles import conv_lstm
 
-from .case import Case, case, layer_case
+from .case import ONE_A_ROW, Case, case, layer_case
 from .layers import SEQUENCE_AND_STATE, WIDE_STATES, with_state
 
 LINES = floats(7, 3)  # pixels and channels
@@ -30,6 +30,7 @@ CASES: list[Case] = [
         Vector((4, 2)),
         Vector((4, 2)),
         arrange=with_state,
+        refuses_packed=ONE_A_ROW,
         output=SEQUENCE_AND_STATE,
         zero_padding=True,
         skips=WIDE_STATES,

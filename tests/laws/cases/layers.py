@@ -12,7 +12,7 @@ from jmask.layers import GRU, LSTM, RNN, Bidirectional, GRUCell, LSTMCell, Simpl
 from tests.support import oracles
 from tests.support.batches import Vector, floats, ids
 
-from .case import Case, case, layer_case
+from .case import ONE_A_ROW, Case, case, layer_case
 from .masked import away_from_zero
 from .ops import RANDOM
 from .rnn import Leaky
@@ -152,6 +152,7 @@ RECURRENT = [
         floats(3),
         *LSTM_STATE,
         arrange=with_state,
+        refuses_packed=ONE_A_ROW,
         output="pooled",
     ),
     layer_case(RNN(Leaky(2)), "", lambda p, x: last(oracles.leaky(p, x)[0]), output="pooled"),
@@ -163,6 +164,7 @@ RECURRENT = [
         Vector(),
         Vector((2,)),
         arrange=with_state,
+        refuses_packed=ONE_A_ROW,
         output=SEQUENCE_AND_STATE,
         zero_padding=True,
     ),
@@ -224,6 +226,7 @@ DIRECTIONS = [
         *LSTM_STATE,
         *LSTM_STATE,
         arrange=with_state,
+        refuses_packed=ONE_A_ROW,
         output=("sequence", *["pooled"] * 4),
         skips=WIDE_STATES,
     ),

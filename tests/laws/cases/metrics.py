@@ -11,7 +11,7 @@ from tests.support import loss_oracles as oracles
 from tests.support import sequence_oracles
 from tests.support.batches import floats, ids
 
-from .case import Case, case
+from .case import Case, case, every_third_step
 
 TAGS = ("O", "B-a", "I-a", "B-b", "I-b")
 THRESHOLDS = np.concatenate([[-1e-9], np.arange(1, 10) / 10, [1 + 1e-9]])
@@ -89,12 +89,6 @@ def sequences_case(name: str, of_batch: Any, *inputs: Any, **options: Any) -> Ca
         *inputs,
         output="batch",
     )
-
-
-def third_steps(x: Any) -> Any:
-    """Every third step."""
-    x = jm.as_masked(x)
-    return jm.masked(x.values, x.mask & (x.positions % 3 == 0))
 
 
 CASES = [
@@ -200,7 +194,7 @@ CASES = [
     sequences_case("edit_distance", mean_distance, ids(3), ids(3)),
     case(
         "metrics.word_error_rate",
-        lambda p, x, y: jm.metrics.word_error_rate(third_steps(x), y).value,
+        lambda p, x, y: jm.metrics.word_error_rate(every_third_step(x), y).value,
         lambda p, xs, ys: np.float32(error_rate([x[::3] for x in xs], ys)),
         ids(3),
         ids(3),

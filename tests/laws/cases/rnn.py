@@ -11,7 +11,7 @@ import jmask as jm
 from tests.support import oracles
 from tests.support.batches import Vector, floats
 
-from .case import Case, Kind, case
+from .case import ONE_A_ROW, Case, Kind, case
 
 LEAKY_SHAPES = {"kernel": (3, 2)}
 SIMPLE_SHAPES = {"kernel": (3, 2), "recurrent_kernel": (2, 2), "bias": (2,)}
@@ -110,7 +110,15 @@ def fused_cases() -> list[Case]:
         options: dict[str, Any] = {"params": shapes, "output": output, "zero_padding": True}
         state = [Vector((2,))] * (len(output) - 1)
         cases += [
-            case(f"rnn.{name}(fused, initial state)", fused, oracle, floats(3), *state, **options),
+            case(
+                f"rnn.{name}(fused, initial state)",
+                fused,
+                oracle,
+                floats(3),
+                *state,
+                refuses_packed=ONE_A_ROW,
+                **options,
+            ),
             case(
                 f"rnn.{name}(fused, reverse)",
                 functools.partial(fused, reverse=True, remat=True),
@@ -141,6 +149,7 @@ CASES = [
         Vector((2,)),
         params=LEAKY_SHAPES,
         output=OUTPUT,
+        refuses_packed=ONE_A_ROW,
         zero_padding=True,
     ),
     case("rnn.lstm", lstm, oracles.lstm, params=LSTM_SHAPES, output=OUTPUT, zero_padding=True),
@@ -161,6 +170,7 @@ CASES = [
         Vector((2,)),
         params={"kernel": (3, 8), "recurrent_kernel": (2, 8)},
         output=OUTPUT,
+        refuses_packed=ONE_A_ROW,
         zero_padding=True,
     ),
     case("rnn.simple_rnn", simple_rnn, oracles.simple_rnn, params=SIMPLE_SHAPES, output=ONE_STATE, zero_padding=True),
@@ -172,6 +182,7 @@ CASES = [
         Vector((2,)),
         params=without_bias(SIMPLE_SHAPES),
         output=ONE_STATE,
+        refuses_packed=ONE_A_ROW,
         zero_padding=True,
     ),
     case("rnn.gru", gru, oracles.gru, params=GRU_SHAPES, output=ONE_STATE, zero_padding=True),
@@ -183,6 +194,7 @@ CASES = [
         Vector((2,)),
         params={**GRU_SHAPES, "bias": (6,)},
         output=ONE_STATE,
+        refuses_packed=ONE_A_ROW,
         zero_padding=True,
     ),
     case("rnn.GRUParams(no bias)", gru, oracles.gru, params=without_bias(GRU_SHAPES), output=ONE_STATE),

@@ -156,6 +156,7 @@ MOVING = [
         oracles.concatenate_time,
         floats(3),
         floats(3),
+        refuses_packed="the room behind the steps belongs to no sequence",
     ),
     case("ops.first", lambda p, x: jm.ops.first(x), oracles.stepwise(taken(0)), output="pooled", any_rank=True),
     case("ops.last", lambda p, x: jm.ops.last(x), oracles.stepwise(taken(-1)), output="pooled", any_rank=True),
