@@ -12,7 +12,16 @@ from .arguments import Argument, BatchArguments
 from .evaluate import run_program
 from .padded import Padded, select
 from .results import OutSpec, stack_results, unpad_result
-from .rows import RaggedRows, RowLengths, detach_if_unused, find_fillers, merge_lengths, pad_row, read_rows
+from .rows import (
+    RaggedRows,
+    RowLengths,
+    detach_if_unused,
+    find_fillers,
+    lending_row,
+    merge_lengths,
+    pad_row,
+    read_rows,
+)
 from .sizes import Sizes, holds
 from .symbols import Symbols
 from .trace import Program
@@ -118,9 +127,10 @@ def _run(
     for rule in symbols.constraints:
         nonempty &= holds(rule, lengths.counts)
     in_specs = _in_specs(plan, variant, rows, padded)
-    counts, fillers = find_fillers(nonempty, counts, in_specs, padded)
-    constants = detach_if_unused(constants, nonempty)
-    shared = iter(detach_if_unused([in_spec.array for in_spec in in_specs if not in_spec.is_batched], nonempty))
+    lender = lending_row(nonempty)
+    counts, fillers = find_fillers(nonempty, lender, counts, in_specs, padded)
+    constants = detach_if_unused(constants, lender)
+    shared = iter(detach_if_unused([in_spec.array for in_spec in in_specs if not in_spec.is_batched], lender))
     arrays = [in_spec.array if in_spec.is_batched else next(shared) for in_spec in in_specs]
 
     def row_function(counts: dict[str, Any], nonempty: Any, is_wrong: Any, arrays: list[Any]) -> list[Any]:

@@ -151,8 +151,14 @@ def merge_lengths(rows: list[RaggedRows], size: Any) -> RowLengths:
     return RowLengths(counts, may_run, is_wrong)
 
 
+def lending_row(nonempty: Any) -> Any:
+    """The index of a row that is to run, int32; -1 if none is."""
+    rows = jnp.arange(nonempty.shape[0], dtype=jnp.int32)
+    return jnp.max(jnp.where(nonempty, rows, -1), initial=-1)
+
+
 def find_fillers(
-    nonempty: Any, counts: dict[str, Any], in_specs: Sequence[Any], padded: dict[str, Any]
+    nonempty: Any, lender: Any, counts: dict[str, Any], in_specs: Sequence[Any], padded: dict[str, Any]
 ) -> tuple[Any, list[Any]]:
     """The data for rows that are not to run: those of another row.
 
@@ -160,13 +166,14 @@ def find_fillers(
 
     Args:
         nonempty: bool, `(batch,)`.
+        lender: from `lending_row`.
         counts: lengths, `(batch,)`, by name.
         in_specs: the arrays of the arguments, `InSpec`.
         padded: padded sizes by name.
 
     Returns:
         The lengths, none of them 0, and for each array a row with safe padding, or ones if no row is to run; None for
-        arrays without a batch axis and for PRNG keys.
+        arrays without a batch axis and for PRNG keys. If all rows are to run, no filler is read, and it may be any row.
     """
     if nonempty.shape[0] == 0:
         return counts, [None for _ in in_specs]
@@ -175,13 +182,21 @@ def find_fillers(
         for in_spec in in_specs
     ]
 
-    def fillers_from(lender: Any) -> tuple[dict[str, Any], list[Any]]:
-        are_any = nonempty.any()
-        count = {name: select(are_any, _row(length, lender), 1) for name, length in counts.items()}
+    def unread() -> tuple[dict[str, Any], list[Any]]:
+        # Under `jax.shard_map` both branches must vary over the same mesh axes; elsewhere XLA drops this.
+        yes = (lender >= 0) | True
+        rows = [None if array is None else select(yes, _row(array, 0), 1) for array in arrays]
+        return {name: select(yes, length, 1) for name, length in counts.items()}, rows
+
+    def lent() -> tuple[dict[str, Any], list[Any]]:
+        are_any, row = lender >= 0, jnp.maximum(lender, 0)
+        count = {name: select(are_any, _row(length, row), 1) for name, length in counts.items()}
         sizes = Sizes(padded, count)
 
         def filler(array: Any, in_spec: Any) -> Any:
-            return Padded(select(are_any, _row(array, lender), 1), in_spec.spec.shape, sizes).with_safe_padding().array
+            if 0 in array.shape:  # whose row does not vary, as `jnp.where` of no entries does not
+                return _row(array, 0)
+            return Padded(select(are_any, _row(array, row), 1), in_spec.spec.shape, sizes).with_safe_padding().array
 
         rows = [
             None if array is None else filler(array, in_spec) for array, in_spec in zip(arrays, in_specs, strict=True)
@@ -189,16 +204,15 @@ def find_fillers(
         return {name: select(nonempty, length, count[name]) for name, length in counts.items()}, rows
 
     # A branch, since XLA would recompute the cheap operations in here for each entry of the batch.
-    return lax.cond(nonempty.all(), lambda: fillers_from(0), lambda: fillers_from(jnp.argmax(nonempty)))
+    return lax.cond(nonempty.all(), unread, lent)
 
 
-def detach_if_unused(constants: Sequence[Any], nonempty: Any) -> list[Any]:
+def detach_if_unused(constants: Sequence[Any], lender: Any) -> list[Any]:
     """What all rows share, without a gradient if no row is to run: the function may be infinite on ones, too."""
-    are_any = nonempty.any()
 
     def detached(array: Any) -> Any:
         is_inexact = jnp.issubdtype(array.dtype, jnp.inexact)
-        return jnp.where(are_any, array, lax.stop_gradient(array)) if is_inexact else array
+        return jnp.where(lender >= 0, array, lax.stop_gradient(array)) if is_inexact else array
 
     return [detached(array) for array in constants]
 
@@ -230,7 +244,7 @@ def _row(array: Any, index: Any) -> Any:
     """One row; on a mesh with explicit axes it is picked by a sum, since no device has all rows."""
     spec = jax.typeof(array).sharding.spec
     if not spec or spec[0] is None:
-        return array[index]
+        return lax.dynamic_index_in_dim(array, index, keepdims=False)
     is_row = expand(jnp.arange(array.shape[0]) == index, array.ndim)
     one = jnp.where(is_row, array, jnp.zeros((), array.dtype))
     return one.any(0) if array.dtype == jnp.bool_ else one.sum(0, dtype=array.dtype)

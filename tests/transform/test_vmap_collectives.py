@@ -48,6 +48,19 @@ def test_what_has_no_steps_is_exchanged(run, name):
     assert_close(found, np.where(REAL[:, None], each, 0))
 
 
+def test_sequences_that_all_devices_share_beside_those_of_each_device():
+    shared = np.array([[5.0, 7.0]], np.float32)
+
+    def run(v, m):
+        return jm.vmap(lambda x, y: x.sum() * y.sum())(jm.Masked(v, m), jm.masked(shared, np.array([[True, False]])))
+
+    mesh = jax.make_mesh((4,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
+    spec = PartitionSpec("d")
+    assert_close(
+        jax.jit(jax.shard_map(run, mesh=mesh, in_specs=spec, out_specs=spec))(VALUES, MASK), 5 * np.array(SUMS)
+    )
+
+
 def test_a_mean_over_devices_within_a_function_of_steps():
     mean = np.mean([VALUES[i, :n].mean() if n else 0 for i, n in enumerate(LENGTHS)])
     expected = np.where(REAL, np.array(SUMS) - np.array(LENGTHS) * mean, 0)
