@@ -43,6 +43,8 @@ from .protocol.config import from_config as from_config
 from .protocol.config import register_serializable as register_serializable
 from .protocol.config import to_config as to_config
 from .protocol.layer import Layer as Layer
+from .torch import from_torch as from_torch
+from .torch import to_torch as to_torch
 from .train.saving import load as load
 from .train.saving import save as save
 from .transform import SymbolicLengthError as SymbolicLengthError

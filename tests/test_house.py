@@ -21,6 +21,7 @@ ROOMS = (
     "train",
     "data",
     "sharding",
+    "torch",
     "keras",
     "testing",
     "metrics",

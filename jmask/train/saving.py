@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..core.array_file import check_file_dtype, read_arrays, write_arrays
 from ..protocol.config import from_config, to_config
-from .array_file import check_file_dtype, read_arrays, write_arrays
 from .folders import folder_of
 
 DESCRIPTION = "model.json"
