@@ -31,4 +31,4 @@ class LawBroken(AssertionError):  # noqa: N818 - a failed assertion, not an erro
         self.law, self.reason, self.subject, self.example = law, reason, subject, example
 
     def __str__(self) -> str:
-        return f"`{self.subject}` breaks the law {self.law!r}: {self.reason}\n{self.example}"
+        return f"`{self.subject}` breaks the law {self.law!r}: {self.reason}\n{self.example}".rstrip()
