@@ -1,6 +1,7 @@
 """jmask: a JAX library in which a mask is data."""
 
 from . import data as data
+from . import flax as flax
 from . import layers as layers
 from . import losses as losses
 from . import metrics as metrics
@@ -56,5 +57,5 @@ from .transform import vmap as vmap
 
 __version__ = "0.1.0"
 __dir__ = _listing(
-    globals(), packages=("data", "layers", "losses", "metrics", "ops", "rnn", "sharding", "testing", "train")
+    globals(), packages=("data", "flax", "layers", "losses", "metrics", "ops", "rnn", "sharding", "testing", "train")
 )

@@ -21,6 +21,7 @@ ROOMS = (
     "train",
     "data",
     "sharding",
+    "flax",
     "torch",
     "keras",
     "testing",
@@ -49,6 +50,8 @@ LATE = {
     ("jmask/demo/plot.py", "matplotlib.patches"): "an extra that is not always installed",
     ("jmask/demo/plot.py", "matplotlib"): "an extra that is not always installed",
     ("jmask/demo/text.py", "pydoc_data.topics"): "not in every distribution of Python",
+    ("jmask/flax/conversion.py", "jmask/flax/linen.py"): "flax, which takes seconds to load",
+    ("jmask/flax/conversion.py", "jmask/flax/nnx.py"): "flax, which takes seconds to load",
     ("jmask/graph/summary.py", "jmask/graph/terminal_table.py"): "rich",
 }
 
