@@ -149,8 +149,8 @@ class Batches(grain.IterDataset):
     def __len__(self) -> NoReturn:
         """Raises: epochs of a plan differ in their number of batches, and may have no end."""
         raise TypeError(
-            "Batches have no length, since epochs differ. `len(batches.epoch(0))` is the number of batches of the first "
-            "epoch, `sum(batches.num_steps(epoch) for epoch in range(10))` that of ten."
+            "Batches have no length, since epochs differ. `len(batches.epoch(0))` is the number of batches of the "
+            "first epoch, `sum(batches.num_steps(epoch) for epoch in range(10))` that of ten."
         )
 
     def __bool__(self) -> bool:  # which would ask for the length
