@@ -36,7 +36,7 @@ class Ragged:
             - a `data.Column` of flat values and offsets.
 
     Raises:
-        TypeError: a column is not of this kind, numbers and strings are mixed, or a name is no string.
+        TypeError: a column is not of this kind or has no name, numbers and strings are mixed, or a name is no string.
         ValueError: there is no column, columns differ in the number of rows, a row is missing (None or null), or the
             steps of a column differ in shape, as those of nested documents do.
 
