@@ -34,6 +34,7 @@ from .data.packing import unpack_batch as unpack_batch
 from .data.padding import pad_sequences as pad_sequences
 from .data.padding import unpad as unpad
 from .drawing import draw as draw
+from .drawing import show as show
 from .graph import Input as Input
 from .graph import Model as Model
 from .graph import Sequential as Sequential

@@ -65,7 +65,7 @@ class Summary:
 
     def show(self) -> None:
         """Prints the table: to a terminal in colour and fitted to its width, elsewhere at full width."""
-        _terminal_table().show(self)
+        _terminal_table().show_table(self)
 
     def __str__(self) -> str:
         tables = _terminal_table()

@@ -48,7 +48,7 @@ def rich_table(summary: Any, *, has_sources: bool = True, is_ascii: bool = False
     return table
 
 
-def show(summary: Any) -> None:
+def show_table(summary: Any) -> None:
     """Prints the table: to a terminal in colour and fitted to its width, elsewhere at full width."""
     console = Console(force_jupyter=False)
     if console.is_terminal:
