@@ -71,12 +71,19 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or size > min(_LARGEST_HEADER, len(data) - 8):
         raise ValueError(f"{path.name} is cut off, or is no file of arrays")
-    header = json.loads(data[8 : 8 + size])
+    try:
+        header = json.loads(data[8 : 8 + size])
+    except ValueError:
+        header = None
+    if not isinstance(header, dict):
+        raise ValueError(f"{path.name} is no file of arrays")
     body = memoryview(data)[8 + size :]
     return {name: _read_array(name, entry, body) for name, entry in header.items() if name != "__metadata__"}
 
 
 def _read_array(name: str, entry: dict[str, Any], body: memoryview) -> np.ndarray:
+    if entry["dtype"] not in _NAMES:
+        raise ValueError(f"{name!r} has dtype {entry['dtype']!r}, which is none of {', '.join(_NAMES)}")
     start, end = entry["data_offsets"]
     dtype, shape = jnp.dtype(_NAMES[entry["dtype"]]), tuple(map(int, entry["shape"]))
     if not 0 <= start <= end <= len(body) or end - start != dtype.itemsize * int(np.prod(shape, dtype=object)):

@@ -36,7 +36,7 @@ class Ragged:
             - a `data.Column` of flat values and offsets.
 
     Raises:
-        TypeError: a column is not of this kind, numbers and strings are mixed, or a name is no string.
+        TypeError: a column is not of this kind or has no name, numbers and strings are mixed, or a name is no string.
         ValueError: there is no column, columns differ in the number of rows, a row is missing (None or null), or the
             steps of a column differ in shape, as those of nested documents do.
 
@@ -55,7 +55,9 @@ class Ragged:
 
     __slots__ = ("_columns",)
 
-    def __init__(self, /, **columns: Any):
+    def __init__(self, /, *unnamed: Any, **columns: Any):
+        if unnamed:
+            raise TypeError(_without_names(unnamed))
         self._columns = {_checked_name(name): _column(name, column) for name, column in columns.items()}
         _check_rows(self._columns)
 
@@ -160,6 +162,14 @@ class Ragged:
         for name in names:
             if name not in self._columns:
                 raise KeyError(f"There is no column {name!r}; there are {', '.join(map(repr, self._columns))}.")
+
+
+def _without_names(columns: Sequence[Any]) -> str:
+    kind = type(columns[0]).__name__
+    return (
+        f"The columns of a corpus have names; received a {kind} without one. Write `data.Ragged(words=words)`; for a "
+        "dict or a table of columns, and for a list of rows that are dicts, `data.from_table(table)`."
+    )
 
 
 def _checked_name(name: Any) -> str:

@@ -8,7 +8,7 @@ import hashlib
 import operator
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, SupportsIndex
+from typing import Any, NoReturn, SupportsIndex
 
 import grain
 import jax
@@ -145,6 +145,16 @@ class Batches(grain.IterDataset):
 
     def __iter__(self) -> grain.DatasetIterator:
         return self._iterator(0, 0, self.epochs)
+
+    def __len__(self) -> NoReturn:
+        """Raises: epochs of a plan differ in their number of batches, and may have no end."""
+        raise TypeError(
+            "Batches have no length, since epochs differ. `len(batches.epoch(0))` is the number of batches of the "
+            "first epoch, `sum(batches.num_steps(epoch) for epoch in range(10))` that of ten."
+        )
+
+    def __bool__(self) -> bool:  # which would ask for the length
+        return True
 
     def __repr__(self) -> str:
         note = f", {self.note}" if self.note else ""

@@ -10,15 +10,16 @@ import numpy as np
 
 from ..core.array_file import read_arrays
 
+_PARTS = ("weight_g", "weight_v", "weight_orig")  # of weights that are computed from others
 _COUNTERS = "num_batches_tracked"  # of batch normalization, which needs none
 
 
 def read_tensors(tensors: Any) -> dict[str, np.ndarray]:
     """NumPy arrays by name, of what `from_torch` takes."""
     if isinstance(tensors, (str, os.PathLike)):
-        found = read_arrays(Path(tensors))
+        found = _read_file(Path(tensors))
     elif isinstance(tensors, Mapping):
-        found = {name: _array(tensor) for name, tensor in tensors.items()}
+        found = {name: _array(name, tensor) for name, tensor in tensors.items()}
     else:
         raise TypeError(
             "`from_torch` takes the tensors by name, `module.state_dict()`, or the path of a safetensors file; "
@@ -27,14 +28,30 @@ def read_tensors(tensors: Any) -> dict[str, np.ndarray]:
     return {name: array for name, array in found.items() if name.rpartition(".")[2] != _COUNTERS}
 
 
-def _array(tensor: Any) -> np.ndarray:
+def _read_file(path: Path) -> dict[str, np.ndarray]:
+    try:
+        return read_arrays(path)
+    except ValueError as error:
+        raise ValueError(
+            f"`from_torch` reads files in the safetensors format: {error}. PyTorch reads what `torch.save` wrote, such "
+            "as `.pt` and `.bin`: pass `torch.load(path, weights_only=True)`."
+        ) from error
+
+
+def _array(name: str, tensor: Any) -> np.ndarray:
     """A tensor on any device, also one of bfloat16, which NumPy has not."""
     if hasattr(tensor, "detach"):
         tensor = tensor.detach().cpu()
         if str(tensor.dtype) == "torch.bfloat16":
             return np.asarray(jnp.asarray(tensor.float().numpy(), jnp.bfloat16))
         tensor = tensor.numpy()
-    return np.asarray(tensor)
+    array = np.asarray(tensor)
+    if array.dtype.kind in "OUS":
+        raise TypeError(
+            f"`from_torch` takes tensors by name; {name!r} is a {type(tensor).__name__}. Of a checkpoint that holds "
+            "more than tensors, pass the part with them, such as `checkpoint['state_dict']`."
+        )
+    return array
 
 
 class Tensors:
@@ -62,15 +79,36 @@ class Tensors:
             ValueError: there is none.
         """
         if not self.has(name):
-            there = ", ".join(self._names[:8]) or f"nothing that begins with {self._prefix!r}"
+            there = shortened(self._names or sorted(self._tensors))
+            if not self._names:
+                there = f"nothing that begins with {self._prefix!r}{', but ' if there else ''}{there}"
             raise ValueError(
-                f"`from_torch`: {self._layer} needs {self._full(name)!r}; there is {there}"
-                f"{', ...' if self._names[8:] else ''}. "
-                f"{remedy or 'Say which module it is: `modules={torch_name: layer_name}`.'}"
+                f"`from_torch`: {self._layer} needs {self._full(name)!r}; there is {there}. "
+                f"{self._remedy(self._full(name), remedy)}"
             )
         return self._tensors.pop(self._full(name))
+
+    def _remedy(self, wanted: str, otherwise: str) -> str:
+        """What helps where a tensor is missing, as the names that are there tell."""
+        ends = next((name for name in self._tensors if name.endswith(f".{wanted}")), "")
+        wrapper = ends.removesuffix(wanted)
+        if wrapper and all(name.startswith(wrapper) for name in self._tensors):
+            renamed = f"{{k.removeprefix({wrapper!r}): x for k, x in tensors.items()}}"
+            return f"All names begin with {wrapper!r}: pass `{renamed}`."
+        if any(name.endswith(_PARTS) or ".parametrizations." in name for name in self._names):
+            return (
+                "A weight in parts, as of `weight_norm`, has to be put together in PyTorch before `state_dict()`, by "
+                "`remove_parametrizations(module, 'weight')` of `torch.nn.utils.parametrize`, or by "
+                "`torch.nn.utils.remove_weight_norm(module)`."
+            )
+        return otherwise or "Say which module it is: `modules={torch_name: layer_name}`."
 
     def refuse(self, name: str, what: str) -> None:
         """Raises if there is a tensor that a layer of jmask has no place for."""
         if self.has(name):
             raise ValueError(f"`from_torch`: {self._layer}: {self._full(name)!r} is of {what}, which jmask has not.")
+
+
+def shortened(names: list[str]) -> str:
+    """The first names of a list, for errors."""
+    return f"{', '.join(names[:8])}{', ...' if names[8:] else ''}"

@@ -12,11 +12,12 @@ from .. import layers
 from ..graph import Node, Sequential
 from ..protocol.layer import Layer
 from .layers import Rule, rule_of
-from .tensors import Tensors, read_tensors
+from .tensors import Tensors, read_tensors, shortened
 
 Modules = Mapping[str, str | Sequence[str]] | None
 _EPSILON = 1e-5  # of PyTorch's normalizations, unless they are told another
 _STATISTICS = ("moving_mean", "moving_variance")
+_SEVERAL = (layers.LSTM, layers.GRU, layers.SimpleRNN, layers.Bidirectional)
 _NORMALIZATIONS = (layers.LayerNormalization, layers.GroupNormalization, layers.BatchNormalization)
 
 
@@ -41,9 +42,10 @@ def from_torch(model: Layer, tensors: Any, modules: Modules = None) -> tuple[Any
         `RNN(nonlinearity="relu")` as `SimpleRNN(activation="relu")`.
 
     Raises:
-        TypeError: the tensors are of no such kind.
-        ValueError: a layer finds no tensor, a tensor no layer, shapes differ, or jmask has no such module, as for a
-            projection of an `LSTM`.
+        TypeError: the tensors or `modules` are of no such kind, or the model is no layer.
+        ValueError: a layer finds no tensor, a tensor no layer, shapes differ in a model that knows its inputs (others
+            raise when they are applied), jmask has no such module, as for a projection of an `LSTM`, or the file is of
+            another format.
 
     >>> import jax, numpy as np, jmask as jm
     >>> model = jm.Sequential([jm.Input((None, 3)), jm.layers.LSTM(2, name="lstm"), jm.layers.Dense(1, name="head")])
@@ -66,7 +68,7 @@ def from_torch(model: Layer, tensors: Any, modules: Modules = None) -> tuple[Any
         if statistics := {name: x for name, x in found.items() if name in _STATISTICS}:
             _put(state, place.path, statistics)
     if remaining:
-        raise ValueError(_unused(sorted(remaining)))
+        raise ValueError(_unused(sorted(remaining), model))
     if not hasattr(model, "named_layers"):
         return params[""], state.get("", {})
     _check_shapes(model, params)
@@ -88,7 +90,8 @@ def to_torch(model: Layer, params: Any, state: Any = None, modules: Modules = No
         PyTorch adds up, the second is 0.
 
     Raises:
-        ValueError: PyTorch has no module like a layer.
+        TypeError: the parameters are no dict, or the model is no layer.
+        ValueError: PyTorch has no module like a layer with parameters, or parameters or statistics are missing.
 
     >>> import jax, jmask as jm
     >>> model = jm.Sequential([jm.Input((None, 3)), jm.layers.Dense(2, name="head")])
@@ -98,7 +101,11 @@ def to_torch(model: Layer, params: Any, state: Any = None, modules: Modules = No
     if not hasattr(model, "named_layers"):
         params, state = {"": params}, {"": state}
     found: dict[str, np.ndarray] = {}
-    for place in _places(model, modules):
+    places = _places(model, modules)
+    _check_complete(places, params)
+    for place in places:
+        if isinstance(place.layer, layers.BatchNormalization) and not _get(state, place.path):
+            raise ValueError(f"`to_torch`: {place.described} has running statistics; pass them as `state`.")
         arrays = jax.tree.map(np.asarray, {**_get(params, place.path), **_get(state, place.path)})
         written = place.rule.write(place.layer, arrays)
         found |= {place.name_of(name): np.ascontiguousarray(x) for name, x in written.items()}
@@ -122,13 +129,27 @@ class _Place(NamedTuple):
     @property
     def described(self) -> str:
         """For errors."""
-        return f"{'/'.join(self.path) or 'the layer'} ({type(self.layer).__name__})"
+        return _described(self.path, self.layer)
+
+
+def _described(path: tuple[str, ...], layer: Layer) -> str:
+    return f"{'/'.join(path) or 'the layer'} ({type(layer).__name__})"
+
+
+def _all_layers(model: Layer) -> dict[tuple[str, ...], Layer]:
+    if not isinstance(model, Layer):
+        raise TypeError(f"`from_torch` and `to_torch` take a layer or a model of jmask first; received {model!r:.80}.")
+    return dict(_layers_of(model)) if hasattr(model, "named_layers") else {("",): model}
 
 
 def _places(model: Layer, modules: Modules) -> list[_Place]:
     """The layers that PyTorch has modules for, in order."""
-    found = dict(_layers_of(model)) if hasattr(model, "named_layers") else {("",): model}
+    found = _all_layers(model)
     module_of = {"/".join(path): (".".join(path), 0) for path in found}
+    if not isinstance(modules, (Mapping, type(None))):
+        raise TypeError(
+            f"`modules` are names of layers by those of modules, `{{'lstm': 'lower'}}`; received {modules!r}."
+        )
     for module, names in (modules or {}).items():
         for number, name in enumerate([names] if isinstance(names, str) else names):
             if name not in module_of:
@@ -138,7 +159,16 @@ def _places(model: Layer, modules: Modules) -> list[_Place]:
                 )
             module_of[name] = module, number
     rules = [(path, layer, rule_of(layer)) for path, layer in found.items()]
-    return [_Place(path, layer, rule, *module_of["/".join(path)]) for path, layer, rule in rules if rule is not None]
+    places = [_Place(path, layer, rule, *module_of["/".join(path)]) for path, layer, rule in rules if rule is not None]
+    for place in places:
+        if place.number and not isinstance(place.layer, _SEVERAL):
+            own, shared = ".".join((*place.path, "weight")), f"{place.module}.weight"
+            raise ValueError(
+                f"`modules`: only a recurrent module has several layers; {place.described} was named as layer "
+                f"{place.number} of {place.module!r}. Tied weights go in twice: `tensors | {{{own!r}: "
+                f"tensors[{shared!r}]}}`."
+            )
+    return places
 
 
 def _layers_of(model: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Layer]]:
@@ -162,10 +192,16 @@ def _get(tree: Any, path: tuple[str, ...]) -> Any:
     return tree or {}
 
 
-def _unused(names: list[str]) -> str:
+def _unused(names: list[str], model: Layer) -> str:
+    unknown = [
+        _described(path, layer)
+        for path, layer in _all_layers(model).items()
+        if rule_of(layer) is None and any(name.startswith(".".join((*filter(None, path), ""))) for name in names)
+    ]
+    which = f" `from_torch` cannot fill {', '.join(unknown)}: set such parameters by hand." if unknown else ""
     return (
-        f"`from_torch`: no layer takes {', '.join(names[:8])}{', ...' if names[8:] else ''}. Say which layer does, "
-        "`modules={torch_name: layer_name}`, or leave them out: `{k: v for k, v in tensors.items() if ...}`."
+        f"`from_torch`: no layer takes {shortened(names)}.{which} Say which layer does, `modules={{torch_name: "
+        "layer_name}`, or leave them out: `{k: v for k, v in tensors.items() if ...}`."
     )
 
 
@@ -177,6 +213,28 @@ def _check_epsilon(place: _Place) -> None:
             f"{_EPSILON} unless it was told another. Pass `epsilon=` of the module.",
             stacklevel=3,
         )
+
+
+def _check_complete(places: list[_Place], params: Any) -> None:
+    """Raises unless each parameter is of a layer that PyTorch has, and each such layer has its parameters."""
+    if not isinstance(params, Mapping):
+        raise TypeError(
+            f"`to_torch` takes parameters as `model.init` makes them; received a {type(params).__name__}. What "
+            "`from_torch` returned goes in as two arguments: `jm.to_torch(model, params, state)`."
+        )
+    for path, _ in jax.tree.leaves_with_path(params):
+        names = tuple(str(getattr(key, "key", key)) for key in path)
+        if not any(names[: len(place.path)] == place.path for place in places):
+            raise ValueError(
+                f"`to_torch`: {'/'.join(filter(None, names))} is of a layer that PyTorch has no module for, or of "
+                "none. Write the layers that it has one by one: `jm.to_torch(layer, params[name])`."
+            )
+    for place in places:
+        if not _get(params, place.path) and not isinstance(place.layer, _NORMALIZATIONS):
+            raise ValueError(
+                f"`to_torch`: there are no parameters of {place.described} in `params`. Pass all of them, as "
+                "`model.init` and `from_torch` return them."
+            )
 
 
 def _check_shapes(model: Any, params: Any) -> None:

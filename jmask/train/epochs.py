@@ -3,9 +3,11 @@
 import base64
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 Position = dict[str, Any]
+
+TWO_LOOPS = "Each epoch has batches: `for epoch in epochs: for batch in epoch: state, sums = step(state, batch)`."
 
 
 class Source:
@@ -50,7 +52,7 @@ class _Stateful(Source):
 
     def epoch(self, number: int, step: int, saved: Any) -> Iterator[Any]:
         # Without a number of steps, an epoch is all there is, and the next one begins anew.
-        is_new = self.iterator is None or (self.steps is None and iter(self.batches) is not self.batches)
+        is_new = self.iterator is None or self.steps is None
         iterator: Any = iter(self.batches) if is_new else self.iterator
         self.iterator = iterator
         if is_new and saved is not None:
@@ -91,6 +93,12 @@ def source_of(batches: Any, steps_per_epoch: int | None) -> Source:
             f"{type(batches).__name__}. Pass `data.batches(...)`, a dataset of grain, a list, or a function of the "
             "epoch that returns the batches: `run.restore(state, lambda epoch: make_batches(seed=epoch), epochs=20)`."
         )
+    if is_once and steps_per_epoch is None:
+        raise TypeError(
+            "`Run.restore`: an iterator gives its batches once, so it has one epoch, or one without end; received "
+            f"{type(batches).__name__}. Pass the dataset itself, `batches` instead of `iter(batches)`, or say how many "
+            "batches make an epoch: `run.restore(state, iterator, epochs=20, steps_per_epoch=1000)`."
+        )
     # Grain documents `get_state` of the iterators of both of its classes; a look at an iterator would start threads.
     modules = {base.__module__.partition(".")[0] for base in type(batches).__mro__}
     if is_once or "grain" in modules:
@@ -117,6 +125,10 @@ class RunEpoch:
 
     def __iter__(self) -> Iterator[Any]:
         return self._batches
+
+    def __getitem__(self, index: Any) -> NoReturn:
+        """Raises: who asks an epoch for a column has taken it for a batch."""
+        raise TypeError(f"An epoch is no batch; received the index {index!r}. {TWO_LOOPS}")
 
     def __repr__(self) -> str:
         return f"RunEpoch(number={self.number}, num_steps={self.num_steps}, first_step={self.first_step})"

@@ -13,6 +13,7 @@ from ..losses.accumulator import Mean, Sums
 from ..transform.skipping import FRACTIONS
 from ..transform.skipping_errors import checked_fractions
 from .compilation import Shapes
+from .epochs import TWO_LOOPS
 from .loss_function import LossFunction
 from .microbatch import BatchGradients, Differentiation, as_before, chosen, summed_dtype
 from .precision import DynamicScale, LossScale, checked_compute_dtype, checked_loss_scale
@@ -174,7 +175,7 @@ class Step:
             The state after the batch, and its sums: `"loss"`, the metrics, and `"skipped"` where the loss is scaled.
 
         Raises:
-            TypeError: the batch holds strings or other objects, or the state is none.
+            TypeError: the batch holds strings or other objects, or is an epoch or a dataset, or the state is none.
             ValueError: the state has been given to a step before; or the loss takes no packed rows, or the like.
         """
         if not isinstance(state, State):
@@ -185,6 +186,7 @@ class Step:
         try:
             return self._jitted(state, batch)
         except TypeError:
+            _refuse_many(batch)
             _refuse_objects(batch)
             raise
         except (RuntimeError, ValueError):
@@ -279,10 +281,20 @@ def _refuse_donated(state: State) -> None:
         ) from None
 
 
+def _refuse_many(batch: Any) -> None:
+    """Raises for what holds batches: an epoch, epochs, or a dataset."""
+    is_leaf = jax.tree.structure(batch) == jax.tree.structure(0)
+    if is_leaf and hasattr(batch, "__iter__") and not hasattr(batch, "dtype") and not isinstance(batch, (str, bytes)):
+        raise TypeError(
+            f"`step(state, batch)` takes one batch; received a {type(batch).__name__}. {TWO_LOOPS} Without a run: "
+            "`for batch in batches: state, sums = step(state, batch)`."
+        )
+
+
 def _refuse_objects(batch: Any) -> None:
     """Raises for a batch that JAX cannot take, and says how its strings become numbers."""
     for path, leaf in jax.tree.leaves_with_path(batch):
-        if getattr(leaf, "dtype", None) == object or isinstance(leaf, (str, bytes)):
+        if getattr(getattr(leaf, "dtype", None), "kind", "") in ("O", "U", "S", "T") or isinstance(leaf, (str, bytes)):
             raise TypeError(
                 f"`train.step`: batch{jax.tree_util.keystr(path)} holds strings or other objects, where numbers are "
                 "needed. Encode the column before batches are made, `numbers = data.Vocabulary.of(corpus['words'])` "

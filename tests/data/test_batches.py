@@ -382,3 +382,11 @@ def test_a_mesh_that_does_not_fit_is_refused(corpus):
         data.batches(corpus, data.padded(rows=8), seed=0, sharding=rows, shard=(0, 1))
     with pytest.raises(TypeError, match=r"`NamedSharding\(mesh, PartitionSpec\('data'\)\)`"):
         data.batches(corpus, data.padded(rows=8), seed=0, sharding=jax.devices()[0])
+
+
+def test_batches_have_no_length_and_say_what_has(corpus):
+    batches = data.batches(corpus, data.padded(rows=6), seed=0, epochs=1)
+    with pytest.raises(TypeError, match=r"Batches have no length, since epochs differ. `len\(batches.epoch\(0\)\)`"):
+        len(batches)
+    assert batches  # is asked for no length
+    assert len(list(batches)) == len(batches.epoch(0)) == sum(batches.num_steps(epoch) for epoch in range(1))

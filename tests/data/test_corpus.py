@@ -129,6 +129,16 @@ def test_what_is_no_column_is_refused_by_name(columns, error, message):
         data.Ragged(**columns)
 
 
+def test_columns_without_names_are_told_how_they_get_them():
+    words = [[1, 2], [3]]
+    for columns in (words, {"words": words}, [{"words": [1, 2]}]):
+        with pytest.raises(
+            TypeError, match=r"have names; received a (list|dict) without one.*`data.from_table\(table\)`"
+        ):
+            data.Ragged(columns)
+    assert list(data.from_table({"words": words}).columns) == ["words"]
+
+
 @pytest.mark.parametrize(
     ("index", "error", "message"),
     [

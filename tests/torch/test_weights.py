@@ -137,6 +137,12 @@ def test_embedding_and_dtypes(rng):
 
 DENSE = jm.Sequential([jm.Input((None, 4)), L.Dense(3, name="head")])
 UNKNOWN = jm.Sequential([jm.Input((None, 4)), L.PReLU(shared_axes=1, name="a")])
+HEADER = b'{"a": {"dtype": "F4", "shape": [2], "data_offsets": [0, 1]}}'
+UNKNOWN_DTYPE = len(HEADER).to_bytes(8, "little") + HEADER + b"0"
+OTHER = jm.Sequential([jm.Input((None, 4)), type("Other", (L.Dense,), {})(3, name="head")])
+TIED = jm.Sequential(
+    [jm.Input((None,), "int32"), L.Embedding(7, 4, name="emb"), L.Dense(7, use_bias=False, name="out")]
+)
 WEIGHT, BIAS = np.ones((3, 4), np.float32), np.ones(3, np.float32)
 
 
@@ -153,6 +159,11 @@ WEIGHT, BIAS = np.ones((3, 4), np.float32), np.ones(3, np.float32)
         (L.GRU(2, reset_after=False), {}, None, "reset_after=True"),
         (L.LSTM(2, recurrent_activation="hard_sigmoid"), {}, None, "are sigmoids; received LSTM"),
         (L.LSTM(2, activation="relu"), {}, None, "has tanh; received LSTM"),
+        (DENSE, {}, None, r"needs 'head\.weight'; there is nothing that begins with 'head\.'\. Say which"),
+        (DENSE, {"head.weight_g": BIAS, "head.weight_v": WEIGHT}, None, "of `weight_norm`, .* put together in PyTorch"),
+        (DENSE, {"head.parametrizations.weight.original0": BIAS}, None, "remove_parametrizations"),
+        (OTHER, {"head.weight": WEIGHT}, None, r"takes head\.weight\. `from_torch` cannot fill head \(Other\): set"),
+        (L.PReLU(), {"weight": BIAS}, None, r"cannot fill the layer \(PReLU\)"),
         (
             jm.Sequential([jm.Input((None, 4)), L.PReLU(shared_axes=1, name="a")]),
             {},
@@ -166,9 +177,63 @@ def test_what_does_not_fit_is_refused(model, tensors, modules, text):
         jm.from_torch(model, tensors, modules)
 
 
-def test_tensors_of_another_kind_are_refused():
-    with pytest.raises(TypeError, match=r"`module\.state_dict\(\)`"):
-        jm.from_torch(DENSE, [WEIGHT])
+def test_what_wrappers_add_to_names_can_be_removed():
+    tensors = {f"module.{name}": x for name, x in (("head.weight", WEIGHT), ("head.bias", BIAS))}
+    with pytest.raises(ValueError, match=r"All names begin with 'module\.'") as error:
+        jm.from_torch(DENSE, tensors)
+    remedy = str(error.value).split("`")[-2]
+    assert jm.from_torch(DENSE, eval(remedy, {"tensors": tensors}))[0]["head"].keys() == {"kernel", "bias"}
+
+
+def test_tied_weights_go_in_twice(rng):
+    table = {"emb.weight": rng.normal(size=(7, 4)).astype("float32")}
+    with pytest.raises(ValueError, match=r"only a recurrent module .* out \(Dense\) was named as layer 1") as error:
+        jm.from_torch(TIED, table, {"emb": ["emb", "out"]})
+    params, _ = jm.from_torch(TIED, eval(str(error.value).split("`")[-2], {"tensors": table}))
+    np.testing.assert_array_equal(params["emb"]["embeddings"].T, params["out"]["kernel"])
+
+
+@pytest.mark.parametrize(
+    ("model", "tensors", "modules", "text"),
+    [
+        (DENSE, [WEIGHT], None, r"`module\.state_dict\(\)`"),
+        (DENSE, {"state_dict": {"head.weight": WEIGHT}, "epoch": 3}, None, r"'state_dict' is a dict\. Of a checkpoint"),
+        (DENSE, {"head.weight": WEIGHT}, ["head"], r"`modules` are names of layers .* received \['head'\]"),
+        (len, {}, None, "take a layer or a model of jmask first; received <built-in function len>"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(model, tensors, modules, text):
+    with pytest.raises(TypeError, match=text):
+        jm.from_torch(model, tensors, modules)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"hi", b"PK" * 40, (9).to_bytes(8, "little") + b"\xff" * 40, (2).to_bytes(8, "little") + b"[]", UNKNOWN_DTYPE],
+)
+def test_files_of_another_format_are_refused(data, tmp_path):
+    (tmp_path / "model.pt").write_bytes(data)
+    with pytest.raises(
+        ValueError, match=r"files in the safetensors format: .*`torch\.load\(path, weights_only=True\)`"
+    ):
+        jm.from_torch(DENSE, tmp_path / "model.pt")
+
+
+NORM = jm.Sequential([jm.Input((None, 4)), L.BatchNormalization(name="bn")])
+
+
+@pytest.mark.parametrize(
+    ("model", "params", "kind", "text"),
+    [
+        (UNKNOWN, {"a": {"alpha": BIAS}}, ValueError, "a/alpha is of a layer that PyTorch has no module for"),
+        (DENSE, {}, ValueError, r"no parameters of head \(Dense\) in `params`"),
+        (DENSE, ({"head": {}}, {}), TypeError, r"received a tuple.*`jm\.to_torch\(model, params, state\)`"),
+        (NORM, {"bn": {"gamma": BIAS, "beta": BIAS}}, ValueError, "bn .* has running statistics; pass them as `state`"),
+    ],
+)
+def test_nothing_is_left_out_on_the_way_back(model, params, kind, text):
+    with pytest.raises(kind, match=text):
+        jm.to_torch(model, params)
 
 
 def test_another_epsilon_is_told():

@@ -420,6 +420,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path, rng):
         (lambda folder: run_of(folder, every=0.5), ValueError, r"`datetime.timedelta\(minutes=10\)`; received 0.5"),
         (lambda folder: run_of("/dev/null/run"), OSError, "cannot make the folder '/dev/null/run/checkpoints'"),
         (lambda folder: run_of(folder).restore(new(), iter([])), TypeError, "gives its batches once.*lambda epoch"),
+        (lambda folder: run_of(folder).restore(new(), iter(batches())), TypeError, "`batches` instead of `iter"),
         (lambda folder: run_of(folder).restore(new(), 5), TypeError, "batches are what `data.batches` returns.*int"),
         (lambda folder: run_of(folder).restore(new(), batches(epochs=2), epochs=3), ValueError, "have 2 epochs"),
         (lambda folder: go(run_of(folder), []), ValueError, "epoch 0 has no batches"),
@@ -437,6 +438,18 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path, rng):
 def test_what_is_refused(tmp_path, make, kind, text):
     with pytest.raises(kind, match=text):
         make(tmp_path)
+
+
+def test_epochs_are_not_taken_for_batches(tmp_path):
+    with run_of(tmp_path) as run:
+        state, epochs = run.restore(new(), batches(), epochs=1)
+        epoch = next(iter(epochs))
+    two_loops = "for epoch in epochs: for batch in epoch: state, sums = step"
+    for many in (epochs, epoch, batches()):
+        with pytest.raises(TypeError, match=f"takes one batch; received a {type(many).__name__}.*{two_loops}"):
+            STEP(state, many)
+    with pytest.raises(TypeError, match=f"An epoch is no batch; received the index 'words'. .*{two_loops}"):
+        epoch["words"]
 
 
 def test_time_decides_as_well(tmp_path):
