@@ -53,8 +53,9 @@ def batches(
             from 1 on too. All processes have the same plan, so they agree in shapes and steps. None: all rows.
         sharding: how rows are divided over devices, `NamedSharding(mesh, PartitionSpec("data"))`: batches are global
             arrays there, of which each process makes its rows and the thread that prefetches moves them. `map` sees the
-            rows of the process, on the host; an array that it returns becomes a `Masked` with a mask of rows. None:
-            batches are NumPy arrays.
+            rows of the process, on the host; an array that it returns becomes a `Masked` with a mask of rows, True in
+            filler rows too: where they must not count, return `x.with_values(array)` of a column of one value a row.
+            None: batches are NumPy arrays.
         prefetch: how many batches are made ahead, in a thread; 0: each when it is asked for.
 
     Returns:

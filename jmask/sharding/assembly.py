@@ -40,10 +40,15 @@ def planned_batch(local: Any, sharding: NamedSharding) -> Any:
 
     Raises:
         TypeError: a leaf is not an array of numbers.
-        ValueError: leaves disagree on rows or on sequences.
+        ValueError: leaves disagree on rows or on sequences, or rows cannot be divided.
     """
     offer = offer_of(local)
     sizes, shards = offer.sizes, place_of(sharding).shards
+    if sizes.rows % shards:
+        raise ValueError(
+            f"The rows of a batch are divided into {shards} equal parts; received {sizes.rows} rows. A function of "
+            "`map` keeps the rows that it gets. To pack them, plan it: `data.batches(corpus, data.packed(...), ...)`."
+        )
     if sizes.num_sequences > 0:
         sizes = dataclasses.replace(sizes, num_sequences=-(-sizes.num_sequences // shards) * shards)
     return assembled(local, leaves_of(offer.structure), sizes, sharding)

@@ -132,8 +132,8 @@ def has_rows(leaf: LeafSpec, leaves: list[LeafSpec]) -> bool:
 
 def _leaf(path: Any, x: Any) -> LeafSpec:
     name = jax.tree_util.keystr(path) or "the batch"
-    dtype = np.dtype(x.dtype) if hasattr(x, "dtype") else None
-    if dtype is None or dtype.kind in "OUSTMm":
+    dtype = getattr(x, "dtype", None)
+    if dtype is None or jax.dtypes.issubdtype(dtype, jax.dtypes.extended) or np.dtype(dtype).kind in "OUSTMm":
         raise TypeError(
             f"A global batch holds arrays of numbers and `Masked` of them; {name} is "
             f"{type(x).__name__ if dtype is None else f'of dtype {dtype}'}. Leave it out, or turn it into numbers."

@@ -15,6 +15,14 @@ from .laws import LawBroken
 from .subject import output_leaves
 from .tolerance import assert_close
 
+# What JAX raises where a number is asked for that only the running program knows.
+_NOT_KNOWN = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+    jax.errors.NonConcreteBooleanIndexError,
+)
+
 
 def assert_exact(function: Callable[..., Any], *inputs: Any, precision: str | None = None) -> None:
     """Asserts that a function gives each sequence what it gives the sequence alone, whatever padding holds.
@@ -31,7 +39,8 @@ def assert_exact(function: Callable[..., Any], *inputs: Any, precision: str | No
     Raises:
         LawBroken: an output differs; the message names the law, the first sequence and step, and shows both. Outputs of
             one number for the batch must not depend on the padding.
-        ValueError: no input has a time axis.
+        TypeError: there is no function, or it returns something else than numbers.
+        ValueError: no input has a time axis, or an input or output has not one row for each sequence.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.arange(6.0).reshape(2, 3), [3, 1])
@@ -40,13 +49,17 @@ def assert_exact(function: Callable[..., Any], *inputs: Any, precision: str | No
     Traceback (most recent call last):
     jmask.testing.laws.LawBroken: `<lambda>` breaks the law 'exact': output 0, sequence 1, step 0 of 1: ...
     """
+    if not callable(function):
+        raise TypeError(f"`assert_exact` takes the function first, then its inputs; received {function!r:.80}.")
     is_packed, number = _kind(inputs)
-    outputs = output_leaves(function(*inputs))
+    _check_rows("an input", output_leaves(inputs), number, is_packed, _BIND)
+    outputs = _outputs(function, inputs)
+    _check_rows("an output", [leaf for leaf in outputs if leaf.ndim], number, is_packed, _LEAVE_OUT)
     with _naming(function):
         for k in range(number):
             if not _length(inputs, k, is_packed):  # there is nothing to compare with
                 continue
-            alone = output_leaves(function(*_map(lambda x, k=k: _alone(x, k, is_packed), inputs)))
+            alone = _outputs(function, _map(lambda x, k=k: _alone(x, k, is_packed), inputs))
             if len(alone) != len(outputs):
                 raise LawBroken("exact", f"{len(outputs)} outputs for the batch, {len(alone)} for sequence {k} alone")
             for i, (leaf, expected) in enumerate(zip(outputs, alone, strict=True)):
@@ -54,7 +67,7 @@ def assert_exact(function: Callable[..., Any], *inputs: Any, precision: str | No
                     where = f"output {i}, sequence {k}"
                     _compare("exact", where, _steps(leaf, k, is_packed), _steps(expected, 0, is_packed), precision)
         for poisoned in poisonings(inputs):
-            for i, (leaf, changed) in enumerate(zip(outputs, output_leaves(function(*poisoned)), strict=True)):
+            for i, (leaf, changed) in enumerate(zip(outputs, _outputs(function, poisoned), strict=True)):
                 for k in range(number if leaf.ndim else 1):
                     where = f"with other padding, output {i}, sequence {k}"
                     found, expected = (_steps(x, k, is_packed) if leaf.ndim else x for x in (changed, leaf))
@@ -84,7 +97,7 @@ def assert_one_compile(function: Callable[..., Any], *inputs: Any) -> None:
         for batch in (inputs, _map(_reversed, inputs)):
             try:
                 compiled(*batch)
-            except jax.errors.ConcretizationTypeError as error:
+            except _NOT_KNOWN as error:
                 first = str(error).partition("\n")[0]
                 raise LawBroken(
                     "one compile", f"it asks for a number that is known only when the program runs: {first}"
@@ -127,6 +140,32 @@ def _kind(inputs: Any) -> tuple[bool, int]:
     raise ValueError("`assert_exact`: no input has a time axis. Pass a batch such as `jm.pad_sequences(sequences)`.")
 
 
+_BIND = "Bind what is the same for all of them, such as parameters or a key: `functools.partial(function, params)`."
+_LEAVE_OUT = "Leave it out, or make it one number: `lambda *inputs: jnp.sum(function(*inputs))`."
+
+
+def _check_rows(what: str, leaves: list[Any], number: int, is_packed: bool, remedy: str) -> None:
+    """Raises unless each leaf has a row, or a segment id, for each sequence."""
+    for leaf in leaves:
+        if is_packed and is_masked(leaf) and leaf.segment_ids is not None:
+            continue
+        shape = np.shape(leaf.values if is_masked(leaf) else leaf)
+        if shape[:1] != (number,):
+            raise ValueError(
+                f"`assert_exact`: {what} has shape {shape}; the batch has {number} sequences, and each has a row of "
+                f"its own. {remedy}"
+            )
+
+
+def _outputs(function: Callable[..., Any], inputs: Any) -> list[Any]:
+    """The leaves of the outputs: arrays and `Masked`."""
+    leaves = [leaf if is_masked(leaf) else np.asarray(leaf) for leaf in output_leaves(function(*inputs))]
+    for leaf in leaves:
+        if isinstance(leaf, np.ndarray) and leaf.dtype.kind in "OUS":
+            raise TypeError(f"`assert_exact` compares numbers; the function returned {leaf.tolist()!r:.80}.")
+    return leaves
+
+
 def _length(inputs: Any, k: int, is_packed: bool) -> int:
     """Real steps of sequence `k` in any input."""
     leaves = [x for x in jax.tree.leaves(inputs, is_leaf=is_masked) if is_masked(x) and x.mask.ndim > 1]
@@ -154,7 +193,7 @@ def _steps(x: Any, k: int, is_packed: bool) -> np.ndarray:
 
 def _reversed(x: Any) -> Any:
     """The rows in the other order."""
-    return jax.tree.map(lambda leaf: leaf[::-1], x)
+    return jax.tree.map(lambda leaf: leaf[::-1] if np.ndim(leaf) else leaf, x)
 
 
 def _map(function: Callable[[Any], Any], inputs: Any) -> Any:

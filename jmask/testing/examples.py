@@ -68,18 +68,24 @@ def random_masked(
         A `Masked`, values `(rows, time, *features)`, without a hint of its padding side.
 
     Raises:
-        ValueError: integers have no `maximum`, `time` is too short, or `padding` is unknown.
+        TypeError: `key` is no PRNG key.
+        ValueError: a length is negative, integers have no `maximum`, `time` is too short, or `padding` is unknown.
 
     >>> import jax, jmask as jm
     >>> x = jm.testing.random_masked(jax.random.key(0), [2, 0], dtype="int32", maximum=9, padding_value=-1)
     >>> x.shape, x.lengths.tolist(), x.values[1].tolist()
     ((2, 3), [2, 0], [-1, -1, -1])
     """
+    if not hasattr(key, "dtype"):
+        raise TypeError(f"`key` is a PRNG key, such as `jax.random.key(0)`; received {key!r:.80}.")
+    if min(lengths, default=0) < 0:
+        raise ValueError(f"`lengths` are numbers of steps, from 0 on; received {list(lengths)}.")
     time = max(lengths, default=0) + 1 if time is None else time
     if max(lengths, default=0) > time:
         raise ValueError(f"`time` must be at least the longest of `lengths`; received {time} and {list(lengths)}.")
     features = (features,) if isinstance(features, int) else tuple(features)
-    rows = [draw(key, row, (n, *features), dtype, maximum) for row, n in enumerate(lengths)]
+    some = list(lengths) or [0]  # so that a batch without rows has a dtype too
+    rows = [draw(key, row, (n, *features), dtype, maximum) for row, n in enumerate(some)]
     value = garbage(dtype, maximum)[0] if padding_value is None else padding_value
     return jax.tree.map(jnp.asarray, place(rows, layout(lengths, time, padding), value))
 

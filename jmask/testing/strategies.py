@@ -19,7 +19,7 @@ def masked_batches(
     maximum: int | None = None,
     paddings: Sequence[str] = ("right", "left", "holes"),
 ) -> st.SearchStrategy[Masked]:
-    """Batches of sequences of any lengths, none and empty rows included, with NaN in the padding.
+    """Batches of sequences of any lengths, with empty rows, with no steps at all, and with NaN in the padding.
 
     Shapes and masks are what Hypothesis shrinks; the numbers follow from a seed.
 

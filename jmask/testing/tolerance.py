@@ -29,6 +29,7 @@ def assert_close(actual: Any, expected: Any, *, precision: str | None = None) ->
 
     Raises:
         AssertionError: the shapes differ, or entries are too far apart; the message shows both arrays.
+        ValueError: there is no such precision.
 
     >>> import jax.numpy as jnp, jmask as jm
     >>> jm.testing.assert_close(jnp.array([1.0, 2.0]), [1.0, 2.00001])
@@ -38,6 +39,8 @@ def assert_close(actual: Any, expected: Any, *, precision: str | None = None) ->
       expected: [1.  2.1]
       received: [1. 2.]
     """
+    if precision is not None and precision not in TOLERANCES:
+        raise ValueError(f"`precision` is one of {', '.join(map(repr, TOLERANCES))}, or None; received {precision!r}.")
     actual, expected = values_of(actual), values_of(expected)
     allowed = TOLERANCES[_precision(actual) if precision is None else precision] if _is_inexact(actual) else 0.0
     received, expected = _wide(actual), _wide(expected)

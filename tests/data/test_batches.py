@@ -390,3 +390,21 @@ def test_batches_have_no_length_and_say_what_has(corpus):
         len(batches)
     assert batches  # is asked for no length
     assert len(list(batches)) == len(batches.epoch(0)) == sum(batches.num_steps(epoch) for epoch in range(1))
+
+
+@pytest.mark.parametrize(
+    ("function", "kind", "text"),
+    [
+        (lambda batch: {"key": jax.random.split(jax.random.key(0), 8)}, TypeError, "'key'.* is of dtype key"),
+        (
+            lambda batch: {"x": jm.masked(np.ones(7), np.ones(7, bool))},
+            ValueError,
+            "into 8 equal parts; received 7 rows",
+        ),
+    ],
+)
+def test_what_map_returns_can_be_divided(corpus, function, kind, text):
+    rows = jax.NamedSharding(jax.make_mesh((8,), ("data",), devices=jax.devices()[:8]), jax.P("data"))
+    batches = data.batches(corpus[["index"]], data.padded(rows=8), seed=0, sharding=rows, prefetch=0)
+    with pytest.raises(kind, match=text):
+        next(iter(batches.map(function)))

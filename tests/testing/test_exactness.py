@@ -54,16 +54,63 @@ def test_what_is_wrong_is_named(wrong, law, text, masked_batch):
     assert text in str(found.value)
 
 
-def test_a_batch_without_time_is_refused():
-    with pytest.raises(ValueError, match="no input has a time axis"):
-        assert_exact(lambda x: x, jnp.ones(3))
+X = jm.from_lengths(jnp.arange(6.0).reshape(2, 3), [3, 1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "text"),
+    [
+        ((lambda x: x, jnp.ones(3)), ValueError, "no input has a time axis"),
+        ((X, lambda x: x), TypeError, "takes the function first, then its inputs; received Masked"),
+        (
+            (lambda x, w: x * w, X, jnp.ones(3)),
+            ValueError,
+            r"an input has shape \(3,\); the batch has 2 .*functools.partial",
+        ),
+        ((lambda x, key: x, X, jax.random.key(0)), ValueError, r"an input has shape \(\)"),
+        ((lambda x, y: x, X, jm.pad_sequences([[1.0]])), ValueError, r"an input has shape \(1, 1\)"),
+        ((lambda x: x[:1], X), ValueError, r"an output has shape \(1, 3\); .* `lambda \*inputs: jnp.sum\(function"),
+        ((lambda x: "mean", X), TypeError, "compares numbers; the function returned 'mean'"),
+    ],
+)
+def test_what_is_no_batch_is_refused(arguments, kind, text):
+    with pytest.raises(kind, match=text):
+        assert_exact(*arguments)
+
+
+def test_numbers_of_python_are_outputs():
+    assert_exact(lambda x: (3, float(jm.ops.sum(x)), None), X)
+    with pytest.raises(LawBroken, match="'invisible padding': with other padding, output 0"):
+        assert_exact(lambda x: float(x.values.sum()), X)
+
+
+def test_there_is_a_list_of_precisions():
+    with pytest.raises(ValueError, match=r"`precision` is one of 'float64', .*received 'float31'"):
+        assert_exact(lambda x: x, X, precision="float31")
 
 
 def test_one_compile(masked_batch):
     x = masked_batch(2)
     assert_one_compile(lambda x: jm.ops.mean(x, axis=1), x)
-    with pytest.raises(LawBroken, match="known only when the program runs"):
-        assert_one_compile(lambda x: x[:, : int(x.lengths.max())], x)
+    assert_one_compile(lambda x, key, scale: x * scale, x, jax.random.key(0), 2.0)
+    for asks in (
+        lambda x: x[:, : int(x.lengths.max())],
+        lambda x: x if x.mask.all() else -x,
+        lambda x: np.asarray(x.values),
+        lambda x: x.values[x.mask],
+        lambda x: range(x.lengths[0]),
+    ):
+        with pytest.raises(LawBroken, match="known only when the program runs"):
+            assert_one_compile(asks, x)
+
+
+def test_a_random_batch_may_have_no_rows_and_names_what_is_wrong():
+    key = jax.random.key(0)
+    assert jm.testing.random_masked(key, [], 3).shape == (0, 1, 3)
+    with pytest.raises(ValueError, match=r"numbers of steps, from 0 on; received \[-1, 2\]"):
+        jm.testing.random_masked(key, [-1, 2])
+    with pytest.raises(TypeError, match=r"a PRNG key, such as `jax.random.key\(0\)`; received 0"):
+        jm.testing.random_masked(0, [2])
 
 
 def test_poisoned_batches_have_the_same_steps(masked_batch, poisoned):
