@@ -84,8 +84,8 @@ def source_of(batches: Any, steps_per_epoch: int | None) -> Source:
     """The source that fits; raises if batches cannot be repeated."""
     if hasattr(batches, "columns") and hasattr(batches, "lengths"):
         raise TypeError(
-            "`Run.restore`: a corpus has rows and no batches yet. Make them: `data.batches(corpus, data.padded(rows=32), "
-            "seed=0)`."
+            "`Run.restore`: a corpus has rows and no batches yet. Make them: "
+            "`data.batches(corpus, data.padded(rows=32), seed=0)`."
         )
     if isinstance(batches, Mapping):
         raise TypeError(
