@@ -254,6 +254,8 @@ class _Iterator(grain.DatasetIterator):
 
 
 def _abstract(leaf: Any) -> Any:
+    if not hasattr(leaf, "dtype"):  # a number that a function of `map` added
+        return leaf
     if leaf.dtype.kind in "OUST":
         return leaf
     sharding = leaf.sharding if isinstance(leaf, jax.Array) else None

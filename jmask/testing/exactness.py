@@ -112,13 +112,21 @@ def poisonings(inputs: Any) -> Iterator[Any]:
     Args:
         inputs: a nest of `Masked` and arrays.
 
+    Raises:
+        ValueError: there is no `Masked`, so nothing to change.
+
     >>> import jax.numpy as jnp, jmask as jm
     >>> x = jm.from_lengths(jnp.array([[1.0, 2.0]]), [1])
     >>> [y.values.tolist() for y in jm.testing.poisonings(x)][:2]
     [[[1.0, nan]], [[1.0, inf]]]
     """
     kinds = [len(garbage(x.dtype, 0)) for x in jax.tree.leaves(inputs, is_leaf=is_masked) if is_masked(x)]
-    for kind in range(max(kinds, default=1) - 1):  # the last one is harmless
+    if not kinds:
+        raise ValueError(
+            "Only the padding of a `Masked` can be poisoned, and there is none. Was its mask lost? Make one: "
+            "`jm.masked(array, mask)`."
+        )
+    for kind in range(max(kinds) - 1):  # the last one is harmless
         yield _map(lambda x, kind=kind: _poisoned(x, kind) if is_masked(x) else x, inputs)
 
 

@@ -92,15 +92,19 @@ class Tensors:
         """What helps where a tensor is missing, as the names that are there tell."""
         ends = next((name for name in self._tensors if name.endswith(f".{wanted}")), "")
         wrapper = ends.removesuffix(wanted)
-        if wrapper and all(name.startswith(wrapper) for name in self._tensors):
-            renamed = f"{{k.removeprefix({wrapper!r}): x for k, x in tensors.items()}}"
-            return f"All names begin with {wrapper!r}: pass `{renamed}`."
+        if wrapper:
+            is_all = all(name.startswith(wrapper) for name in self._tensors)
+            which = "" if is_all else f" if k.startswith({wrapper!r})"
+            renamed = f"{{k.removeprefix({wrapper!r}): x for k, x in tensors.items(){which}}}"
+            return f"{'All' if is_all else 'Some'} names begin with {wrapper!r}: pass `{renamed}`."
         if any(name.endswith(_PARTS) or ".parametrizations." in name for name in self._names):
             return (
                 "A weight in parts, as of `weight_norm`, has to be put together in PyTorch before `state_dict()`, by "
                 "`remove_parametrizations(module, 'weight')` of `torch.nn.utils.parametrize`, or by "
                 "`torch.nn.utils.remove_weight_norm(module)`."
             )
+        if self._names and wanted.endswith(".weight"):
+            return f"A weight that is tied to another goes in twice: `tensors | {{{wanted!r}: tensors[torch_name]}}`."
         return otherwise or "Say which module it is: `modules={torch_name: layer_name}`."
 
     def refuse(self, name: str, what: str) -> None:

@@ -2,7 +2,7 @@
 
 import base64
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
 Position = dict[str, Any]
@@ -82,6 +82,16 @@ class _Plain(Source):
 
 def source_of(batches: Any, steps_per_epoch: int | None) -> Source:
     """The source that fits; raises if batches cannot be repeated."""
+    if hasattr(batches, "columns") and hasattr(batches, "lengths"):
+        raise TypeError(
+            "`Run.restore`: a corpus has rows and no batches yet. Make them: "
+            "`data.batches(corpus, data.padded(rows=32), seed=0)`."
+        )
+    if isinstance(batches, Mapping):
+        raise TypeError(
+            f"`Run.restore`: the batches of an epoch are wanted; received one {type(batches).__name__}. If it is the "
+            "only batch, pass a list of it, `[batch]`."
+        )
     if all(hasattr(batches, name) for name in ("num_steps", "epoch", "fingerprint")):
         if steps_per_epoch is not None:
             raise ValueError("`Run.restore`: `steps_per_epoch` is for batches that do not know it themselves.")

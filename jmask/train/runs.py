@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import jax
 
+from ..core.checks import checked_option
 from ..losses.accumulator import Sums
 from .checkpoints import Checkpoints, OtherRunError
 from .epochs import Epochs, RunEpoch, source_of
@@ -145,11 +146,12 @@ class Run:
 
         Raises:
             OtherRunError: the checkpoint is of another model, or of other data; it is a ValueError.
-            ValueError: no checkpoint can be read.
-            TypeError: the batches can be iterated only once.
+            ValueError: no checkpoint can be read, or a number is out of range.
+            TypeError: the batches can be iterated only once, or are no batches, or a number is no integer.
             RuntimeError: another process is writing into the folder.
         """
-        source = source_of(batches, steps_per_epoch)
+        epochs = checked_option("epochs", epochs, 0)
+        source = source_of(batches, checked_option("steps_per_epoch", steps_per_epoch, 1))
         known = getattr(batches, "epochs", None)
         if known is not None and epochs is not None and epochs > known:
             raise ValueError(f"`Run.restore`: the batches have {known} epochs; received `epochs={epochs}`.")

@@ -384,6 +384,12 @@ def test_a_mesh_that_does_not_fit_is_refused(corpus):
         data.batches(corpus, data.padded(rows=8), seed=0, sharding=jax.devices()[0])
 
 
+def test_shapes_of_batches_with_a_number(corpus):
+    batches = data.batches(corpus[["index"]], data.padded(rows=6), seed=0)
+    (shapes,) = batches.map(lambda batch: {**batch, "weight": 3.0}).shapes
+    assert (shapes["weight"], shapes["index"].shape) == (3.0, (6,))
+
+
 def test_batches_have_no_length_and_say_what_has(corpus):
     batches = data.batches(corpus, data.padded(rows=6), seed=0, epochs=1)
     with pytest.raises(TypeError, match=r"Batches have no length, since epochs differ. `len\(batches.epoch\(0\)\)`"):

@@ -121,6 +121,8 @@ def test_poisoned_batches_have_the_same_steps(masked_batch, poisoned):
         for found, expected in ((batch["x"], x), (batch["ids"], ids)):
             np.testing.assert_array_equal(found.values[found.mask], expected.values[expected.mask])
     assert len({str(batch["ids"].values) for batch in batches}) > 1
+    with pytest.raises(ValueError, match="Was its mask lost"):  # or a loop over them would test nothing
+        next(poisoned(x.values))
 
 
 @settings(max_examples=10)

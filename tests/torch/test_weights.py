@@ -177,9 +177,10 @@ def test_what_does_not_fit_is_refused(model, tensors, modules, text):
         jm.from_torch(model, tensors, modules)
 
 
-def test_what_wrappers_add_to_names_can_be_removed():
-    tensors = {f"module.{name}": x for name, x in (("head.weight", WEIGHT), ("head.bias", BIAS))}
-    with pytest.raises(ValueError, match=r"All names begin with 'module\.'") as error:
+@pytest.mark.parametrize(("others", "text"), [({}, "All"), ({"criterion.weight": BIAS}, "Some")])
+def test_what_wrappers_add_to_names_can_be_removed(others, text):
+    tensors = {"module.head.weight": WEIGHT, "module.head.bias": BIAS} | others
+    with pytest.raises(ValueError, match=rf"{text} names begin with 'module\.'") as error:
         jm.from_torch(DENSE, tensors)
     remedy = str(error.value).split("`")[-2]
     assert jm.from_torch(DENSE, eval(remedy, {"tensors": tensors}))[0]["head"].keys() == {"kernel", "bias"}
@@ -189,6 +190,8 @@ def test_tied_weights_go_in_twice(rng):
     table = {"emb.weight": rng.normal(size=(7, 4)).astype("float32")}
     with pytest.raises(ValueError, match=r"only a recurrent module .* out \(Dense\) was named as layer 1") as error:
         jm.from_torch(TIED, table, {"emb": ["emb", "out"]})
+    with pytest.raises(ValueError, match=r"there is head\.bias\. A weight that is tied to another goes in twice"):
+        jm.from_torch(DENSE, {"head.bias": BIAS})
     params, _ = jm.from_torch(TIED, eval(str(error.value).split("`")[-2], {"tensors": table}))
     np.testing.assert_array_equal(params["emb"]["embeddings"].T, params["out"]["kernel"])
 
