@@ -68,8 +68,9 @@ def random_masked(
         A `Masked`, values `(rows, time, *features)`, without a hint of its padding side.
 
     Raises:
-        TypeError: `key` is no PRNG key.
-        ValueError: a length is negative, integers have no `maximum`, `time` is too short, or `padding` is unknown.
+        TypeError: `key` is no PRNG key, or `features` no shape.
+        ValueError: lengths are no integers from 0 on, integers have no `maximum`, `time` is too short, or `padding` is
+            unknown.
 
     >>> import jax, jmask as jm
     >>> x = jm.testing.random_masked(jax.random.key(0), [2, 0], dtype="int32", maximum=9, padding_value=-1)
@@ -78,12 +79,21 @@ def random_masked(
     """
     if not hasattr(key, "dtype"):
         raise TypeError(f"`key` is a PRNG key, such as `jax.random.key(0)`; received {key!r:.80}.")
-    if min(lengths, default=0) < 0:
-        raise ValueError(f"`lengths` are numbers of steps, from 0 on; received {list(lengths)}.")
+    if not isinstance(features, (int, np.integer, tuple)):
+        raise TypeError(
+            f"`features` is the shape of a step, a number or a tuple; received {features!r:.80}. Lengths go in by "
+            "name, `lengths=[3, 1]`."
+        )
+    numbers = np.asarray(lengths)
+    if numbers.ndim != 1 or (numbers.size and (numbers.dtype.kind not in "iu" or numbers.min() < 0)):
+        raise ValueError(
+            f"`lengths` are the numbers of steps of the rows, integers from 0 on, such as [3, 0, 5]; received "
+            f"{lengths!r:.80}."
+        )
     time = max(lengths, default=0) + 1 if time is None else time
     if max(lengths, default=0) > time:
         raise ValueError(f"`time` must be at least the longest of `lengths`; received {time} and {list(lengths)}.")
-    features = (features,) if isinstance(features, int) else tuple(features)
+    features = features if isinstance(features, tuple) else (features,)
     some = list(lengths) or [0]  # so that a batch without rows has a dtype too
     rows = [draw(key, row, (n, *features), dtype, maximum) for row, n in enumerate(some)]
     value = garbage(dtype, maximum)[0] if padding_value is None else padding_value

@@ -104,11 +104,16 @@ def test_one_compile(masked_batch):
             assert_one_compile(asks, x)
 
 
-def test_a_random_batch_may_have_no_rows_and_names_what_is_wrong():
+def test_a_random_batch_may_have_no_rows_and_names_what_is_wrong(masked_batch):
     key = jax.random.key(0)
     assert jm.testing.random_masked(key, [], 3).shape == (0, 1, 3)
-    with pytest.raises(ValueError, match=r"numbers of steps, from 0 on; received \[-1, 2\]"):
-        jm.testing.random_masked(key, [-1, 2])
+    for lengths in ([-1, 2], 3, [2.5]):
+        with pytest.raises(
+            ValueError, match=rf"integers from 0 on, such as \[3, 0, 5\]; received {re.escape(str(lengths))}"
+        ):
+            jm.testing.random_masked(key, lengths)
+    with pytest.raises(TypeError, match=r"`features` is the shape .* received \[3, 1\]. Lengths go in by name"):
+        masked_batch([3, 1])
     with pytest.raises(TypeError, match=r"a PRNG key, such as `jax.random.key\(0\)`; received 0"):
         jm.testing.random_masked(0, [2])
 
