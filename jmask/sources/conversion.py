@@ -36,6 +36,8 @@ def common_dtype(dtypes: set[np.dtype]) -> np.dtype:
     """The dtype of the result for arrays of several dtypes."""
     if any(dtype.kind in "OUST" for dtype in dtypes):
         return OBJECT
+    if len(dtypes) > 1:  # NumPy's rules for bfloat16 and float8 are those of the ml_dtypes that is installed
+        dtypes = {np.dtype(np.float32) if _is_small_float(dtype) else dtype for dtype in dtypes}
     try:
         common = np.result_type(*dtypes)
     except TypeError:
@@ -45,6 +47,11 @@ def common_dtype(dtypes: set[np.dtype]) -> np.dtype:
         names = ", ".join(sorted(map(str, dtypes)))
         raise TypeError(f"`sequences` of dtypes {names} have no dtype in common; pass the `dtype` that you want.")
     return default_dtype(common)
+
+
+def _is_small_float(dtype: np.dtype) -> bool:
+    """Whether it is a float that NumPy itself has not."""
+    return _is_inexact(dtype) and dtype.kind not in "fc"
 
 
 def convert(array: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:

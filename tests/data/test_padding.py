@@ -151,17 +151,19 @@ def test_pad_to_multiple_of_is_at_least_one_multiple():
         ([np.array([1, 2], ml_dtypes.bfloat16), np.array([1], np.float32)], np.float32),
         ([np.array([], np.float64), np.array([1, 2])], np.int32),
         ([np.zeros((0, 5)), np.ones((2, 5), np.float16)], np.float16),
-        ([jnp.array([1.5], jnp.bfloat16), [1]], None),
+        ([jnp.array([1.5], jnp.bfloat16), [1]], np.float32),
+        ([np.array([1.5], ml_dtypes.float8_e4m3fn), np.array([17], np.int8)], np.float32),
     ],
 )
 def test_dtype_from_the_data(sequences, dtype):
-    if dtype is None:
-        with pytest.raises(TypeError, match="dtypes bfloat16, int32 have no dtype in common; pass the `dtype`"):
-            jm.pad_sequences(sequences)
-        sequences, dtype = [sequences[0]], jnp.bfloat16
     x = jm.pad_sequences(sequences)
     assert x.dtype == dtype
     assert jnp.asarray(x.values).dtype == dtype  # what JAX would have made of it
+
+
+def test_small_floats_beside_integers_lose_nothing():
+    x = jm.pad_sequences([np.array([1.5], ml_dtypes.float8_e4m3fn), np.array([17], np.int8)])
+    assert x.values.tolist() == [[1.5], [17.0]]
 
 
 def test_dtype_from_the_data_under_x64(x64):
