@@ -67,3 +67,8 @@ def test_every_page_is_in_a_table_of_contents():
     )
     entries = set(re.findall(r"^(?:.*<)?([\w/]+)>?$", tables, re.MULTILINE))
     assert {page.stem for page in pages} - entries == {"index"}, "add it to docs/guides.md, docs/recipes.md or the like"
+
+
+def test_every_room_is_in_the_table_of_contents_of_the_reference():
+    listed = re.findall(r"^api/(.*)$", (ROOT / "docs" / "reference.md").read_text("utf-8"), re.MULTILINE)
+    assert listed == sorted(public_names.ROOMS)
