@@ -157,8 +157,10 @@ def _check_gates(layer: Any) -> None:
         raise ValueError("PyTorch's GRU resets after the product: `GRU(..., reset_after=True)`; received False.")
     if getattr(layer, "recurrent_activation", "sigmoid") not in ("sigmoid", jax.nn.sigmoid):
         raise ValueError(f"The gates of PyTorch's {type(layer).__name__} are sigmoids; received {layer!r}.")
-    if not isinstance(layer, layers.SimpleRNN) and layer.activation not in ("tanh", jnp.tanh):
-        raise ValueError(f"PyTorch's {type(layer).__name__} has tanh; received {layer!r}.")
+    is_simple = isinstance(layer, layers.SimpleRNN)
+    if layer.activation not in ("tanh", jnp.tanh) and not (is_simple and layer.activation in ("relu", jax.nn.relu)):
+        names = "tanh or relu" if is_simple else "tanh"
+        raise ValueError(f"PyTorch has {names} in a {type(layer).__name__}; received {layer!r}.")
 
 
 def _directions(layer: Any) -> dict[str, tuple[Any, str]]:
