@@ -18,6 +18,7 @@ class Tensors:
         library: whose they are.
         names: the full name of an array by that within the module; the prefix of all of them for `""`.
         remedy: what helps where an array is missing, given these arrays and its full name; `""` if there is nothing.
+        function: the one that asks, for errors; None for the reader of the library.
     """
 
     def __init__(
@@ -27,9 +28,10 @@ class Tensors:
         library: Library,
         names: Callable[[str], str],
         remedy: Callable[["Tensors", str], str] = lambda *_: "",
+        function: str | None = None,
     ) -> None:
         self.arrays, self._place, self._library, self._full, self._remedy = arrays, place, library, names, remedy
-        self._prefix = names("")
+        self._prefix, self._function = names(""), function or library.reader
         self.names = sorted(name for name in arrays if name.startswith(self._prefix))
 
     def has(self, name: str) -> bool:
@@ -50,7 +52,7 @@ class Tensors:
             there = shortened(self.names or sorted(self.arrays))
             if not self.names:
                 there = f"nothing that begins with {self._prefix!r}{', but ' if there else ''}{there}"
-            helps = self._remedy(self, self._full(name)) or remedy
+            helps = self._remedy(self, self._full(name)) or (remedy if self.names else "")
             self.fail(
                 f"needs {self._full(name)!r}; there is {there}",
                 helps or f"Say which module it is: `modules={{{self._library.module}: layer_name}}`.",
@@ -61,11 +63,11 @@ class Tensors:
         """Raises if there is an array that a layer of jmask has no place for."""
         if self.has(name):
             found = f"{self._place.described}: {self._full(name)!r}"
-            raise ValueError(f"{self._library.reader}: {found} is of {what}, which jmask has not.")
+            raise ValueError(f"{self._function}: {found} is of {what}, which jmask has not.")
 
     def fail(self, what: str, remedy: str) -> NoReturn:
         """Raises: these arrays are not those of the layer."""
-        raise ValueError(f"{self._library.reader}: {self._place.described} {what}. {remedy}")
+        raise ValueError(f"{self._function}: {self._place.described} {what}. {remedy}")
 
 
 def shortened(names: list[str]) -> str:
