@@ -21,3 +21,5 @@ def test_notebook_runs(path, monkeypatch, tmp_path):
     notebook = nbformat.read(path, as_version=4)
     client = nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(NOTEBOOKS)}})
     client.execute(env=dict(os.environ))
+    tables = [cell.outputs for cell in notebook.cells if cell.source.endswith("model.summary()")]
+    assert all("<table" in output.data["text/html"] for outputs in tables for output in outputs)
