@@ -23,6 +23,7 @@ ROOMS = (
     "sharding",
     "flax",
     "torch",
+    "weights",
     "keras",
     "testing",
     "metrics",
