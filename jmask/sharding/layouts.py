@@ -8,7 +8,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from .rules import FullyDivided, check_axes, check_spec
+from .rules import FullyDivided, check_mesh_axes, check_spec
 
 _EVERYTHING = ""  # the pattern that every path matches
 _SHOWN = 6  # paths in an error
@@ -127,7 +127,7 @@ def _checked_rules(rules: Any, mesh: Any) -> list[tuple[re.Pattern[str], Any]]:
                 f"jm.sharding.fsdp('data'))]`, or `jm.sharding.fsdp('data')` alone; received {pair!r:.80}."
             )
         pattern, rule = pair
-        check_axes(rule, mesh)
+        check_mesh_axes(rule, mesh)
         try:
             checked.append((re.compile(pattern), rule))
         except (re.error, TypeError) as error:

@@ -106,7 +106,7 @@ def check_spec(spec: PartitionSpec, path: str, shape: tuple[int, ...], mesh: Mes
             )
 
 
-def check_axes(rule: Any, mesh: Mesh) -> None:
+def check_mesh_axes(rule: Any, mesh: Mesh) -> None:
     """Raises unless the mesh has the axes that a rule names.
 
     Raises:

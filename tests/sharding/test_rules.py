@@ -15,13 +15,14 @@ from jmask.sharding import fsdp, named_shardings
 
 MESH = jax.make_mesh((4, 2), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
 SHAPES = {"embedding": {"embeddings": (30, 8)}, "dense": {"kernel": (8, 12), "bias": (12,)}, "kernel": (8, 12)}
-PARAMS = jax.tree.map(lambda shape: jax.ShapeDtypeStruct(shape, jnp.float32), SHAPES, is_leaf=lambda x: type(x) is tuple)
+PARAMS = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s, jnp.float32), SHAPES, is_leaf=lambda s: type(s) is tuple)
 
 
 def specs(rules, tree=PARAMS):
     shardings = named_shardings(MESH, rules, tree)
     assert {type(leaf) for leaf in jax.tree.leaves(shardings)} == {NamedSharding}
-    return {jax.tree_util.keystr(p, simple=True, separator="/"): s.spec for p, s in jax.tree.leaves_with_path(shardings)}
+    named = jax.tree.leaves_with_path(shardings)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): sharding.spec for path, sharding in named}
 
 
 def test_the_first_rule_that_is_found_decides():
@@ -37,14 +38,14 @@ def test_the_first_rule_that_is_found_decides():
 def test_fsdp_divides_the_largest_axis_of_large_parameters():
     found = specs(fsdp("data", min_size=13))
     assert found.pop("dense/bias") == P()
-    assert found == {"dense/kernel": P(None, "data"), "embedding/embeddings": P(None, "data"), "kernel": P(None, "data")}
+    assert found == dict.fromkeys(["dense/kernel", "embedding/embeddings", "kernel"], P(None, "data"))
     assert specs(fsdp(("data", "model"), min_size=13))["kernel"] == P(("data", "model"))
 
 
 @pytest.mark.parametrize("optimizer", [optax.adamw(0.1), optax.chain(optax.clip(1.0), optax.sgd(0.1, 0.9))])
 def test_what_mirrors_a_parameter_is_divided_like_it(optimizer):
     params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), PARAMS)
-    step = train.step(lambda params, batch: Mean(0.0, 0.0), optimizer, average=0.9, accumulate=2)
+    step = train.step(lambda params, batch: Mean(jnp.zeros(()), jnp.zeros(())), optimizer, average=0.9, accumulate=2)
     found = specs([("^kernel", P("data")), ("dense/kernel", P(None, "model"))], jax.eval_shape(step.init, params))
     counts = {"dense/kernel": 0, "kernel": 0, "bias": 0}
     for path, spec in found.items():
@@ -70,7 +71,7 @@ REFUSED = {
     "too small": (fsdp("data"), ValueError, "would divide nothing.* the largest has 240 numbers"),
     "no such axis": ([("", P("rows"))], ValueError, r"over the mesh axis 'rows', and the mesh has {'data': 4, 'model'"),
     "no such axis of fsdp": (fsdp("rows"), ValueError, r"fsdp\('rows'\) divides over the mesh axis 'rows'"),
-    "too many axes": ([("bias", P(None, "data"))], ValueError, r"speaks of 2 axes, and the parameter 'dense/bias' has 1"),
+    "too many axes": ([("bias", P(None, "data"))], ValueError, "2 axes, and the parameter 'dense/bias' has 1"),
     "odd": ([("embed", P("data"))], ValueError, r"divides axis 0 of the parameter .*into 4 equal parts, and 30 is no"),
     "odd fsdp": (fsdp(("data", "model"), min_size=2), ValueError, "no axis of 'dense/bias', of shape .12,., can be"),
     "no pairs": (P("data"), TypeError, "`rules` are pairs of a pattern and a layout"),
