@@ -23,6 +23,7 @@ ROOMS = (
     "sharding",
     "flax",
     "torch",
+    "weights",
     "keras",
     "testing",
     "metrics",
@@ -56,6 +57,7 @@ LATE = {
     ("jmask/flax/conversion.py", "jmask/flax/linen.py"): "flax, which takes seconds to load",
     ("jmask/flax/conversion.py", "jmask/flax/nnx.py"): "flax, which takes seconds to load",
     ("jmask/graph/summary.py", "jmask/graph/terminal_table.py"): "rich",
+    ("jmask/train/curves.py", "matplotlib.figure"): "an extra that is not always installed",
 }
 
 # Public names of files that occur twice: each has two meanings that wait for a second name.

@@ -47,7 +47,7 @@ def html(x: Any) -> str:
     body = "".join(map(_html_row, _rows(x)))
     more = "" if _is_line(x) or len(mask) <= _MAX_ROWS else f"<div>… {len(mask) - _MAX_ROWS} more rows</div>"
     return (
-        f'<div class="jmask"><code>{html_escape.escape(head)}</code>'
+        f'<div class="jmask" style="overflow-x:auto"><code>{html_escape.escape(head)}</code>'
         f'<table style="border-collapse:collapse;font-family:monospace">{body}</table>{more}</div>'
     )
 
@@ -210,7 +210,7 @@ def _cell(value: Any) -> str:
     return " ".join(shown.split())
 
 
-_CELL = "border:1px solid #8886;padding:1px 6px;text-align:right;"
+_CELL = "border:1px solid #8886;padding:1px 6px;text-align:right;white-space:nowrap;height:1.4em;min-width:1em;"
 _BEGINS = "border-left:3px solid #888;"
 _HATCHED = "background:repeating-linear-gradient(45deg,#8882,#8882 3px,#8884 3px,#8884 6px);"
 

@@ -1,21 +1,45 @@
-"""Lazy imports of packages that take longer to load than jmask itself."""
+"""Lazy imports of packages that take longer to load than jmask itself, or that only an extra of jmask brings."""
 
+import contextlib
 import importlib
 import importlib.abc
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 
 class LazyModule:
-    """A module that is imported on first access to one of its attributes."""
+    """A module that is imported on first access to one of its attributes.
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    Args:
+        name: of the module.
+        extra: the extra of jmask that brings it; None: jmask always does, or says itself what to do without.
+    """
+
+    def __init__(self, name: str, extra: str | None = None) -> None:
+        self._name, self._extra = name, extra
 
     def __getattr__(self, attribute: str) -> Any:
-        return getattr(importlib.import_module(self._name), attribute)
+        with contextlib.nullcontext() if self._extra is None else from_extra(self._extra):
+            return getattr(importlib.import_module(self._name), attribute)
+
+
+@contextlib.contextmanager
+def from_extra(extra: str) -> Iterator[None]:
+    """For imports of packages that an extra of jmask brings.
+
+    Args:
+        extra: its name.
+
+    Raises:
+        ImportError: a package is missing.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        text = f'This needs the package {error.name}, which is not installed: pip install "jmask[{extra}]"'
+        raise ImportError(text, name=error.name) from error
 
 
 def after_import(name: str, action: Callable[[], None]) -> None:

@@ -10,16 +10,19 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, SupportsIndex
 
-import grain
 import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
 from ..core.checks import checked_size
+from ..core.lazy import from_extra
 from ..sharding.assembly import place_of, planned_batch
 from .copying import Copier
 from .epochs import EpochPlan
 from .plan_kinds import Plan
+
+with from_extra("train"):
+    import grain
 
 _KEPT = 2  # epochs whose plans are kept: the one that is read, and the one that is prefetched
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.lazy import from_extra
 from .description import Description, real_steps, total_lengths
 from .epochs import Prepared
 
@@ -22,10 +23,8 @@ def plot_plan(prepared: Prepared, description: Description, seed: int) -> Any:
     Raises:
         ImportError: matplotlib is not installed.
     """
-    try:
+    with from_extra("plot"):
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError('`plan.plot` needs matplotlib; install it with: pip install "jmask[demo]"') from error
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     for group, lengths in enumerate(prepared.pieces.lengths):

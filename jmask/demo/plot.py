@@ -24,7 +24,7 @@ def prepare(path: str | Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise DemoError('--plot needs matplotlib; install it with: pip install "jmask[demo]"') from error
+        raise DemoError('--plot needs matplotlib; install it with: pip install "jmask[plot]"') from error
     path, endings = Path(path), Figure().canvas.get_supported_filetypes()
     if path.suffix[1:].lower() not in endings:
         raise DemoError(f"--plot {path}: the file must end in .png (or .{', .'.join(sorted(set(endings) - {'png'}))})")

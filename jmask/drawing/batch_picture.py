@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.lazy import from_extra
 from ..core.masked import Masked
 
 PADDING, HOLE = -1, -2
@@ -41,12 +42,10 @@ def show(x: Masked, axes: Any = None, *, title: str | None = None) -> Any:
             "`show` draws a `Masked` with a mask `(rows, time)`, such as `jm.pad_sequences(sequences)`; received "
             f"{f'a mask of shape {x.mask.shape}' if isinstance(x, Masked) else type(x).__name__}."
         )
-    try:
+    with from_extra("plot"):
         from matplotlib.colors import BoundaryNorm, ListedColormap
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
-    except ImportError as error:
-        raise ImportError('`show` needs matplotlib; install it with: pip install "jmask[demo]"') from error
     cells = cells_of(x)
     if axes is None:
         rows, time = cells.shape

@@ -87,7 +87,7 @@ def draw(model: Any, *inputs: Any, expand_nested: bool = False) -> Drawing:
       n0 --> n1
       n1 --> n2
       n1 -.-> n2
-      style n1 stroke:#168a41,stroke-width:2px
-      linkStyle 2 stroke:#0e9384,stroke-width:2px
+      style n1 stroke:#168740,stroke-width:2px
+      linkStyle 2 stroke:#0d8476,stroke-width:2px
     """
     return Drawing(diagram(model.graph(*inputs), expand_nested=expand_nested))

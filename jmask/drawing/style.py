@@ -2,8 +2,8 @@
 
 import unicodedata
 
-MASK = "#0e9384"  # the colour of mask lines
-CROSS = "#dc4040"
+MASK = "#0d8476"  # the colour of mask lines
+CROSS = "#da3737"
 
 _SANS = "font-family:ui-sans-serif,system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif"
 _MONO = "font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace"
@@ -27,13 +27,12 @@ _LIGHT = {
     ".inside": "fill:#f1f4f8;stroke:#c3cad5",
     ".io": "fill:#e9eef6;stroke:#a9b4c4",
     ".title,.name": "fill:#17202e",
-    ".kind,.small": "fill:#667085",
+    ".kind,.small": "fill:#5d6678",
     ".shape": "fill:#344054",
     ".value": "stroke:#39455a",
     ".head": "fill:#39455a",
     ".mask,.bar": f"stroke:{MASK}",
     ".tip": f"fill:{MASK}",
-    ".word": "filter:none",
 }
 _DARK = {
     ".paper": "fill:#15181e;stroke:#2c323c",
@@ -47,7 +46,6 @@ _DARK = {
     ".head": "fill:#b9c3d1",
     ".mask,.bar": "stroke:#2cc0ae",
     ".tip": "fill:#2cc0ae",
-    ".word": "filter:brightness(1.35)",
 }
 # A notebook says whether it is dark; elsewhere the system setting decides.
 _DARK_PAGES = ("[data-jp-theme-light=false]", "[theme=dark]", "[data-theme=dark]", ".vscode-dark")

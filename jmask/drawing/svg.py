@@ -103,8 +103,8 @@ def _card(box: Box) -> _Part:
 
 def _pill(word: str) -> _Part:
     width, colour = text_width(word, 10.5, is_bold=True) + 13, COLOURS[word]
-    body = f'<rect width="{_n(width)}" height="17" rx="8.5" fill="{colour}" fill-opacity="0.14"/>'
-    text = f'<text class="word" x="{_n(width / 2)}" y="12.2" text-anchor="middle" fill="{colour}">{word}</text>'
+    body = f'<rect width="{_n(width)}" height="17" rx="8.5" fill="{colour}"/>'
+    text = f'<text class="word" x="{_n(width / 2)}" y="12.2" text-anchor="middle" fill="#fff">{word}</text>'
     return _Part(body + text, width, 17.0)
 
 

@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from flax import linen as nn
-
+from ..core.lazy import from_extra
 from ..protocol.layer import Layer
+
+with from_extra("flax"):
+    from flax import linen as nn
 
 
 class LinenModel(nn.Module):

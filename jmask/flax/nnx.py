@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from flax import nnx
-
+from ..core.lazy import from_extra
 from ..protocol.layer import Layer
+
+with from_extra("flax"):
+    from flax import nnx
 
 
 class NnxModel(nnx.Module):

@@ -11,7 +11,7 @@ _PILL = "display:inline-block;padding:0 7px;margin-right:4px;border-radius:8px;f
 
 
 def html_table(summary: Any) -> str:
-    """The rows as an HTML table, whose colours are readable on light and on dark pages.
+    """The rows as an HTML table, readable on light and on dark pages.
 
     Args:
         summary: a `Summary`.
@@ -42,7 +42,7 @@ def _cells(row: Any) -> dict[str, str]:
 
 
 def _pill(word: str) -> str:
-    style = f"{_PILL}color:{COLOURS[word]};background:{COLOURS[word]}22"
+    style = f"{_PILL}color:#fff;background:{COLOURS[word]}"
     return f'<span title="the mask {MASK_FLOW[word]}" style="{style}">{word}</span>'
 
 

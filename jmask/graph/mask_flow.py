@@ -12,15 +12,15 @@ MASK_FLOW = {
     "dropped": "is lost: padding counts as data from here",
 }
 
-# Middle tones, which stand out on both white and black pages.
+# Tones halfway between white and black: a contrast of at least 4.5 with both, as text and as the ground of white text.
 COLOURS = {
-    "given": "#168a41",
-    "made": "#168a41",
-    "used": "#8b5cf6",
-    "passed": "#3b7dd8",
-    "merged": "#0e8a99",
-    "changed": "#c2660c",
-    "pooled": "#b8860b",
-    "ended": "#737a87",
-    "dropped": "#dc4040",
+    "given": "#168740",
+    "made": "#168740",
+    "used": "#8553f6",
+    "passed": "#2e74d5",
+    "merged": "#0d818f",
+    "changed": "#b45f0b",
+    "pooled": "#986e09",
+    "ended": "#6f7682",
+    "dropped": "#da3737",
 }

@@ -180,7 +180,7 @@ class Model(GraphLayer):
         return Model(new_inputs, jax.tree.map(lambda leaf: nodes[id(leaf)], self.outputs), name=self.name)
 
     def summary(self, *inputs: Any, expand_nested: bool = False) -> None:
-        """Prints a table of the calls; its last column shows what happens to the mask.
+        """Shows a table of the calls, in a notebook as HTML; its last column shows what happens to the mask.
 
         Args:
             *inputs: examples, to see the shapes and masks that follow from these.

@@ -113,7 +113,7 @@ class Sequential(GraphLayer):
         return Model(nodes, x, name=self.name)
 
     def summary(self, *inputs: Any, expand_nested: bool = False) -> None:
-        """Prints a table of the layers; its last column shows what happens to the mask.
+        """Shows a table of the layers, in a notebook as HTML; its last column shows what happens to the mask.
 
         Args:
             *inputs: an example, unless the first layer is a `jm.Input`.

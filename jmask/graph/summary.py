@@ -64,7 +64,7 @@ class Summary:
         return _terminal_table().rich_table(self)
 
     def show(self) -> None:
-        """Prints the table: to a terminal in colour and fitted to its width, elsewhere at full width."""
+        """Shows the table: in a notebook as HTML, in a terminal in colour and fitted to it, elsewhere as text."""
         _terminal_table().show_table(self)
 
     def __str__(self) -> str:

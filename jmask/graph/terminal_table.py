@@ -1,6 +1,7 @@
 """The rows of a summary as a table for terminals; it needs `rich`, so it is imported only to print one."""
 
 import io
+import sys
 from typing import Any
 
 from rich import box
@@ -49,7 +50,12 @@ def rich_table(summary: Any, *, has_sources: bool = True, is_ascii: bool = False
 
 
 def show_table(summary: Any) -> None:
-    """Prints the table: to a terminal in colour and fitted to its width, elsewhere at full width."""
+    """Shows the table: in a notebook as HTML, in a terminal in colour and fitted to it, elsewhere as text."""
+    notebook = sys.modules.get("ipykernel.iostream")
+    if notebook is not None and isinstance(sys.stdout, notebook.OutStream):  # and not redirected into a file
+        forms = {"text/html": summary._repr_html_(), "text/plain": str(summary)}
+        sys.modules["IPython.display"].display(forms, raw=True)
+        return
     console = Console(force_jupyter=False)
     if console.is_terminal:
         options = console.options.update(width=_WIDEST)

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import layers
 from ..protocol.layer import Layer
-from .tensors import Tensors
+from ..weights import Tensors
 
 Arrays = dict[str, np.ndarray]
 
@@ -30,11 +30,6 @@ class Rule:
 
     read: Callable[[Any, Tensors], Any]
     write: Callable[[Any, Any], Arrays]
-
-
-def rule_of(layer: Layer) -> Rule | None:
-    """The rule of a layer; None if PyTorch has no such module."""
-    return next((rule for kind, rule in RULES.items() if type(layer) is kind), None)
 
 
 def _of(names: dict[str, str], moved: Callable[[np.ndarray], np.ndarray] = lambda x: x) -> Rule:

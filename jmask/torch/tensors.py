@@ -1,7 +1,7 @@
 """The tensors of a PyTorch module by name: a `state_dict`, or a file in the safetensors format."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core.array_file import read_arrays
+from ..weights import Tensors
 
 _PARTS = ("weight_g", "weight_v", "weight_orig")  # of weights that are computed from others
 _COUNTERS = "num_batches_tracked"  # of batch normalization, which needs none
@@ -54,65 +55,21 @@ def _array(name: str, tensor: Any) -> np.ndarray:
     return array
 
 
-class Tensors:
-    """The tensors of one module, which are taken one by one.
-
-    Args:
-        tensors: of all modules, by name; those that are taken leave it.
-        names: the full name of a tensor by that within the module.
-        prefix: of the names of this module.
-        layer: which layer takes them, for errors.
-    """
-
-    def __init__(self, tensors: dict[str, np.ndarray], names: Callable[[str], str], prefix: str, layer: str) -> None:
-        self._tensors, self._full, self._prefix, self._layer = tensors, names, prefix, layer
-        self._names = sorted(name for name in tensors if name.startswith(self._prefix))
-
-    def has(self, name: str) -> bool:
-        """Whether there is one."""
-        return self._full(name) in self._tensors
-
-    def take(self, name: str, remedy: str = "") -> np.ndarray:
-        """One of them.
-
-        Raises:
-            ValueError: there is none.
-        """
-        if not self.has(name):
-            there = shortened(self._names or sorted(self._tensors))
-            if not self._names:
-                there = f"nothing that begins with {self._prefix!r}{', but ' if there else ''}{there}"
-            raise ValueError(
-                f"`from_torch`: {self._layer} needs {self._full(name)!r}; there is {there}. "
-                f"{self._remedy(self._full(name), remedy)}"
-            )
-        return self._tensors.pop(self._full(name))
-
-    def _remedy(self, wanted: str, otherwise: str) -> str:
-        """What helps where a tensor is missing, as the names that are there tell."""
-        ends = next((name for name in self._tensors if name.endswith(f".{wanted}")), "")
-        wrapper = ends.removesuffix(wanted)
-        if wrapper:
-            is_all = all(name.startswith(wrapper) for name in self._tensors)
-            which = "" if is_all else f" if k.startswith({wrapper!r})"
-            renamed = f"{{k.removeprefix({wrapper!r}): x for k, x in tensors.items(){which}}}"
-            return f"{'All' if is_all else 'Some'} names begin with {wrapper!r}: pass `{renamed}`."
-        if any(name.endswith(_PARTS) or ".parametrizations." in name for name in self._names):
-            return (
-                "A weight in parts, as of `weight_norm`, has to be put together in PyTorch before `state_dict()`, by "
-                "`remove_parametrizations(module, 'weight')` of `torch.nn.utils.parametrize`, or by "
-                "`torch.nn.utils.remove_weight_norm(module)`."
-            )
-        if self._names and wanted.endswith(".weight"):
-            return f"A weight that is tied to another goes in twice: `tensors | {{{wanted!r}: tensors[torch_name]}}`."
-        return otherwise or "Say which module it is: `modules={torch_name: layer_name}`."
-
-    def refuse(self, name: str, what: str) -> None:
-        """Raises if there is a tensor that a layer of jmask has no place for."""
-        if self.has(name):
-            raise ValueError(f"`from_torch`: {self._layer}: {self._full(name)!r} is of {what}, which jmask has not.")
-
-
-def shortened(names: list[str]) -> str:
-    """The first names of a list, for errors."""
-    return f"{', '.join(names[:8])}{', ...' if names[8:] else ''}"
+def remedy(tensors: Tensors, wanted: str) -> str:
+    """What helps where a tensor is missing, as the names that are there tell."""
+    ends = next((name for name in tensors.arrays if name.endswith(f".{wanted}")), "")
+    wrapper = ends.removesuffix(wanted)
+    if wrapper:
+        is_all = all(name.startswith(wrapper) for name in tensors.arrays)
+        which = "" if is_all else f" if k.startswith({wrapper!r})"
+        renamed = f"{{k.removeprefix({wrapper!r}): x for k, x in tensors.items(){which}}}"
+        return f"{'All' if is_all else 'Some'} names begin with {wrapper!r}: pass `{renamed}`."
+    if any(name.endswith(_PARTS) or ".parametrizations." in name for name in tensors.names):
+        return (
+            "A weight in parts, as of `weight_norm`, has to be put together in PyTorch before `state_dict()`, by "
+            "`remove_parametrizations(module, 'weight')` of `torch.nn.utils.parametrize`, or by "
+            "`torch.nn.utils.remove_weight_norm(module)`."
+        )
+    if tensors.names and wanted.endswith(".weight"):
+        return f"A weight that is tied to another goes in twice: `tensors | {{{wanted!r}: tensors[torch_name]}}`."
+    return ""

@@ -3,6 +3,7 @@
 from ..core.public_names import listing as _listing
 from .checkpoints import OtherRunError as OtherRunError
 from .compilation import CompiledShapesWarning as CompiledShapesWarning
+from .curves import plot as plot
 from .fitting import fit as fit
 from .precision import DynamicScale as DynamicScale
 from .runs import Run as Run

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from ..core.lazy import LazyModule
 from .state import owned
 
-ocp: Any = LazyModule("orbax.checkpoint")
+ocp: Any = LazyModule("orbax.checkpoint", "train")
 
 
 class OtherRunError(ValueError):

@@ -222,7 +222,7 @@ class Cells(html.parser.HTMLParser):
 
     def __init__(self, source):
         super().__init__()
-        self.rows, self.is_padding, self.tags = [], False, set()
+        self.rows, self.is_padding, self.tags, self.styles = [], False, set(), []
         self.feed(source)
 
     def handle_starttag(self, tag, attrs):
@@ -231,7 +231,8 @@ class Cells(html.parser.HTMLParser):
             self.rows.append([])
         if tag == "td":
             self.is_padding = ("title", "padding") in attrs
-            hatched = "repeating-linear-gradient" in dict(attrs)["style"]
+            self.styles.append(dict(attrs)["style"])
+            hatched = "repeating-linear-gradient" in self.styles[-1]
             assert hatched == self.is_padding
             self.rows[-1].append(None if self.is_padding else "")
 
@@ -246,6 +247,12 @@ def test_html_marks_padding():
     assert Cells(x._repr_html_()).rows == [["7", "8", None], [None] * 3, ["1", "2", "3"]]
     assert "Masked(int32[3, 3], lengths=[2 0 3]" in x._repr_html_()
     assert Cells(TEXTS["one sequence"][0]()._repr_html_()).rows == [["True", "False", None]]
+
+
+def test_rows_that_are_empty_are_as_high_as_others():
+    styles = Cells(jm.pad_sequences([[], [1.0]])._repr_html_()).styles
+    assert len(styles) == 2
+    assert all("height:1.4em" in style and "min-width:1em" in style for style in styles)
 
 
 def test_html_escapes_strings_and_tells_a_dot_from_padding():

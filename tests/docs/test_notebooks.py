@@ -21,3 +21,6 @@ def test_notebook_runs(path, monkeypatch, tmp_path):
     notebook = nbformat.read(path, as_version=4)
     client = nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(NOTEBOOKS)}})
     client.execute(env=dict(os.environ))
+    for cell in notebook.cells:
+        if cell.source.endswith("model.summary()"):
+            assert ["<table" in output.data["text/html"] for output in cell.outputs if "data" in output] == [True]

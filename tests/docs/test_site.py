@@ -32,6 +32,12 @@ def test_the_citation_names_this_version():
     assert f"\nversion: {jm.__version__}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
 
 
+def test_the_picture_of_a_model_is_what_jmask_draws():
+    """`python docs/make_pictures.py` writes it anew."""
+    picture = jm.draw(runpy.run_path(str(ROOT / "docs" / "make_pictures.py"))["model"]()).svg
+    assert (ROOT / "docs" / "pictures" / "model.svg").read_text("utf-8") == picture + "\n"
+
+
 def test_links_that_lead_nowhere_are_found(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "b.html").write_text(

@@ -13,6 +13,7 @@ import pytest
 import jmask as jm
 from jmask import layers as L  # noqa: N812 - it stands in every line
 from jmask.drawing.layout import lay_out
+from jmask.graph.mask_flow import COLOURS
 from tests.support.graphs import EXAMPLES, FEATURES, Mystery, solved
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -112,6 +113,36 @@ def test_it_is_readable_in_light_and_dark():
     assert all(".jmask-drawing" in part for rule in rules for part in rule.split(","))  # nothing else on the page
 
 
+def contrast(one, other):
+    """By https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio, of colours such as "#17202e"."""
+
+    def luminance(colour):
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("word", COLOURS)
+def test_words_are_readable_on_any_page(word):
+    ground = COLOURS[word]
+    assert contrast(ground, "#ffffff") >= 4.5  # white text on it, and the word on a white terminal
+    assert contrast(ground, "#000000") >= 4.5  # the word on a black terminal
+
+
+def test_text_and_lines_stand_out_in_light_and_dark():
+    style = ET.fromstring(jm.draw(everything()).svg).find(f"{SVG}style").text
+    light, dark = style.split("@media(prefers-color-scheme:dark)")
+    for rules in (light, dark[: dark.index("}}")]):
+        coloured = re.findall(r"([^{}]+)\{(?:fill|stroke):(#\w{6})", rules)
+        colours = {part: colour for names, colour in coloured for part in re.findall(r"jmask-drawing (\.\w+)", names)}
+        for ground in (".paper", ".card", ".inside", ".io"):
+            assert all(contrast(colours[text], colours[ground]) >= 4.5 for text in (".title", ".kind", ".shape"))
+            assert all(contrast(colours[line], colours[ground]) >= 3 for line in (".value", ".mask", ".head", ".tip"))
+
+
 def test_mermaid():
     x = jm.Input((None, 2), masked=True, name="x")
     with pytest.warns(jm.MaskDroppedWarning):
@@ -130,11 +161,11 @@ def test_mermaid():
         "  n1 --> n3",
         "  n2 --> n3",
         "  n3 --> n4",
-        "  style n0 stroke:#168a41,stroke-width:2px",
-        "  style n1 stroke:#dc4040,stroke-width:2px",
-        "  style n2 stroke:#737a87,stroke-width:2px",
-        "  linkStyle 3 stroke:#0e9384,stroke-width:2px",
-        "  linkStyle 1 stroke:#dc4040,stroke-width:2px",
+        "  style n0 stroke:#168740,stroke-width:2px",
+        "  style n1 stroke:#da3737,stroke-width:2px",
+        "  style n2 stroke:#6f7682,stroke-width:2px",
+        "  linkStyle 3 stroke:#0d8476,stroke-width:2px",
+        "  linkStyle 1 stroke:#da3737,stroke-width:2px",
     ]
 
 

@@ -226,4 +226,4 @@ def test_a_dropped_mask_stands_out():
         model = jm.Model(x := jm.Input((None, 2), masked=True), Mystery()(x))
     summary = jm.summarize(model)
     assert summary.rows[-1].mask_flow == ("dropped",)
-    assert "#dc4040" in summary._repr_html_()
+    assert "#da3737" in summary._repr_html_()
