@@ -91,8 +91,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = kept
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # behind the list of what was skipped, which is long
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> Iterator[None]:
     """Says what was left out, which may be why nothing has run, and how to run it."""
+    yield
     reasons = [report.longrepr[-1] for report in terminalreporter.stats.get("skipped", ())]
     if missing := sum("could not import" in reason or "not installed" in reason for reason in reasons):
         install, run = 'pip install -e ".[tests,keras,formats]"', "KERAS_BACKEND=jax pytest -m extras"

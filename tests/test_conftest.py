@@ -72,7 +72,7 @@ def test_what_was_left_out_is_told_and_how_to_run_it(expression, has_slow):
     lines = []
     reporter = types.SimpleNamespace(stats={"skipped": skipped}, write_line=lambda text, **_: lines.append(text))
     config = types.SimpleNamespace(option=types.SimpleNamespace(markexpr=expression))
-    pytest_terminal_summary(reporter, pytest.ExitCode.OK, config)
+    list(pytest_terminal_summary(reporter, pytest.ExitCode.OK, config))
     assert lines[0].startswith("2 tests need packages that are not installed: `pip install -e")
     assert "pytest -m extras`" in lines[0]
     assert ["`pytest -m slow` runs them" in line for line in lines[1:]] == [True] * has_slow
