@@ -32,7 +32,7 @@ def plot(*runs: Any, x: Literal["step", "epoch", "seconds"] = "step") -> Any:
     training is dashed. A run that was killed and resumed is one line. Of several runs, each has a colour.
 
     Args:
-        *runs: their folders, or `Run`s; one that is still training in another process shows the epochs that are over.
+        *runs: their folders, or each a `Run`; of one that another process is still training, the epochs that are over.
         x: what the horizontal axis shows.
 
     Returns:
