@@ -3,6 +3,7 @@
 python .ci/release.py prepare 0.2.0                             writes the version, and dates the changelog
 python .ci/release.py notes v0.2.0                              checks that all agree, and prints the changelog of it
 python .ci/release.py address https://github.com/OWNER/jmask    writes the address of the repository, once
+python .ci/release.py links https://.../blob/v0.2.0             makes links of the README absolute, for the page on PyPI
 """
 
 import argparse
@@ -98,13 +99,22 @@ def address(url: str) -> None:
         path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
+def links(base: str) -> None:
+    """Leads links of the README from file to file to where a browser finds the files."""
+    path = ROOT / "README.md"
+    text, number = re.subn(r"\]\((?!https?://|#)", f"]({base}/", path.read_text("utf-8"))
+    if not number:
+        raise ReleaseError("README.md has no links to files")
+    path.write_text(text, "utf-8")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task", choices=["prepare", "notes", "address"])
+    parser.add_argument("task", choices=["prepare", "notes", "address", "links"])
     parser.add_argument("value")
     options = parser.parse_args()
     try:
-        text = {"prepare": prepare, "notes": notes, "address": address}[options.task](options.value)
+        text = globals()[options.task](options.value)
     except ReleaseError as error:
         print(f"release.py: {error}", file=sys.stderr)
         return 1

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import shutil
 import tomllib
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import jmask as jm
 
 ROOT = Path(__file__).parents[1]
-FILES = ("CHANGELOG.md", "CITATION.cff", "pyproject.toml", "jmask/__init__.py", "notebooks")
+FILES = ("CHANGELOG.md", "CITATION.cff", "README.md", "pyproject.toml", "jmask/__init__.py", "notebooks")
 
 
 def script():
@@ -92,3 +93,11 @@ def test_the_address_is_written_once(release):
         assert lines[1] == lines[3] == "\n" != lines[4]
     with pytest.raises(release.ReleaseError, match="an address is like"):
         release.address("https://example.org/jmask")
+
+
+def test_links_of_the_readme_lead_somewhere_from_anywhere(release):
+    before = re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text("utf-8"))
+    release.links("https://example.org/blob/v1")
+    after = re.findall(r"\]\(([^)]+)\)", (release.ROOT / "README.md").read_text("utf-8"))
+    assert after == [link if link.startswith("http") else f"https://example.org/blob/v1/{link}" for link in before]
+    assert "https://example.org/blob/v1/docs/layers.md" in after
