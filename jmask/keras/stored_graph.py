@@ -108,7 +108,7 @@ class StoredFunctional(StoredLayer):
         super().__init__(*args)
         self._tensors: dict[tuple[str, int, int], StoredTensor] = {}
 
-    @property
+    @functools.cached_property
     def parts(self) -> dict[str, Any]:
         """Its layers by name."""
         return {name: operation for name, operation in self._operations.items() if isinstance(operation, StoredLayer)}
@@ -213,9 +213,10 @@ class _Node:
             return [self._value(part) for part in data]
         if not isinstance(data, dict):
             return data
-        kind, config = data.get("class_name"), data.get("config")
+        kind, config = data.get("class_name"), data.get("config") or {}
         if kind == "__keras_tensor__":
-            return self._graph.tensor(*config["keras_history"], config["shape"], config["dtype"])
+            name, node, index = config["keras_history"]
+            return self._graph.tensor(name, node, index, config["shape"], config["dtype"])
         if kind in ("__numpy__", "__tensor__"):
             return np.array(config["value"], config["dtype"])
         if kind == "__slice__":

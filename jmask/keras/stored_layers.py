@@ -165,9 +165,9 @@ class StoredLayer:
         names = _names(type(self).__name__, self.get_config()) if is_own else ["kernel", "bias"][: len(arrays)]
         if len(names) != len(arrays):
             raise ValueError(
-                f"{self.name}: the file has {len(arrays)} weights of this {type(self).__name__}, which has {len(names)} "
-                f"by its options: {', '.join(names)}. Weights that two models or wrappers share are there once: use the "
-                "layer in one of them only. Otherwise save the model anew by Keras 3.15."
+                f"{self.name}: the file has {len(arrays)} weights of this {type(self).__name__}, which has "
+                f"{len(names)} by its options: {', '.join(names)}. Weights that two models or wrappers share are there "
+                "once: use the layer in one of them only. Otherwise save the model anew by Keras 3.15."
             )
         of = self._stored.names.get(path, "")
         return [Variable(name, f"{of}/{name}", arrays[str(number)]) for number, name in enumerate(names)]
@@ -218,8 +218,8 @@ def _names(kind: str, config: dict[str, Any]) -> list[str]:
 
 def kind_of(entry: dict[str, Any]) -> str:
     """The name of an entry's class, where Keras' public name is another."""
-    kind = entry["class_name"]
-    return {"GroupQueryAttention": "GroupedQueryAttention"}.get(kind, kind)
+    kind = str(entry["class_name"])
+    return "GroupedQueryAttention" if kind == "GroupQueryAttention" else kind
 
 
 def class_of(kind: str, base: type, module: str = "keras.layers") -> type:
