@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .stored_graph import StoredFunctional, StoredSequential
-from .stored_layers import Stored, StoredLayer, class_of, kind_of
+from .stored_layers import Stored, StoredLayer, class_of, class_name_of
 from .weights_file import read_weights
 
 _MODELS = {"Sequential": StoredSequential, "Functional": StoredFunctional, "Model": StoredFunctional}
@@ -24,7 +24,7 @@ def read_model(path: Path) -> Any:
         arrays, names = read_weights(archive.read("model.weights.h5"))
 
     def make(entry: dict[str, Any], place: str) -> Any:
-        kind = kind_of(entry)
+        kind = class_name_of(entry)
         base = _MODELS.get(kind, StoredLayer)
         return class_of(kind, base, "keras.models" if kind in _MODELS else "keras.layers")(entry, stored, place)
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .stored_layers import StoredLayer, kind_of
+from .stored_layers import StoredLayer, class_name_of
 from .weights_file import unique_names
 
 # What Keras computes masks from masks with.
@@ -236,7 +236,7 @@ def _leaves(tree: Any) -> Iterator[Any]:
 
 def _members(model: StoredLayer, entries: list[dict[str, Any]]) -> dict[str, Any]:
     """The layers of a model by name."""
-    names = unique_names(list(map(kind_of, entries)))
+    names = unique_names(list(map(class_name_of, entries)))
     made = [model._part(entry, f"layers/{name}") for entry, name in zip(entries, names, strict=True)]
     return {layer.name: layer for layer in made}
 

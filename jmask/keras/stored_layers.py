@@ -182,7 +182,7 @@ class StoredLayer:
             config = {"forward_layer": config["layer"], "backward_layer": config["backward_layer"]}
         found = {name: config[name] for name in _PARTS if name in config}
         if "cells" in found:
-            names = unique_names(list(map(kind_of, found["cells"])))
+            names = unique_names(list(map(class_name_of, found["cells"])))
             pairs = zip(found["cells"], names, strict=True)
             return {"cells": [self._part(cell, f"cells/{name}") for cell, name in pairs]}
         return {name: self._part(entry, name) for name, entry in found.items()}
@@ -216,7 +216,7 @@ def _names(kind: str, config: dict[str, Any]) -> list[str]:
     return [name for name in _WEIGHTS.get(kind, ()) if has(name)]
 
 
-def kind_of(entry: dict[str, Any]) -> str:
+def class_name_of(entry: dict[str, Any]) -> str:
     """The name of an entry's class, where Keras' public name is another."""
     kind = str(entry["class_name"])
     return "GroupedQueryAttention" if kind == "GroupQueryAttention" else kind

@@ -64,11 +64,8 @@ def test_outputs_are_those_of_keras_on_padded_batches(make: Callable, keras: Any
     theirs.save(tmp_path / "model.keras")
     mask = np.arange(TIME) < np.array(LENGTHS)[:, None]
     ids = np.where(mask, rng.integers(1, VOCABULARY, mask.shape), 0)
-    given = (
-        {"ids": ids, "extra": rng.normal(size=(*mask.shape, 2)).astype("float32") * mask[..., None]}
-        if make is _functional
-        else ids
-    )
+    extra = np.where(mask[..., None], rng.normal(size=(*mask.shape, 2)), 0).astype("float32")
+    given = {"ids": ids, "extra": extra} if make is _functional else ids
     model, params, state = jm.from_keras(tmp_path / "model.keras")
     found = jax.tree.leaves(model.apply_with_state(params, state, given)[0], is_leaf=lambda y: isinstance(y, jm.Masked))
     expected = jax.tree.leaves(theirs(given))
