@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .stored_graph import StoredFunctional, StoredSequential
-from .stored_layers import Stored, StoredLayer, class_of, class_name_of
+from .stored_layers import Stored, StoredLayer, class_name_of, class_of
 from .weights_file import read_weights
 
 _MODELS = {"Sequential": StoredSequential, "Functional": StoredFunctional, "Model": StoredFunctional}
