@@ -8,6 +8,7 @@ text); search finds what it should.
 """
 
 import argparse
+import contextlib
 import functools
 import itertools
 import os
@@ -94,6 +95,10 @@ def serve(site: Path) -> str:
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, format: str, *args: Any) -> None:
             pass
+
+        def copyfile(self, source: Any, outputfile: Any) -> None:
+            with contextlib.suppress(ConnectionError):  # the page was closed before all of it was loaded
+                super().copyfile(source, outputfile)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
     threading.Thread(target=server.serve_forever, daemon=True).start()

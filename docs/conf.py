@@ -60,7 +60,7 @@ html_static_path = ["_static"]
 html_css_files = ["jmask.css"]
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {"index": []}
+html_sidebars = {"index": [], "start": [], "why": []}  # which have no pages below them
 html_theme_options = {
     "navbar_align": "left",
     "header_links_before_dropdown": 8,

@@ -91,8 +91,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = kept
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
-    """Says that slow tests are left out, which may be why nothing has run, and how to run them."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # behind the list of what was skipped, which is long
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> Iterator[None]:
+    """Says what was left out, which may be why nothing has run, and how to run it."""
+    yield
+    reasons = [report.longrepr[-1] for report in terminalreporter.stats.get("skipped", ())]
+    if missing := sum("could not import" in reason or "not installed" in reason for reason in reasons):
+        install, run = 'pip install -e ".[tests,keras,formats]"', "KERAS_BACKEND=jax pytest -m extras"
+        terminalreporter.write_line(f"{missing} tests need packages that are not installed: `{install}`, then `{run}`.")
     if config.option.markexpr == "not slow":
         nothing = exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
         text = 'Slow tests are left out by default: `pytest -m slow` runs them, and `pytest -m ""` runs all.'

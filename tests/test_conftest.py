@@ -1,6 +1,7 @@
 """The fixtures and the signature checks do what `conftest.py` says, or the other tests check less than they seem to."""
 
 import os
+import types
 import zlib
 
 import jax
@@ -9,6 +10,7 @@ import pytest
 from jaxtyping import Array, Float, TypeCheckError, jaxtyped
 
 import jmask as jm
+from tests.conftest import pytest_terminal_summary
 from tests.support.signatures import check_signature
 
 
@@ -57,3 +59,20 @@ def test_keys_are_seeded_by_the_name_of_the_test(getkey):
 
 def test_x64_is_for_the_length_of_a_test(x64):
     assert jnp.ones(3).dtype == jnp.float64
+
+
+@pytest.mark.parametrize(("expression", "has_slow"), [("not slow", True), ("slow", False), ("", False)])
+def test_what_was_left_out_is_told_and_how_to_run_it(expression, has_slow):
+    reasons = [
+        "Skipped: could not import 'polars': No module named 'polars'",
+        "Skipped: Keras is not installed",
+        "other",
+    ]
+    skipped = [types.SimpleNamespace(longrepr=("file.py", 1, reason)) for reason in reasons]
+    lines = []
+    reporter = types.SimpleNamespace(stats={"skipped": skipped}, write_line=lambda text, **_: lines.append(text))
+    config = types.SimpleNamespace(option=types.SimpleNamespace(markexpr=expression))
+    list(pytest_terminal_summary(reporter, pytest.ExitCode.OK, config))
+    assert lines[0].startswith("2 tests need packages that are not installed: `pip install -e")
+    assert "pytest -m extras`" in lines[0]
+    assert ["`pytest -m slow` runs them" in line for line in lines[1:]] == [True] * has_slow

@@ -16,6 +16,7 @@ for name in {OPTIONAL}:
     sys.modules[name] = None  # which Python takes for a module that is not there
 
 import jmask as jm
+from jmask.demo.cli import main as demo
 
 def needs(extra, function):
     try:
@@ -35,6 +36,7 @@ needs("plot", lambda: jm.data.padded(rows=2).plot(corpus))
 needs("plot", lambda: jm.train.plot(sys.argv[1]))
 needs("flax", lambda: jm.flax.to_linen(jm.layers.Dense(2)))
 needs("flax", lambda: jm.flax.to_nnx(jm.layers.Dense(2), x, rngs=None))
+assert demo([]) == 2
 model = jm.Sequential([jm.Input((None,)), jm.layers.Activation("gelu")])
 model.summary()
 jm.draw(model).save(sys.argv[1] + "/model.svg")
@@ -51,6 +53,8 @@ def test_what_needs_an_extra_names_it_and_the_rest_works(tmp_path):
     done = subprocess.run([sys.executable, "-c", WITHOUT, tmp_path], capture_output=True, text=True, cwd=tmp_path)
     assert not done.returncode, done.stderr
     assert "Masked(float32[2, 2], lengths=[2 1])" in done.stdout
+    line = 'jmask: error: This needs the package grain, which is not installed: pip install "jmask[train]"'
+    assert done.stderr.splitlines() == [line]
 
 
 def test_the_extras_bring_what_they_are_named_for():

@@ -25,6 +25,10 @@ class LazyModule:
             return getattr(importlib.import_module(self._name), attribute)
 
 
+class MissingExtraError(ImportError):
+    """A package is missing that an extra of jmask brings."""
+
+
 @contextlib.contextmanager
 def from_extra(extra: str) -> Iterator[None]:
     """For imports of packages that an extra of jmask brings.
@@ -33,13 +37,13 @@ def from_extra(extra: str) -> Iterator[None]:
         extra: its name.
 
     Raises:
-        ImportError: a package is missing.
+        MissingExtraError: a package is missing.
     """
     try:
         yield
     except ModuleNotFoundError as error:
         text = f'This needs the package {error.name}, which is not installed: pip install "jmask[{extra}]"'
-        raise ImportError(text, name=error.name) from error
+        raise MissingExtraError(text, name=error.name) from error
 
 
 def after_import(name: str, action: Callable[[], None]) -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from ..core.lazy import MissingExtraError
 from .errors import DemoError
 
 _DESCRIPTION = """\
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             epochs=options.epochs,
             seed=options.seed,
         )
-    except DemoError as error:
+    except (DemoError, MissingExtraError) as error:
         print(f"jmask: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

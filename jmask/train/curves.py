@@ -1,7 +1,6 @@
 """The curves of runs, drawn from their logs: sums of the training, scores, speed and padding."""
 
 import csv
-import dataclasses
 import math
 import os
 from pathlib import Path
@@ -18,12 +17,6 @@ _MANY = 40  # points from which on a line has no dots
 _STYLES = ("-", ":", "-.")
 
 
-@dataclasses.dataclass(frozen=True)
-class _Log:
-    name: str
-    columns: dict[str, np.ndarray]  # by name, a number for each row, NaN where there is none
-
-
 def plot(*runs: Any, x: Literal["step", "epoch", "seconds"] = "step") -> Any:
     r"""Draws the curves of runs with matplotlib, from the `log.csv` in their folders: a point for each epoch.
 
@@ -32,7 +25,7 @@ def plot(*runs: Any, x: Literal["step", "epoch", "seconds"] = "step") -> Any:
     training is dashed. A run that was killed and resumed is one line. Of several runs, each has a colour.
 
     Args:
-        *runs: their folders, or `Run`s; one that is still training in another process shows the epochs that are over.
+        *runs: their folders, or each a `Run`; of one that another process is still training, the epochs that are over.
         x: what the horizontal axis shows.
 
     Returns:
@@ -59,35 +52,38 @@ def plot(*runs: Any, x: Literal["step", "epoch", "seconds"] = "step") -> Any:
         raise ValueError(f"`plot`: `x` is {', '.join(map(repr, _AXES))}; received {x!r}.")
     with from_extra("plot"):
         from matplotlib.figure import Figure
-    logs = [_read(Path(run.directory if isinstance(run, Run) else os.fspath(run))) for run in runs]
-    if len({log.name for log in logs}) < len(logs):
-        logs = [_Log(str(run), log.columns) for run, log in zip(runs, logs, strict=True)]
-    panels = _panels(list(dict.fromkeys(name for log in logs for name in log.columns)))
+    folders = [Path(run.directory if isinstance(run, Run) else os.fspath(run)) for run in runs]
+    are_apart = len({folder.name for folder in folders}) == len(folders)
+    logs = {folder.name if are_apart else str(folder): _read(folder) for folder in folders}
+    panels = _panels(list(dict.fromkeys(name for log in logs.values() for name in log)))
     wide = 2 if len(panels) == 4 else max(1, min(len(panels), 3))
     high = max(1, math.ceil(len(panels) / wide))
     figure = Figure(figsize=(4.2 * wide, 3.0 * high + 0.3 * (len(logs) > 1)), layout="constrained")
     for i, (title, names) in enumerate(panels.items()):
-        _draw(figure.add_subplot(high, wide, i + 1), title, names, logs, x)
+        _draw(figure.add_subplot(high, wide, i + 1), title, names, list(logs.values()), x)
     if not panels:
         figure.text(0.5, 0.5, "no epoch is over yet", ha="center", va="center")
     elif len(logs) > 1:
-        labels = [log.name if log.columns else f"{log.name} (no epoch is over yet)" for log in logs]
+        labels = [name if log else f"{name} (no epoch is over yet)" for name, log in logs.items()]
         lines = [figure.axes[0].plot([], [], color=f"C{i}", label=label)[0] for i, label in enumerate(labels)]
         figure.legend(handles=lines, loc="outside upper center", ncols=min(len(logs), 2 * wide), frameon=False)
     return figure
+
+
+_Log = dict[str, np.ndarray]  # by the name of the column, a number for each row, NaN where there is none
 
 
 def _read(folder: Path) -> _Log:
     file = folder / "log.csv"
     if not file.is_file():
         if (folder / "checkpoints").is_dir():  # of a run that has just begun
-            return _Log(folder.name, {})
+            return {}
         raise FileNotFoundError(f"`plot`: {str(folder)!r} has no `log.csv`; name the folder of a `train.Run`.")
     with file.open(newline="", encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
     if rows and not {*_AXES} <= rows[0].keys():
         raise ValueError(f"`plot`: {str(file)!r} is no log of a run: its columns are {', '.join(map(str, rows[0]))}.")
-    return _Log(folder.name, {name: np.array([_number(row.get(name)) for row in rows]) for name in (rows or [{}])[0]})
+    return {name: np.array([_number(row.get(name)) for row in rows]) for name in (rows[0] if rows else ())}
 
 
 def _number(text: Any) -> float:
@@ -115,12 +111,12 @@ def _draw(axes: Any, title: str, names: list[str], logs: list[_Log], x: str) -> 
     scores, lines = [name for name in names if not name.startswith("train_")], {}
     for number, log in enumerate(logs):
         for place, name in enumerate(names):
-            if name not in log.columns:
+            if name not in log:
                 continue
             style = _STYLES[scores.index(name) % len(_STYLES)] if name in scores else "--"
             colour = f"C{number}" if len(logs) > 1 else f"C{place}"
-            dots = "o" if len(log.columns[name]) < _MANY else ""
-            line = axes.plot(log.columns[x], log.columns[name], style, color=colour, marker=dots, markersize=3)[0]
+            dots = "o" if len(log[name]) < _MANY else ""
+            line = axes.plot(log[x], log[name], style, color=colour, marker=dots, markersize=3)[0]
             lines[name] = axes.plot([], [], style, color="0.3")[0] if len(logs) > 1 else line
     axes.set(title=title, xlabel=_AXES[x])
     if len(names) > 1:

@@ -16,6 +16,7 @@ from .compilation import Shapes
 from .epochs import TWO_LOOPS
 from .loss_function import LossFunction
 from .microbatch import BatchGradients, Differentiation, as_before, chosen, summed_dtype
+from .placement import Programs, on_the_mesh_of
 from .precision import DynamicScale, LossScale, checked_compute_dtype, checked_loss_scale
 from .state import State, owned
 
@@ -119,7 +120,7 @@ class Step:
     ) -> None:
         self._loss, self._differentiate, self._optimizer = loss, differentiate, optimizer
         self._accumulate, self._decay, self._loss_scale, self._shapes = accumulate, decay, loss_scale, shapes
-        self._jitted = jax.jit(self._next, donate_argnums=0)
+        self._programs = Programs(self._next)
 
     def init(self, params: Any, key: Any = None, *, statistics: Any = None) -> State:
         """Makes the first state.
@@ -130,7 +131,8 @@ class Step:
             statistics: the running statistics, `model.init_state(x)`; needed if the loss takes `statistics`.
 
         Returns:
-            The state before the first step. Arrays keep their shardings.
+            The state before the first step. Arrays keep their shardings, as they do from step to step. Where parameters
+            are divided over a mesh, what mirrors them is divided alike, and all else is put on each of its devices.
 
         Raises:
             TypeError: a parameter is not a float, or is no array.
@@ -152,7 +154,7 @@ class Step:
         if self._accumulate > 1:
             gradients = jax.tree.map(lambda leaf: jnp.zeros_like(leaf, summed_dtype(leaf)), params)
             pending = {"gradients": gradients, "count": jnp.zeros(())}
-        return State(
+        state = State(
             step=jnp.zeros((), jnp.int32),
             updates=jnp.zeros((), jnp.int32),
             params=params,
@@ -163,6 +165,7 @@ class Step:
             pending=pending,
             loss_scale=owned(self._loss_scale.start()) if isinstance(self._loss_scale, DynamicScale) else None,
         )
+        return on_the_mesh_of(params, state)
 
     def __call__(self, state: State, batch: Any) -> tuple[State, dict[str, Sums]]:
         """The next state, and the sums of a batch.
@@ -184,7 +187,7 @@ class Step:
                 f"received a {type(state).__name__}."
             )
         try:
-            return self._jitted(state, batch)
+            return self._programs.of(state)(state, batch)
         except TypeError:
             _refuse_many(batch)
             _refuse_objects(batch)
@@ -203,7 +206,7 @@ class Step:
         Returns:
             A `jax.stages.Lowered`.
         """
-        return self._jitted.lower(state, batch)
+        return self._programs.of(state).lower(state, batch)
 
     def _next(self, state: State, batch: Any) -> tuple[State, dict[str, Sums]]:
         self._shapes.add(batch)

@@ -134,5 +134,5 @@ def test_pictures_that_cannot_be_drawn_are_refused_early(tmp_path, monkeypatch):
         plot.prepare(tmp_path / "folder.png")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(DemoError, match=r'pip install "jmask\[demo\]"'):
+    with pytest.raises(DemoError, match=r'pip install "jmask\[plot\]"'):
         plot.prepare(tmp_path / "training.png")

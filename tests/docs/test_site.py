@@ -28,10 +28,6 @@ def test_no_two_pages_differ_in_capitals_alone():
     assert len(files) == len(set(files))
 
 
-def test_the_citation_names_this_version():
-    assert f"\nversion: {jm.__version__}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
-
-
 def test_the_picture_of_a_model_is_what_jmask_draws():
     """`python docs/make_pictures.py` writes it anew."""
     picture = jm.draw(runpy.run_path(str(ROOT / "docs" / "make_pictures.py"))["model"]()).svg

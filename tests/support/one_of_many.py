@@ -4,14 +4,17 @@ python one_of_many.py ADDRESS COUNT INDEX
 """
 
 import sys
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jmask as jm  # before the processes meet: importing it touches no device
+from jmask import train
 
 ADDRESS, COUNT, INDEX = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 jax.config.update("jax_cpu_collectives_implementation", "gloo")
@@ -101,7 +104,28 @@ def check_an_error_of_one() -> None:
         next(found)
 
 
+def check_divided_parameters() -> None:
+    def total(params, batch, key):
+        weights = params["w"].sum(0) * jax.random.uniform(key)
+        return jm.losses.squared_error(batch * weights, batch * 0, divide=False)
+
+    whole = {"w": np.arange(24, dtype=np.float32).reshape(8, 3) / 24}
+    batch: Any = jm.sharding.global_batch(jm.pad_sequences(drawn(0, 0)) if INDEX == 0 else None, ROWS, rows=4)
+    layout = jm.sharding.named_shardings(MESH, jm.sharding.fsdp("data", min_size=0), whole)
+    step = train.step(total, optax.adam(0.1))
+    divided = step.init(jax.jit(lambda: whole, out_shardings=layout)(), jax.random.key(1))
+    state, _ = step(divided, batch)
+    state, _ = step(state, batch)
+    assert state.opt_state[0].mu["w"].sharding == layout["w"]
+    alone: Any = step.init(whole, jax.random.key(1))
+    for _ in range(2):
+        alone, _ = step(alone, jm.pad_sequences(drawn(0, 0)))
+    for shard in state.params["w"].addressable_shards:
+        np.testing.assert_allclose(shard.data, np.asarray(alone.params["w"])[shard.index], rtol=1e-5)
+
+
 check_uneven_batches()
+check_divided_parameters()
 check_packed_rows()
 check_differing_structures()
 check_an_error_of_one()

@@ -242,10 +242,10 @@ def test_the_third_call_compiles_nothing_and_new_shapes_warn_once(batch):
     params = {"w": jnp.asarray(PARAMS["w"]), "b": 0.1}  # a weakly typed number
     state = step.init(params)
     state, _ = step(state, batch)
-    compiled = step._jitted._cache_size()
+    compiled = step._programs.size()
     for _ in range(2):
         state, _ = step(state, batch)
-    assert step._jitted._cache_size() == compiled
+    assert step._programs.size() == compiled
     assert not params["w"].is_deleted()
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
