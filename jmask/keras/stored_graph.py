@@ -83,16 +83,12 @@ class StoredSequential(StoredLayer):
     @functools.cached_property
     def parts(self) -> dict[str, Any]:
         """Its layers, without the input, by name."""
-        return _members(self, self._layer_entries)
+        return _members(self, [entry for entry in self.get_config()["layers"] if entry["class_name"] != "InputLayer"])
 
     @property
     def layers(self) -> list[Any]:
-        """The same in order; one that is repeated has its name again."""
-        return [self.parts[entry["config"]["name"]] for entry in self._layer_entries]
-
-    @property
-    def _layer_entries(self) -> list[dict[str, Any]]:
-        return [entry for entry in self.get_config()["layers"] if entry["class_name"] != "InputLayer"]
+        """The same in order."""
+        return list(self.parts.values())
 
     @property
     def inputs(self) -> list[Any]:
@@ -241,11 +237,8 @@ def _leaves(tree: Any) -> Iterator[Any]:
 def _members(model: StoredLayer, entries: list[dict[str, Any]]) -> dict[str, Any]:
     """The layers of a model by name."""
     names = unique_names(list(map(class_name_of, entries)))
-    found: dict[str, Any] = {}
-    for entry, name in zip(entries, names, strict=True):
-        if entry["config"]["name"] not in found:
-            found[entry["config"]["name"]] = model._part(entry, f"layers/{name}")
-    return found
+    made = [model._part(entry, f"layers/{name}") for entry, name in zip(entries, names, strict=True)]
+    return {layer.name: layer for layer in made}
 
 
 def _is_layer(entry: dict[str, Any]) -> bool:

@@ -29,8 +29,11 @@ def check(model: Any, *inputs: Any, rng: np.random.Generator, custom: Any = None
 
 
 def _of_file(model: Any, converted: Any, custom: Any) -> list[Any]:
-    """What `from_keras` gives of the model's file; nothing if it has functions, or classes for which it needs Keras."""
-    if custom is not None:
+    """What `from_keras` gives of the model's file; nothing if it has functions, or classes for which it needs Keras.
+
+    Keras saves a Sequential without the repeats of a layer.
+    """
+    if custom is not None or len(set(map(id, model.layers))) < len(model.layers):
         return []
     with tempfile.TemporaryDirectory() as folder:
         model.save(path := Path(folder, "model.keras"))
