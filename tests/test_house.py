@@ -12,7 +12,8 @@ import pytest
 import jmask as jm
 
 ROOT = pathlib.Path(jm.__file__).parent
-FILES = {file.relative_to(ROOT.parent).as_posix(): ast.parse(file.read_text("utf-8")) for file in ROOT.rglob("*.py")}
+SOURCES = (*ROOT.rglob("*.py"), ROOT / "__init__.pyi")
+FILES = {file.relative_to(ROOT.parent).as_posix(): ast.parse(file.read_text("utf-8")) for file in SOURCES}
 
 # From the top down: a room imports from those after it.
 ROOMS = (
@@ -181,11 +182,31 @@ def test_one_name_has_one_meaning():
     assert {name: sorted(files) for name, files in places.items() if len(files) > 1 and name not in SAME} == {}
 
 
+def modules_loaded_by(code: str) -> set[str]:
+    code = f"import sys; {code}; print(*sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    return set(shown.split())
+
+
 def test_heavy_packages_are_loaded_when_they_are_needed():
-    code = "import sys, jmask; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert "jax" in loaded
-    assert set(loaded).isdisjoint(HEAVY)
+    loaded = modules_loaded_by("import jmask as jm; {name: getattr(jm, name) for name in dir(jm)}")
+    assert {"jax", "jmask.layers.recurrent", "jmask.train.runs"} <= loaded
+    assert {name.partition(".")[0] for name in loaded}.isdisjoint(HEAVY)
+
+
+def test_jmask_is_imported_name_by_name():
+    loaded = modules_loaded_by("import jmask as jm; jm.Masked")
+    assert "jmask.core.masked" in loaded
+    assert {name.partition(".")[2].partition(".")[0] for name in loaded if name.startswith("jmask.")} == {
+        "core",
+        "sources",
+    }
+
+
+def test_a_config_finds_layers_that_nobody_has_named():
+    config = {"class": "Dense", "config": {"units": 3}, "id": 0}
+    code = f"import jmask as jm; assert jm.from_config({config}).units == 3"
+    assert "jmask.layers.dense" in modules_loaded_by(code)
 
 
 @pytest.mark.parametrize("order", ["import jmask as jm, flax.serialization", "import flax.serialization, jmask as jm"])

@@ -1,11 +1,11 @@
-"""Lookups and sums on a mesh with explicit axes, where JAX asks how the result is laid out."""
+"""On a mesh with explicit axes JAX asks how the results of lookups, sums and reorderings are laid out."""
 
 from collections.abc import Callable
 from typing import Any
 
 import jax
 from jax import lax
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec, auto_axes
 
 
 def rows_at(table: Any, index: Any, **mode: Any) -> Any:
@@ -50,6 +50,34 @@ def sum_over_steps(function: Callable[[Any, Any], Any], values: Any, index: Any)
         in_specs=(PartitionSpec(*spec), PartitionSpec(*_spec(along_index, index.ndim))),
         out_specs=PartitionSpec(None, *spec[index.ndim :]),
     )(values, index)
+
+
+def divided_by_row(function: Callable[..., Any], *args: Any) -> Any:
+    """`function(*args)` of rows; with explicit mesh axes XLA divides its work, and its results are divided by rows.
+
+    Args:
+        function: its results are arrays whose first axis is that of the rows.
+        *args: pytrees of arrays. The first array that is divided over its first axis says how.
+
+    Returns:
+        What the function gives.
+    """
+    return _by_xla(function, args, lambda axes: PartitionSpec(axes))
+
+
+def as_whole(function: Callable[..., Any], *args: Any) -> Any:
+    """`function(*args)`; with explicit mesh axes XLA divides its work, and every device gets all of its results."""
+    return _by_xla(function, args, lambda _: PartitionSpec())
+
+
+def _by_xla(function: Callable[..., Any], args: Any, spec: Callable[[Any], PartitionSpec]) -> Any:
+    found = [jax.typeof(leaf).sharding for leaf in jax.tree.leaves(args)]
+    divided = [sharding for sharding in found if sharding.mesh.explicit_axes]
+    if not divided:
+        return function(*args)
+    axes = next((s.spec[0] for s in divided if len(s.spec) and s.spec[0] is not None), None)
+    mesh = divided[0].mesh
+    return auto_axes(function, axes=mesh.explicit_axes, out_sharding=NamedSharding(mesh, spec(axes)))(*args)
 
 
 def _spec(sharding: Any, ndim: int) -> tuple[Any, ...]:

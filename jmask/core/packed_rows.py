@@ -1,10 +1,11 @@
 """From packed rows to a row for each sequence and back, by gathers within static shapes."""
 
+import functools
 from typing import Any
 
 import jax.numpy as jnp
 
-from .explicit_axes import rows_at
+from .explicit_axes import as_whole, rows_at
 from .masked import Masked
 from .segment_ids import ids_of, positions
 
@@ -23,14 +24,21 @@ def sequence_rows(x: Masked, num_rows: int, width: int) -> Masked:
     ids, steps = ids_of(x), positions(x)
     fits = (ids > 0) & (ids <= num_rows) & (steps < width)
     targets = jnp.where(fits, (ids - 1) * width + steps, num_rows * width)
+    put = functools.partial(_put_in_rows, num_rows=num_rows, width=width)
+    return Masked(*as_whole(put, jnp.asarray(x.values), targets))
+
+
+def _put_in_rows(values: Any, targets: Any, *, num_rows: int, width: int) -> tuple[Any, Any]:
+    """The steps that have a place among `num_rows * width`, and which places have one."""
     # Only indices are scattered; values are gathered, and their gradients flow back the same way.
-    sources = jnp.full(num_rows * width, ids.size, jnp.int32)
-    sources = sources.at[targets.ravel()].set(jnp.arange(ids.size, dtype=jnp.int32), mode="drop")
+    size = targets.size
+    sources = jnp.full(num_rows * width, size, jnp.int32)
+    sources = sources.at[targets.ravel()].set(jnp.arange(size, dtype=jnp.int32), mode="drop")
     sources = sources.reshape(num_rows, width)
-    slots = jnp.asarray(x.values).reshape(ids.size, *x.shape[ids.ndim :])
-    if ids.size == 0:
+    slots = values.reshape(size, *values.shape[targets.ndim :])
+    if size == 0:
         slots = jnp.zeros((1, *slots.shape[1:]), slots.dtype)  # JAX cannot gather from an empty axis
-    return Masked(slots.at[sources].get(mode="fill", fill_value=0), sources < ids.size)
+    return slots.at[sources].get(mode="fill", fill_value=0), sources < size
 
 
 def steps_of(rows: Any, x: Masked) -> Any:

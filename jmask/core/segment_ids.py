@@ -14,6 +14,7 @@ from jax import lax
 from .arithmetic import still_bool
 from .checks import checked_size
 from .display import is_concrete
+from .explicit_axes import as_whole
 
 UNPACK = (
     "Give each sequence a row of its own, `jm.unpack_batch(x, num_sequences, length)`, or take each row for one "
@@ -76,9 +77,13 @@ def number_of_sequences(x: Any, name: str) -> int:
 
 def found_ids(x: Any, name: str) -> Any:
     """Which ids of packed rows have steps, bool `(num_sequences,)`; raises if their number is not known."""
-    number, ids = number_of_sequences(x, name), jnp.asarray(ids_of(x)).ravel()
-    index = jnp.where((ids > 0) & (ids <= number), ids - 1, number)
-    return jnp.zeros(number, bool).at[index].set(True, mode="drop")
+    number = number_of_sequences(x, name)
+
+    def found(ids: Any) -> Any:
+        index = jnp.where((ids > 0) & (ids <= number), ids - 1, number)
+        return jnp.zeros(number, bool).at[index.ravel()].set(True, mode="drop")
+
+    return as_whole(found, jnp.asarray(ids_of(x)))
 
 
 def check_numbering(ids: Any, num_sequences: Any, name: str) -> None:

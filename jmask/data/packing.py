@@ -127,7 +127,7 @@ def unpack_batch(x: Masked, num_sequences: SupportsIndex, length: SupportsIndex)
     Returns:
         A `Masked` with values `(num_sequences, length, ...)`, zero at padding, which is on the right. An id without
         steps gives an empty row. Gradients follow the steps; padding of `x` has none. Sequences move between rows, so
-        under a mesh with Explicit axes the rows of `x` must be gathered first, with `jax.sharding.reshard`.
+        where explicit axes of a mesh divide the rows of `x`, every device gets all rows of the result.
 
     Raises:
         TypeError: the values are strings or objects, which JAX arrays cannot hold.

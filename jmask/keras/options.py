@@ -9,7 +9,6 @@ import jax
 
 from ..layers.cells import BaseCell
 from ..layers.recurrent import BaseRecurrent
-from ..protocol.config import register_serializable
 from ..protocol.layer import Layer
 from ..protocol.options import ACTIVATIONS
 from .converted import Context, is_function
@@ -21,10 +20,7 @@ IRRELEVANT = {"name", "trainable", "dtype", "seed", "renorm_momentum", "use_cudn
 LISTS_OF_ONE = {"kernel_size", "strides", "dilation_rate", "pool_size", "output_padding"}
 
 # These mix the features of a step, as they should in a layer whose last axis is the features.
-OVER_FEATURES = {
-    "softmax": register_serializable(jax.nn.softmax, name="jax.nn.softmax"),
-    "log_softmax": register_serializable(jax.nn.log_softmax, name="jax.nn.log_softmax"),
-}
+OVER_FEATURES = {"softmax": jax.nn.softmax, "log_softmax": jax.nn.log_softmax}
 
 INITIALIZERS: dict[tuple[str, tuple[Any, ...]], str] = {
     ("Zeros", ()): "zeros",

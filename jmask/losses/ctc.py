@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Integer, Num
 from ..core.checks import as_array
 from ..core.display import is_concrete
 from ..core.errors import report_not_counted
+from ..core.explicit_axes import as_whole, divided_by_row
 from ..core.masked import Masked, mask_of, segment_ids_of, values_of
 from ..core.packed_rows import sequence_rows
 from ..core.segment_ids import found_ids, ids_of, number_of_sequences
@@ -151,7 +152,7 @@ def _losses(
     labels = left_align(Masked(ids, are_labels))[0]
     row = functools.partial(log_probability, blank_id=blank_id)
     rows = labels.fill(blank_id).reshape(size, num_labels), labels.mask.sum(-1, dtype=jnp.int32).reshape(size)
-    found = jax.vmap(row)(log_probs, real.reshape(size, time), *rows).reshape(batch)
+    found = divided_by_row(jax.vmap(row), log_probs, real.reshape(size, time), *rows).reshape(batch)
     return _finished(found, real.any(-1), wrong, zero_infinity)
 
 
@@ -168,7 +169,8 @@ def _losses_of_packed(
     )
     labels = left_align(Masked(ids, are_labels))[0]
     lengths = labels.mask.sum(-1, dtype=jnp.int32)
-    found = log_probabilities_of_packed(log_probs, segment_ids, labels.fill(blank_id), lengths, blank_id=blank_id)
+    forward = functools.partial(log_probabilities_of_packed, blank_id=blank_id)
+    found = as_whole(forward, log_probs, segment_ids, labels.fill(blank_id), lengths)
     return _finished(found, found_ids(logits, "`ctc_loss`"), wrong, zero_infinity)
 
 

@@ -1,5 +1,6 @@
 """Precision, recall, F1 and the confusion matrix."""
 
+import functools
 from collections.abc import Iterable
 from typing import Any, SupportsIndex
 
@@ -8,6 +9,7 @@ from jaxtyping import Array
 
 from ..core.arithmetic import expand
 from ..core.checks import check_one_of
+from ..core.explicit_axes import as_whole
 from ..losses.labels import poisoned
 from ..losses.options import check_integer
 from ..losses.steps import Steps
@@ -222,7 +224,7 @@ def confusion_matrix(
     rows = jnp.where(are(decisions.true, jnp.arange(size)), weights, 0)
     columns = are(decisions.found, jnp.arange(size)).astype(weights.dtype)
     axes = tuple(range(decisions.true.ndim))
-    counts = jnp.tensordot(rows, columns, (axes, axes), precision="highest")
+    counts = as_whole(functools.partial(jnp.tensordot, axes=(axes, axes), precision="highest"), rows, columns)
     return ConfusionSums(poisoned(counts, decisions.wrong))
 
 

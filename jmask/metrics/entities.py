@@ -12,6 +12,7 @@ from jax import lax
 from jaxtyping import Array
 
 from ..core.checks import check_one_of
+from ..core.explicit_axes import as_whole
 from ..core.masked import Masked
 from ..core.segment_ids import sequence_starts
 from ..core.step_order import left_align
@@ -96,17 +97,15 @@ def entity_f1(
     real = steps.real(true.shape)
     if real.ndim != true.ndim:
         real = jnp.broadcast_to(real[..., None], true.shape)  # a mask of rows
-    counts = _count(
-        found,
-        true,
-        real,
-        steps.segment_ids,
+    count = functools.partial(
+        _count,
         kinds=kinds,
         types=types,
         num_types=num_types,
         ends_itself=not (is_strict and has_ends),
         is_strict=is_strict,
     )
+    counts = as_whole(count, found, true, real, steps.segment_ids)
     hits, predicted, actual = poisoned(counts, decisions.wrong)
     return F1Sums(hits, predicted, actual, average)
 

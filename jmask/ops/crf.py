@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from ..core.explicit_axes import divided_by_row, sum_over_steps
 from ..core.masked import Masked, like, mask_of, segment_ids_of, values_of
 from ..core.segment_ids import sequence_starts
 from .kinds import same_kind
@@ -117,7 +118,7 @@ def log_likelihood_of_rows(
     logits: Array, tags: Array, mask: Any, segment_ids: Any, transitions: Array, start: Array, end: Array
 ) -> tuple[Array, Array]:
     """For each row, the sum over its sequences and their number."""
-    terms, begins = _log_likelihood_terms(logits, tags, mask, segment_ids, transitions, start, end)
+    terms, begins = divided_by_row(_log_likelihood_terms, logits, tags, mask, segment_ids, transitions, start, end)
     return terms.sum(-1), begins.sum(-1, dtype=jnp.int32)
 
 
@@ -134,14 +135,18 @@ def log_likelihood_of_sequences(
     num_sequences: int,
 ) -> Array:
     """For each sequence of packed rows, 0 for those without steps."""
-    terms, _ = _log_likelihood_terms(logits, tags, mask, segment_ids, transitions, start, end)
+    terms, _ = divided_by_row(_log_likelihood_terms, logits, tags, mask, segment_ids, transitions, start, end)
     return sums_of_sequences(terms, segment_ids, num_sequences)
 
 
 def sums_of_sequences(terms: Array, segment_ids: Array, num_sequences: int) -> Array:
     """The sum over the steps of each sequence of packed rows, `(num_sequences,)`; padding does not count."""
     owners = jnp.where(segment_ids > 0, segment_ids - 1, num_sequences)
-    return jax.ops.segment_sum(terms.ravel(), owners.ravel(), num_sequences + 1)[:num_sequences]
+
+    def sums(terms: Array, owners: Array) -> Array:
+        return jax.ops.segment_sum(terms.ravel(), owners.ravel(), num_sequences + 1)[:num_sequences]
+
+    return sum_over_steps(sums, terms, owners)
 
 
 def _log_likelihood_terms(

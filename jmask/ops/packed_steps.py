@@ -14,6 +14,7 @@ from jax import lax
 
 from ..core.arithmetic import expand, in_front, joint_number
 from ..core.display import is_concrete
+from ..core.explicit_axes import divided_by_row
 from ..core.masked import Masked
 from ..core.segment_ids import ids_of, positions, sequence_starts
 from ..core.step_order import left_align, take_steps
@@ -47,7 +48,7 @@ def zero_padded(x: Masked, left: int, right: int, max_segments: int | None) -> M
     """
     x, _ = left_align(x)
     ids, axis = jnp.asarray(ids_of(x)), x.mask.ndim - 1
-    rows, time = ids.shape[:-1], ids.shape[-1]
+    time = ids.shape[-1]
     begins = sequence_starts(ids > 0, ids)
     number = jnp.cumsum(begins, axis, dtype=jnp.int32)
     known = time if x.num_sequences is None else min(time, x.num_sequences)
@@ -64,8 +65,8 @@ def zero_padded(x: Masked, left: int, right: int, max_segments: int | None) -> M
         -1, keepdims=True
     )
     new_ids = jnp.where(places < total, take_steps(starts, last_start), 0)
-    room = jnp.zeros((*rows, 1, *x.shape[axis + 1 :]), x.dtype)  # what a new step takes
-    values = take_steps(jnp.concatenate([x.fill(0), room], axis), sources)
+    widths = [(0, 1 if a == axis else 0) for a in range(x.ndim)]  # one more step, which new ones take
+    values = take_steps(jnp.pad(x.fill(0), widths), sources)
     if max_segments is not None:
         has_more = jnp.max(number, -1, initial=0) > max_segments
         values = jnp.where(expand(has_more, values.ndim), _no_number(x.dtype), values)
@@ -79,11 +80,12 @@ def steps_put_together(x: Masked, size: int, step: tuple[int, ...]) -> Masked:
     rows, time = x.shape[:axis], x.mask.shape[-1] // size
     is_first = x.mask & (positions(x) % size == 0) & (jnp.flip(after, -1) >= size - 1)
     ids = ids_of(x) * is_first
-    index = jnp.broadcast_to(in_front(jnp.arange(x.mask.shape[-1], dtype=jnp.int32), ids.ndim), ids.shape)
+    index = in_front(jnp.arange(x.mask.shape[-1], dtype=jnp.int32), ids.ndim) + jnp.zeros_like(ids)
     firsts = _first_steps(left_align(Masked(index, segment_ids=ids))[0], time)
     places = firsts.fill(0)[..., None] + in_front(jnp.arange(size, dtype=jnp.int32), axis + 2)
     values = take_steps(jnp.asarray(x.fill(0)), places.reshape(*rows, time * size))
-    return Masked(values.reshape(*rows, time, *step), segment_ids=firsts.segment_ids, num_sequences=x.num_sequences)
+    values = divided_by_row(lambda values: values.reshape(*rows, time, *step), values)
+    return Masked(values, segment_ids=firsts.segment_ids, num_sequences=x.num_sequences)
 
 
 def joined_by_sequence(xs: Sequence[Masked], values: Any, name: str) -> Masked:
@@ -104,7 +106,8 @@ def joined_by_sequence(xs: Sequence[Masked], values: Any, name: str) -> Masked:
     steps = in_front(jnp.arange(ids.shape[-1], dtype=jnp.int32), ids.ndim)
     key = jnp.where(ids > 0, ids, jnp.iinfo(ids.dtype).max)
     # Equal ids keep their order: the steps of the first input come first.
-    _, order = lax.sort((key, jnp.broadcast_to(steps, ids.shape)), dimension=ids.ndim - 1, is_stable=True, num_keys=1)
+    sort = functools.partial(lax.sort, dimension=ids.ndim - 1, is_stable=True, num_keys=1)
+    _, order = divided_by_row(sort, (key, jnp.broadcast_to(steps, ids.shape)))
     return Masked(take_steps(jnp.asarray(values), order), segment_ids=take_steps(ids, order), num_sequences=number)
 
 
@@ -121,11 +124,15 @@ def _first_steps(x: Masked, time: int) -> Masked:
 
 def _scattered(array: Any, targets: Any, default: int, width: int) -> Any:
     """Integers put to other places of their rows, which have the width; places beyond it are dropped."""
-    size = math.prod(array.shape[:-1])
-    flat, places = (x.reshape(size, array.shape[-1]) for x in (array, targets))
-    rows = jnp.arange(size, dtype=jnp.int32)[:, None]
-    found = jnp.full((size, width), default, jnp.int32).at[rows, places].set(flat, mode="drop")
-    return found.reshape(*array.shape[:-1], width)
+
+    def put(array: Any, targets: Any) -> Any:
+        size = math.prod(array.shape[:-1])
+        flat, places = (x.reshape(size, array.shape[-1]) for x in (array, targets))
+        rows = jnp.arange(size, dtype=jnp.int32)[:, None]
+        found = jnp.full((size, width), default, jnp.int32).at[rows, places].set(flat, mode="drop")
+        return found.reshape(*array.shape[:-1], width)
+
+    return divided_by_row(put, array, targets)
 
 
 def _no_number(dtype: Any) -> Any:

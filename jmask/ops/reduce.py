@@ -13,7 +13,7 @@ from ..core.arithmetic import expand
 from ..core.masked import Masked, like, values_of
 from ..core.segment_ids import UNPACK, check_not_packed
 from .kinds import AnyInput, Axis, reduction
-from .segments import by_id, reduce_each
+from .segments import by_id, product, reduce_each
 
 
 @reduction
@@ -214,7 +214,7 @@ def prod(x: Masked | ArrayLike, axis: Axis = None, *, keepdims: bool = False) ->
     >>> jm.ops.prod(jm.from_lengths(jnp.array([[2, 3, 9]]), [2]), axis=1).values.tolist()
     [6]
     """
-    return _reduce(x, axis, keepdims, lambda v, where, axes: jnp.prod(v, axes, keepdims=True), "prod", neutral=1)
+    return _reduce(x, axis, keepdims, lambda v, where, axes: product(v, axes, keepdims=True), "prod", neutral=1)
 
 
 def _weighted_mean(x: Any, weights: Any, axis: Axis, keepdims: bool) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from ..core.explicit_axes import divided_by_row
 from ..core.masked import Masked
 from ..core.segment_ids import check_not_packed, ids_of
 from ..core.step_order import left_align
@@ -91,7 +92,8 @@ def reshape(x: Masked | AnyArray, target_shape: Sequence[int]) -> Masked | Array
         return x.with_values(jnp.reshape(x.values, (*rows, time, *step)))
     if new_size and size % new_size == 0:
         parts = size // new_size
-        return _repeated(x, jnp.reshape(x.values, (*rows, parts * time, *step)), parts)
+        values = divided_by_row(lambda values: values.reshape(*rows, parts * time, *step), jnp.asarray(x.values))
+        return _repeated(x, values, parts)
     if size and new_size % size == 0:
         return _grouped(x, new_size // size, step)
     raise ValueError(
@@ -279,5 +281,5 @@ def _grouped(x: Masked, size: int, step: tuple[int, ...]) -> Masked:
     rows, time = x.shape[:axis], x.shape[axis] // size
     first = (slice(None),) * axis + (slice(0, time * size),)
     last_of_each = (slice(None),) * axis + (slice(size - 1, time * size, size),)
-    values = jnp.reshape(x.values[first], (*rows, time, *step))
+    values = divided_by_row(lambda values: values.reshape(*rows, time, *step), jnp.asarray(x.values)[first])
     return Masked(values, x.mask[last_of_each])

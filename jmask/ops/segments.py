@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -11,7 +12,7 @@ from jax import lax
 from jaxtyping import Array
 
 from ..core.arithmetic import expand
-from ..core.explicit_axes import rows_at, sum_over_steps
+from ..core.explicit_axes import as_whole, divided_by_row, rows_at, sum_over_steps
 from ..core.masked import Masked
 from ..core.segment_ids import ids_of, number_of_sequences, sequence_starts
 
@@ -32,31 +33,37 @@ class Sequences:
         """The sums of values `(*mask.shape, ...)` over the steps of each sequence, `(number, ...)`."""
 
         def total(values: Array, index: Array) -> Array:
-            flat = values.reshape(index.size, *values.shape[index.ndim :])
-            return jax.ops.segment_sum(flat, index.ravel(), self.number)
+            return jax.ops.segment_sum(*_flat(values, index), self.number)
 
         return sum_over_steps(total, values.astype(_wide(values.dtype)), self.index).astype(values.dtype)
 
     def extreme(self, values: Array, *, largest: bool = True) -> Array:
         """The largest or smallest values, `(number, ...)`; those of the dtype where there are no steps."""
-        if not jnp.issubdtype(values.dtype, jnp.inexact):
-            return _segment_extreme(*self._flat(values), self.number, largest)
-        return _differentiable_extreme(*self._flat(values), self.number, largest)
+        is_float = jnp.issubdtype(values.dtype, jnp.inexact)
+        extreme = _differentiable_extreme if is_float else _segment_extreme
+        return as_whole(lambda *args: extreme(*_flat(*args), self.number, largest), values, self.index)
 
     def pick(self, values: Array, found: Array) -> Array:
         """The values of the one step of each sequence where `found` is true; 0 where there is none."""
-        flat, index = self._flat(values)
-        places = jnp.full(self.number, index.size, jnp.int32)
-        index = jnp.where(found.ravel(), index, self.number)
-        places = places.at[index].set(jnp.arange(index.size, dtype=jnp.int32), mode="drop")
-        return flat.at[places].get(mode="fill", fill_value=0)
+
+        def picked(values: Array, index: Array, found: Array) -> Array:
+            flat, index = _flat(values, index)
+            places = jnp.full(self.number, index.size, jnp.int32)
+            index = jnp.where(found.ravel(), index, self.number)
+            places = places.at[index].set(jnp.arange(index.size, dtype=jnp.int32), mode="drop")
+            return flat.at[places].get(mode="fill", fill_value=0)
+
+        return as_whole(picked, values, self.index, found)
 
     def at_steps(self, results: Array) -> Array:
         """Brings results `(number, ...)` back to the steps, `(*mask.shape, ...)`; 0 at steps of no sequence."""
         return rows_at(results, self.index, mode="fill", fill_value=0)
 
-    def _flat(self, values: Array) -> tuple[Array, Array]:
-        return values.reshape(self.index.size, *values.shape[self.index.ndim :]), self.index.ravel()
+
+def product(values: Array, axes: Sequence[int], *, keepdims: bool = False) -> Array:
+    """The product over axes; with explicit mesh axes its gradient does not say how it is laid out."""
+    function = functools.partial(jnp.prod, axis=tuple(axes), keepdims=keepdims)
+    return (as_whole if 0 in axes else divided_by_row)(function, values)
 
 
 def by_id(x: Masked, name: str) -> Sequences:
@@ -131,7 +138,7 @@ def _all(sequences: Sequences, x: Masked, axes: list[int], _: Array) -> Array:
 
 def _prod(sequences: Sequences, x: Masked, axes: list[int], found: Array) -> Array:
     """By a scan: the gradient of a scatter of products is not known where some of them are 0."""
-    values = jnp.prod(x.fill(1), axes)
+    values = product(jnp.asarray(x.fill(1)), axes)
     mask, ids = jnp.asarray(x.mask), ids_of(x)
     begins, ends = (sequence_starts(mask, ids, reverse=reverse) for reverse in (False, True))
 
@@ -153,6 +160,11 @@ _REDUCTIONS = {
     "all": _all,
     "prod": _prod,
 }
+
+
+def _flat(values: Array, index: Array) -> tuple[Array, Array]:
+    """Steps one after the other, and the index of each."""
+    return values.reshape(index.size, *values.shape[index.ndim :]), index.ravel()
 
 
 def _segment_extreme(values: Array, index: Array, number: int, largest: bool) -> Array:

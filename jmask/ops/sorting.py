@@ -1,5 +1,6 @@
 """Sorting the real steps of each sequence: in order, as indices, and the largest of them."""
 
+import functools
 import operator
 from typing import Any, SupportsIndex, overload
 
@@ -8,6 +9,7 @@ from jax import lax
 from jaxtyping import Array, ArrayLike
 
 from ..core.arithmetic import expand, guard, in_front
+from ..core.explicit_axes import divided_by_row
 from ..core.masked import Masked
 from ..core.packed_rows import sequence_rows
 from ..core.segment_ids import ids_of, number_of_sequences, sequence_starts
@@ -153,7 +155,8 @@ def _sorted(x: Any, stable: bool, descending: bool) -> tuple[Masked, Masked]:
     )
     number = jnp.where(mask, number, jnp.iinfo(jnp.int32).max)
     operands = (jnp.broadcast_to(expand(number, x.ndim), x.shape), front.fill(0), index.values)
-    _, values, indices = lax.sort(operands, dimension=axis, is_stable=stable, num_keys=2)
+    sort = functools.partial(lax.sort, dimension=axis, is_stable=stable, num_keys=2)
+    _, values, indices = divided_by_row(sort, operands)
     found = front.with_values(values), front.with_values(indices)
     values, indices = (reverse(y) for y in found) if descending else found
     return restore(values), restore(indices)

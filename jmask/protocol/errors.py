@@ -1,6 +1,7 @@
 """Explains errors of JAX and Python in terms of the layer; runs only after an error."""
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from . import path
 from .arguments import Arguments, is_array
 from .initialize import LazyParams, ParamsRef, abstract, init_layer
 
+_OF_LAYOUTS = re.compile("ShardingTypeError|sharding|sharded|should be replicated|Resource axis")
 _SEEN = "_jmask_explained"
 _REMEDY = "Make the parameters by `params = model.init(key, x)`, with inputs like those of the call."
 
@@ -28,8 +30,9 @@ def explain(layer: Any, params: Any, arguments: Arguments, error: Exception) -> 
         error: what was raised.
 
     Returns:
-        If inputs are lists of numbers instead of arrays, or the parameters do not fit the layer for such inputs, a
-        `ValueError` or `TypeError` with the path of the layer, what is wrong and a remedy; otherwise the error itself.
+        If inputs are lists of numbers instead of arrays, explicit axes of a mesh divide more than JAX can follow, or
+        the parameters do not fit the layer for such inputs, a `ValueError` or `TypeError` with the path of the layer,
+        what is wrong and a remedy; otherwise the error itself.
     """
     if isinstance(error, MaskDroppedError) or isinstance(params, (ParamsRef, LazyParams)) or hasattr(error, _SEEN):
         return error
@@ -48,6 +51,9 @@ def explain(layer: Any, params: Any, arguments: Arguments, error: Exception) -> 
                 f"`model, params, state = jm.from_keras(...)`. ({said})"
             )
         )
+    of_layout = _refused_layout(layer, params, arguments, error)
+    if of_layout is not None:
+        return _seen(ValueError(f"{path.current()}: {of_layout} ({said})"))
     of_params = _wrong_params(layer, params, arguments)
     if of_params:
         shapes = ", ".join(str(tuple(leaf.shape)) for leaf in _arrays(arguments))
@@ -97,6 +103,32 @@ _OF_PYTHON = (bool, int, float, complex, str, bytes, np.generic)
 
 def _wrong_inputs(arguments: Arguments) -> str | None:
     return explain_lists(arguments.bound.arguments.values())
+
+
+def _refused_layout(layer: Any, params: Any, arguments: Arguments, error: Exception) -> str | None:
+    """What explicit axes of a mesh divide, if the error is about that; None if it is about something else."""
+    if not _OF_LAYOUTS.search(f"{type(error).__name__}: {error}"):
+        return None
+    leaves = jax.tree_util.tree_leaves_with_path((params, list(arguments.bound.arguments.values())))
+    divided = [(place, jax.typeof(leaf)) for place, leaf in leaves if is_array(leaf) and _is_divided(leaf)]
+    if not divided:
+        return None
+    inputs = list(dict.fromkeys(str(type_) for place, type_ in divided if place[0].idx == 1))
+    named = {jax.tree_util.keystr(place[1:], simple=True, separator="/"): t for place, t in divided if not place[0].idx}
+    weights = [f"{name} {type_}" for name, type_ in named.items()]
+    shown = [f"inputs {', '.join(inputs)}"] * bool(inputs) + [f"parameters {', '.join(weights)}"] * bool(weights)
+    return (
+        f"explicit axes of a mesh divide more than JAX can follow through `{type(layer).__name__}`; received "
+        f"{' and '.join(shown)}. Rows may be divided, inside `jax.set_mesh(mesh)`; gather the rest first, "
+        "`jax.tree.map(lambda leaf: jax.sharding.reshard(leaf, PartitionSpec()), params)`, or make the mesh with "
+        "automatic axes, on which every layer takes every layout, `jax.make_mesh(sizes, names, "
+        "axis_types=(AxisType.Auto,) * len(names))`."
+    )
+
+
+def _is_divided(leaf: Any) -> bool:
+    sharding = jax.typeof(leaf).sharding
+    return bool(sharding.mesh.explicit_axes) and any(part is not None for part in sharding.spec)
 
 
 def _wrong_params(layer: Any, params: Any, arguments: Arguments) -> list[str]:

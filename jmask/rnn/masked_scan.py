@@ -225,7 +225,10 @@ def scan_rows(
         row_step, carry = functools.partial(step, of_row), initial
         if segment_ids is not None:
             row_step, inputs = _from_initial_state(row_step, initial), (inputs, segment_ids)
-            carry = (initial, jnp.zeros_like(segment_ids).sum(dtype=segment_ids.dtype))  # the id of no sequence
+            carry = (
+                initial,
+                segment_ids.sum(dtype=segment_ids.dtype) * 0,
+            )  # the id of no sequence, laid out as the others
         if mask is not None:
             row_step, inputs = _at_real_steps(row_step, lax.stop_gradient(carry)), (inputs, mask)
         carry, outputs = lax.scan(row_step, carry, inputs, reverse=reverse, unroll=unroll)
