@@ -43,7 +43,7 @@ def explain(layer: Any, params: Any, arguments: Arguments, error: Exception) -> 
     of_inputs = _wrong_inputs(arguments)
     if of_inputs is not None:
         return _seen(TypeError(f"{path.current()}: {of_inputs} ({said})"))
-    if isinstance(params, tuple):
+    if isinstance(params, tuple) and hasattr(layer, "named_layers"):  # a layer of one's own may have a tuple
         return _seen(
             TypeError(
                 f"{path.current()}: parameters are a dict; received a {type(params).__name__} of {len(params)}. What "
