@@ -181,6 +181,12 @@ def test_jmask_is_imported_name_by_name():
     }
 
 
+def test_a_misspelt_name_is_told_what_it_may_be():
+    code = "import jmask as jm; jm.Maskd"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr
+    assert "module 'jmask' has no attribute 'Maskd'. Did you mean: 'Masked'?" in shown
+
+
 def test_a_config_finds_layers_that_nobody_has_named():
     config = {"class": "Dense", "config": {"units": 3}, "id": 0}
     code = f"import jmask as jm; assert jm.from_config({config}).units == 3"

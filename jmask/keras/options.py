@@ -11,7 +11,7 @@ from ..layers.cells import BaseCell
 from ..layers.recurrent import BaseRecurrent
 from ..protocol.layer import Layer
 from ..protocol.options import ACTIVATIONS
-from .converted import Context, keras
+from .converted import Context, is_function
 
 L = TypeVar("L", bound=Layer)
 
@@ -124,7 +124,7 @@ def check_dtype(keras_layer: Any, context: Context) -> None:
 
 def activation_of(value: Any, function: Any, context: Context, name: str, *, over_features: bool) -> Any:
     """A Keras activation by its name; softmax as a function over the features."""
-    if not (isinstance(value, str) and keras().activations.get(value) is function):  # or it only shares the name
+    if not (isinstance(value, str) and is_function(function, value)):  # or it only shares the name
         context.refuse(f"`{name}` is no function of `keras.activations`", "Make it a layer of its own, a `Lambda`.")
     if value in ACTIVATIONS:
         return None if value == "linear" else value

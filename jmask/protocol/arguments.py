@@ -159,8 +159,9 @@ def bind(function: Callable, args: tuple[Any, ...], kwargs: dict[str, Any], mask
     try:
         bound = signature.inputs.bind(*args, **kwargs)
     except TypeError as error:
+        params = "" if args or kwargs else " `apply` takes the parameters first: `model.apply(params, x)`."
         raise TypeError(
-            f"{path.current()}: `{function.__qualname__}` {error}; its inputs are `{signature.inputs}`."
+            f"{path.current()}: `{function.__qualname__}` {error}; its inputs are `{signature.inputs}`.{params}"
         ) from None
     arguments = Arguments(signature, bound)
     if mask is not None and arguments.first is not None:
