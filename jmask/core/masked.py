@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any, SupportsIndex, TypeGuard
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
@@ -167,8 +168,8 @@ class Masked(Arithmetic, metaclass=Explained):
         if is_host_only(self.values):
             filled: Any = np.where(mask, self.values, value)
             return filled
-        values = jnp.asarray(self.values)
-        return jnp.where(mask, values, jnp.asarray(value, values.dtype))
+        values, convert = jnp.asarray(self.values), jnp.asarray if isinstance(value, jax.Array) else np.asarray
+        return jnp.where(mask, values, convert(value, values.dtype))
 
     def with_mask(self, mask: Any) -> "Masked":
         """The same values under another mask (bool, a prefix of the values' shape); raises for packed rows."""

@@ -9,6 +9,11 @@ class BaseMaskedLayer(Layer):
 
     Here `supports_masking = True` sets no mask. It says that outputs at real steps do not depend on the mask, as the
     summary and `docs/layers.md` show. A `call` over time is wrapped in `protocol.row_masks.over_time`.
+
+    Layers that treat every entry alone, such as `ReLU`, are a `Layer` and get arrays with zeros at padding. Those that
+    treat every step alone are of this kind where zeros alone will not do: `Dense` and the norms raise if the mask covers
+    the feature axis, `PReLU` if its slopes differ along it; noise is drawn by the number of each real step, and outside
+    training it leaves the inputs as they are, where writing zeros would cost a pass over them.
     """
 
     raw_inputs = True
