@@ -30,6 +30,8 @@ def to_nnx(model: Layer, *inputs: Any, rngs: Any) -> Any:
     """
     from .nnx import NnxModel
 
+    if not hasattr(rngs, "params"):
+        raise TypeError(f"`to_nnx` draws from `rngs`, such as `rngs=nnx.Rngs(0)`; received {rngs!r:.80}.")
     return NnxModel(model, *inputs, rngs=rngs)
 
 

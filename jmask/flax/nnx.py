@@ -21,7 +21,7 @@ class NnxModel(nnx.Module):
 
     def __init__(self, model: Layer, *inputs: Any, rngs: nnx.Rngs) -> None:
         self.model = model
-        self.params = _nested(model.init(rngs.params(), *inputs), nnx.Param)
+        self.params = _nested(_init(model, rngs.params(), inputs), nnx.Param)
         self.statistics = _nested(model.init_state(*inputs) or {}, nnx.BatchStat)
         self.deterministic = False
         self.rngs = rngs.fork()
@@ -38,6 +38,18 @@ class NnxModel(nnx.Module):
             nnx.replace_by_pure_dict(state, changed)
             nnx.update(self.statistics, state)
         return outputs
+
+
+def _init(model: Layer, key: Any, inputs: tuple[Any, ...]) -> Any:
+    try:
+        return model.init(key, *inputs)
+    except (TypeError, ValueError) as error:
+        if inputs:
+            raise
+        raise TypeError(
+            f"`to_nnx`: {type(model).__name__} has no `jm.Input`, so it makes its parameters from an example: "
+            f"`jm.flax.to_nnx(model, x, rngs=rngs)`. ({error})"
+        ) from error
 
 
 class Branch(nnx.Module):

@@ -19,7 +19,8 @@ def of_linen(variables: Any) -> dict[str, np.ndarray]:
     """
     if not isinstance(variables, Mapping) or not isinstance(variables.get("params", {}), Mapping):
         raise TypeError(
-            f"Variables of linen are a dict, as `module.init` returns; received a {type(variables).__name__}."
+            f"Variables of linen are a dict, as `module.init` returns; received a {type(variables).__name__}. "
+            "`from_nnx` takes modules of nnx."
         )
     if "params" not in variables:
         raise TypeError(

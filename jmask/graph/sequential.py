@@ -46,7 +46,9 @@ class Sequential(GraphLayer):
         for i, layer in enumerate(self.layers):
             if not isinstance(layer, Layer) and not (i == 0 and isinstance(layer, Node)):
                 raise TypeError(
-                    f"`layers` of a `Sequential` are layers, after at most one `jm.Input`; received {layer!r}."
+                    f"`layers` of a `Sequential` are layers, after at most one `jm.Input`; received a "
+                    f"{type(layer).__name__}. A function of one sequence, or a module of Flax or Equinox, is a layer "
+                    "as `jm.layers.PerSequence(module)`."
                 )
         if not self._steps:
             raise ValueError("`Sequential` needs at least one layer.")

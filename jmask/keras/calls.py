@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from .converted import Context, keras
+from .converted import Context
 
 OPTIONS = ("use_causal_mask", "return_attention_scores")  # fields of a layer in jmask, since they change the program
 NAMES = {"key": "key_"}  # `key` is a PRNG key
@@ -60,12 +60,19 @@ def is_tensor(leaf: Any) -> bool:
 
 def leaves(tree: Any) -> list[Any]:
     """The leaves of a nest, in Keras' order, including None."""
-    return keras().tree.flatten(tree)
+    if isinstance(tree, dict):
+        return [leaf for name in sorted(tree) for leaf in leaves(tree[name])]
+    return [leaf for part in tree for leaf in leaves(part)] if isinstance(tree, (list, tuple)) else [tree]
 
 
 def map_tensors(function: Callable[[Any], Any], tree: Any) -> Any:
-    """A nest with `function` applied to its tensors."""
-    return keras().tree.map_structure(lambda leaf: function(leaf) if is_tensor(leaf) else leaf, tree)
+    """A nest with `function` applied to its tensors. Keras has subclasses of list and dict in it, JAX takes none."""
+    if isinstance(tree, dict):
+        return {name: map_tensors(function, part) for name, part in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        parts = [map_tensors(function, part) for part in tree]
+        return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts) if isinstance(tree, tuple) else parts
+    return function(tree) if is_tensor(tree) else tree
 
 
 def is_layer(operation: Any) -> bool:
@@ -157,9 +164,12 @@ def _is_bool(argument: Any) -> bool:
 def _is_automatic(mask: Any, inputs: Any) -> bool:
     """Whether Keras has filled in these masks itself: those that the inputs carry."""
     masks, values = leaves(mask), leaves(inputs)
-    return len(masks) == len(values) and all(
-        m is None or _are_same(m, getattr(x, "_keras_mask", None)) for m, x in zip(masks, values, strict=True)
-    )
+    return len(masks) == len(values) and all(m is None or _has_mask(x, m) for m, x in zip(masks, values, strict=True))
+
+
+def _has_mask(x: Any, mask: Any) -> bool:
+    """Whether a tensor carries this mask in Keras."""
+    return x.has_mask(mask) if hasattr(x, "has_mask") else _are_same(mask, getattr(x, "_keras_mask", None))
 
 
 def _are_same(one: Any, other: Any) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
 import jax.numpy as jnp
+import numpy as np
 
 from ..protocol.layer import Layer
 
@@ -75,9 +76,21 @@ def keras() -> Any:
     return importlib.import_module("keras")
 
 
+def model_kind(keras_layer: Any) -> str | None:
+    """`"Sequential"` or `"Functional"` for a model, whether Keras has it or a file; None for a layer."""
+    kinds = {cls.__name__ for cls in type(keras_layer).__mro__ if cls.__module__.partition(".")[0] == "keras"}
+    return "Sequential" if "Sequential" in kinds else "Functional" if kinds & {"Model", "Functional"} else None
+
+
+def is_function(function: Any, name: str) -> bool:
+    """Whether an activation is the one of this name in Keras, of which a file has the name alone."""
+    return function == name if isinstance(function, str) else keras().activations.get(name) is function
+
+
 def read_variable(variable: Any) -> Any:
-    """The value of a variable, whatever the backend of Keras."""
-    return jnp.asarray(keras().ops.convert_to_numpy(variable.value))
+    """The value of a variable, whatever the backend of Keras; a file has arrays."""
+    value = variable.value
+    return jnp.asarray(value if isinstance(value, np.ndarray) else keras().ops.convert_to_numpy(value))
 
 
 def weights_of(keras_layer: Any, context: Context) -> dict[str, Any]:

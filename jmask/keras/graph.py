@@ -11,21 +11,21 @@ from ..graph.node import Node
 from ..graph.sequential import Sequential
 from ..layers.activations import Activation
 from .calls import KerasCall, is_layer, leaves, map_tensors, read_call, read_operation
-from .converted import Context, Converted, keras
+from .converted import Context, Converted, model_kind
 from .layers import convert_layer
 
 
 def convert_model(keras_layer: Any, context: Context, **call_options: Any) -> Converted:
     """Converts a Keras model, or a layer as `convert_layer` does."""
-    if type(keras_layer) in context.custom or not isinstance(keras_layer, keras().Model):
+    kind = model_kind(keras_layer)
+    if type(keras_layer) in context.custom or kind is None:
         return convert_layer(keras_layer, context, **call_options)
-    if not type(keras_layer).call.__module__.startswith("keras."):
+    if not type(keras_layer).call.__module__.startswith(("keras.", __package__ or "")):
         context.refuse(
             f"`{type(keras_layer).__name__}` is a subclass of `keras.Model`, whose `call` is Python",
             "Only Sequential and Functional models say what they do.",
         )
-    is_sequential = isinstance(keras_layer, keras().Sequential)
-    return _sequential(keras_layer, context) if is_sequential else _Graph(keras_layer, context).converted()
+    return _sequential(keras_layer, context) if kind == "Sequential" else _Graph(keras_layer, context).converted()
 
 
 def _sequential(model: Any, context: Context) -> Converted:
@@ -134,7 +134,8 @@ class _Graph:
 
         for node in self.nodes:
             outputs = self._call(node, given)
-            values |= zip(map(id, node.outputs), jax.tree.leaves(outputs), strict=True)
+            has_all = getattr(node, "has_all_outputs", True)  # a file has those that are read
+            values |= zip(map(id, node.outputs), jax.tree.leaves(outputs), strict=has_all)
         outputs = self.model._outputs_struct
         is_alone = isinstance(outputs, (list, tuple)) and len(outputs) == 1  # Keras returns it without the list
         outputs = outputs[0] if is_alone else outputs

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from .. import layers
-from .converted import Context, Converted, keras, read_variable, weights_of
+from .converted import Context, Converted, is_function, keras, read_variable, weights_of
 from .options import layer_with_options
 
 RECURRENT = ("SimpleRNN", "GRU", "LSTM", "ConvLSTM1D")
@@ -73,7 +73,7 @@ def _over_last_axis(keras_layer: Any, context: Context) -> Converted:
 
 
 def _activation(keras_layer: Any, context: Context) -> Converted:
-    if keras_layer.activation is keras().activations.softmax:
+    if is_function(keras_layer.activation, "softmax"):
         return Converted(layers.Softmax(name=keras_layer.name), {}, {})
     return _same(keras_layer, context)
 

@@ -1,12 +1,16 @@
 """`from_keras`: a built Keras model, or a `.keras` file, as a jmask model."""
 
 import os
+import zipfile
+from pathlib import Path
 from typing import Any
 
 import jax
 
 from .converted import Context, Converted, Custom, keras
+from .files import check_file
 from .graph import convert_model
+from .stored import read_model
 
 
 def from_keras(model: Any, *, custom: Custom | None = None) -> Converted:
@@ -22,10 +26,13 @@ def from_keras(model: Any, *, custom: Custom | None = None) -> Converted:
         y = model.apply(params, x)                              # without running statistics, `state` is {}
         y, state = model.apply_with_state(params, state, x)     # with BatchNormalization
 
+    A `.keras` file of Keras 3 is read by h5py (`pip install h5py`), without Keras, and as data: no code in it runs. So
+    a `Lambda`, and functions and classes that are not Keras', are refused by name, unless `custom` has the class.
+
     A `training=True` that is fixed in a call of the graph stays fixed, even where Keras' `predict` would override it.
     Ids must be integers; a Keras model would cast floats.
 
-    Needs Keras 3, `pip install "jmask[keras]"`, on any of its backends.
+    Models in memory may be on any of Keras' backends.
 
     Args:
         model: a `keras.Sequential`, a Functional `keras.Model`, a single built layer, or the path of a `.keras` file.
@@ -36,30 +43,51 @@ def from_keras(model: Any, *, custom: Custom | None = None) -> Converted:
         The model, its parameters and its running statistics, as a named tuple.
 
     Raises:
-        ImportError: a path is given and Keras is not installed.
+        ImportError: a path is given and h5py is not installed.
+        FileNotFoundError: there is no such file.
         TypeError: the model is not a Keras layer.
         ValueError: something cannot be converted (the error has the path to the layer), or the model has not been
-            built.
+            built; or a file is of another format or version, or cut off.
     """
     if isinstance(model, (str, os.PathLike)):
-        model = _load(model)
+        return _from_file(Path(model), custom or {})
     if not (hasattr(model, "get_config") and hasattr(model, "weights")):
         raise TypeError(f"`from_keras` takes a model or layer of Keras, or the path of a file; received {model!r}.")
-    context = Context(model.name, custom or {}, convert_model)
+    return _convert(model, custom or {})
+
+
+def _convert(model: Any, custom: Custom) -> Converted:
+    context = Context(model.name, custom, convert_model)
     converted = convert_model(model, context)
     _check_params(converted, context)
     return converted
 
 
-def _load(file: Any) -> Any:
+def _from_file(file: Path, custom: Custom) -> Converted:
+    """Reads a file without Keras, unless it has classes of others, whose converters take the layer itself."""
+    check_file(file, {cls.__name__ for cls in custom})
+    if custom:
+        return _convert(_load(file, custom), custom)
     try:
-        module = keras()
+        return _convert(read_model(file), custom)
     except ImportError as error:
         raise ImportError(
-            "`from_keras` reads a `.keras` file with Keras 3, which cannot be imported: install it by "
-            '`pip install "jmask[keras]"`, and set the environment variable `KERAS_BACKEND=jax`.'
+            "`from_keras` reads the weights of a `.keras` file by h5py, which cannot be imported: `pip install h5py`, "
+            'or with Keras: `pip install "jmask[keras]"`.'
         ) from error
-    return module.saving.load_model(file, compile=False)
+    except (AttributeError, KeyError, IndexError, OSError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"`from_keras` cannot read {str(file)!r}: it is damaged, or not as Keras 3.15 writes it ({error!r}). Save "
+            "it anew, or pass the model: `jm.from_keras(keras.saving.load_model(path))`."
+        ) from error
+
+
+def _load(file: Path, custom: Custom) -> Any:
+    saving = keras().saving  # installed, as the classes come from it
+    try:
+        return saving.load_model(file, custom_objects={cls.__name__: cls for cls in custom}, compile=False)
+    except Exception as error:
+        raise ValueError(f"`from_keras` cannot read {str(file)!r}: Keras does not load it ({error}).") from error
 
 
 def _check_params(converted: Converted, context: Context) -> None:

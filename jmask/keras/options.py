@@ -9,10 +9,9 @@ import jax
 
 from ..layers.cells import BaseCell
 from ..layers.recurrent import BaseRecurrent
-from ..protocol.config import register_serializable
 from ..protocol.layer import Layer
 from ..protocol.options import ACTIVATIONS
-from .converted import Context, keras
+from .converted import Context, is_function
 
 L = TypeVar("L", bound=Layer)
 
@@ -21,10 +20,7 @@ IRRELEVANT = {"name", "trainable", "dtype", "seed", "renorm_momentum", "use_cudn
 LISTS_OF_ONE = {"kernel_size", "strides", "dilation_rate", "pool_size", "output_padding"}
 
 # These mix the features of a step, as they should in a layer whose last axis is the features.
-OVER_FEATURES = {
-    "softmax": register_serializable(jax.nn.softmax, name="jax.nn.softmax"),
-    "log_softmax": register_serializable(jax.nn.log_softmax, name="jax.nn.log_softmax"),
-}
+OVER_FEATURES = {"softmax": jax.nn.softmax, "log_softmax": jax.nn.log_softmax}
 
 INITIALIZERS: dict[tuple[str, tuple[Any, ...]], str] = {
     ("Zeros", ()): "zeros",
@@ -128,7 +124,7 @@ def check_dtype(keras_layer: Any, context: Context) -> None:
 
 def activation_of(value: Any, function: Any, context: Context, name: str, *, over_features: bool) -> Any:
     """A Keras activation by its name; softmax as a function over the features."""
-    if not (isinstance(value, str) and keras().activations.get(value) is function):  # or it only shares the name
+    if not (isinstance(value, str) and is_function(function, value)):  # or it only shares the name
         context.refuse(f"`{name}` is no function of `keras.activations`", "Make it a layer of its own, a `Lambda`.")
     if value in ACTIVATIONS:
         return None if value == "linear" else value

@@ -4,14 +4,21 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Annotated, Any
 
+import jax
+
 from .. import ops
 from ..core.masked import Masked
+from ..protocol.config import register_serializable
 from ..protocol.fields import AnyFloat, Dtype, Interval, NotNegative
 from ..protocol.layer import Layer
 from ..protocol.masks import reaches
 from ..protocol.options import Activation as ActivationOption
 from ..protocol.options import Initializer, activation, initializer
 from .base import BaseMaskedLayer
+
+# What `jm.from_keras` makes of `Dense(activation="softmax")`: configs know them, as they know what has a name of ours.
+register_serializable(jax.nn.softmax, name="jax.nn.softmax")
+register_serializable(jax.nn.log_softmax, name="jax.nn.log_softmax")
 
 
 class Activation(Layer):

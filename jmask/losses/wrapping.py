@@ -138,7 +138,7 @@ def _masked_loss(function: Callable[..., Any], label_range: Range | None) -> Any
             labels = {"labels": True, "ignore_index": check_ignore_index(name, options.pop("ignore_index", None))}
         steps = align(name, (predictions, targets), sample_weight, mask, **labels)
         found, true = steps.values
-        check_float(found, name)
+        _check_order(name, found, true)
         if label_range is None:
             losses = function(found, true, **options)
         else:
@@ -194,3 +194,13 @@ def _signature(function: Callable, more: list[Parameter]) -> inspect.Signature:
 
 def _annotation(parameter: Parameter) -> Any:
     return ArrayLike if parameter.annotation in (Parameter.empty, Any) else parameter.annotation
+
+
+def _check_order(name: str, found: Any, true: Any) -> None:
+    """Raises unless predictions are floats; says so if they have come second, as in Keras."""
+    if not jnp.issubdtype(found.dtype, jnp.inexact) and jnp.issubdtype(true.dtype, jnp.inexact):
+        raise TypeError(
+            f"`{name}` takes predictions first and targets second, as optax does; received {found.dtype} and "
+            f"{true.dtype}. Write `{name}(predictions, targets)`."
+        )
+    check_float(found, name)

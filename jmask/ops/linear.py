@@ -109,7 +109,10 @@ def one_hot(
 def _index_of(ids: Any) -> Array:
     """The ids in a dtype that holds any vocabulary, 0 at padded steps."""
     if not jnp.issubdtype(ids.dtype, jnp.integer):
-        raise TypeError(f"Ids must be integers; received dtype {ids.dtype}. Convert them with `ids.astype('int32')`.")
+        raise TypeError(
+            f"Ids must be integers; received dtype {ids.dtype}. Convert them with `ids.astype('int32')`; the input of "
+            "a model is `jm.Input((None,), 'int32')` then."
+        )
     index = jnp.asarray(fill(ids, 0))
     return index.astype(jnp.int32) if index.dtype.itemsize < 4 else index
 

@@ -20,7 +20,7 @@ _SEEN = "_jmask_explained"
 _REMEDY = "Make the parameters by `params = model.init(key, x)`, with inputs like those of the call."
 
 
-def explain(layer: Any, params: Any, arguments: Arguments, error: Exception) -> Exception:
+def explain_error(layer: Any, params: Any, arguments: Arguments, error: Exception) -> Exception:
     """The error to raise instead of one that came out of a layer's `call`.
 
     Args:
@@ -43,6 +43,14 @@ def explain(layer: Any, params: Any, arguments: Arguments, error: Exception) -> 
     of_inputs = _wrong_inputs(arguments)
     if of_inputs is not None:
         return _seen(TypeError(f"{path.current()}: {of_inputs} ({said})"))
+    if isinstance(params, tuple) and hasattr(layer, "named_layers"):  # a layer of one's own may have a tuple
+        return _seen(
+            TypeError(
+                f"{path.current()}: parameters are a dict; received a {type(params).__name__} of {len(params)}. What "
+                "`from_torch`, `from_keras` or `load` returns is taken apart: `params, state = jm.from_torch(...)`, "
+                f"`model, params, state = jm.from_keras(...)`. ({said})"
+            )
+        )
     of_layout = _refused_layout(layer, params, arguments, error)
     if of_layout is not None:
         return _seen(ValueError(f"{path.current()}: {of_layout} ({said})"))
@@ -69,19 +77,25 @@ def explain_lists(inputs: Any) -> str | None:
 
 
 def with_explained_lists(init: Callable[..., Any]) -> Callable[..., Any]:
-    """A layer's `init` that says what to do if it fails because of lists instead of arrays."""
+    """A layer's `init` that says what to do if it fails because of lists instead of arrays, or for want of a key."""
 
     @functools.wraps(init)
     def explained(self: Any, key: Any, *inputs: Any, **named: Any) -> Any:
         try:
             return init(self, key, *inputs, **named)
         except (AttributeError, TypeError, ValueError) as error:
-            reason = None if hasattr(error, _SEEN) else explain_lists(inputs)
+            reason = None if hasattr(error, _SEEN) else _no_key(key) or explain_lists(inputs)
             if reason is None:
                 raise
             raise _seen(TypeError(f"`init` of `{type(self).__name__}`: {reason}")) from error
 
     return explained
+
+
+def _no_key(key: Any) -> str | None:
+    if isinstance(key, (int, list, np.ndarray)) or is_masked(key):
+        return f"a PRNG key comes first, `init(jax.random.key(0), x)`; received a {type(key).__name__}."
+    return None
 
 
 _OF_PYTHON = (bool, int, float, complex, str, bytes, np.generic)

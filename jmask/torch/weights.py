@@ -1,7 +1,8 @@
 """From the tensors of a PyTorch module to the parameters of a layer or model, and back."""
 
 import functools
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -88,7 +89,8 @@ def from_torch(model: Layer, tensors: Any, modules: Modules = None) -> tuple[Any
         if statistics := {name: x for name, x in found.items() if name in _STATISTICS}:
             put_at(state, place.path, statistics)
     if remaining:
-        raise ValueError(f"{unused(sorted(remaining), model, TORCH)}`{{k: v for k, v in tensors.items() if ...}}`.")
+        leave_out = "`{k: v for k, v in tensors.items() if ...}`."
+        raise ValueError(f"{unused(sorted(remaining), model, TORCH)}{leave_out}{_about_recurrent(remaining)}")
     if not hasattr(model, "named_layers"):
         return params[""], state.get("", {})
     check_shapes(model, params, TORCH)
@@ -134,3 +136,12 @@ def _name(place: LayerPlace, name: str) -> str:
     """The full name of a tensor of a place's module; the prefix of all of them for `""`."""
     name = name.replace("_l0", f"_l{place.number}")
     return f"{place.module}.{name}" if place.module else name
+
+
+def _about_recurrent(names: Iterable[str]) -> str:
+    """What helps where a recurrent module has more in it than its layer."""
+    if any(name.endswith("_reverse") for name in names):
+        return " Names that end with `_reverse` are of a second direction, `jm.layers.Bidirectional(layer)`."
+    if any(re.search(r"_l[1-9]\d*$", name) for name in names):
+        return " Names that end with `_l1` are of a second layer: `modules={'lstm': ['lower', 'upper']}`."
+    return ""

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core.array_file import check_file_dtype, read_arrays, write_arrays
-from ..protocol.config import from_config, to_config
+from ..graph import from_config
+from ..protocol.config import to_config
 from .folders import folder_of
 
 DESCRIPTION = "model.json"

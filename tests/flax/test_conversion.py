@@ -87,6 +87,13 @@ def test_dropout_of_nnx_draws_from_its_stream(x):
         jm.flax.to_nnx(DROPPING, rngs=nnx.Rngs(params=0))(x)
 
 
+def test_what_a_module_of_nnx_needs():
+    with pytest.raises(TypeError, match=r"from an example: `jm\.flax\.to_nnx\(model, x, rngs=rngs\)`"):
+        jm.flax.to_nnx(L.Dense(2), rngs=nnx.Rngs(0))
+    with pytest.raises(TypeError, match=r"`rngs=nnx\.Rngs\(0\)`; received 0"):
+        jm.flax.to_nnx(MODEL, rngs=0)
+
+
 def test_linen_has_the_outputs_and_statistics_of_the_model(x):
     module = jm.flax.to_linen(MODEL)
     variables = module.init(jax.random.key(3), x)

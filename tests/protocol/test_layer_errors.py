@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import pytest
+from flax import nnx
 
 import jmask as jm
 
@@ -155,6 +156,25 @@ def test_inputs_of_another_dtype_or_number(tagger, x):
     assert "In layer `sequential/embedding`." in raised.value.__notes__
     with pytest.raises(TypeError, match=r"tagger: `Sequential.call` too many positional arguments; its inputs are"):
         tagger.apply(tagger.init(KEY, x), x, x)
+
+
+def test_what_newcomers_write_first(tagger, x):
+    params = tagger.init(KEY, x)
+    for call, text in {
+        lambda: jm.Sequential([jm.Input((None,)), L.Embedding(9, 4)]): r"is `jm\.Input\(\(None,\), 'int32'\)` then",
+        lambda: tagger.init(0, x): r"a PRNG key comes first, `init\(jax\.random\.key\(0\), x\)`; received a int",
+        lambda: L.Dense(2).init(x, KEY): r"a PRNG key comes first, .* received a Masked",
+        lambda: tagger.apply(x): r"takes the parameters first: `model\.apply\(params, x\)`",
+        lambda: tagger.apply((params, {}), x): r"received a tuple of 2\. .*`params, state = jm\.from_torch\(\.\.\.\)`",
+        lambda: jm.Sequential([nnx.Linear(2, 2, rngs=nnx.Rngs(0))]): r"received a Linear\. .*`jm\.layers\.PerSequence",
+    }.items():
+        with pytest.raises(TypeError, match=text):
+            call()
+    for name, text in {"fit": r"Here `jmask\.train\.fit", "predict": r"Here `jax\.jit\(model", "x": "$"}.items():
+        with pytest.raises(AttributeError, match=rf"object has no attribute '{name}'\. ?{text}"):
+            getattr(tagger, name)
+    with pytest.raises(TypeError, match=r"predictions first and targets second, .* received int32 and float32"):
+        jm.losses.softmax_cross_entropy_with_integer_labels(jnp.ones(2, int), jnp.ones((2, 3)))
 
 
 def test_an_error_costs_nothing_before_it_happens(tagger, x, monkeypatch):

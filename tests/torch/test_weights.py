@@ -146,6 +146,10 @@ TIED = jm.Sequential(
 WEIGHT, BIAS = np.ones((3, 4), np.float32), np.ones(3, np.float32)
 
 
+UNITS = L.SimpleRNN(3, use_bias=False)
+RECURRENT_OF = {"weight_ih_l0": WEIGHT, "weight_hh_l0": WEIGHT}
+
+
 @pytest.mark.parametrize(
     ("model", "tensors", "modules", "text"),
     [
@@ -154,6 +158,13 @@ WEIGHT, BIAS = np.ones((3, 4), np.float32), np.ones(3, np.float32)
         (DENSE, {"fc.weight": WEIGHT}, {"fc": "head"}, "needs 'fc.bias'; .* a layer with `use_bias=False`"),
         (DENSE, {"head.weight": WEIGHT, "head.bias": BIAS, "tail.bias": BIAS}, None, r"no layer takes tail\.bias"),
         (DENSE, {"head.weight": WEIGHT.T, "head.bias": BIAS}, None, r"has shape \(4, 3\) in the model, and \(3, 4\)"),
+        (
+            UNITS,
+            RECURRENT_OF | {"weight_hh_l0_reverse": WEIGHT},
+            None,
+            r"second direction, `jm\.layers\.Bidirec",
+        ),
+        (UNITS, RECURRENT_OF | {"weight_hh_l1": WEIGHT}, None, r"`_l1` are of a second layer: `modules={'lstm': \["),
         (L.LSTM(2), {"weight_hr_l0": BIAS}, None, "a projection, `proj_size`, which jmask has not"),
         (L.MultiHeadAttention(2, 2), {"bias_k": BIAS}, None, "a key and a value that are learned"),
         (L.GRU(2, reset_after=False), {}, None, "reset_after=True"),
