@@ -145,7 +145,7 @@ def guard(values: Any, mask: Any) -> Any:
     return jnp.where(mask, values, jnp.ones((), values.dtype))
 
 
-def convert(values: Any, mask: Any, dtype: Any) -> Any:
+def astype(values: Any, mask: Any, dtype: Any) -> Any:
     """`values.astype(dtype)`; in NumPy arrays, real steps only, since padding may not be convertible (`int("")`)."""
     if not isinstance(values, np.ndarray) or isinstance(mask, Tracer):
         return values.astype(dtype)

@@ -46,7 +46,7 @@ def split_index(index: Any, values_ndim: int, mask_ndim: int) -> tuple[tuple[Any
     return _unless_trivial(front), _unless_trivial(back)
 
 
-def take(array: Any, items: tuple[Any, ...]) -> Any:
+def take_items(array: Any, items: tuple[Any, ...]) -> Any:
     """`array[items]`, always an array; a NumPy array becomes a JAX array if an index is one, which may be traced."""
     if not items:
         return array

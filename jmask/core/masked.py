@@ -9,12 +9,12 @@ from jaxtyping import Array
 
 from ..sources import refuse_marks
 from . import display, state_dict
-from .arithmetic import Arithmetic, convert, expand, fits, guard, is_host_only, still_bool
+from .arithmetic import Arithmetic, astype, expand, fits, guard, is_host_only, still_bool
 from .checks import as_array, check_mask, check_parts, check_segment_ids, checked_option
-from .indexing import split_index, take
+from .indexing import split_index, take_items
 from .numpy_protocol import Explained, apply_ufunc, call_function
-from .pytree import flatten, kind_of, mask_of_segment_ids, put, rebuild, register
-from .segment_ids import check_not_packed, check_numbering, positions
+from .pytree import flatten_masked, kind_of, mask_of_segment_ids, put, register_pytree, unflatten_masked
+from .segment_ids import check_not_packed, check_numbering, index_in_sequence
 from .types import Values
 
 
@@ -90,7 +90,7 @@ class Masked(Arithmetic, metaclass=Explained):
     __delattr__ = __setattr__  # pyright: ignore[reportAssignmentType]
 
     def __reduce__(self) -> Any:
-        return rebuild, (Masked, *flatten(self))
+        return unflatten_masked, (Masked, *flatten_masked(self))
 
     @property
     def mask(self) -> Values:
@@ -141,7 +141,7 @@ class Masked(Arithmetic, metaclass=Explained):
         >>> jm.from_segment_ids(jnp.ones((1, 6)), [[1, 1, 2, 0, 2, 2]]).positions.tolist()
         [[0, 1, 0, 0, 1, 2]]
         """
-        return positions(self)
+        return index_in_sequence(self)
 
     def fill(self, value: Any = 0) -> Values:
         """The values as a plain array, with `value` at every padded position.
@@ -234,7 +234,7 @@ class Masked(Arithmetic, metaclass=Explained):
 
     def astype(self, dtype: Any) -> "Masked":
         """The values converted to `dtype`, under the same mask."""
-        return self.with_values(convert(self.values, self.mask, dtype))
+        return self.with_values(astype(self.values, self.mask, dtype))
 
     def __getitem__(self, index: Any) -> "Masked":
         """Indexes values and mask together: `x[2]`, `x[:, :5]`, `x[..., 0]`, `x[order]`.
@@ -243,10 +243,10 @@ class Masked(Arithmetic, metaclass=Explained):
             IndexError: index arrays over both masked and trailing axes, or axes that NumPy would move to the front.
         """
         front, back = split_index(index, self.ndim, self.mask.ndim)
-        values, mask = take(self.values, front), take(self.mask, front)
+        values, mask = take_items(self.values, front), take_items(self.mask, front)
         if back:
-            values = take(values, (slice(None),) * mask.ndim + back)
-        segment_ids = None if self.segment_ids is None else take(self.segment_ids, front)
+            values = take_items(values, (slice(None),) * mask.ndim + back)
+        segment_ids = None if self.segment_ids is None else take_items(self.segment_ids, front)
         return put(object.__new__(Masked), values, mask, segment_ids, self._kind)
 
     def __len__(self) -> int:
@@ -280,8 +280,8 @@ class Masked(Arithmetic, metaclass=Explained):
         return display.treescope(self, path, subtree_renderer)
 
 
-register(Masked)
-state_dict.register(Masked)
+register_pytree(Masked)
+state_dict.register_state_dict(Masked)
 
 
 def is_masked(x: Any) -> TypeGuard[Masked]:

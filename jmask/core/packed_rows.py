@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from .explicit_axes import as_whole, rows_at
 from .masked import Masked
-from .segment_ids import ids_of, positions
+from .segment_ids import ids_of, index_in_sequence
 
 
 def sequence_rows(x: Masked, num_rows: int, width: int) -> Masked:
@@ -21,7 +21,7 @@ def sequence_rows(x: Masked, num_rows: int, width: int) -> Masked:
     Returns:
         Values `(num_rows, width, ...)`, zero at padding, which is on the right.
     """
-    ids, steps = ids_of(x), positions(x)
+    ids, steps = ids_of(x), index_in_sequence(x)
     fits = (ids > 0) & (ids <= num_rows) & (steps < width)
     targets = jnp.where(fits, (ids - 1) * width + steps, num_rows * width)
     put = functools.partial(_put_in_rows, num_rows=num_rows, width=width)
@@ -53,7 +53,7 @@ def steps_of(rows: Any, x: Masked) -> Any:
     """
     width, ids = rows.shape[1], jnp.asarray(ids_of(x))
     flat = rows.reshape(rows.shape[0] * width, *rows.shape[2:])
-    places = jnp.where(ids > 0, (ids - 1) * width + positions(x), 0)
+    places = jnp.where(ids > 0, (ids - 1) * width + index_in_sequence(x), 0)
     return _taken(flat, places)
 
 

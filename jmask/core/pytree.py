@@ -33,10 +33,10 @@ class Packed(NamedTuple):
 Kind = str | Packed
 
 
-def register(cls: Any) -> None:
+def register_pytree(cls: Any) -> None:
     """Registers the class of `Masked` as a pytree."""
     jax.tree_util.register_pytree_with_keys(
-        cls, _flatten_with_keys, lambda kind, leaves: rebuild(cls, leaves, kind), flatten
+        cls, _flatten_with_keys, lambda kind, leaves: unflatten_masked(cls, leaves, kind), flatten_masked
     )
 
 
@@ -69,7 +69,7 @@ def mask_of_segment_ids(segment_ids: Any) -> Any:
     return segment_ids
 
 
-def flatten(x: Any) -> tuple[tuple[Any, Any], Kind]:
+def flatten_masked(x: Any) -> tuple[tuple[Any, Any], Kind]:
     """The leaves, and of which kind they are."""
     kind = x._kind
     return ((x.values, x.mask), kind) if kind == _ROWS else ((x.values, x.segment_ids), kind)
@@ -81,11 +81,11 @@ def names_of(kind: Kind) -> tuple[str, str]:
 
 
 def _flatten_with_keys(x: Any) -> tuple[tuple[tuple[Any, Any], ...], Kind]:
-    leaves, kind = flatten(x)
+    leaves, kind = flatten_masked(x)
     return tuple(zip(map(GetAttrKey, names_of(kind)), leaves, strict=True)), kind
 
 
-def rebuild(cls: Any, leaves: Any, kind: Kind) -> Any:
+def unflatten_masked(cls: Any, leaves: Any, kind: Kind) -> Any:
     """The object with these leaves."""
     values, other = leaves
     mask, segment_ids = (other, None) if kind == _ROWS else (None, other)

@@ -174,7 +174,7 @@ def sequence_starts(mask: Any, ids: Any, *, reverse: bool = False) -> Any:
     return mask & ((before < 0) | (previous != ids))
 
 
-def positions(x: Any) -> Any:
+def index_in_sequence(x: Any) -> Any:
     """The index of each real step within its sequence, int32 of the mask's shape; 0 at padded steps."""
     ids, mask = ids_of(x), jnp.asarray(still_bool(x.mask))
     if mask.ndim == 0:

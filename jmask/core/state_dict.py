@@ -3,12 +3,12 @@
 from typing import Any
 
 from .lazy import LazyModule, after_import
-from .pytree import flatten, names_of, rebuild
+from .pytree import flatten_masked, names_of, unflatten_masked
 
 _serialization: Any = LazyModule("flax.serialization")
 
 
-def register(cls: Any) -> None:
+def register_state_dict(cls: Any) -> None:
     """Registers the class of `Masked` with `flax.serialization`, as soon as that is imported."""
     after_import(
         "flax.serialization",
@@ -17,12 +17,12 @@ def register(cls: Any) -> None:
 
 
 def _to_state_dict(x: Any) -> dict[str, Any]:
-    leaves, kind = flatten(x)
+    leaves, kind = flatten_masked(x)
     return dict(zip(names_of(kind), map(_serialization.to_state_dict, leaves), strict=True))
 
 
 def _from_state_dict(target: Any, state: dict[str, Any]) -> Any:
-    leaves, kind = flatten(target)
+    leaves, kind = flatten_masked(target)
     names = names_of(kind)
     if set(state) != set(names):
         raise ValueError(
@@ -31,6 +31,6 @@ def _from_state_dict(target: Any, state: dict[str, Any]) -> Any:
             "without one, `flax.serialization.msgpack_restore(data)`."
         )
     restore = _serialization.from_state_dict
-    return rebuild(
+    return unflatten_masked(
         type(target), [restore(leaf, state[name], name) for leaf, name in zip(leaves, names, strict=True)], kind
     )

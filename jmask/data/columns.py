@@ -8,7 +8,7 @@ from typing import Any, SupportsIndex, overload
 import numpy as np
 
 from ..sources import as_host_array, host_array
-from ..sources.conversion import OBJECT, convert, default_dtype
+from ..sources.conversion import OBJECT, convert_exactly, default_dtype
 from ..sources.nested import ranges
 
 _BLOCK = 2**20  # steps that are checked at once, so that no second copy of all the data is made
@@ -96,7 +96,7 @@ class Column:
             ) from None
         if dtype not in (OBJECT, self.values.dtype):
             for start in range(0, len(self.values), _BLOCK):
-                convert(self.values[start : start + _BLOCK], dtype, "values")
+                convert_exactly(self.values[start : start + _BLOCK], dtype, "values")
         return dtype
 
     @overload

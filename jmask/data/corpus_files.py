@@ -10,7 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ..sources.conversion import convert
+from ..sources.conversion import convert_exactly
 from .columns import Column, check_numbers
 
 _CONTENTS = "columns.json"
@@ -63,7 +63,7 @@ def _write(folder: Path, stem: str, name: str, column: Column) -> dict[str, Any]
     values = np.lib.format.open_memmap(folder / f"{stem}.values.npy", "w+", stored, column.values.shape)
     for start in range(0, len(values), _BLOCK):
         part = column.values[start : start + _BLOCK]
-        values[start : start + _BLOCK] = np.ascontiguousarray(convert(part, dtype, "values")).view(stored)
+        values[start : start + _BLOCK] = np.ascontiguousarray(convert_exactly(part, dtype, "values")).view(stored)
     values.flush()
     for part, array in (("offsets", column.offsets), ("real", column.real)):
         if array is not None:

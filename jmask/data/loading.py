@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ..sources import Steps
-from ..sources.conversion import OBJECT, are_integers, common_dtype, convert, default_dtype
+from ..sources import FlatSteps
+from ..sources.conversion import OBJECT, are_integers, common_dtype, convert_exactly, default_dtype
 
 SLICEABLE = {list, tuple, np.ndarray}
 _BLOCK = 64  # rows that are converted at once: few enough to stay in the cache
 
 
-def split(flat: np.ndarray, lengths: Iterable[int]) -> list[np.ndarray]:
+def split_rows(flat: np.ndarray, lengths: Iterable[int]) -> list[np.ndarray]:
     """The rows that are concatenated in `flat`; `np.split` would take four times as long."""
     ends = itertools.accumulate(lengths, initial=0)
     return [flat[start:end] for start, end in itertools.pairwise(ends)]
@@ -25,7 +25,7 @@ class UnevenStepsError(ValueError):
     """The steps differ in shape; a caller that knows all sequences says which."""
 
 
-def load_arrays(rows: list[Any], part: slice | None, dtype: np.dtype | None) -> Steps:
+def load_arrays(rows: list[Any], part: slice | None, dtype: np.dtype | None) -> FlatSteps:
     """The steps of rows, some of which are arrays: all steps, or those of a part of each row."""
     arrays = [row if isinstance(row, np.ndarray) else load_lists([row], None, dtype) for row in rows]
     if part is not None:
@@ -37,21 +37,21 @@ def load_arrays(rows: list[Any], part: slice | None, dtype: np.dtype | None) -> 
     if dtype is None:
         dtype = common_dtype(dtypes)
     if len(dtypes) > 1:
-        arrays = [convert(row, dtype, "sequences") for row in arrays]
+        arrays = [convert_exactly(row, dtype, "sequences") for row in arrays]
     if has_vectors and dtype != OBJECT:
         # A loop over rows: they are long, and joining them first would copy all the data once more.
-        return Steps(convert(arrays[0][:1], dtype, "sequences"), _converted(arrays, dtype))
-    return Steps(convert(np.concatenate(arrays), dtype, "sequences"))
+        return FlatSteps(convert_exactly(arrays[0][:1], dtype, "sequences"), _converted(arrays, dtype))
+    return FlatSteps(convert_exactly(np.concatenate(arrays), dtype, "sequences"))
 
 
 def _converted(arrays: list[np.ndarray], dtype: np.dtype) -> Iterator[np.ndarray]:
-    """Each array in `dtype`; several at once, since a call of `convert` costs more than a short array."""
+    """Each array in `dtype`; several at once, since a call of `convert_exactly` costs more than a short array."""
     if arrays[0].dtype == dtype:
         yield from arrays
         return
     for start in range(0, len(arrays), _BLOCK):
         block = arrays[start : start + _BLOCK]
-        yield from split(convert(np.concatenate(block), dtype, "sequences"), [len(row) for row in block])
+        yield from split_rows(convert_exactly(np.concatenate(block), dtype, "sequences"), [len(row) for row in block])
 
 
 def load_lists(rows: list[Any], part: slice | None, dtype: np.dtype | None) -> np.ndarray:
@@ -68,7 +68,7 @@ def load_lists(rows: list[Any], part: slice | None, dtype: np.dtype | None) -> n
             raise UnevenStepsError from None
     if dtype is None:
         dtype = default_dtype(np.dtype(int) if are_integers(flat) else flat.dtype)
-    return convert(flat, dtype, "sequences")
+    return convert_exactly(flat, dtype, "sequences")
 
 
 def _refuse_masked(steps: Iterable[Any]) -> None:

@@ -13,10 +13,10 @@ from ..core.masked import Masked
 from ..core.packed_rows import sequence_rows
 from ..core.segment_ids import check_not_packed, found_sequences, ids_of
 from ..sources import Flat
-from .loading import split
+from .loading import split_rows
 from .padding import arrange, load_steps, refuse_tracers, unpad
 from .row_lengths import mask_of_lengths
-from .row_lists import RowLists, read
+from .row_lists import RowLists, read_sequences
 
 
 def pack(
@@ -69,7 +69,7 @@ def pack(
     num_sequences = checked_option("num_sequences", num_sequences, minimum=0)
     if isinstance(sequences, Masked):
         sequences, dtype = _sequences_of(sequences, dtype)
-    ragged = read(sequences).without_holes()
+    ragged = read_sequences(sequences).without_holes()
     num_sequences = _number_of(ragged, num_rows, num_sequences)
     width = _checked_width(ragged, row_length)
     slots, used = plan(ragged.lengths, width)
@@ -109,7 +109,7 @@ def unpack(x: Masked, *, num_sequences: SupportsIndex | None = None) -> list[np.
     mask, all_ids = host_rows(x.mask), host_rows(ids_of(x))
     ids, lengths = found_sequences(mask, all_ids, "unpack", num_sequences)
     steps = host_rows(x.values)[mask]
-    found = dict(zip(ids.tolist(), split(steps, lengths.tolist()), strict=True))
+    found = dict(zip(ids.tolist(), split_rows(steps, lengths.tolist()), strict=True))
     if num_sequences is None:
         return [found[k] for k in sorted(found)]
     return [found.get(k + 1, steps[:0]) for k in range(num_sequences)]

@@ -15,9 +15,9 @@ from ..core.constructors import as_masked
 from ..core.masked import Masked, values_of
 from ..core.segment_ids import check_not_packed
 from ..core.types import Rows
-from ..sources import Flat, Steps, find_marks
-from ..sources.conversion import OBJECT, convert, default_dtype, requested_dtype
-from .loading import split
+from ..sources import Flat, FlatSteps, find_marks
+from ..sources.conversion import OBJECT, convert_exactly, default_dtype, requested_dtype
+from .loading import split_rows
 from .row_lengths import ENDS, End, arrange_rows, mask_of_lengths
 from .row_lists import RowLists, read_nested
 
@@ -130,17 +130,17 @@ def unpad(x: Masked | ArrayLike, *, keep_empty: bool = False) -> Rows:
     return _real_steps(values, mask, keep_empty)
 
 
-def load_steps(ragged: RowLists | Flat, dtype: DTypeLike | None, value: Any = 0) -> Steps:
+def load_steps(ragged: RowLists | Flat, dtype: DTypeLike | None, value: Any = 0) -> FlatSteps:
     """All steps in the requested dtype, or in their own; where nothing says what a step is, like `value`."""
     dtype = None if dtype is None else requested_dtype(dtype)
     steps = ragged.load(dtype)
     if steps is None:
-        return Steps(np.empty(0, default_dtype(np.asarray(value).dtype) if dtype is None else dtype))
+        return FlatSteps(np.empty(0, default_dtype(np.asarray(value).dtype) if dtype is None else dtype))
     return steps
 
 
-def arrange(steps: Steps, mask: np.ndarray, starts: np.ndarray, value: Any = 0) -> np.ndarray:
-    """The steps where the mask is True, and `value` elsewhere; `starts` as in `Steps.write`."""
+def arrange(steps: FlatSteps, mask: np.ndarray, starts: np.ndarray, value: Any = 0) -> np.ndarray:
+    """The steps where the mask is True, and `value` elsewhere; `starts` as in `FlatSteps.write`."""
     values = _padded(value, steps.flat, mask.shape)
     if len(starts):
         steps.write(values, mask, starts)
@@ -172,7 +172,7 @@ def _padded(value: Any, flat: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         fitting = np.empty((), object)  # a box, so that a list stays one object
         fitting[()] = _default_text(flat) if type(value) is int and value == 0 else value
         return np.full((*shape, *step), fitting)
-    fitting = convert(np.asarray(value), flat.dtype, "value")
+    fitting = convert_exactly(np.asarray(value), flat.dtype, "value")
     try:
         np.broadcast_to(fitting, step)
     except ValueError:
@@ -212,7 +212,7 @@ def _real_steps(values: np.ndarray, mask: np.ndarray, keep_empty: bool) -> Any:
     if mask.ndim == 1:
         return values[mask]
     if mask.ndim == 2:
-        return split(values[mask], mask.sum(axis=1).tolist())
+        return split_rows(values[mask], mask.sum(axis=1).tolist())
     return [
         _real_steps(*(row, row_mask) if keep_empty else _without_empty(row, row_mask), keep_empty)
         for row, row_mask in zip(values, mask, strict=True)

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from ..core.masked import Masked
-from ..sources import Lists, find_items, find_marks, flatten, host_array
+from ..sources import Lists, find_items, find_marks, flatten_lists, host_array
 from ..sources.conversion import OBJECT, is_missing
 from ..sources.marks import is_pandas
 from .columns import Column, offsets_of, sequences_of_array
 from .packing import unpack
-from .row_lists import read
+from .row_lists import read_sequences
 
 _SCALARS = (str, bytes, numbers.Number, np.generic)
 
@@ -56,7 +56,7 @@ def _of_rows(rows: list[Any]) -> Column:
     if missing is not None:
         raise _missing_row(missing, sum(map(is_missing, rows)), len(rows))
     try:
-        sequences = read(rows)
+        sequences = read_sequences(rows)
         steps = sequences.load(None)
     except (TypeError, ValueError, OverflowError) as error:
         raise _explained(error, rows) from None
@@ -129,7 +129,7 @@ def _of_lists(lists: Lists) -> Column:
         if inner.size is None and (inner.certain or (inner.lengths != inner.lengths[:1]).any()):
             raise documents_error()
         inner = inner.items
-    (lengths,), leaf = flatten(lists, 1)
+    (lengths,), leaf = flatten_lists(lists, 1)
     return Column(leaf.values, offsets_of(lengths), leaf.real)
 
 

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 
 from ..core.masked import Masked
-from ..sources import Flat, Leaf, Lists, Steps, find_lists, find_marks, flat_steps, flatten, host_array
+from ..sources import Flat, FlatSteps, Leaf, Lists, find_lists, find_marks, flat_steps, flatten_lists, host_array
 from ..sources.conversion import OBJECT, is_missing
-from .loading import SLICEABLE, UnevenStepsError, load_arrays, load_lists, split
+from .loading import SLICEABLE, UnevenStepsError, load_arrays, load_lists, split_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,14 +70,14 @@ class RowLists:
         rows = [row[self.marks[i]] if i in self.marks else row for i, row in enumerate(self.rows)]
         return RowLists(rows, np.fromiter(map(len, rows), np.int64, len(rows)), self.part, self.places)
 
-    def load(self, dtype: np.dtype | None) -> "Steps | None":
+    def load(self, dtype: np.dtype | None) -> "FlatSteps | None":
         """The steps in one dtype.
 
         Args:
             dtype: the requested dtype; None takes it from the data.
 
         Returns:
-            The `Steps`, or None where neither a step nor an empty array says what a step is.
+            The `FlatSteps`, or None where neither a step nor an empty array says what a step is.
 
         Raises:
             TypeError, ValueError, OverflowError: the steps differ in shape, or do not fit the dtype (see `convert`).
@@ -90,7 +90,7 @@ class RowLists:
             return None
         has_arrays = np.ndarray in set(map(type, rows))
         try:
-            steps = load_arrays(rows, self.part, dtype) if has_arrays else Steps(load_lists(rows, self.part, dtype))
+            steps = load_arrays(rows, self.part, dtype) if has_arrays else FlatSteps(load_lists(rows, self.part, dtype))
         except UnevenStepsError:
             raise ValueError(self._uneven_steps()) from None
         if dtype is None and steps.flat.dtype == OBJECT and any(map(is_missing, steps.flat.flat)):
@@ -116,7 +116,7 @@ class RowLists:
         )
 
 
-def read(sequences: Any) -> RowLists | Flat:
+def read_sequences(sequences: Any) -> RowLists | Flat:
     """The sequences, checked: a sized iterable of lists, tuples, arrays or objects that convert to arrays.
 
     Raises:
@@ -126,7 +126,7 @@ def read(sequences: Any) -> RowLists | Flat:
 
 
 def read_nested(sequences: Any, ragged_rank: int | None) -> Lists:
-    """The sequences as `read` returns them, inside the lists that contain them.
+    """The sequences as `read_sequences` returns them, inside the lists that contain them.
 
     Args:
         sequences: as for `jm.pad_sequences`.
@@ -144,7 +144,7 @@ def read_nested(sequences: Any, ragged_rank: int | None) -> Lists:
         raise TypeError("`sequences` is a `Masked`, which is padded already; `jm.unpad(x)` makes a list of it.")
     lists = find_lists(sequences)
     if lists is not None:
-        counts, leaf = flatten(lists, ragged_rank)
+        counts, leaf = flatten_lists(lists, ragged_rank)
         items: Any = Flat(leaf, counts.pop())
     else:
         _check_whole(sequences)
@@ -196,10 +196,10 @@ def _as_list(place: Any, row: Any) -> Any:
     lists = find_lists(row)
     if lists is None:
         return list(row)
-    (lengths,), leaf = flatten(lists, 1)
+    (lengths,), leaf = flatten_lists(lists, 1)
     if leaf.real is not None:
         raise ValueError(f"`sequences`: document {place} has steps that are null; fill them, or pass the whole column.")
-    return split(leaf.values, lengths.tolist())
+    return split_rows(leaf.values, lengths.tolist())
 
 
 def _step_shapes(row: Any) -> Iterator[Any]:

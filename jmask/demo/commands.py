@@ -18,7 +18,7 @@ import jmask as jm
 
 from . import plot as picture
 from . import saving, show
-from .corpus import Split, Vocabularies, make_vocabularies, read, shape, split
+from .corpus import Split, Vocabularies, make_vocabularies, read_sentences, shape, train_test_split
 from .errors import DemoError
 from .marks import mark
 from .proof import prove
@@ -38,7 +38,7 @@ def demonstrate(
     """Trains a tagger, shows what it does, and proves that padding is invisible to it.
 
     Args:
-        data: a file as `read` takes it, or None for the documentation of the running Python.
+        data: a file as `read_sentences` takes it, or None for the documentation of the running Python.
         save: a folder for the run and the trained tagger.
         resume: whether to go on with the run in this folder, if there is one.
         plot: a file for a picture.
@@ -55,17 +55,17 @@ def demonstrate(
     start, console = time.perf_counter(), Console(highlight=False, emoji=False)
     if resume and save is None:
         raise DemoError("--resume goes on with the run in the folder of --save DIR; name it")
-    corpus = read(data)
-    sides = split(corpus, seed)
+    corpus = read_sentences(data)
+    sides = train_test_split(corpus, seed)
     vocabularies = make_vocabularies(sides.train, corpus)
     if plot is not None:
-        picture.prepare(plot)
+        picture.check_plot_path(plot)
     cache = _cache_folder()
     with contextlib.ExitStack() as stack:
         if save is None:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
         else:
-            directory = saving.prepare(save, vocabularies, resume=resume)
+            directory = saving.make_folder(save, vocabularies, resume=resume)
         show.heading(console, "The data")
         show.data(console, data or "pydoc_data.topics of this Python", corpus, sides, vocabularies, cache)
         is_proven = _train_and_show(console, sides, vocabularies, directory, save, plot, epochs, seed)
@@ -107,7 +107,7 @@ def _train_and_show(
         model, batches, evaluate, directory, num_tags=num_tags, epochs=epochs, seed=seed, console=console
     )
     if save is not None:
-        saving.save(save, model, params)
+        saving.save_tagger(save, model, params)
     predictions, sums = evaluate(params, batches.test)
     baselines = score_baselines(*sides, vocabularies)
     show.heading(console, "Held-out sentences")
@@ -119,7 +119,7 @@ def _train_and_show(
     console.print()
     if plot is not None:
         baseline = float(averaged(baselines["lookup of each word"]).value)
-        picture.draw(plot, read_log(directory), baseline, batches.test, predictions, vocabularies.tags)
+        picture.draw_training(plot, read_log(directory), baseline, batches.test, predictions, vocabularies.tags)
         console.print(f"drawn into {plot}", markup=False, soft_wrap=True)
     return proof.holds
 
@@ -150,7 +150,7 @@ def tag(directory: str, texts: Sequence[str], *, conll: bool = False) -> int:
     Raises:
         DemoError: there is no tagger in the directory, or the input is not text.
     """
-    model, params, (words, tags) = saving.load(directory)
+    model, params, (words, tags) = saving.load_tagger(directory)
     predict, console = make_predict(model), Console(highlight=False, emoji=False, soft_wrap=True)
     for chunk, rows in _chunks(texts):
         tokens = [split_gaps(text) for text in chunk]

@@ -37,7 +37,7 @@ class Split(NamedTuple):
     test: Ragged
 
 
-def read(path: str | Path | None) -> Ragged:
+def read_sentences(path: str | Path | None) -> Ragged:
     """Reads tagged sentences.
 
     Args:
@@ -67,7 +67,7 @@ def read(path: str | Path | None) -> Ragged:
     return Ragged(words=corpus[words], tags=corpus[tags])
 
 
-def split(corpus: Ragged, seed: int, test_share: float = 0.2) -> Split:
+def train_test_split(corpus: Ragged, seed: int, test_share: float = 0.2) -> Split:
     """Removes repetitions, shuffles, and keeps a share of the sentences to test on.
 
     Args:

@@ -12,7 +12,7 @@ from .errors import DemoError
 NUM_ROWS = 12  # of the map
 
 
-def prepare(path: str | Path) -> None:
+def check_plot_path(path: str | Path) -> None:
     """Makes sure that a picture can be drawn, before a model is trained for it.
 
     Args:
@@ -34,7 +34,7 @@ def prepare(path: str | Path) -> None:
         raise DemoError(f"--plot {path}: is a folder")
 
 
-def draw(
+def draw_training(
     path: str | Path,
     log: Sequence[dict[str, float]],
     baseline: float,
@@ -55,7 +55,7 @@ def draw(
     Raises:
         DemoError: matplotlib is missing, or the file cannot be written.
     """
-    prepare(path)
+    check_plot_path(path)
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 8), layout="constrained")

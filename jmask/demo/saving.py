@@ -24,7 +24,7 @@ class Tagger(NamedTuple):
     vocabularies: Vocabularies
 
 
-def prepare(directory: str | Path, vocabularies: Vocabularies, *, resume: bool) -> Path:
+def make_folder(directory: str | Path, vocabularies: Vocabularies, *, resume: bool) -> Path:
     """Makes the folder, before hours are spent on what goes into it.
 
     Args:
@@ -56,11 +56,11 @@ def prepare(directory: str | Path, vocabularies: Vocabularies, *, resume: bool) 
     return path / RUN
 
 
-def save(directory: str | Path, model: Any, params: Any) -> None:
-    """Writes a trained model into a folder that `prepare` has made.
+def save_tagger(directory: str | Path, model: Any, params: Any) -> None:
+    """Writes a trained model into a folder that `make_folder` has made.
 
     Args:
-        directory: where `load` will look for it.
+        directory: where `load_tagger` will look for it.
         model: the model.
         params: its parameters.
 
@@ -73,7 +73,7 @@ def save(directory: str | Path, model: Any, params: Any) -> None:
         raise DemoError(f"{directory}: {error.strerror}") from error
 
 
-def load(directory: str | Path) -> Tagger:
+def load_tagger(directory: str | Path) -> Tagger:
     """Reads a trained tagger.
 
     Args:

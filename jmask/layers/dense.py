@@ -8,7 +8,7 @@ import jax
 
 from .. import ops
 from ..ops.activations import apply
-from ..ops.einsum import Equation, parse
+from ..ops.einsum import Subscripts, parse
 from ..ops.linear import check_feature_axis
 from ..protocol.fields import Dtype, Size
 from ..protocol.options import Activation, Initializer, activation, has_finite_gradient, initializer, kernel_initializer
@@ -109,7 +109,7 @@ class EinsumDense(BaseMaskedLayer):
     def init(self, key: Any, inputs: Any) -> dict[str, Any]:
         """`{"kernel": ..., "bias": ...}`, in the shapes that the equation implies."""
         kernel_key, bias_key = jax.random.split(key)
-        equation = Equation.of(self.equation, inputs.ndim)
+        equation = Subscripts.of(self.equation, inputs.ndim)
         sizes = equation.sizes(inputs.shape, self.output_shape)
         contracted = [axis for axis, letter in enumerate(equation.kernel) if letter not in equation.outputs]
         draw = kernel_initializer(self.kernel_initializer, contracted)

@@ -11,7 +11,7 @@ from ..core.segment_ids import check_not_packed, number_of_sequences
 from .spreading import broadcast_to_steps
 
 
-def align(xs: Sequence[Any], name: str) -> list[Any]:
+def align_ranks(xs: Sequence[Any], name: str) -> list[Any]:
     """Brings inputs to one rank, so that their shapes broadcast.
 
     Every input has the batch axes, `(batch, ...)`. An input of lower rank has no steps: `(batch, features)` belongs to

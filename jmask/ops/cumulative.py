@@ -15,7 +15,7 @@ from ..core.segment_ids import ids_of, sequence_starts
 from .kinds import same_kind
 from .linear import check_float
 from .reduce import highest, lowest
-from .scans import scan as scan_arrays
+from .scans import segmented_scan
 from .time_axis import check_time, time_axis
 
 
@@ -162,7 +162,7 @@ def _restart(combine: Callable, neutral: Array, left: tuple[Array, Array], right
 
 def _scan_log_add(values: Array, axis: int, *, reverse: bool) -> Array:
     """`lax.cumlogsumexp`, but with finite gradients next to -inf, which is the fill for padding."""
-    return scan_arrays(lambda x, y: [_log_add(x[0], y[0])], [values], axis=axis, reverse=reverse)[0]
+    return segmented_scan(lambda x, y: [_log_add(x[0], y[0])], [values], axis=axis, reverse=reverse)[0]
 
 
 def _log_add(x: Array, y: Array) -> Array:

@@ -10,7 +10,7 @@ from ..core.checks import check_probability
 from ..core.masked import Masked
 from .kinds import same_kind
 from .linear import AnyArray, check_float
-from .random import bernoulli, draw, draw_for_sequences, with_draws
+from .random import bernoulli, draw_for_entries, draw_for_sequences, with_draws
 from .time_axis import time_axis
 
 # Limits of SELU: it is `SELU_SCALE * x` above 0 and approaches `-SELU_SCALE * SELU_ALPHA` far below.
@@ -47,7 +47,7 @@ def dropout(x: Masked | Float[AnyArray, "..."], rate: float, key: Any) -> Masked
     """
     check_probability("rate", rate)
     check_float(x, "dropout")
-    return _drop(x, rate, draw, key)
+    return _drop(x, rate, draw_for_entries, key)
 
 
 @same_kind
@@ -124,7 +124,7 @@ def alpha_dropout(x: Masked | Float[AnyArray, "..."], rate: float, key: Any) -> 
     shift = -scale * rate * dropped
 
     def dropout_and_map(values: Array) -> Array:
-        kept = draw(x, bernoulli(1 - rate), key)
+        kept = draw_for_entries(x, bernoulli(1 - rate), key)
         return scale * jnp.where(kept, values, dropped) + shift
 
     return with_draws(x, dropout_and_map, is_identity=rate == 0)

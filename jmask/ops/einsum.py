@@ -53,7 +53,7 @@ def einsum_dense(
     >>> jm.ops.einsum_dense(x, jnp.ones((3, 4, 5)), equation="btf,fhd->bthd").shape
     (1, 2, 4, 5)
     """
-    terms = Equation.of(equation, x.ndim)
+    terms = Subscripts.of(equation, x.ndim)
     if isinstance(x, Masked):
         _check_steps_stay(terms, x)
     y = jnp.einsum(str(terms), fill(x, 0), kernel)
@@ -64,7 +64,7 @@ def einsum_dense(
 
 
 @dataclasses.dataclass(frozen=True)
-class Equation:
+class Subscripts:
     """The letters of the axes, for inputs of one rank.
 
     Attributes:
@@ -80,7 +80,7 @@ class Equation:
     asked: str
 
     @classmethod
-    def of(cls, equation: str, ndim: int) -> "Equation":
+    def of(cls, equation: str, ndim: int) -> "Subscripts":
         """The equation for inputs of rank `ndim`."""
         inputs, kernel, outputs, dots = parse(equation)
         num_dotted = ndim - len(inputs)
@@ -151,7 +151,7 @@ def parse(equation: str) -> tuple[str, str, str, str | None]:
     return inputs, kernel, outputs, dots
 
 
-def _check_steps_stay(equation: Equation, x: Masked) -> None:
+def _check_steps_stay(equation: Subscripts, x: Masked) -> None:
     """Raises for an equation that moves, contracts or weights the axes of the mask."""
     steps = equation.inputs[: x.mask.ndim]
     if equation.outputs[: len(steps)] != steps or set(steps) & set(equation.kernel):

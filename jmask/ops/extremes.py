@@ -9,7 +9,7 @@ from jaxtyping import Array, ArrayLike
 
 from ..core.arithmetic import expand, guard
 from ..core.masked import Masked
-from ..core.segment_ids import positions
+from ..core.segment_ids import index_in_sequence
 from ..core.step_order import left_align
 from .kinds import array_for_array
 from .reduce import highest, lowest, with_remaining_mask
@@ -94,7 +94,7 @@ def _extreme_of_sequences(x: Masked, axis: int, keepdims: bool, name: str) -> Ma
     values = values.astype(jnp.int32) if values.dtype == bool else values
     peaks = sequences.at_steps(sequences.extreme(values, largest=name == "argmax"))
     is_peak = expand(mask, x.ndim) & ((values == peaks) | (jnp.isnan(values) & jnp.isnan(peaks)))
-    steps = jnp.where(is_peak, expand(positions(x), x.ndim), mask.shape[-1])
+    steps = jnp.where(is_peak, expand(index_in_sequence(x), x.ndim), mask.shape[-1])
     found = sequences.sum(mask.astype(jnp.int32)) > 0
     indices = jnp.where(expand(found, x.ndim - axis), sequences.extreme(steps, largest=False), 0)
     if keepdims:

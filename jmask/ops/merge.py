@@ -11,7 +11,7 @@ from ..core.arithmetic import Marks, expand, join, marks_of
 from ..core.checks import check_one_of
 from ..core.masked import Masked, fill, mask_of, segment_ids_of, values_of
 from ..core.segment_ids import check_not_packed
-from .alignment import align
+from .alignment import align_ranks
 from .kinds import AnyInput, merged
 from .reduce import highest, lowest
 
@@ -183,7 +183,7 @@ def average(xs: Sequence[AnyInput], *, merge: Merge = "intersection") -> Masked 
     [[3 4 ·]]
     """
     check_one_of("merge", merge, get_args(Merge))
-    aligned = align(xs, "average")
+    aligned = align_ranks(xs, "average")
     dtype = jnp.result_type(*map(values_of, xs))
     wide = jnp.promote_types(dtype, jnp.float32)
     total = functools.reduce(jnp.add, [_values(x, wide, 0 if merge == "union" else None) for x in aligned])
@@ -201,7 +201,7 @@ def check_pair(xs: Any, name: str) -> None:
 def _fold(xs: Sequence[Any], name: str, combine: Callable, identity: Callable[[Any], Any], merge: Merge) -> Any:
     """Combines the inputs from left to right; in a union the padding is the identity of the operation."""
     check_one_of("merge", merge, get_args(Merge))
-    aligned = align(xs, name)
+    aligned = align_ranks(xs, name)
     if len(xs) == 1:
         return xs[0]
     dtype = jnp.result_type(*map(values_of, xs))

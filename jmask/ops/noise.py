@@ -9,7 +9,7 @@ from ..core.checks import check_probability
 from ..core.masked import Masked
 from .kinds import same_kind
 from .linear import AnyArray, check_float
-from .random import draw, normal, with_draws
+from .random import draw_for_entries, normal, with_draws
 
 
 @same_kind
@@ -42,7 +42,9 @@ def gaussian_dropout(x: Masked | Float[AnyArray, "..."], rate: float, key: Any) 
     check_probability("rate", rate, below_one=True)
     check_float(x, "gaussian_dropout")
     stddev = math.sqrt(rate / (1 - rate))
-    return with_draws(x, lambda values: values * (1 + stddev * draw(x, normal(values), key)), is_identity=rate == 0)
+    return with_draws(
+        x, lambda values: values * (1 + stddev * draw_for_entries(x, normal(values), key)), is_identity=rate == 0
+    )
 
 
 @same_kind
@@ -69,4 +71,6 @@ def gaussian_noise(x: Masked | Float[AnyArray, "..."], stddev: float, key: Any) 
     if not stddev >= 0:
         raise ValueError(f"`stddev` must not be negative; received {stddev}.")
     check_float(x, "gaussian_noise")
-    return with_draws(x, lambda values: values + stddev * draw(x, normal(values), key), is_identity=stddev == 0)
+    return with_draws(
+        x, lambda values: values + stddev * draw_for_entries(x, normal(values), key), is_identity=stddev == 0
+    )

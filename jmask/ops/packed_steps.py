@@ -16,7 +16,7 @@ from ..core.arithmetic import expand, in_front, joint_number
 from ..core.display import is_concrete
 from ..core.explicit_axes import divided_by_row
 from ..core.masked import Masked
-from ..core.segment_ids import ids_of, positions, sequence_starts
+from ..core.segment_ids import ids_of, index_in_sequence, sequence_starts
 from ..core.step_order import left_align, take_steps
 
 
@@ -25,8 +25,8 @@ def cropped(x: Masked, left: int, right: int) -> Masked:
 
     A row that keeps a step has a sequence that loses `left + right` of them, so what is left fits.
     """
-    after = positions(_flipped(x))
-    is_kept = (positions(x) >= left) & (jnp.flip(after, -1) >= right)
+    after = index_in_sequence(_flipped(x))
+    is_kept = (index_in_sequence(x) >= left) & (jnp.flip(after, -1) >= right)
     rest, _ = left_align(Masked(x.values, segment_ids=ids_of(x) * is_kept, num_sequences=x.num_sequences))
     return _first_steps(rest, max(x.mask.shape[-1] - left - right, 0))
 
@@ -76,9 +76,9 @@ def zero_padded(x: Masked, left: int, right: int, max_segments: int | None) -> M
 def steps_put_together(x: Masked, size: int, step: tuple[int, ...]) -> Masked:
     """Each `size` real steps of a sequence as one, of shape `step`; what makes no full step is left out."""
     x, _ = left_align(x)
-    axis, after = x.mask.ndim - 1, positions(_flipped(x))
+    axis, after = x.mask.ndim - 1, index_in_sequence(_flipped(x))
     rows, time = x.shape[:axis], x.mask.shape[-1] // size
-    is_first = x.mask & (positions(x) % size == 0) & (jnp.flip(after, -1) >= size - 1)
+    is_first = x.mask & (index_in_sequence(x) % size == 0) & (jnp.flip(after, -1) >= size - 1)
     ids = ids_of(x) * is_first
     index = in_front(jnp.arange(x.mask.shape[-1], dtype=jnp.int32), ids.ndim) + jnp.zeros_like(ids)
     firsts = _first_steps(left_align(Masked(index, segment_ids=ids))[0], time)

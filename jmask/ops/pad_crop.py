@@ -12,7 +12,7 @@ from ..core.step_order import left_align
 from .kinds import same_kind
 from .linear import AnyArray
 from .packed_steps import cropped, zero_padded
-from .reshaping import time_axis
+from .reshaping import required_time_axis
 
 
 @same_kind
@@ -38,7 +38,7 @@ def crop(x: Masked | AnyArray, cropping: int | Sequence[int] = (1, 1)) -> Masked
      [8 ·]]
     """
     left, right = pair_of("cropping", cropping)
-    axis = time_axis(x, "crop")
+    axis = required_time_axis(x, "crop")
     if not isinstance(x, Masked):
         return _cut(jnp.asarray(x), axis, left, right)
     if x.segment_ids is not None:
@@ -79,7 +79,7 @@ def zero_pad(
      [· · ·]]
     """
     left, right = pair_of("padding", padding)
-    axis = time_axis(x, "zero_pad")
+    axis = required_time_axis(x, "zero_pad")
     if not isinstance(x, Masked):
         return jnp.pad(x, _widths(x.ndim, axis, left, right))
     if x.segment_ids is not None:

@@ -8,7 +8,7 @@ from jaxtyping import Array, ArrayLike, Integer
 from ..core.arithmetic import expand, in_front
 from ..core.constructors import as_masked
 from ..core.masked import Masked, segment_ids_of, values_of
-from ..core.segment_ids import positions
+from ..core.segment_ids import index_in_sequence
 from .kinds import array_for_array
 from .linear import AnyArray
 from .reduce import with_remaining_mask
@@ -132,7 +132,7 @@ def _take_of_sequences(x: Masked, n: Array, fill_value: Any, name: str) -> Maske
         )
     length = sequences.sum(jnp.asarray(x.mask).astype(jnp.int32))
     wanted = sequences.at_steps(jnp.where(n < 0, length + n, n))
-    found = jnp.asarray(x.mask) & (positions(x) == wanted)
+    found = jnp.asarray(x.mask) & (index_in_sequence(x) == wanted)
     taken = sequences.pick(jnp.asarray(x.values), found)
     has_step = sequences.sum(found.astype(jnp.int32)) > 0
     return Masked(Masked(taken, has_step).fill(fill_value), length > 0)

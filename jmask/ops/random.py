@@ -35,7 +35,7 @@ def normal(values: Array) -> Sampler:
     return lambda key, shape: jax.random.normal(key, shape, dtype)
 
 
-def draw(x: Any, sample: Sampler, key: Any) -> Array:
+def draw_for_entries(x: Any, sample: Sampler, key: Any) -> Array:
     """One draw for every entry."""
     axis = time_axis(x)
     if axis < 0:

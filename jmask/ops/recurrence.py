@@ -10,7 +10,7 @@ from jaxtyping import Array, ArrayLike
 
 from ..core.arithmetic import Marks, expand, join, marks_of
 from ..core.masked import Masked, is_masked, values_of
-from .scans import scan
+from .scans import segmented_scan
 
 
 def associative_scan(fn: Callable[..., Any], elems: Any, reverse: bool = False, axis: int | None = None) -> Any:
@@ -51,7 +51,7 @@ def associative_scan(fn: Callable[..., Any], elems: Any, reverse: bool = False, 
 
     marks = _marks(leaves)
     options = {"axis": axis, "reverse": reverse, "mask": marks.mask, "ids": marks.segment_ids}
-    found = scan(combine, [jnp.asarray(values_of(x)) for x in leaves], **options)
+    found = segmented_scan(combine, [jnp.asarray(values_of(x)) for x in leaves], **options)
     if marks.mask is not None:
         found = [Masked(x, *marks) for x in found]
     return structure.unflatten(found)
@@ -139,7 +139,7 @@ def linear_recurrence(
         return [a * c, c * b + d]
 
     is_packed = ids is not None
-    decays, states = scan(
+    decays, states = segmented_scan(
         combine, [a, b], axis=axis, reverse=reverse, mask=mask if is_packed else None, ids=ids if is_packed else None
     )
     if initial_state is not None:

@@ -196,13 +196,13 @@ def up_sample(x: Masked | AnyArray, size: int) -> Masked | Array:
     [[3 3 4 4 · ·]]
     """
     check_repetitions("size", size)
-    axis = time_axis(x, "up_sample")
+    axis = required_time_axis(x, "up_sample")
     if not isinstance(x, Masked):
         return jnp.repeat(jnp.asarray(x), size, axis)
     return _repeated(x, jnp.repeat(jnp.asarray(x.values), size, axis), size)
 
 
-def time_axis(x: Any, name: str) -> int:
+def required_time_axis(x: Any, name: str) -> int:
     """The last axis of the mask; in an array, axis 1."""
     axis = x.mask.ndim - 1 if isinstance(x, Masked) else 1
     if not 0 <= axis < x.ndim:

@@ -16,7 +16,7 @@ SCAN, COMBINE = "jmask_associative_scan", "jmask_combine"  # `jm.vmap` knows pro
 Combine = Callable[[Sequence[Any], Sequence[Any]], Sequence[Any]]
 
 
-def scan(
+def segmented_scan(
     combine: Combine, arrays: Sequence[Any], *, axis: int, reverse: bool = False, mask: Any = None, ids: Any = None
 ) -> list[Any]:
     """`lax.associative_scan` of several arrays along the last axis of the mask.

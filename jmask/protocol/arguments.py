@@ -10,7 +10,7 @@ import jax
 
 from ..core.explicit_mask import NO_MASK, override_mask
 from ..core.masked import Masked, fill, is_masked, mask_of, values_of
-from ..core.pytree import flatten, put
+from ..core.pytree import flatten_masked, put
 from . import path
 
 INJECTED = ("mask", "training", "key", "state")
@@ -207,7 +207,7 @@ def _with_shared_mask(masks: dict[int, Any], leaf: Any) -> Any:
     """
     if not is_masked(leaf) or leaf.segment_ids is None:
         return leaf
-    mask, (leaves, kind) = masks.setdefault(id(leaf.segment_ids), leaf.mask), flatten(leaf)
+    mask, (leaves, kind) = masks.setdefault(id(leaf.segment_ids), leaf.mask), flatten_masked(leaf)
     return put(object.__new__(Masked), leaves[0], mask, leaves[1], kind)
 
 

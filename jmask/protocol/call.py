@@ -11,7 +11,7 @@ from ..core.masked import is_masked, mask_of
 from . import layer_state, masks, path
 from .arguments import Arguments, bind, inject
 from .by_sequence import is_packed, rows_of_arguments
-from .errors import explain
+from .errors import explain_error
 from .initialize import ParamsRef, eval_shape, inputs_of_init
 from .output_masks import with_masks
 
@@ -55,7 +55,7 @@ def apply_named(
             params = params.fill(layer, inputs_of_init(layer, arguments.bound))
         options = {"training": training, "key": key}
         if "state" in arguments.signature.injected:
-            options["state"] = layer_state.read(layer, arguments.bound.args, training=training)
+            options["state"] = layer_state.read_state(layer, arguments.bound.args, training=training)
         outputs = _call(layer, params, arguments, options)
         return outputs if pack is None else pack(outputs)
 
@@ -67,13 +67,13 @@ def _call(layer: Any, params: Any, arguments: Arguments, options: dict[str, Any]
     try:
         outputs = layer.call(params, *passed.bound.args, **passed.bound.kwargs, **injected)
     except Exception as error:
-        explained = explain(layer, params, arguments, error)
+        explained = explain_error(layer, params, arguments, error)
         if explained is error:
             raise
         raise explained from error
     if "state" in options:
         outputs, new_state = outputs
-        layer_state.write(new_state)
+        layer_state.write_state(new_state)
     if layer.raw_inputs:
         return outputs
     passes = layer.supports_masking

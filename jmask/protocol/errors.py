@@ -20,7 +20,7 @@ _SEEN = "_jmask_explained"
 _REMEDY = "Make the parameters by `params = model.init(key, x)`, with inputs like those of the call."
 
 
-def explain(layer: Any, params: Any, arguments: Arguments, error: Exception) -> Exception:
+def explain_error(layer: Any, params: Any, arguments: Arguments, error: Exception) -> Exception:
     """The error to raise instead of one that came out of a layer's `call`.
 
     Args:

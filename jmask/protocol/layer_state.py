@@ -128,7 +128,7 @@ def padded_batch_scope(ranks: list[int]) -> Iterator[None]:
         _ranks.reset(token)
 
 
-def read(layer: Any, inputs: tuple[Any, ...], *, training: bool) -> Any:
+def read_state(layer: Any, inputs: tuple[Any, ...], *, training: bool) -> Any:
     """The statistics of the layer being called; outside training, the initial ones if it needs no state."""
     states, ranks = _states.get(), _ranks.get()
     is_told = 2 not in ranks and any(map(is_masked, jax.tree.leaves(inputs, is_leaf=is_masked)))
@@ -149,7 +149,7 @@ def read(layer: Any, inputs: tuple[Any, ...], *, training: bool) -> Any:
     )
 
 
-def write(statistics: Any) -> None:
+def write_state(statistics: Any) -> None:
     """Stores the new statistics of the layer being called."""
     states = _states.get()
     if states is not None:

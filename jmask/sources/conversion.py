@@ -54,7 +54,7 @@ def _is_small_float(dtype: np.dtype) -> bool:
     return _is_inexact(dtype) and dtype.kind not in "fc"
 
 
-def convert(array: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
+def convert_exactly(array: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
     """The array in `dtype`; conversion to float may round, any other change of a value raises.
 
     Args:

@@ -8,7 +8,7 @@ from .capsules import is_exporter
 from .datasets_columns import dataset_column, read_dataset_column
 from .marks import is_pandas
 from .nested import Leaf, Lists
-from .tensors import read_nested, read_packed, read_ragged
+from .tensors import read_nested_tensor, read_packed, read_ragged
 
 
 def find_lists(x: Any) -> Lists | None:
@@ -35,7 +35,7 @@ def find_items(x: Any) -> Leaf | Lists | None:
     if _is_packed(x):
         return read_packed(x)
     if getattr(x, "is_nested", False) is True:
-        return read_nested(x)
+        return read_nested_tensor(x)
     of_dataset = dataset_column(x)
     if of_dataset is not None:
         return read_dataset_column(of_dataset)

@@ -6,12 +6,12 @@ from typing import Literal
 
 import numpy as np
 
-from .conversion import convert, default_dtype
+from .conversion import convert_exactly, default_dtype
 from .nested import Leaf, ranges
 
 
 @dataclasses.dataclass(frozen=True)
-class Steps:
+class FlatSteps:
     """All steps of all rows, concatenated.
 
     Attributes:
@@ -86,9 +86,9 @@ class Flat:
         lengths = np.bincount(row_of_step[self.real], minlength=len(self.lengths))
         return Flat(Leaf(self.leaf.values[self.real]), lengths)
 
-    def load(self, dtype: np.dtype | None) -> Steps | None:
+    def load(self, dtype: np.dtype | None) -> FlatSteps | None:
         """The steps in one dtype; see `jmask.data.row_lists.RowLists.load`."""
         if self.leaf.typeless:
             return None
         values = self.leaf.values
-        return Steps(convert(values, default_dtype(values.dtype) if dtype is None else dtype, "sequences"))
+        return FlatSteps(convert_exactly(values, default_dtype(values.dtype) if dtype is None else dtype, "sequences"))

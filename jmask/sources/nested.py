@@ -79,7 +79,7 @@ def joined(parts: Sequence[Any]) -> Any:
     return Leaf(values, np.concatenate(reals), first.typeless)
 
 
-def flatten(lists: Lists, ragged_rank: int | None) -> tuple[list[np.ndarray], Leaf]:
+def flatten_lists(lists: Lists, ragged_rank: int | None) -> tuple[list[np.ndarray], Leaf]:
     """The lengths of the lists that vary in length, and their steps.
 
     Args:

@@ -16,7 +16,7 @@ def host_array(tensor: Any) -> np.ndarray:
     return np.asarray(tensor)
 
 
-def read_nested(tensor: Any) -> Lists:
+def read_nested_tensor(tensor: Any) -> Lists:
     """Reads a torch nested tensor: the values and offsets of a jagged one, the parts of a strided one."""
     if str(tensor.layout).endswith("jagged") and getattr(tensor, "_ragged_idx", 1) == 1:
         offsets, values = np.asarray(tensor.offsets(), np.int64), Leaf(host_array(tensor.values()))

@@ -95,7 +95,7 @@ def random_masked(
         raise ValueError(f"`time` must be at least the longest of `lengths`; received {time} and {list(lengths)}.")
     features = features if isinstance(features, tuple) else (features,)
     some = list(lengths) or [0]  # so that a batch without rows has a dtype too
-    rows = [draw(key, row, (n, *features), dtype, maximum) for row, n in enumerate(some)]
+    rows = [draw_steps(key, row, (n, *features), dtype, maximum) for row, n in enumerate(some)]
     value = garbage(dtype, maximum)[0] if padding_value is None else padding_value
     return jax.tree.map(jnp.asarray, place(rows, layout(lengths, time, padding), value))
 
@@ -113,7 +113,7 @@ def layout(lengths: Sequence[int] | np.ndarray, time: int, padding: Padding) -> 
     return mask[:, ::-1] if padding == "left" else mask
 
 
-def draw(key: Any, row: int, shape: tuple[int, ...], dtype: Any, maximum: int | None) -> np.ndarray:
+def draw_steps(key: Any, row: int, shape: tuple[int, ...], dtype: Any, maximum: int | None) -> np.ndarray:
     """The steps of one row; for the same key and row, a shorter one is a prefix of a longer one."""
     dtype = jnp.dtype(dtype)
     data = jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key

@@ -12,7 +12,7 @@ from ..core.masked import Masked, fill, values_of
 from ..graph.inputs import input_like
 from ..graph.node import Node
 from ..transform.sizes import is_symbolic
-from .examples import draw, garbage, place
+from .examples import draw_steps, garbage, place
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ class InputSpec:
     def rows(self, key: Any, lengths: Sequence[int]) -> list[np.ndarray]:
         """Rows of these lengths."""
         shapes = [(n, *self.features) if self.is_sequence else self.features for n in lengths]
-        return [draw(key, row, shape, self.dtype, self.maximum) for row, shape in enumerate(shapes)]
+        return [draw_steps(key, row, shape, self.dtype, self.maximum) for row, shape in enumerate(shapes)]
 
     def batch(self, rows: Sequence[np.ndarray], mask: np.ndarray, kind: int) -> Any:
         """The rows as a batch with `garbage(kind)` in the padding."""

@@ -3,7 +3,7 @@
 import pytest
 
 from jmask.data import Ragged
-from jmask.demo.corpus import make_vocabularies, read, shape, split
+from jmask.demo.corpus import make_vocabularies, read_sentences, shape, train_test_split
 from jmask.demo.errors import DemoError
 
 
@@ -27,14 +27,14 @@ def rows_of(corpus):
 def test_the_words_and_tags_of_a_file(tmp_path, content, expected):
     path = tmp_path / "a.conll"
     path.write_text(content)
-    assert rows_of(read(path)) == rows_of(corpus_of(*expected))
+    assert rows_of(read_sentences(path)) == rows_of(corpus_of(*expected))
 
 
 def test_files_that_cannot_be_used_are_refused(tmp_path):
     with pytest.raises(DemoError, match="there is no such file"):
-        read(tmp_path / "missing")
+        read_sentences(tmp_path / "missing")
     with pytest.raises(DemoError, match="cannot be read"):
-        read(tmp_path)
+        read_sentences(tmp_path)
     for content, message in {
         b"": r"a\.conll: holds no sentence",
         b"a O\n\nb O\nalone\n": r"a\.conll:4: .* 2 columns like the first, .* received 1: 'alone'",
@@ -42,12 +42,12 @@ def test_files_that_cannot_be_used_are_refused(tmp_path):
     }.items():
         (tmp_path / "a.conll").write_bytes(content)
         with pytest.raises(DemoError, match=message):
-            read(tmp_path / "a.conll")
+            read_sentences(tmp_path / "a.conll")
 
 
 def test_repetitions_are_removed_before_the_split():
     rows = [(f"word{number}", "O" if number % 2 else "X") for number in range(23)]
-    sides = split(corpus_of(*rows, *rows), seed=5)
+    sides = train_test_split(corpus_of(*rows, *rows), seed=5)
     train, test = map(rows_of, sides)
     assert sorted([*train, *test]) == sorted(rows_of(corpus_of(*rows)))
     assert len(test) == 5
@@ -56,17 +56,17 @@ def test_repetitions_are_removed_before_the_split():
 
 def test_the_seed_decides_the_split():
     corpus = corpus_of(*((f"word{number}", "O" if number % 2 else "X") for number in range(23)))
-    assert rows_of(split(corpus, seed=1).test) == rows_of(split(corpus, seed=1).test)
-    assert rows_of(split(corpus, seed=1).test) != rows_of(split(corpus, seed=2).test)
+    assert rows_of(train_test_split(corpus, seed=1).test) == rows_of(train_test_split(corpus, seed=1).test)
+    assert rows_of(train_test_split(corpus, seed=1).test) != rows_of(train_test_split(corpus, seed=2).test)
 
 
 def test_too_little_to_learn_from_is_refused():
     with pytest.raises(DemoError, match="two different sentences; received 1"):
-        split(corpus_of(*[("a b", "O X")] * 4), seed=0)
+        train_test_split(corpus_of(*[("a b", "O X")] * 4), seed=0)
     with pytest.raises(DemoError, match="two different sentences; received 0"):
-        split(Ragged(words=[], tags=[]), seed=0)
+        train_test_split(Ragged(words=[], tags=[]), seed=0)
     with pytest.raises(DemoError, match="every word has the tag 'O'"):
-        split(corpus_of(("a", "O"), ("b", "O")), seed=0)
+        train_test_split(corpus_of(("a", "O"), ("b", "O")), seed=0)
 
 
 def test_words_seen_once_are_known_by_their_shape():

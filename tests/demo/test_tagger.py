@@ -63,42 +63,42 @@ def test_rows_hold_the_longest_sentence():
 
 def test_a_saved_tagger_comes_back(model, params, tmp_path):
     directory = tmp_path / "deep" / "tagger"
-    run = saving.prepare(directory, VOCABULARIES, resume=True)
+    run = saving.make_folder(directory, VOCABULARIES, resume=True)
     assert run.is_dir()
     with pytest.raises(DemoError, match="holds no tagger; finish its run with --resume"):
-        saving.load(directory)
-    saving.save(directory, model, params)
-    loaded = saving.load(directory)
+        saving.load_tagger(directory)
+    saving.save_tagger(directory, model, params)
+    loaded = saving.load_tagger(directory)
     assert loaded.vocabularies == VOCABULARIES
     assert loaded.model.to_config() == model.to_config()
     jax.tree.map(np.testing.assert_array_equal, loaded.params, params)
-    assert saving.prepare(directory, VOCABULARIES, resume=True) == run
+    assert saving.make_folder(directory, VOCABULARIES, resume=True) == run
 
 
 def test_folders_that_cannot_be_saved_into_are_refused(tmp_path):
     (tmp_path / "file").write_text("mine")
     for resume in (True, False):
         with pytest.raises(DemoError, match="is not empty and holds no run"):
-            saving.prepare(tmp_path, VOCABULARIES, resume=resume)
+            saving.make_folder(tmp_path, VOCABULARIES, resume=resume)
     with pytest.raises(DemoError, match="cannot make this folder"):
-        saving.prepare(tmp_path / "file", VOCABULARIES, resume=False)
-    saving.prepare(tmp_path / "run", VOCABULARIES, resume=False)
+        saving.make_folder(tmp_path / "file", VOCABULARIES, resume=False)
+    saving.make_folder(tmp_path / "run", VOCABULARIES, resume=False)
     with pytest.raises(DemoError, match="holds a run; go on with it by --resume, or name a new folder"):
-        saving.prepare(tmp_path / "run", VOCABULARIES, resume=False)
+        saving.make_folder(tmp_path / "run", VOCABULARIES, resume=False)
     with pytest.raises(DemoError, match="on other data or with another --seed"):
-        saving.prepare(tmp_path / "run", VOCABULARIES._replace(tags=Vocabulary(("O", "Y"))), resume=True)
+        saving.make_folder(tmp_path / "run", VOCABULARIES._replace(tags=Vocabulary(("O", "Y"))), resume=True)
 
 
 def test_damaged_taggers_are_refused(model, params, tmp_path):
     with pytest.raises(DemoError, match="holds no tagger; make one: --save"):
-        saving.load(tmp_path)
-    saving.prepare(tmp_path / "it", VOCABULARIES, resume=False)
-    saving.save(tmp_path / "it", model, params)
+        saving.load_tagger(tmp_path)
+    saving.make_folder(tmp_path / "it", VOCABULARIES, resume=False)
+    saving.save_tagger(tmp_path / "it", model, params)
     for file in (saving.VOCABULARIES, "model.json"):
         text = (tmp_path / "it" / file).read_text()
         (tmp_path / "it" / file).write_text(text[:40])
         with pytest.raises(DemoError, match="is damaged"):
-            saving.load(tmp_path / "it")
+            saving.load_tagger(tmp_path / "it")
         (tmp_path / "it" / file).write_text(text)
 
 
@@ -116,7 +116,7 @@ def test_a_run_on_other_sentences_is_not_gone_on_with(model, params, batches, tm
 def test_the_plot_is_a_png(batches, predictions, tmp_path):
     log = [{"epoch": 1.0, "train_loss": 0.3, "train_f1": 0.4, "held_out_f1": 0.5}]
     path = tmp_path / "training.png"
-    plot.draw(path, log, 0.5, batches.test, predictions, VOCABULARIES.tags)
+    plot.draw_training(path, log, 0.5, batches.test, predictions, VOCABULARIES.tags)
     assert path.read_bytes().startswith(b"\x89PNG")
     tags, ids = plot._rows(batches.test, predictions)
     for number, row in enumerate(next(iter(batches.test))["row"].values[: len(WORDS)], start=1):
@@ -126,13 +126,13 @@ def test_the_plot_is_a_png(batches, predictions, tmp_path):
 
 def test_pictures_that_cannot_be_drawn_are_refused_early(tmp_path, monkeypatch):
     with pytest.raises(DemoError, match=r"must end in \.png"):
-        plot.prepare(tmp_path / "training")
+        plot.check_plot_path(tmp_path / "training")
     with pytest.raises(DemoError, match="there is no folder"):
-        plot.prepare(tmp_path / "missing" / "training.png")
+        plot.check_plot_path(tmp_path / "missing" / "training.png")
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(DemoError, match="is a folder"):
-        plot.prepare(tmp_path / "folder.png")
+        plot.check_plot_path(tmp_path / "folder.png")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(DemoError, match=r'pip install "jmask\[plot\]"'):
-        plot.prepare(tmp_path / "training.png")
+        plot.check_plot_path(tmp_path / "training.png")

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from .rows import AttentionOptions, Steps
+from .rows import AttentionOptions, StepLabels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,13 +42,13 @@ class Blocks:
         start = corner(row, self._start(index), array.ndim)
         return lax.dynamic_update_slice(array, (self.cut(array, row, index) + new)[None], start)
 
-    def fresh(self, steps: Steps, row: Any, index: Any) -> Steps:
+    def fresh(self, steps: StepLabels, row: Any, index: Any) -> StepLabels:
         """The steps of the block; those that it repeats are hidden."""
         steps = jax.tree.map(lambda array: self.cut(array, row, index), steps)
         is_fresh = self._start(index) + jnp.arange(self.size) >= index * self.size
         return steps._replace(ids=jnp.where(is_fresh, steps.ids, 0))
 
-    def ranges(self, steps: Steps) -> tuple[Steps, Steps]:
+    def ranges(self, steps: StepLabels) -> tuple[StepLabels, StepLabels]:
         """The smallest and the largest of what the real steps of each block have, arrays `(rows, num)`."""
 
         def split(array: Any) -> Any:
@@ -90,7 +90,7 @@ class Pairs(NamedTuple):
     end: Any
 
 
-def find_pairs(options: AttentionOptions, sides: tuple[Blocks, Blocks], queries: Steps, keys: Steps) -> Pairs:
+def find_pairs(options: AttentionOptions, sides: tuple[Blocks, Blocks], queries: StepLabels, keys: StepLabels) -> Pairs:
     """The pairs of blocks whose ranges of ids and positions let a query see a key.
 
     Args:

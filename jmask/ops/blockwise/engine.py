@@ -17,7 +17,7 @@ from ...core.row_batching import folds_rows
 from ..dense_attention import dot_products, weigh, weighted_mean
 from .backward import backward
 from .forward import forward
-from .rows import AttentionOptions, AttentionRows, Steps, sees, sides_of
+from .rows import AttentionOptions, AttentionRows, StepLabels, sees, sides_of
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -98,7 +98,7 @@ def attend_densely(options: AttentionOptions, rows: AttentionRows) -> Any:
     queries, keys = sides_of(options, rows)
     dtype = jnp.promote_types(jnp.result_type(*rows[:3]), jnp.float32)
 
-    def filled(x: Any, steps: Steps) -> Any:
+    def filled(x: Any, steps: StepLabels) -> Any:
         return jnp.where((steps.ids > 0)[..., None, None], x, 0).astype(dtype)
 
     q, k, v = filled(rows.query, queries), filled(rows.key, keys), filled(rows.value, keys)

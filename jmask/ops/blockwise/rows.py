@@ -51,28 +51,30 @@ class AttentionRows(NamedTuple):
     key_places: Any = None
 
 
-class Steps(NamedTuple):
+class StepLabels(NamedTuple):
     """What decides which steps see one another: ids and positions, arrays of one shape; the latter may be None."""
 
     ids: Any
     places: Any
 
 
-def sides_of(options: AttentionOptions, rows: AttentionRows) -> tuple[Steps, Steps]:
+def sides_of(options: AttentionOptions, rows: AttentionRows) -> tuple[StepLabels, StepLabels]:
     """The steps of the queries and of the keys, `(rows, time)`."""
 
-    def steps(x: Any, ids: Any, places: Any) -> Steps:
+    def steps(x: Any, ids: Any, places: Any) -> StepLabels:
         shape = x.shape[:2]
         ids = jnp.ones(shape, jnp.int32) if ids is None else ids
         if not options.has_window:
-            return Steps(ids, None)
-        return Steps(ids, jnp.broadcast_to(jnp.arange(shape[1], dtype=jnp.int32), shape) if places is None else places)
+            return StepLabels(ids, None)
+        return StepLabels(
+            ids, jnp.broadcast_to(jnp.arange(shape[1], dtype=jnp.int32), shape) if places is None else places
+        )
 
     queries = steps(rows.query, rows.query_ids, rows.query_places)
     return queries, steps(rows.key, rows.key_ids, rows.key_places)
 
 
-def sees(options: AttentionOptions, queries: Steps, keys: Steps) -> Any:
+def sees(options: AttentionOptions, queries: StepLabels, keys: StepLabels) -> Any:
     """bool: whether queries see keys, whose arrays broadcast."""
     seen = (queries.ids == keys.ids) & (queries.ids > 0)
     if options.has_window:

@@ -9,7 +9,7 @@ from jaxtyping import Array
 
 from ...core.row_sharding import anchor
 from .blocks import Blocks, Pairs, corner, find_pairs
-from .rows import AttentionOptions, AttentionRows, Steps, sides_of
+from .rows import AttentionOptions, AttentionRows, StepLabels, sides_of
 
 
 class Block(NamedTuple):
@@ -23,7 +23,7 @@ class Block(NamedTuple):
 
     row: Any
     index: Any
-    steps: Steps
+    steps: StepLabels
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,14 +16,14 @@ def cut(array: Any, start: Any, size: int) -> Any:
     return lax.dynamic_slice_in_dim(array, start, size, 0)
 
 
-def write(array: Any, new: Any, start: Any) -> Any:
+def write_slice(array: Any, new: Any, start: Any) -> Any:
     """`array` with `new` from `start` on."""
     return lax.dynamic_update_slice_in_dim(array, new.astype(array.dtype), start, 0)
 
 
 def write_all(arrays: dict[str, Any], new: dict[str, Any], start: Any) -> dict[str, Any]:
     """Writes to each entry, which may be a tuple of arrays, what `new` has for it."""
-    return {name: jax.tree.map(lambda a, n: write(a, n, start), old, new[name]) for name, old in arrays.items()}
+    return {name: jax.tree.map(lambda a, n: write_slice(a, n, start), old, new[name]) for name, old in arrays.items()}
 
 
 def gather(array: Any, index: Any) -> Any:

@@ -15,8 +15,8 @@ from jax import lax
 
 from ...core.row_sharding import zeros
 from .arrays import at, cut, write_all
-from .cells import FusedCell, Weights, barrier, dot
-from .forward import ForwardResiduals, project, shift, state_dtype
+from .cells import FusedCell, Weights, barrier, matmul
+from .forward import ForwardResiduals, add_bias, project, state_dtype
 from .layout import Block, FullRows, Layout, State, for_each_group, restart
 
 
@@ -128,7 +128,7 @@ class Backward:
         partials = self.cell.partials(residuals, h, cell_states)
         dstate, stack = self._steps_back(block, partials, dstate)
         dz, terms = self.cell.gradients(partials, h, stack["weight_terms"])
-        dx = block.put(gradients.inputs, dot(dz, self.transposed.kernel, dz.dtype))
+        dx = block.put(gradients.inputs, matmul(dz, self.transposed.kernel, dz.dtype))
         initial = gradients.initial
         if "restarted" in stack:
             initial = tuple(map(block.add_initial, initial or (), stack["restarted"]))
@@ -139,7 +139,7 @@ class Backward:
         """The residuals of the steps of the block, saved or recomputed."""
         if self.residuals.step_residuals is not None:
             return cut(self.residuals.step_residuals, block.slot, h.shape[0])
-        z = shift(self.weights, barrier(project(self.weights, x, h.dtype)))
+        z = add_bias(self.weights, barrier(project(self.weights, x, h.dtype)))
         return self.cell.recompute(self.weights, z, h)
 
     def _steps_back(self, block: Block, partials: Any, dstate: State) -> tuple[State, dict[str, Any]]:
@@ -188,7 +188,7 @@ def sum_terms(weights: Weights, inputs: Any, terms: Terms) -> Weights:
     dtype = terms.projected.dtype
     inputs, terms = jax.tree.map(lambda x: x.reshape(-1, x.shape[-1]), (inputs, terms))
     pairs = [(inputs, terms.projected), *terms.recurrent]
-    products = [dot(x.T, d.astype(weights.kernel.dtype), dtype) for x, d in pairs]
+    products = [matmul(x.T, d.astype(weights.kernel.dtype), dtype) for x, d in pairs]
     sums = [d.sum(0) for _, d in pairs]
     return Weights(
         products[0],

@@ -79,7 +79,7 @@ class FusedCell(Protocol):
 _IS_OLD_JAX = jax.__version_info__ < (0, 10)
 
 
-def dot(x: Any, kernel: Any, state_dtype: Any) -> Any:
+def matmul(x: Any, kernel: Any, state_dtype: Any) -> Any:
     """A product in the kernel's dtype, accumulated in the state's."""
 
     def product(x: Any, kernel: Any) -> Any:
@@ -115,7 +115,7 @@ class FusedLSTM:
         is_tanh = _repeat([0, 0, 1, 0], h.shape[-1], z.dtype)
         is_tanh = in_front(is_tanh, z.ndim)
         scale, offset = (1 + is_tanh) / 2, (1 - is_tanh) / 2
-        return barrier(scale * jnp.tanh(scale * (z + dot(h, weights.recurrent_kernel, z.dtype))) + offset)
+        return barrier(scale * jnp.tanh(scale * (z + matmul(h, weights.recurrent_kernel, z.dtype))) + offset)
 
     def partials(self, residuals: Any, h: Any, cell_state: tuple[Any, ...]) -> tuple[Any, ...]:
         """`P`, of `c'` and `h'` by the gates' arguments; `Q`, of `h'` by `c'`; `f`, of `c'` by `c`."""
@@ -131,7 +131,7 @@ class FusedLSTM:
         p, q, f = partials
         dh, dc = barrier((dh, dcell[0] + dh * q))
         dz = barrier(p * barrier(jnp.concatenate([dc, dc, dc, dh], -1)))
-        return dot(dz, transposed.recurrent_kernel, dh.dtype), (dc * f,), dz
+        return matmul(dz, transposed.recurrent_kernel, dh.dtype), (dc * f,), dz
 
     def gradients(self, partials: tuple[Any, ...], h: Any, weight_terms: Any) -> tuple[Any, list[tuple[Any, Any]]]:
         return weight_terms, [(h, weight_terms)]
@@ -151,7 +151,7 @@ class FusedGRU:
         return barrier(g + u * (h - g)), (), residuals
 
     def recompute(self, weights: Weights, z: Any, h: Any) -> Any:
-        v = dot(h, weights.recurrent_kernel, z.dtype)
+        v = matmul(h, weights.recurrent_kernel, z.dtype)
         v = barrier(v if weights.recurrent_bias is None else v + in_front(weights.recurrent_bias, v.ndim))
         gates = barrier(_sigmoid(_part(z, 0, 3, 2) + _part(v, 0, 3, 2)))
         g = jnp.tanh(_part(z, 2, 3) + _part(gates, 1, 2) * _part(v, 2, 3))
@@ -167,7 +167,7 @@ class FusedGRU:
     def step_back(self, transposed: Weights, partials: tuple[Any, ...], dh: Any, dcell: Any) -> tuple[Any, Any, Any]:
         _, by_v, u = partials
         dv = barrier(by_v * jnp.concatenate([dh, dh, dh], -1))
-        return dh * u + dot(dv, transposed.recurrent_kernel, dh.dtype), (), dh
+        return dh * u + matmul(dv, transposed.recurrent_kernel, dh.dtype), (), dh
 
     def gradients(self, partials: tuple[Any, ...], h: Any, weight_terms: Any) -> tuple[Any, list[tuple[Any, Any]]]:
         by_z, by_v, _ = partials
@@ -190,8 +190,8 @@ class FusedGRUResetBefore:
 
     def recompute(self, weights: Weights, z: Any, h: Any) -> Any:
         kernel = weights.recurrent_kernel
-        gates = barrier(_sigmoid(_part(z, 0, 3, 2) + dot(h, _part(kernel, 0, 3, 2), z.dtype)))
-        g = jnp.tanh(_part(z, 2, 3) + dot(barrier(_part(gates, 1, 2) * h), _part(kernel, 2, 3), z.dtype))
+        gates = barrier(_sigmoid(_part(z, 0, 3, 2) + matmul(h, _part(kernel, 0, 3, 2), z.dtype)))
+        g = jnp.tanh(_part(z, 2, 3) + matmul(barrier(_part(gates, 1, 2) * h), _part(kernel, 2, 3), z.dtype))
         return jnp.concatenate([gates, g], -1)
 
     def partials(self, residuals: Any, h: Any, cell_state: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -203,9 +203,9 @@ class FusedGRUResetBefore:
         by_u, by_g, by_r, r, u = partials
         units = dh.shape[-1]
         dg = barrier(by_g * dh)
-        drh = dot(dg, transposed.recurrent_kernel[2 * units :], dh.dtype)
+        drh = matmul(dg, transposed.recurrent_kernel[2 * units :], dh.dtype)
         dgates = barrier(jnp.concatenate([by_u * dh, by_r * drh], -1))
-        dh = dh * u + drh * r + dot(dgates, transposed.recurrent_kernel[: 2 * units], dh.dtype)
+        dh = dh * u + drh * r + matmul(dgates, transposed.recurrent_kernel[: 2 * units], dh.dtype)
         return dh, (), jnp.concatenate([dgates, dg], -1)
 
     def gradients(self, partials: tuple[Any, ...], h: Any, weight_terms: Any) -> tuple[Any, list[tuple[Any, Any]]]:
@@ -223,14 +223,14 @@ class FusedSimpleRNN:
         return h, (), h
 
     def recompute(self, weights: Weights, z: Any, h: Any) -> Any:
-        return barrier(jnp.tanh(z + dot(h, weights.recurrent_kernel, z.dtype)))
+        return barrier(jnp.tanh(z + matmul(h, weights.recurrent_kernel, z.dtype)))
 
     def partials(self, residuals: Any, h: Any, cell_state: tuple[Any, ...]) -> tuple[Any, ...]:
         return (barrier(1 - residuals * residuals),)
 
     def step_back(self, transposed: Weights, partials: tuple[Any, ...], dh: Any, dcell: Any) -> tuple[Any, Any, Any]:
         dz = barrier(partials[0] * dh)
-        return dot(dz, transposed.recurrent_kernel, dh.dtype), (), dz
+        return matmul(dz, transposed.recurrent_kernel, dh.dtype), (), dz
 
     def gradients(self, partials: tuple[Any, ...], h: Any, weight_terms: Any) -> tuple[Any, list[tuple[Any, Any]]]:
         return weight_terms, [(h, weight_terms)]

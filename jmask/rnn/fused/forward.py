@@ -12,8 +12,8 @@ from jax import lax
 
 from ...core.arithmetic import in_front
 from ...core.row_sharding import zeros
-from .arrays import at, write, write_all
-from .cells import FusedCell, Weights, dot
+from .arrays import at, write_all, write_slice
+from .cells import FusedCell, Weights, matmul
 from .layout import Block, FullRows, Layout, State, for_each_group, restart
 
 
@@ -108,7 +108,7 @@ class Forward:
         def run_step(step: Any, carry: Any) -> Any:
             state, stack, residuals = carry
             h, *before = restart(restarts, step, state)
-            z_step = shift(self.weights, at(z, step))
+            z_step = add_bias(self.weights, at(z, step))
             h, cell_state, by_step = self.cell.step(self.weights, z_step, h, tuple(before))
             if residuals is not None:
                 residuals = _saved(residuals, ForwardResiduals(tuple(before), by_step), block.slot + step * width)
@@ -134,17 +134,17 @@ def _saved(residuals: ForwardResiduals, new: ForwardResiduals, slot: Any) -> For
     """With those of the steps that run side by side from a slot on."""
     by_step = residuals.step_residuals
     return ForwardResiduals(
-        tuple(write(old, c, slot) for old, c in zip(residuals.cell_states, new.cell_states, strict=True)),
-        None if by_step is None else write(by_step, new.step_residuals, slot),
+        tuple(write_slice(old, c, slot) for old, c in zip(residuals.cell_states, new.cell_states, strict=True)),
+        None if by_step is None else write_slice(by_step, new.step_residuals, slot),
     )
 
 
 def project(weights: Weights, inputs: Any, dtype: Any) -> Any:
-    """`x W`, for many steps at once; `shift` adds the bias where a step reads it, which saves a pass over the data."""
-    return dot(inputs, weights.kernel, dtype)
+    """`x W`, for many steps at once; `add_bias` adds `b` where a step reads it, which saves a pass over the data."""
+    return matmul(inputs, weights.kernel, dtype)
 
 
-def shift(weights: Weights, product: Any) -> Any:
+def add_bias(weights: Weights, product: Any) -> Any:
     """`x W + b`."""
     return product if weights.bias is None else product + in_front(weights.bias, product.ndim)
 

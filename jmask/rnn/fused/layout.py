@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from .arrays import at, cut, gather, write
-from .plan import IDLE, Plan, block_steps, num_slots
+from .arrays import at, cut, gather, write_slice
+from .plan import IDLE, LanePlan, block_steps, num_slots
 
 State = tuple[Any, ...]
 
@@ -59,7 +59,7 @@ class FullRowsBlock:
 
     def put(self, array: Any, values: Any) -> Any:
         """Writes the steps of the block."""
-        return write(array, values, self.slot)
+        return write_slice(array, values, self.slot)
 
     def previous(self, outputs: Any, initial: Any) -> Any:
         """Outputs of the steps before those of the block."""
@@ -89,7 +89,7 @@ class FullRowsBlock:
 class Lanes:
     """Rows packed into lanes by a plan. Arrays are `(rows * time, ...)`, with the steps in the user's order."""
 
-    def __init__(self, plan: Plan, rows: int, time: int, width: int, widest: int) -> None:
+    def __init__(self, plan: LanePlan, rows: int, time: int, width: int, widest: int) -> None:
         self.plan, self.rows, self.time, self.width = plan, rows, time, width
         self.steps = block_steps(width, time)
         self.slots = num_slots(rows, time, widest)

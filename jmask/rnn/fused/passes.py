@@ -11,7 +11,7 @@ from .backward import Backward, Cotangents, Gradients
 from .cells import FusedCell, Weights
 from .forward import Forward, ForwardResiduals
 from .layout import State
-from .plan import Plan, make_plan, widths
+from .plan import LanePlan, make_plan, widths
 from .residuals import Residuals
 from .view import View
 
@@ -108,7 +108,7 @@ class _What(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnames="what")  # traced and lowered once for both directions of a network
-def _compiled_forward(plan: Plan | None, weights: Weights, inputs: Any, initial: State | None, what: _What) -> Any:
+def _compiled_forward(plan: LanePlan | None, weights: Weights, inputs: Any, initial: State | None, what: _What) -> Any:
     given = (weights, inputs, initial, what.wants_cell_state, what.saves, what.saves_step_residuals)
     view = View(what.rows, what.time, plan, False, what.widths)
     return view.switch([Forward(what.cell, layout, *given).run for layout in view.layouts])
@@ -116,7 +116,7 @@ def _compiled_forward(plan: Plan | None, weights: Weights, inputs: Any, initial:
 
 @functools.partial(jax.jit, static_argnames="what")
 def _compiled_backward(
-    plan: Plan | None,
+    plan: LanePlan | None,
     weights: Weights,
     inputs: Any,
     initial: State | None,

@@ -23,7 +23,7 @@ _LARGE = 256  # from so many units on, a recurrent kernel no longer fits a core'
 _BLOCK_SLOTS = 512  # slots of a block: enough for a large matrix product, few enough for the cache
 
 
-class Plan(NamedTuple):
+class LanePlan(NamedTuple):
     """Lanes of a batch `(rows, time)`. A slot is one step of one lane, numbered lane by lane within a step.
 
     Lanes are in groups, which run one after another; those of a group run side by side. The number of a step is
@@ -83,7 +83,7 @@ def num_slots(rows: int, time: int, widest: int) -> int:
 
 
 @functools.partial(jax.jit, static_argnames=("reverse", "choices"))
-def make_plan(mask: Any, segment_ids: Any, *, reverse: bool, choices: tuple[int, ...]) -> Plan:
+def make_plan(mask: Any, segment_ids: Any, *, reverse: bool, choices: tuple[int, ...]) -> LanePlan:
     """Packs the real steps of a batch into lanes.
 
     Args:
@@ -119,11 +119,11 @@ def make_plan(mask: Any, segment_ids: Any, *, reverse: bool, choices: tuple[int,
     length = jnp.max(jnp.where((lane // width)[None] == group, (start + count)[None], 0), axis=1)
     last = jnp.max(jnp.where(mask & (rank == count[:, None] - 1), step, 0), axis=1)
     any_step = jnp.max(jnp.where(mask, step, 0))
-    return Plan(slot_step, any_step, last, length, *map(_int32, shape[1:]))
+    return LanePlan(slot_step, any_step, last, length, *map(_int32, shape[1:]))
 
 
 class _Shape(NamedTuple):
-    """How lanes are arranged: `Plan` describes the parts."""
+    """How lanes are arranged: `LanePlan` describes the parts."""
 
     width: Any
     stride: Any

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from .forward import ForwardResiduals
-from .plan import Plan, num_slots, widths
+from .plan import LanePlan, num_slots, widths
 
 _NUMBERS = ("any_step", "stride", "num_groups", "choice")  # of a plan
 
@@ -20,7 +20,7 @@ class Residuals(NamedTuple):
         nan_flag: 0; NaN if a vmapped forward pass has saved nothing, because a vmapped backward pass needs nothing.
     """
 
-    plan: Plan | None
+    plan: LanePlan | None
     forward: ForwardResiduals
     nan_flag: Any
 

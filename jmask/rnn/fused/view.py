@@ -8,7 +8,7 @@ from jax import lax
 
 from .arrays import gather
 from .layout import FullRows, Lanes
-from .plan import Plan
+from .plan import LanePlan
 
 
 class View:
@@ -19,7 +19,7 @@ class View:
         choice: the index of the layout that runs, which the program computes from the mask.
     """
 
-    def __init__(self, rows: int, time: int, plan: Plan | None, reverse: bool, widths: tuple[int, ...]) -> None:
+    def __init__(self, rows: int, time: int, plan: LanePlan | None, reverse: bool, widths: tuple[int, ...]) -> None:
         self.rows, self.time, self.plan, self.reverse = rows, time, plan, reverse
         self.layouts: list[FullRows] | list[Lanes] = [FullRows(rows, time)]
         self.choice: Any = 0

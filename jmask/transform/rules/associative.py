@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ...ops.scans import COMBINE, SCAN, scan
+from ...ops.scans import COMBINE, SCAN, segmented_scan
 from ..equation import Equation
 from ..padded import Padded
 from ..versions import body_of, scan_parts
@@ -51,5 +51,5 @@ def run_in_parallel(equation: Equation, combine: Any, operands: Sequence[Padded]
         return [x.array for x in equation.run(combine, sizes, [*constants, *rows])]
 
     is_real = jnp.arange(steps[0].array.shape[0], dtype=jnp.int32) < steps[0].size(0)
-    arrays = scan(jax.vmap(combine_one), [x.array for x in steps], axis=0, mask=is_real)
+    arrays = segmented_scan(jax.vmap(combine_one), [x.array for x in steps], axis=0, mask=is_real)
     return equation.results(arrays)
