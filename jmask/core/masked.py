@@ -267,7 +267,7 @@ class Masked(Arithmetic, metaclass=Explained):
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(
-            "A `Masked` does not turn into an array by itself, because its mask would be lost. "
+            "A `Masked` does not become an array implicitly, because its mask would be lost. "
             "Say what becomes of the padding: `x.fill(0)`, `x.unmasked()`, or `jm.unpad(x)`."
         )
 
