@@ -49,8 +49,8 @@ def apply_named(
             )
         if is_masked(params):
             raise TypeError(
-                f"{path.current()}: `apply` takes the parameters first, `apply(params, x)`; received {params!r:.80} in "
-                "their place."
+                f"{path.current()}: `apply` takes the parameters first: `model.apply(params, x)`; received a `Masked` "
+                f"of shape {params.shape} in their place."
             )
         arguments = bind(type(layer).call, inputs, dict(named), mask)
         pack = None
