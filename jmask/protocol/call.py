@@ -47,6 +47,11 @@ def apply_named(
                 f"{path.current()}: `training` must be known while the program is traced; make it static, "
                 "`jax.jit(model.apply, static_argnames='training')`."
             )
+        if is_masked(params):
+            raise TypeError(
+                f"{path.current()}: `apply` takes the parameters first: `model.apply(params, x)`; received a `Masked` "
+                f"of shape {params.shape} in their place."
+            )
         arguments = bind(type(layer).call, inputs, dict(named), mask)
         pack = None
         if not layer._keeps_sequences_apart and is_packed(arguments):

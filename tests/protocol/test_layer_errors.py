@@ -182,3 +182,10 @@ def test_an_error_costs_nothing_before_it_happens(tagger, x, monkeypatch):
 
     monkeypatch.setattr(explain, "_wrong_params", None)
     tagger.apply(tagger.init(KEY, x), x)
+
+
+def test_parameters_come_first(x, tagger):
+    params = tagger.init(KEY, x)
+    for swapped in (lambda: tagger.apply(x, params), lambda: L.Dense(4).apply(x, params["dense"])):
+        with pytest.raises(TypeError, match=r"(tagger|dense): `apply` takes the parameters first"):
+            swapped()
