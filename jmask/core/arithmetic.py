@@ -142,7 +142,7 @@ def guard(values: Any, mask: Any) -> Any:
     if jnp.issubdtype(values.dtype, jax.dtypes.extended):
         return values  # random keys: any of them will do
     values = jnp.asarray(values)
-    return jnp.where(mask, values, jnp.ones((), values.dtype))
+    return jnp.where(mask, values, np.ones((), values.dtype))
 
 
 def astype(values: Any, mask: Any, dtype: Any) -> Any:

@@ -70,22 +70,22 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     data = path.read_bytes()
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or size > min(_LARGEST_HEADER, len(data) - 8):
-        raise ValueError(f"{path.name} is cut off, or is no file of arrays")
+        raise ValueError(f"{path.name} is truncated, or is not a file of arrays")
     try:
         header = json.loads(data[8 : 8 + size])
     except ValueError:
         header = None
     if not isinstance(header, dict):
-        raise ValueError(f"{path.name} is no file of arrays")
+        raise ValueError(f"{path.name} is not a file of arrays")
     body = memoryview(data)[8 + size :]
     return {name: _read_array(name, entry, body) for name, entry in header.items() if name != "__metadata__"}
 
 
 def _read_array(name: str, entry: dict[str, Any], body: memoryview) -> np.ndarray:
     if entry["dtype"] not in _NAMES:
-        raise ValueError(f"{name!r} has dtype {entry['dtype']!r}, which is none of {', '.join(_NAMES)}")
+        raise ValueError(f"{name!r} has dtype {entry['dtype']!r}, which is not one of {', '.join(_NAMES)}")
     start, end = entry["data_offsets"]
     dtype, shape = jnp.dtype(_NAMES[entry["dtype"]]), tuple(map(int, entry["shape"]))
     if not 0 <= start <= end <= len(body) or end - start != dtype.itemsize * int(np.prod(shape, dtype=object)):
-        raise ValueError(f"the file of arrays is cut off at {name!r}")
+        raise ValueError(f"the file of arrays is truncated at {name!r}")
     return np.frombuffer(body[start:end], dtype).reshape(shape).copy()

@@ -73,8 +73,8 @@ def _consumed(item: Any) -> int:
         return 0
     if isinstance(item, Arithmetic):
         raise TypeError(
-            "A `Masked` is no index, because its padding would select something; say what: index with `x.fill(...)`, "
-            "or with `x.fill(False)` if it is bool."
+            "A `Masked` is not an index, because its padding would select something; say what: index with "
+            "`x.fill(...)`, or with `x.fill(False)` if it is bool."
         )
     if isinstance(item, (bool, np.bool_)) or (getattr(item, "ndim", 1) == 0 and item.dtype == bool):
         raise IndexError("A `Masked` is not indexed by True or False; use `None` for a new axis.")

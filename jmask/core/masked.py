@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any, SupportsIndex, TypeGuard
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
@@ -167,8 +168,8 @@ class Masked(Arithmetic, metaclass=Explained):
         if is_host_only(self.values):
             filled: Any = np.where(mask, self.values, value)
             return filled
-        values = jnp.asarray(self.values)
-        return jnp.where(mask, values, jnp.asarray(value, values.dtype))
+        values, convert = jnp.asarray(self.values), jnp.asarray if isinstance(value, jax.Array) else np.asarray
+        return jnp.where(mask, values, convert(value, values.dtype))
 
     def with_mask(self, mask: Any) -> "Masked":
         """The same values under another mask (bool, a prefix of the values' shape); raises for packed rows."""
@@ -266,7 +267,7 @@ class Masked(Arithmetic, metaclass=Explained):
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(
-            "A `Masked` does not turn into an array by itself, because its mask would be lost. "
+            "A `Masked` does not become an array implicitly, because its mask would be lost. "
             "Say what becomes of the padding: `x.fill(0)`, `x.unmasked()`, or `jm.unpad(x)`."
         )
 

@@ -62,4 +62,4 @@ def call_function(x: Any, function: Any) -> Any:
     """
     if function in (np.shape, np.ndim):
         return x.shape if function is np.shape else x.ndim
-    raise TypeError(f"`np.{function.__name__}` would take padding for data: {_REMEDY}.")
+    raise TypeError(f"`np.{function.__name__}` would treat padding as data: {_REMEDY}.")

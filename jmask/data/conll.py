@@ -114,7 +114,7 @@ def _rows_of_conllu(path: str | Path, lines: list[str]) -> Iterator[list[str] | 
         elif not line.startswith("#"):
             if not _is_conllu(line):
                 raise ValueError(
-                    f"{path}:{number}: a line of CoNLL-U must have {len(_CONLLU)} columns, parted by tabs, and a "
+                    f"{path}:{number}: a line of CoNLL-U must have {len(_CONLLU)} columns, separated by tabs, and a "
                     f"number first; received {len(columns)}: {beginning(line)}."
                 )
             if columns[0].isdecimal():

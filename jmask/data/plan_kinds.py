@@ -41,7 +41,9 @@ class Plan:
                 raise TypeError(f"`{self.function}`: `{name}` is True or False; received {getattr(self, name)!r:.80}.")
         asked = [name for name in ("truncate", "drop", "split") if getattr(self, name)]
         if len(asked) > 1:
-            raise ValueError(f"Too long sequences are treated in one way; received {'=True, '.join(asked)}=True.")
+            raise ValueError(
+                f"Sequences that are too long are treated in one way; received {'=True, '.join(asked)}=True."
+            )
 
     def __repr__(self) -> str:
         fields = dataclasses.fields(self)

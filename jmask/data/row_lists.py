@@ -235,7 +235,7 @@ def _is_sequence(x: Any) -> bool:
 def _not_a_sequence(place: Any, row: Any) -> TypeError:
     remedy = "A single sequence goes into a list of its own; a string is split into steps first."
     if is_missing(row):
-        remedy = "A sequence that is missing is left out, here and wherever the same rows stand, or made empty, `[]`."
+        remedy = "A sequence that is missing is left out, here and wherever the same rows appear, or made empty, `[]`."
     return TypeError(
         f"Each of `sequences` must be a list or an array of steps; sequence {place} is {_described(row)}. {remedy}"
     )

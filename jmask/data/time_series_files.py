@@ -107,7 +107,7 @@ def _target(place: str, word: str, header: _Header) -> str | float:
     if header.target == "target":
         return float(_numbers(place, [word], None)[0])
     if header.labels and word not in header.labels:
-        raise ValueError(f"{place}: the label {word[:60]!r} is none of the header's, {', '.join(header.labels)}.")
+        raise ValueError(f"{place}: the label {word[:60]!r} is not one of the header's, {', '.join(header.labels)}.")
     return word
 
 

@@ -62,7 +62,7 @@ class Model(GraphLayer):
             raise ValueError(f"A model needs an output; `outputs` is {self.outputs!r}.")
         twice = [node for i, node in enumerate(nodes_in(self.inputs)) if id(node) in map(id, nodes_in(self.inputs)[:i])]
         if twice:
-            raise ValueError(f"{twice[0]!r} stands twice among the inputs of a model; make a `jm.Input` for each.")
+            raise ValueError(f"{twice[0]!r} appears twice among the inputs of a model; make a `jm.Input` for each.")
         self.names  # noqa: B018 - finds the calls and names the layers, or says why not
 
     @functools.cached_property

@@ -64,7 +64,7 @@ class Softmax(BaseMaskedLayer):
         return ops.softmax(inputs, self.axis)
 
 
-class ReLU(BaseMaskedLayer):
+class ReLU(Layer):
     """The rectified linear unit, with a ceiling, a slope below and a threshold (see `jm.ops.relu`).
 
     Attributes:
@@ -78,6 +78,7 @@ class ReLU(BaseMaskedLayer):
     """
 
     supports_masking = True
+    supports_packing = True
 
     max_value: Annotated[float, Interval(0), AnyFloat()] | None = None
     _: dataclasses.KW_ONLY
@@ -89,7 +90,7 @@ class ReLU(BaseMaskedLayer):
         return ops.relu(inputs, max_value=self.max_value, negative_slope=self.negative_slope, threshold=self.threshold)
 
 
-class LeakyReLU(BaseMaskedLayer):
+class LeakyReLU(Layer):
     """The identity above 0, and a slope below (see `jm.ops.relu`).
 
     Attributes:
@@ -101,6 +102,7 @@ class LeakyReLU(BaseMaskedLayer):
     """
 
     supports_masking = True
+    supports_packing = True
 
     negative_slope: NotNegative = 0.3
 
@@ -109,7 +111,7 @@ class LeakyReLU(BaseMaskedLayer):
         return ops.relu(inputs, negative_slope=self.negative_slope)
 
 
-class ELU(BaseMaskedLayer):
+class ELU(Layer):
     """The exponential linear unit (see `jm.ops.elu`).
 
     Attributes:
@@ -121,6 +123,7 @@ class ELU(BaseMaskedLayer):
     """
 
     supports_masking = True
+    supports_packing = True
 
     alpha: float = 1.0
 

@@ -150,6 +150,6 @@ def _weights(params: Any) -> list[Any]:
         found = ", ".join(map(repr, params)) if isinstance(params, Mapping) else type(params).__name__
         raise ValueError(
             f"`{NAME}`: `params` are those of the layer, with {', '.join(map(repr, names))}; received {found}. In a "
-            "model's parameters they stand under the layer's name, `params['crf']`."
+            "model's parameters they are under the layer's name, `params['crf']`."
         )
     return [params[name] for name in names]

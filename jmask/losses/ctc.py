@@ -191,7 +191,7 @@ def _no_labels(ids: Any, are_labels: Any, blank_id: int, num_classes: int) -> An
     ids, are_labels = jax.device_get((ids, are_labels))
     if (ids == blank_id if are_labels is None else (ids == blank_id) & are_labels).any():
         raise ValueError(
-            f"`ctc_loss`: targets hold {blank_id}, which is the id of the blank and no label. Leave it out with "
+            f"`ctc_loss`: targets hold {blank_id}, which is the id of the blank and not of a label. Leave it out with "
             f"`ignore_index={blank_id}`, or say which id is the blank with `blank_id`."
         )
     return None

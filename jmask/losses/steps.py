@@ -156,7 +156,7 @@ def check_alike(name: str, predictions: Any, targets: Any) -> None:
     if predictions.shape != targets.shape:
         raise ValueError(
             f"`{name}` compares entry by entry, so predictions and targets need one shape; received "
-            f"{predictions.shape} and {targets.shape}. Take an axis of size 1 away, `predictions[..., 0]`, or add one, "
+            f"{predictions.shape} and {targets.shape}. Remove an axis of size 1, `predictions[..., 0]`, or add one, "
             "`targets[..., None]`."
         )
 

@@ -134,7 +134,7 @@ def permute(x: Masked | AnyArray, dims: Sequence[int]) -> Masked | Array:
     if max(masked_axes, default=-1) >= x.mask.ndim:
         raise ValueError(
             f"`permute` keeps the masked axes in front; received a mask {tuple(x.mask.shape)} for values "
-            f"{tuple(x.shape)} and `dims={tuple(dims)}`. Leave time where it is, or take padding for zeros first, "
+            f"{tuple(x.shape)} and `dims={tuple(dims)}`. Leave time where it is, or treat padding as zeros first, "
             "`x.fill(0)`."
         )
     if masked_axes == tuple(range(x.mask.ndim)):
@@ -260,7 +260,7 @@ def _parts(x: Masked, shape: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any, tup
         raise ValueError(
             "`reshape` of a `Masked` keeps the masked axes in front, where only time, the last of them, may change its "
             f"size; received values {tuple(x.shape)}, a mask {tuple(x.mask.shape)} and `target_shape={shape[1:]}`. "
-            "Let -1 stand for time, or take padding for zeros first, `x.fill(0)`."
+            "Let -1 stand for time, or treat padding as zeros first, `x.fill(0)`."
         )
     return old_rows, time, step
 

@@ -130,8 +130,8 @@ class Layer:
         check_fields(self, type(self)._checked_fields)
         if self.name is not None and (not self.name or "/" in self.name):
             raise ValueError(
-                f"`name` of `{type(self).__name__}` is a word without '/', which parts the names in a path; received "
-                f"{self.name!r}."
+                f"`name` of `{type(self).__name__}` is a word without '/', which separates the names in a path; "
+                f"received {self.name!r}."
             )
 
     def init(self, key: Any, *inputs: Any, **_: Any) -> Any:

@@ -100,7 +100,7 @@ def activation(option: Activation) -> Callable[[Any], Any]:
     """The elementwise function that an option is or names; None is the identity."""
     if isinstance(option, str) and "softmax" in option:
         raise ValueError(
-            f"{option!r} is no elementwise activation, and must know the mask; use the layer `jm.layers.Softmax`."
+            f"{option!r} is not an elementwise activation, and must know the mask; use the layer `jm.layers.Softmax`."
         )
     return _look_up("activation", ACTIVATIONS, "linear" if option is None else option)
 

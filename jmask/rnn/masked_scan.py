@@ -155,7 +155,7 @@ def _check_constants(constants: Any, rows: Any) -> None:
         if jnp.ndim(leaf) == 0 or jnp.shape(leaf)[0] != rows:
             raise ValueError(
                 f"`constants` hold one for each of the {rows} rows, along their first axis; received an array of shape "
-                f"{jnp.shape(leaf)}. What all rows share belongs into `params`, or to the cell."
+                f"{jnp.shape(leaf)}. What all rows share belongs in `params`, or to the cell."
             )
 
 

@@ -62,7 +62,7 @@ def _read_lists(schema: Schema, array: Array, kind: str, start: int, stop: int, 
     if real is not None:
         raise ValueError(
             f"`sequences`: list {start + int(real.argmin())} is null, and {(~real).sum()} of {len(real)} are. Make "
-            "them empty, `column.fill_null([])`, or leave them out, here and wherever the same rows stand."
+            "them empty, `column.fill_null([])`, or leave them out, here and wherever the same rows appear."
         )
     if schema.n_children != 1:
         raise TypeError(f"Columns of Arrow's type {kind!r} are not read; {_AS_LISTS}")

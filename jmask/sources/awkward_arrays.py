@@ -49,7 +49,7 @@ def _read_option(layout: Any) -> Leaf | Lists:
     if isinstance(items, Lists):
         raise ValueError(
             f"`sequences`: list {int(real.argmin())} is None, and {(~real).sum()} of {len(real)} are. Make them empty, "
-            "`ak.fill_none(array, [], axis=0)`, or leave them out, here and wherever the same rows stand."
+            "`ak.fill_none(array, [], axis=0)`, or leave them out, here and wherever the same rows appear."
         )
     index = np.where(real, np.cumsum(real) - 1, 0)
     values = items.values[index] if len(items) else np.zeros((len(real), *items.values.shape[1:]), items.values.dtype)

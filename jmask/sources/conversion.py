@@ -98,7 +98,7 @@ def _numbers(array: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
     if not is_number:
         example = array.ravel()[:1].tolist()[0]
         raise TypeError(
-            f"`{name}`: {example!r} is not a number and does not turn into {dtype}. "
+            f"`{name}`: {example!r} is not a number and cannot be converted to {dtype}. "
             "Leave `dtype` out, or pass `dtype=object`."
         )
     if array.dtype.kind == "c" and not jnp.issubdtype(dtype, jnp.complexfloating):

@@ -107,7 +107,7 @@ def _of_pandas(x: Any) -> Marked | None:
 def _of_arrow(column: Any, remedy: str) -> Marked:
     leaf = read_column(column)
     if not isinstance(leaf, Leaf):
-        raise TypeError("A column of lists is no array; `jm.pad_sequences(column)` makes a `Masked` of it.")
+        raise TypeError("A column of lists is not an array; `jm.pad_sequences(column)` makes a `Masked` of it.")
     return Marked(leaf.values, leaf.real, remedy)
 
 

@@ -269,7 +269,7 @@ class Run:
             error = next(iter(errors.values()))
             raise ValueError(
                 f"`Run.restore`: no checkpoint in {str(self.directory)!r} can be read ({type(error).__name__}: "
-                f"{error!s:.200}). Move the folder away to begin anew."
+                f"{error!s:.200}). Move the folder away to start again."
             ) from error
         return state, _NOWHERE
 

@@ -77,7 +77,7 @@ def _step(equation: Equation, operands: list[Padded]) -> list[Padded]:
         if tuple(result.array.shape) != padded:
             raise ValueError(
                 f"The rule of `{equation.name}` must return the padded shape {padded}; it returned "
-                f"{tuple(result.array.shape)}. The equation stands at {equation.line}."
+                f"{tuple(result.array.shape)}. The equation is at {equation.line}."
             )
     return results
 
@@ -90,8 +90,7 @@ def _check_results(equation: Equation, results: Sequence[Any]) -> None:
         must = "an array" if count == 1 else f"a list of {count} arrays"
         got = repr(wrong[0]) if wrong else f"{len(results)} of them"
         raise TypeError(
-            f"The rule of `{equation.name}` must return {must}; it returned {got}. The equation stands at "
-            f"{equation.line}."
+            f"The rule of `{equation.name}` must return {must}; it returned {got}. The equation is at {equation.line}."
         )
 
 

@@ -154,7 +154,7 @@ def _largest(text: str, padded: tuple[tuple[str, int], ...]) -> int:
     if _only_grows(node):
         return max(_evaluate(node, dict(padded)), 0)
     if math.prod(size for _, size in padded) > _MOST_VALUES:
-        raise NotImplementedError(f"The size `{text}` is too intricate for rows of {dict(padded)}.")
+        raise NotImplementedError(f"The size `{text}` is too complicated for rows of {dict(padded)}.")
     grid = np.meshgrid(*(np.arange(1, size + 1) for _, size in padded), indexing="ij", sparse=True)
     values = {name: values for (name, _), values in zip(padded, grid, strict=True)}
     return max(int(np.max(_evaluate(node, values))), 0)

@@ -63,7 +63,7 @@ class Tensors:
         """Raises if there is an array that a layer of jmask has no place for."""
         if self.has(name):
             found = f"{self._place.described}: {self._full(name)!r}"
-            raise ValueError(f"{self._function}: {found} is of {what}, which jmask has not.")
+            raise ValueError(f"{self._function}: {found} is of {what}, which jmask does not have.")
 
     def fail(self, what: str, remedy: str) -> NoReturn:
         """Raises: these arrays are not those of the layer."""

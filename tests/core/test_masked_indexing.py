@@ -165,5 +165,5 @@ def test_index_arrays_that_numpy_would_move_in_front_of_the_mask(rng):
 def test_a_masked_is_no_index(rng):
     x = ragged(rng)
     for index in (x > 0, x.astype(int)[..., 0], (slice(None), x > 0)):
-        with pytest.raises(TypeError, match=r"A `Masked` is no index.*`x.fill\(...\)`"):
+        with pytest.raises(TypeError, match=r"A `Masked` is not an index.*`x.fill\(...\)`"):
             x[index]

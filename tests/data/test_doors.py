@@ -166,7 +166,7 @@ def test_masks_of_pandas_polars_and_arrow():
             jm.masked(numbers, np.ones(3, bool))
         with pytest.raises(TypeError, match="1 masked or missing"):
             jm.from_lengths(np.ones((3, 4)), numbers)
-    with pytest.raises(TypeError, match=r"A column of lists is no array; `jm.pad_sequences\(column\)`"):
+    with pytest.raises(TypeError, match=r"A column of lists is not an array; `jm.pad_sequences\(column\)`"):
         jm.as_masked(pyarrow.array([[1], [2]]))
 
 

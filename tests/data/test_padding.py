@@ -282,7 +282,7 @@ def test_empty_row_holds_the_value():
         ([[0.5]], {"dtype": bool}, ValueError, "0.5 is not an integer, so bool would change it"),
         ([[1j]], {"dtype": "float32"}, TypeError, "complex128 does not turn into float32; take `.real` or `abs`"),
         # no numbers, or no common dtype
-        ([["a"]], {"dtype": "int32"}, TypeError, "`sequences`: 'a' is not a number and does not turn into int32"),
+        ([["a"]], {"dtype": "int32"}, TypeError, "`sequences`: 'a' is not a number and cannot be converted to int32"),
         ([[None]], {"dtype": "int32"}, TypeError, "None is not a number"),
         ([np.array(["a"])], {"dtype": "int32"}, TypeError, "is not a number"),
         ([[1]], {"dtype": str}, TypeError, "`dtype` must be a dtype of JAX, or object, which is also how strings are"),
@@ -296,7 +296,7 @@ def test_empty_row_holds_the_value():
         ([[1]], {"value": NAN}, ValueError, "`value`: nan is not an integer"),
         ([[1]], {"value": -1, "dtype": "uint8"}, OverflowError, "`value`: -1 does not fit uint8"),
         ([[1.0]], {"value": 1e300}, OverflowError, "`value`: 1e.300 is beyond the range of float32"),
-        ([[1]], {"value": "x"}, TypeError, "`value`: 'x' is not a number and does not turn into int32"),
+        ([[1]], {"value": "x"}, TypeError, "`value`: 'x' is not a number and cannot be converted to int32"),
         ([[1]], {"value": None}, TypeError, "`value`: None is not a number"),
         ([[1]], {"value": 2**2000}, OverflowError, "`value`: an integer of 2001 bits does not fit int32"),
         ([[1.0]], {"value": 2**2000}, OverflowError, "`value`: an integer of 2001 bits is beyond every float"),

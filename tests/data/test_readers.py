@@ -151,7 +151,7 @@ TS = [
     ("@data\n1,2:3\n", "file:2: the dimensions of a series must have one length, .* received 1 and 2"),
     ("@data\n1,x\n", "file:2: 'x' is not a number; missing ones are `.`"),
     ("@data\n1,?:3,4\n", "file:2: step 1 is missing in some dimensions .* `missing=0.0`"),
-    ("@classLabel true a b\n@data\n1,2:c\n", "file:3: the label 'c' is none of the header's, a, b"),
+    ("@classLabel true a b\n@data\n1,2:c\n", "file:3: the label 'c' is not one of the header's, a, b"),
 ]
 
 

@@ -25,7 +25,7 @@ def test_an_output_that_does_not_follow_from_the_inputs_is_refused_with_the_way_
         (lambda x: jm.Model(L.Dense(3), x), TypeError, r"`inputs` of a model are nodes"),
         (lambda x: jm.Model(x, []), ValueError, r"A model needs an output; `outputs` is \[\]"),
         (lambda x: jm.trace(lambda a: None, x), ValueError, r"A model needs an output; `outputs` is None"),
-        (lambda x: jm.Model([x, x], x * 2), ValueError, r"stands twice among the inputs"),
+        (lambda x: jm.Model([x, x], x * 2), ValueError, r"appears twice among the inputs"),
         (lambda x: jm.Sequential([]), ValueError, r"`Sequential` needs at least one layer"),
         (lambda x: jm.Sequential([x]), ValueError, r"`Sequential` needs at least one layer"),
         (lambda x: jm.Sequential([L.Dense(2), x]), TypeError, r"`layers` of a `Sequential` are layers"),

@@ -165,7 +165,10 @@ def test_what_is_right_stays():
         ),
         (lambda: L.Dense(3, activation=0), "`activation` of `Dense` is a string or a function or None; received 0."),
         (lambda: L.Dense(3, param_dtype="int32"), "`param_dtype` of `Dense` is a dtype of floating-point numbers; rec"),
-        (lambda: L.Dense(3, name="a/b"), "`name` of `Dense` is a word without '/', which parts .*; received 'a/b'."),
+        (
+            lambda: L.Dense(3, name="a/b"),
+            "`name` of `Dense` is a word without '/', which separates .*; received",
+        ),
         (
             lambda: L.Conv1D(4, 3, padding="full"),
             "`padding` of `Conv1D` is 'valid' or 'same' or 'causal'; received",

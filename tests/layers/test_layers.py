@@ -216,7 +216,7 @@ def test_unknown_options_are_refused_with_what_there_is(getkey):
         L.Activation("rellu")(jnp.ones(3))
     with pytest.raises(ValueError, match="There is no initializer 'glorot'; pass a function or one of glorot_normal"):
         L.Dense(3, kernel_initializer="glorot").init(getkey(), jnp.ones(3))
-    with pytest.raises(ValueError, match=r"'softmax' is no elementwise activation.* `jm.layers.Softmax`"):
+    with pytest.raises(ValueError, match=r"'softmax' is not an elementwise activation.* `jm.layers.Softmax`"):
         L.Activation("softmax")(jnp.ones(3))
     assert L.Activation(None)(jnp.ones(3)).tolist() == [1, 1, 1]
 

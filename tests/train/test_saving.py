@@ -108,9 +108,9 @@ def cut(size):
         (edited(params={"array": "params/nothing"}), "is damaged.*params/nothing"),
         (edited(model={"class": "os.system", "config": {}, "id": 0}), "'os.system' is not registered"),
         (lambda folder: (folder / "arrays-1.safetensors").unlink(), "is damaged.*No such file"),
-        (cut(4), "cut off, or is no file of arrays"),
-        (cut(40), "cut off, or is no file of arrays"),
-        (cut(-1), "the file of arrays is cut off at"),
+        (cut(4), "truncated, or is not a file of arrays"),
+        (cut(40), "truncated, or is not a file of arrays"),
+        (cut(-1), "the file of arrays is truncated at"),
     ],
 )
 def test_damage_has_an_error(tmp_path, damage, text):

@@ -67,7 +67,7 @@ def test_an_operand_without_a_ragged_axis_has_no_padding(total):
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        (lambda equation, x: None, "`total_of_steps` must return an array; it returned None. The equation stands at"),
+        (lambda equation, x: None, "`total_of_steps` must return an array; it returned None. The equation is at"),
         (lambda equation, x: [x.array, x.array], "must return an array; it returned 2 of them"),
         (
             lambda equation, x: equation.bind(x),
