@@ -100,7 +100,8 @@ def pytest_terminal_summary(
     reasons = [report.longrepr[-1] for report in terminalreporter.stats.get("skipped", ())]
     if missing := sum("could not import" in reason or "not installed" in reason for reason in reasons):
         install, run = 'pip install -e ".[tests,keras,formats]"', "KERAS_BACKEND=jax pytest -m extras"
-        terminalreporter.write_line(f"{missing} tests need packages that are not installed: `{install}`, then `{run}`.")
+        tests = "1 test needs" if missing == 1 else f"{missing} tests need"
+        terminalreporter.write_line(f"{tests} packages that are not installed: `{install}`, then `{run}`.")
     if config.option.markexpr == "not slow":
         nothing = exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
         text = 'Slow tests are left out by default: `pytest -m slow` runs them, and `pytest -m ""` runs all.'

@@ -95,6 +95,7 @@ def assert_indexed_as_numpy(values, mask, side, index, as_array):
     assert np.array_equal(np.asarray(result.values)[real], expected[real])
 
 
+@pytest.mark.slow
 @given(indexed_arrays())
 @settings(max_examples=800)
 def test_indexing_is_that_of_numpy(case):

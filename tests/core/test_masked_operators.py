@@ -68,6 +68,7 @@ def operands(draw):
     return function, x, other
 
 
+@pytest.mark.slow
 @given(operands(), st.booleans())
 @settings(max_examples=120)
 def test_operators_are_those_of_numpy_on_real_steps(case, swap):

@@ -92,6 +92,7 @@ def test_within_a_program_the_function_is_just_called():
     assert [eqn.primitive.name for eqn in program.eqns][-1] == "sin"
 
 
+@pytest.mark.slow
 def test_the_programs_kept_are_bounded_and_let_functions_go():
     kept = Kept(2)
     for number in (1, 2, 1, 3):

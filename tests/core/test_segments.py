@@ -73,6 +73,7 @@ def assert_stepwise(y, x, function):
 # what a `Masked` with segment ids is
 
 
+@pytest.mark.slow
 def test_positions_count_within_each_sequence(rng):
     for _ in range(20):
         x = packed(rng)
@@ -87,6 +88,7 @@ def test_positions_count_within_each_sequence(rng):
         assert np.array_equal(unpacked, (np.cumsum(x.mask, 1) - 1) * np.asarray(x.mask))
 
 
+@pytest.mark.slow
 def test_positions_of_other_ranks():
     assert jm.from_segment_ids(jnp.ones((2, 1, 3)), [[[1, 1, 2]], [[0, 3, 3]]]).positions.tolist() == [
         [[0, 1, 0]],
@@ -528,6 +530,7 @@ def test_no_mask_removes_segments(rng):
         Stepwise()(x, mask=jnp.zeros((BATCH, TIME), bool))
 
 
+@pytest.mark.slow
 def test_models_hand_packed_rows_from_layer_to_layer(rng, getkey):
     tokens = [rng.integers(1, 9, n).tolist() for n in (4, 2, 5, 1, 3)]
     x = jm.pack(tokens, row_length=7)

@@ -115,6 +115,7 @@ def test_a_batch_that_is_filled_up_trains_as_its_real_rows_do(name, rng, getkey)
     jax.tree.map(assert_close, of_filled, gradients)
 
 
+@pytest.mark.slow
 def test_micro_batches_of_pooled_results_add_up(rng):
     logits = jnp.asarray(rng.normal(size=(8, CLASSES)), "float32")
     x = jm.masked(logits.at[3:].set(jnp.nan), jnp.arange(8) < 3)

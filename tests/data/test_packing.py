@@ -104,6 +104,7 @@ def test_dtypes_are_those_of_pad_sequences():
     assert jm.pack(jm.pad_sequences([["a"], ["b", "c"]])).values.tolist() == [["b", "c"], ["a", ""]]
 
 
+@pytest.mark.slow
 def test_nothing_to_pack():
     assert jm.pack([]).shape == (0, 0)
     assert jm.pack([[], []]).shape == (0, 0)
@@ -115,6 +116,7 @@ def test_nothing_to_pack():
     assert jm.unpack_batch(x, 2, 3).fill().tolist() == np.zeros((2, 3, 3)).tolist()
 
 
+@pytest.mark.slow
 def test_ids_of_ones_own_and_padding_anywhere(rng):
     ids = [[0, 5, 5, 0, 5, 2], [9, 0, 7, 7, 0, 0]]
     values = rng.normal(size=(2, 6, 3)).astype(np.float32)
@@ -126,6 +128,7 @@ def test_ids_of_ones_own_and_padding_anywhere(rng):
     assert_same(jm.unpad(jm.unpack_batch(x, 9, 3)), [expected.get(k, values[0, :0]) for k in range(1, 10)])
 
 
+@pytest.mark.slow
 def test_unpack_batch_under_transforms(rng):
     x = jax.tree.map(jnp.asarray, jm.pack(drawn_sequences(rng, 2), row_length=13))
     x = x.with_values(jnp.where(x.mask[..., None], x.values, jnp.nan))

@@ -46,6 +46,7 @@ numbers = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(
     sequences=numbers,
     as_arrays=st.booleans(),

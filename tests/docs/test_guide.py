@@ -122,6 +122,7 @@ def test_strings_are_padded_before_the_vocabulary_lookup():
 # Masking
 
 
+@pytest.mark.slow
 def test_three_ways_to_introduce_a_mask(padded_inputs, getkey):
     ids = padded_inputs.values
     plain = jm.layers.Embedding(input_dim=5000, output_dim=16)
@@ -224,6 +225,7 @@ def test_the_embedding_makes_the_mask_and_the_lstm_uses_it(build, padded_inputs)
     ]
 
 
+@pytest.mark.slow
 def test_gradients_of_a_batch_are_those_of_its_sequences_alone(padded_inputs, getkey):
     model = functional_model()
     params = model.init(getkey())
@@ -234,6 +236,7 @@ def test_gradients_of_a_batch_are_those_of_its_sequences_alone(padded_inputs, ge
     jax.tree.map(assert_close, gradient(params, padded_inputs[:2]), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("padding", ["post", "pre"])
 def test_a_mask_propagates_through_every_layer_that_can_use_it(padding, rng, getkey):
     sequences = [rng.normal(size=(length, 7)).astype("float32") for length in (5, 2, 3)]
@@ -351,6 +354,7 @@ def test_temporal_split_without_a_mask(unmasked_embedding):
     assert [type(half) for half in halves] == [type(unmasked_embedding)] * 2
 
 
+@pytest.mark.slow
 def test_layers_behind_a_layer_that_changes_the_steps_see_the_changed_mask(masked_embedding, getkey):
     inputs = jm.Input(shape=(None, 10))
     _, second_half = TemporalSplit()(jm.layers.Masking()(inputs))
@@ -366,6 +370,7 @@ def test_layers_behind_a_layer_that_changes_the_steps_see_the_changed_mask(maske
         assert_close(y[row], alone(params["lstm"], second_half_of_row[None])[0])
 
 
+@pytest.mark.slow
 def test_concatenation_over_time_concatenates_the_masks(rng, getkey):
     questions, answers = ([rng.normal(size=(n, 5)).astype("float32") for n in lengths] for lengths in ((2, 3), (4, 1)))
     one, two = jm.Input((None, 5), masked=True), jm.Input((None, 5), masked=True)
@@ -543,6 +548,7 @@ def temporal_softmax_model(mask_zero=True):
     return jm.Model(inputs, outputs)
 
 
+@pytest.mark.slow
 def test_temporal_softmax_block(rng, getkey):
     model = temporal_softmax_model()
     params = model.init(getkey())

@@ -38,6 +38,7 @@ def test_there_are_pages():
     assert PAGES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PROGRAMS)
 def test_examples_run_in_order_as_one_program(page, monkeypatch):
     if page.name == "why.md":

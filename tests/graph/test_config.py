@@ -347,6 +347,7 @@ def test_a_node_in_a_layer_is_refused():
     assert repr(copy.deepcopy(x)) == repr(x) == repr(pickle.loads(pickle.dumps(x)))
 
 
+@pytest.mark.slow
 def test_parameters_survive_a_pickle_with_their_model():
     found = solved("nested")
     model, params = pickle.loads(pickle.dumps((found.example.model, found.params)))

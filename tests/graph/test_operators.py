@@ -122,6 +122,7 @@ def test_masks_combine_by_and():
     assert_same(both, X * Y)
 
 
+@pytest.mark.slow
 def test_constants_keep_their_dtypes_in_a_config():
     for constant in (
         np.float32(0.1),

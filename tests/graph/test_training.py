@@ -122,6 +122,7 @@ def test_new_lengths_compile_nothing_new_and_take_nothing_from_the_caller():
         np.testing.assert_allclose(found.values, model.apply(params, sequences(lengths)).values, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_gradients_are_finite_and_zero_at_padding():
     model, params = tagger()
     x = sequences()
@@ -137,6 +138,7 @@ def test_gradients_are_finite_and_zero_at_padding():
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_vmap_over_batches_and_over_parameters():
     model, params = tagger()
     xs = [sequences((4, 0, 1)), sequences((2, 3, 4), seed=1)]

@@ -45,6 +45,7 @@ def test_parameters_of_a_gate(x, getkey):
     assert shapes(params["gate"]) == {"kernel": (4, 4, 3)}
 
 
+@pytest.mark.slow
 def test_a_gate_is_of_the_heads_and_leaves_the_weights(x, y, getkey):
     layer = L.MultiHeadAttention(2, 3, use_gate=True, return_attention_scores=True)
     params = layer.init(getkey(), x, y)
@@ -165,6 +166,7 @@ def test_dropout_in_training(layer, x, getkey):
 # models
 
 
+@pytest.mark.slow
 def test_a_residual_block_keeps_its_mask(x, getkey):
     inputs = jm.Input((None, 4), masked=True)
     h = L.MultiHeadAttention(2, 3)(inputs, inputs)
@@ -258,6 +260,7 @@ def test_positions_of_every_kind_of_input():
     assert jm.ops.positions(packed).segment_ids is packed.segment_ids
 
 
+@pytest.mark.slow
 def test_positions_begin_again_in_packed_rows(rng):
     x = jm.from_segment_ids(jnp.asarray(rng.normal(size=(1, 6, 4)), "float32"), [[1, 1, 2, 2, 2, 0]])
     table = jnp.asarray(rng.normal(size=(3, 4)), "float32")

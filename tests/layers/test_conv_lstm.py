@@ -124,6 +124,7 @@ def test_unrolling_changes_nothing(x, params):
     jax.tree.map(assert_close, actual, expected)
 
 
+@pytest.mark.slow
 def test_no_steps_at_all(params):
     for x in (jm.from_lengths(jnp.ones((5, 0, PIXELS, CHANNELS)), [0] * 5), jnp.ones((5, 0, PIXELS, CHANNELS))):
         last, *state = layer(return_state=True, unroll=True).apply(params, x)

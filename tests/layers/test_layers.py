@@ -33,6 +33,7 @@ def test_embedding_makes_a_table_and_looks_ids_up(getkey):
     assert output.mask is ids.mask
 
 
+@pytest.mark.slow
 def test_embedding_of_ids_of_any_rank(getkey):
     layer = L.Embedding(11, 3, mask_zero=True)
     params = layer.init(getkey())
@@ -229,6 +230,7 @@ def test_initializers_by_name(name, getkey):
     assert jnp.isfinite(kernel).all()
 
 
+@pytest.mark.slow
 def test_a_time_mask_means_time_even_if_all_axes_have_one_size():
     mask = jnp.asarray([[True, True, False], [True, False, False], [False, False, False]])
     values = jnp.where(mask[..., None], jnp.arange(27.0).reshape(3, 3, 3), jnp.nan)
@@ -549,6 +551,7 @@ def test_numpy_data_in_double_precision_need_no_word_about_it(layer, rng, getkey
         assert layer.apply(layer.init(getkey(), x), x).dtype == jnp.float32
 
 
+@pytest.mark.slow
 def test_float64(x64, rng, getkey):
     x = jm.from_lengths(jnp.asarray(rng.normal(size=(3, 5, 4))), [4, 0, 5])
     layers = {

@@ -68,6 +68,7 @@ def test_spatial_dropout_drops_features_of_sequences(getkey):
     assert not L.SpatialDropout1D(1.0)(x, training=True, key=getkey()).values.any()
 
 
+@pytest.mark.slow
 def test_spatial_dropout_draws_for_each_sequence_of_packed_rows():
     ids = np.array([[1, 1, 2, 0, 2, 3], [0, 5, 0, 0, 5, 5]])
     y = np.asarray(jm.ops.spatial_dropout(jm.from_segment_ids(jnp.ones((2, 6, 200)), ids), 0.5, KEY).values)

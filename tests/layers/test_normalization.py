@@ -38,6 +38,7 @@ def test_without_epsilon_there_is_no_nan_from_padding(name, x):
     assert not gradient[~x.mask].any()
 
 
+@pytest.mark.slow
 def test_a_unit_vector_over_several_axes_and_of_zeros(x):
     y = L.UnitNormalization([1, 2])(x)
     assert_close(jnp.square(y.fill(0)).sum((1, 2)), [1, 0, 1])
@@ -57,6 +58,7 @@ def test_statistics_of_half_precision_are_float32(rng):
         assert_close(norm(values), norm(values.astype("float32")), precision="bfloat16")
 
 
+@pytest.mark.slow
 def test_groups_of_arrays_are_those_of_keras(rng):
     image = rng.normal(size=(2, 3, 5, 4)).astype("float32")
     parts = image.reshape(2, 15, 2, 2)

@@ -69,6 +69,7 @@ def test_each_sequence_as_if_alone(family, rng, getkey):
     check_packed({name: layer.apply for name, layer in layers.items()}, params, rng)
 
 
+@pytest.mark.slow
 def test_ids_that_recur_in_a_row_stand_for_another_sequence(rng, getkey):
     values = jnp.asarray(rng.normal(size=(1, 8, 3)).astype("float32"))
     layers = [
@@ -94,6 +95,7 @@ def test_ids_that_recur_in_a_row_stand_for_another_sequence(rng, getkey):
         jm.from_segment_ids(values, again, num_sequences=3)
 
 
+@pytest.mark.slow
 def test_a_classifier_trains_packed_as_it_does_padded(rng, getkey):
     sequences = [rng.integers(1, 9, n).tolist() for n in (5, 1, 3, 0, 7, 2, 4, 6)]
     given = jm.masked(jnp.asarray(rng.integers(0, 3, 8)), jnp.asarray([bool(s) for s in sequences]))
@@ -143,6 +145,7 @@ LOSSES = {
 }
 
 
+@pytest.mark.slow
 def test_losses_and_metrics_of_one_entry_a_sequence(rng):
     logits, labels = rng.normal(size=(5, 3)).astype("float32"), rng.integers(0, 3, 5)
     real = np.array([True, True, False, True, True])

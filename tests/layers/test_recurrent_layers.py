@@ -186,6 +186,7 @@ def test_the_last_output_is_that_of_the_last_real_step_in_its_direction(layout, 
     assert outputs["mean"].mask.tolist() == outputs["count"].mask.tolist() == [True, False, True]
 
 
+@pytest.mark.slow
 def test_no_steps_at_all(params):
     for x in (jm.from_lengths(jnp.ones((4, 0, FEATURES)), [0] * 4), jnp.ones((4, 0, FEATURES))):
         for reverse in (False, True):

@@ -32,6 +32,7 @@ def randomise(params, rng):
 # Parameters
 
 
+@pytest.mark.slow
 def test_parameters(x, getkey):
     def shapes(layer):
         return {name: p.shape for name, p in layer.init(getkey(), x).items()}

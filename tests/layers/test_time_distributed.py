@@ -24,6 +24,7 @@ def documents(rng):
     return jm.masked(jnp.asarray(values, "float32"), jnp.asarray(mask))
 
 
+@pytest.mark.slow
 def test_an_lstm_at_each_sentence(documents, getkey):
     layer, lstm = L.TimeDistributed(L.LSTM(2)), L.LSTM(2)
     params = layer.init(getkey(), documents)
@@ -50,6 +51,7 @@ def test_an_lstm_at_each_sentence(documents, getkey):
     assert not values[~np.asarray(documents.mask)].any()
 
 
+@pytest.mark.slow
 def test_outputs_keep_the_mask_of_the_words(documents, getkey):
     dense = L.TimeDistributed(L.Dense(3))
     assert dense.apply(dense.init(getkey(), documents), documents).mask is documents.mask
@@ -112,6 +114,7 @@ def test_what_counts_its_batch_is_refused_among_padded_steps(x):
     assert y.mask is x.mask
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inner", [L.BatchNormalization(), L.ActivityRegularization(l1=1.0)])
 def test_what_counts_its_batch_may_count_it_where_a_mask_is_left(documents, getkey, inner):
     counted = L.TimeDistributed(jm.Sequential([L.LSTM(3, return_sequences=True), inner]))

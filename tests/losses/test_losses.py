@@ -153,6 +153,7 @@ def test_an_explicit_mask_replaces_that_of_the_predictions():
     assert isinstance(jm.losses.absolute_error(x, zeros, mask=jm.NO_MASK, reduction=None), jax.Array)
 
 
+@pytest.mark.slow
 def test_masks_of_one_and_three_axes_and_of_the_entries_of_steps(rng):
     mask = rng.random((2, 3, 5)) < 0.6
     mask[1, 0] = False
@@ -195,6 +196,7 @@ def test_without_real_steps_the_loss_is_0_and_so_are_its_gradients(rng):
                 assert not np.asarray(gradient.values).any()
 
 
+@pytest.mark.slow
 def test_classes_that_are_ruled_out_cost_nothing():
     logits = jnp.array([[[0.0, 0.0, -jnp.inf]]])
     one_hot, ids = jnp.array([[[1.0, 0.0, 0.0]]]), jnp.array([[0]])
@@ -204,6 +206,7 @@ def test_classes_that_are_ruled_out_cost_nothing():
         assert_close(gradient, [[[-0.5, 0.5, 0.0]]])
 
 
+@pytest.mark.slow
 def test_vectors_of_zeros_have_no_direction():
     x, y = jnp.array([[[0.0, 0.0], [1e-30, 0.0], [3.0, 0.0]]]), jnp.array([[[1.0, 0.0], [1.0, 0.0], [0.0, 0.0]]])
     value, gradients = jax.value_and_grad(jm.losses.cosine_distance, (0, 1))(x, y)
@@ -232,6 +235,7 @@ def test_ctc_with_labels_that_do_not_fit_is_infinite_or_0_and_passes_no_gradient
     assert_close(found.values[1], expected / 3)
 
 
+@pytest.mark.slow
 def test_ctc_of_classes_that_are_ruled_out_and_of_no_numbers():
     logits, labels = jnp.array([[[0.0, 0.0, -jnp.inf]] * 3]), jnp.array([[2]])
     value, gradient = jax.value_and_grad(jm.losses.ctc_loss)(logits, labels)
@@ -268,6 +272,7 @@ def test_ctc_of_any_rank_and_size(rng):
 # Packed rows
 
 
+@pytest.mark.slow
 def test_packed_rows_count_each_of_their_sequences(rng):
     packs, batch = packed_rows(rng)
     for reduction in ("steps", "sequences", "sum"):
@@ -280,6 +285,7 @@ def test_packed_rows_count_each_of_their_sequences(rng):
     assert np.array_equal(each.segment_ids, packs[0].segment_ids)
 
 
+@pytest.mark.slow
 def test_sequences_of_packed_rows_with_holes_and_ids_that_come_again():
     ids = [[4, 4, 0, 4, 2, 4], [1, 0, 0, 0, 0, 1], [0] * 6]  # 4 4 4, 2, 4; 1 1; none
     values = jnp.array([[1.0, 2.0, jnp.nan, 6.0, 5.0, 7.0], [1.0, *[jnp.nan] * 4, 5.0], [jnp.nan] * 6])
@@ -364,6 +370,7 @@ def test_a_function_of_one_argument_is_no_loss():
             return predictions
 
 
+@pytest.mark.slow
 def test_any_loss_of_steps_can_be_wrapped(rng):
     x, y = (padded(rows) for rows in rows_of(rng, "squared_error"))
     y = y.with_values(y.values / 2)

@@ -40,6 +40,7 @@ LOSSES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", some_slow(LOSSES, ("ctc", "crf", "steps")))
 def test_losses(rng, name):
     loss, make, as_rows = LOSSES[name]
@@ -65,6 +66,7 @@ def test_losses(rng, name):
         assert_close(each.fill(0), each_expected.fill(0))
 
 
+@pytest.mark.slow
 def test_one_sequence_of_ctc_is_that_of_the_sequence_alone(rng):
     x = packed_rows(rng, 5)
     each = ctc(x, jm.pad_sequences(LABELS), reduction=None)
@@ -76,6 +78,7 @@ def test_one_sequence_of_ctc_is_that_of_the_sequence_alone(rng):
 METRICS = ("edit_distance", "word_error_rate", "exact_match")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", some_slow(METRICS, ("edit_distance",)))
 def test_metrics(rng, name):
     metric = getattr(jm.metrics, name)

@@ -168,6 +168,7 @@ def test_cudnn_is_told_lengths_of_padding_on_the_right(causal, others, monkeypat
     assert spy.told == {"scale", *lengths, *(["is_causal"] if causal else [])}
 
 
+@pytest.mark.slow
 def test_cudnn_is_told_a_mask_where_lengths_do_not_say_all(monkeypatch, rng):
     spy = Spy(jax.nn.dot_product_attention)
     monkeypatch.setattr(jax.nn, "dot_product_attention", spy)

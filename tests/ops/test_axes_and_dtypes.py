@@ -171,6 +171,7 @@ def test_extremes_of_floats_and_integers():
         assert jm.ops.min(x, 1).values.tolist() == [info.max]
 
 
+@pytest.mark.slow
 def test_nan_at_a_real_step_shows():
     x = jm.from_lengths(jnp.asarray([[1.0, np.nan, 2.0]]), [2])
     for name in ("sum", "mean", "max", "min", "prod", "var", "std"):
@@ -205,6 +206,7 @@ def test_axes_that_are_not_there_are_refused(name, rng):
             getattr(jm.ops, name)(given, "time")
 
 
+@pytest.mark.slow
 def test_mean_pool_of_all_ranks(rng):
     x = batch(rng)
     assert_close(jm.ops.mean_pool(x), jm.ops.mean(x, 1))
@@ -219,6 +221,7 @@ def test_mean_pool_of_all_ranks(rng):
 # Softmax, normalisation, dropout
 
 
+@pytest.mark.slow
 def test_softmax_of_all_ranks(rng):
     x = documents(rng)
     words = jm.ops.softmax(x, 2)
@@ -321,6 +324,7 @@ def gradients_of_everything(x):
     return jax.grad(lambda v, p: everything(x.with_values(v), p), argnums=(0, 1))(x.values, WEIGHTS)
 
 
+@pytest.mark.slow
 def test_no_nan_is_computed_on_the_way(rng):
     x = batch(rng)
     clean = x.with_values(x.fill(7.0))

@@ -87,6 +87,7 @@ def test_blocks_give_what_all_pairs_give(kind, rng, x64):
     assert counted.num_traces == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_is_summed_in_float32(dtype, rng, x64):
     heads, options = CASES["holes, window"]
@@ -101,6 +102,7 @@ def test_half_precision_is_summed_in_float32(dtype, rng, x64):
         assert_close(found, expected, precision=dtype)
 
 
+@pytest.mark.slow
 def test_only_pairs_that_see_each_other_are_visited():
     def num_pairs(options, ids, key_ids=None):
         ids, key_ids = jnp.asarray(ids), jnp.asarray(ids if key_ids is None else key_ids)
@@ -150,6 +152,7 @@ TRANSFORMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_a_transform_gives_what_it_gives_of_all_pairs(name, rng, x64):
     heads, options = CASES["holes, window"]
@@ -199,6 +202,7 @@ def runs(monkeypatch):
     return lambda: counted.num_traces
 
 
+@pytest.mark.slow
 def test_auto_takes_blocks_where_they_are_faster(runs, monkeypatch):
     monkeypatch.setattr(block_attention, "_MIN_STEPS", 4)
     monkeypatch.setattr(block_attention, "_MIN_SCORES", 3 * 2 * 5 * 5)
@@ -220,6 +224,7 @@ def test_auto_takes_blocks_where_they_are_faster(runs, monkeypatch):
     assert runs() == 2
 
 
+@pytest.mark.slow
 def test_a_scale_that_is_an_array_has_a_gradient(rng):
     x = jm.masked(jnp.asarray(rng.normal(size=(2, 5, 2, 3)), "float32"), rng.random((2, 5)) < 0.7)
     blocks, dense = (

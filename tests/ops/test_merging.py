@@ -178,6 +178,7 @@ def test_a_difference_has_two_inputs(x):
 # dot
 
 
+@pytest.mark.slow
 def test_dot_compares_the_steps_of_two_sequences(x, rng, getkey):
     values = rng.normal(size=(3, 2, 4)).astype("float32")
     values[1, 1] = np.inf
@@ -196,6 +197,7 @@ def test_dot_compares_the_steps_of_two_sequences(x, rng, getkey):
         assert not gradient.values[~original.mask].any()
 
 
+@pytest.mark.slow
 def test_dot_of_weights_and_steps(x, rng):
     """Attention by hand: scores of queries, softmax over the real steps, and their weighted sum."""
     queries = jm.from_lengths(jnp.asarray(rng.normal(size=(3, 2, 4)), "float32"), [1, 2, 2])
@@ -233,6 +235,7 @@ def test_masks_behind_other_axes_are_repeated(x, rng):
     assert jm.ops.dot([row, plain[:, 1]], 1).mask.tolist() == [True, False, True]
 
 
+@pytest.mark.slow
 def test_dot_options(rng):
     a, b = (rng.normal(size=(3, 4)).astype("float32") for _ in range(2))
     a[1] = 0

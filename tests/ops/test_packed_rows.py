@@ -39,6 +39,7 @@ def test_steps_of_each_sequence(rng, name):
     assert_like_alone(run, alone, packed_rows(rng, 2))
 
 
+@pytest.mark.slow
 def test_lengths_are_static_and_enough():
     full = jm.from_segment_ids(jnp.ones((1, 3, 1)), [[1, 2, 3]], num_sequences=5)
     assert jm.ops.zero_pad(full, 1).segment_ids.tolist() == [[1] * 3 + [2] * 3 + [3] * 3]
@@ -54,6 +55,7 @@ def test_lengths_are_static_and_enough():
     assert width(full[:, :0]) == 0
 
 
+@pytest.mark.slow
 def test_too_many_sequences_for_max_segments(rng):
     x = packed_rows(rng, 2)
     with pytest.raises(ValueError, match="a row has 3 sequences, more than `max_segments=2`; pass `max_segments=3`"):
@@ -126,6 +128,7 @@ def test_an_entry_for_each_sequence(rng, name):
     assert_like_alone(run, alone, packed_rows(rng, 2), entries)
 
 
+@pytest.mark.slow
 def test_masked_entries_are_padding(rng):
     x, entries = packed_rows(rng, 2), rng.normal(size=(NUMBER, 2)).astype(np.float32)
     real = np.arange(NUMBER) < 4
@@ -141,6 +144,7 @@ def test_masked_entries_are_padding(rng):
     assert batch.mask.all()
 
 
+@pytest.mark.slow
 def test_errors(rng):
     x = packed_rows(rng, 2)
     unknown = x.with_segment_ids(x.segment_ids)

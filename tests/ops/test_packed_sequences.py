@@ -42,6 +42,7 @@ PICKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [REDUCTIONS, PICKS], ids=["reductions", "picks"])
 def test_each_sequence_as_if_alone(family, rng, getkey):
     params = {"layer": jm.layers.GroupNormalization(1).init(getkey(), jax.ShapeDtypeStruct((2, 5, 3), "float32"))}
@@ -65,6 +66,7 @@ def test_other_dtypes_and_ranks(rng):
     assert_close(by_row.fill(0).sum(0), np.where(padded.mask[..., None], padded.values, 0).sum(1))
 
 
+@pytest.mark.slow
 def test_several_extremes_share_the_gradient():
     x = jm.from_segment_ids(jnp.array([[2.0, 2, 1, 5]]), [[1, 1, 1, 2]], num_sequences=2)
     gradient = jax.grad(lambda v: ops.max(x.with_values(v), 1).fill(0).sum())(x.values)

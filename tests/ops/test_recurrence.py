@@ -48,6 +48,7 @@ def test_packed_rows_begin_anew(reverse, rng):
         assert_close(row, alone)
 
 
+@pytest.mark.slow
 def test_a_function_that_is_bad_for_padding(rng):
     """`1 / (x + y)` of zeros in the padding has no finite slope."""
     x = jm.masked(jnp.array([[2.0, 0.0, 3.0, 0.0], [0.0, 5.0, 0.0, 0.0]]), [[True, False, True, False]] * 2)
@@ -72,6 +73,7 @@ def test_a_constant_decay_and_a_complex_one(rng):
         assert_close(found.fill(0)[i, : len(row)], loop(np.broadcast_to(decay, row.shape), row))
 
 
+@pytest.mark.slow
 def test_an_array_is_scanned_as_jax_does(rng):
     x = jnp.asarray(rng.normal(size=(5, 3)), jnp.float32)
     assert_close(jm.ops.associative_scan(jnp.add, x, True), lax.associative_scan(jnp.add, x, reverse=True))

@@ -179,6 +179,7 @@ def test_many_small_numbers_are_summed_in_float32():
     assert_close(total, jnp.asarray(3000.0, "bfloat16"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reverse", [False, True])
 def test_weights_of_zero_have_gradients(reverse):
     x = jm.masked(jnp.asarray([[9.0, -jnp.inf, -jnp.inf, 1.0, 9.0]]), jnp.asarray([[False, True, True, True, False]]))

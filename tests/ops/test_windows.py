@@ -285,6 +285,7 @@ def test_arrays_without_steps_or_rows_give_some_without(name):
     assert function(jm.from_lengths(jnp.ones((0, 6, 2)), np.zeros(0, int))).shape == (0, time, features)
 
 
+@pytest.mark.slow
 def test_an_array_that_is_too_short_for_a_window_has_no_place_for_one():
     for function in (jm.ops.conv, jm.ops.depthwise_conv):
         assert function(jnp.ones((2, 3, 2)), jnp.ones((5, 2, 3)), strides=2).shape[1] == 0

@@ -58,6 +58,7 @@ def test_it_is_refused(how, layer, under_jit, x):
         (jax.jit(call) if under_jit else call)(params, state, x)
 
 
+@pytest.mark.slow
 def test_around_the_whole_model_it_is_right(x):
     model = jm.Sequential([L.Dense(4), L.BatchNormalization()])
     params, state = model.init(KEY, x), model.init_state(x)

@@ -86,6 +86,7 @@ def test_it_is_the_lstm_of_flax(reverse, params, values):
     assert_close(state.cell, cell)
 
 
+@pytest.mark.slow
 def test_it_is_the_lstm_of_flax_with_lengths(params, x):
     some = np.flatnonzero(LENGTHS)  # Flax gives rows without steps the state after the padding
     model = nn.RNN(nn.LSTMCell(UNITS), return_carry=True)
@@ -166,6 +167,7 @@ def test_an_eager_call_compiles_once(params, x, caplog):
     assert not caplog.records
 
 
+@pytest.mark.slow
 def test_hessians_and_forward_mode(params, x):
     """Of the plain scan; the fused engine has reverse mode alone (see `test_transforms.py`)."""
     scan_loss = functools.partial(loss, implementation="scan")
@@ -177,6 +179,7 @@ def test_hessians_and_forward_mode(params, x):
     assert_close(tangent, sum((gradients[name] * params[name]).sum() for name in params))
 
 
+@pytest.mark.slow
 def test_checkpointing_changes_nothing(params, x):
     expected = jax.grad(loss)(params, x)
     assert_trees_close(jax.grad(jax.checkpoint(loss))(params, x), expected)
@@ -299,6 +302,7 @@ class Attends:
         return state, state
 
 
+@pytest.mark.slow
 def test_constants_are_those_of_the_row(getkey):
     x = jm.from_lengths(jax.random.normal(getkey(), (3, 5, 3)).at[0, 3:].set(jnp.nan), [3, 5, 0])
     memory = jm.from_lengths(jax.random.normal(getkey(), (3, 4, 3)), [4, 1, 2])

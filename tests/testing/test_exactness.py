@@ -17,6 +17,7 @@ from jmask.testing.strategies import masked_batches
 pytest_plugins = ["pytester"]
 
 
+@pytest.mark.slow
 def test_what_is_exact_passes(masked_batch):
     x, labels = masked_batch(4), jnp.arange(4)
     dense = jm.layers.Dense(2)
@@ -130,6 +131,7 @@ def test_poisoned_batches_have_the_same_steps(masked_batch, poisoned):
         next(poisoned(x.values))
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(masked_batches(3, max_rows=3, max_time=4), masked_batches(dtype="int32", maximum=2, paddings=["right"]))
 def test_strategies_draw_legal_batches(x, ids):

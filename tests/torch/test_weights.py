@@ -60,6 +60,7 @@ def test_recurrent_layers_without_a_bias(kind, rng):
     check_back(layer, found, tensors)
 
 
+@pytest.mark.slow
 def test_a_network(rng, x, tmp_path):
     def draw(*shape):
         return rng.normal(size=shape).astype(np.float32)

@@ -111,6 +111,7 @@ def test_derivatives_of_ones_own_are_not_mixed_up():
     assert [float(slope(factor)) for factor in (3, 4, 3)] == [3, 4, 3]
 
 
+@pytest.mark.slow
 def test_programs_do_not_pile_up(monkeypatch):
     monkeypatch.setattr(programs.kept_programs, "_most", 2)
     for size in range(2, 7):

@@ -231,6 +231,7 @@ def test_threads_trace_at_once():
     assert found == {"a": "raised", "b": "warned"}
 
 
+@pytest.mark.slow
 def test_a_derivative_that_asks_for_a_length():
     def solve(k, times):
         return odeint(lambda y, t, k: -k * y, 1.0, times, k)[-1]

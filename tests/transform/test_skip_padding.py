@@ -86,6 +86,7 @@ def training(params, statistics, x, ids, labels, classes):
     return jax.value_and_grad(loss, has_aux=True)(params)
 
 
+@pytest.mark.slow
 def test_a_training_step(rng, getkey):
     """One program for all lengths, wherever padding stands and whatever it holds."""
     traces = []
@@ -104,6 +105,7 @@ def test_a_training_step(rng, getkey):
     assert len(traces) == 2
 
 
+@pytest.mark.slow
 def test_rows_really_share_rows(rng):
     """Outside of jit the function sees the batch in the branch that its lengths need."""
     seen = []
@@ -142,6 +144,7 @@ def moved(x):
     }
 
 
+@pytest.mark.slow
 def test_results_go_back_to_their_places(rng):
     skipping, plain = jax.jit(jm.skip_padding(moved, fractions=[FRACTION])), jax.jit(moved)
     for where in ("right", "left", "holes"):
@@ -288,6 +291,7 @@ def test_few_rows_and_no_steps(rng):
         assert_same(jax.jit(jm.skip_padding(jm.ops.cumsum))(x), jm.ops.cumsum(x))
 
 
+@pytest.mark.slow
 def test_the_checks_of_users_find_what_does_not_raise():
     def sums_of_rows(x):
         return jnp.tanh(x.fill(0).sum(1)).sum()

@@ -103,6 +103,7 @@ def test_bad_arguments():
 # Lengths
 
 
+@pytest.mark.slow
 def test_lengths_of_their_own():
     q, k = batch(), jm.pad_sequences(ROWS[::-1])
     expected = [outer_sum(a, b) if len(a) or len(b) else None for a, b in zip(ROWS, ROWS[::-1], strict=True)]
@@ -190,6 +191,7 @@ def test_axes_of_results():
         jm.vmap(normalise, out_axes=2)(x)
 
 
+@pytest.mark.slow
 def test_documents_of_sentences_of_words():
     lengths = np.array([[3, 1, 0], [4, 0, 2]])
     docs = jm.masked(np.random.default_rng(0).normal(size=(2, 3, 4, 5)), np.arange(4) < lengths[..., None])
