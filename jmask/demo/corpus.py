@@ -82,7 +82,7 @@ def train_test_split(corpus: Ragged, seed: int, test_share: float = 0.2) -> Spli
         DemoError: fewer than two distinct sentences, or only one tag.
 
     >>> sentences = Ragged(words=[["a", "b"], ["c"], ["a", "b"]], tags=[["O", "X"], ["O"], ["O", "X"]])
-    >>> {side: len(rows) for side, rows in split(sentences, seed=0)._asdict().items()}
+    >>> {side: len(rows) for side, rows in train_test_split(sentences, seed=0)._asdict().items()}
     {'train': 1, 'test': 1}
     """
     distinct: dict[object, int] = {}

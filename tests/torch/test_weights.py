@@ -166,7 +166,7 @@ RECURRENT_OF = {"weight_ih_l0": WEIGHT, "weight_hh_l0": WEIGHT}
             r"second direction, `jm\.layers\.Bidirec",
         ),
         (UNITS, RECURRENT_OF | {"weight_hh_l1": WEIGHT}, None, r"`_l1` are of a second layer: `modules={'lstm': \["),
-        (L.LSTM(2), {"weight_hr_l0": BIAS}, None, "a projection, `proj_size`, which jmask has not"),
+        (L.LSTM(2), {"weight_hr_l0": BIAS}, None, "a projection, `proj_size`, which jmask does not have"),
         (L.MultiHeadAttention(2, 2), {"bias_k": BIAS}, None, "a key and a value that are learned"),
         (L.GRU(2, reset_after=False), {}, None, "reset_after=True"),
         (L.LSTM(2, recurrent_activation="hard_sigmoid"), {}, None, "are sigmoids; received LSTM"),

@@ -1,6 +1,6 @@
-"""Where the steps of a block are: gathered by a plan, or in order if there is no padding.
+"""Where the steps of a block are: gathered by a plan, for each block or for all at once, or in order without padding.
 
-Both layouts have the same methods for a block of `steps` steps of `width` lanes side by side, its slots flattened to
+All layouts have the same methods for a block of `steps` steps of `width` lanes side by side, its slots flattened to
 `(steps * width, ...)`. So the forward and the backward pass are written once.
 """
 
@@ -41,6 +41,8 @@ class FullRows:
 
 class FullRowsBlock:
     """Consecutive steps of all rows."""
+
+    layout: "FullRows | AlignedRows"
 
     def __init__(self, layout: FullRows, index: Any) -> None:
         self.layout, self.index = layout, index
@@ -84,6 +86,93 @@ class FullRowsBlock:
     def add_initial(self, total: Any, values: Any) -> Any:
         """The total as it is: this gradient is the last state of the backward loop."""
         return total
+
+
+class AlignedRows:
+    """Every row is a lane with its real steps in front; they are gathered once, before the loop, by a plan for rows.
+
+    Arrays are time-major, `(steps * rows, ...)`, with time in whole blocks. The loop ends with the longest row.
+    """
+
+    num_groups = 1
+
+    def __init__(self, plan: LanePlan, rows: int, time: int) -> None:
+        self.plan, self.rows, self.time = plan, rows, time
+        self.width = rows
+        self.steps = block_steps(rows, time)
+        self.slots = num_slots(rows, time, rows)
+
+    def num_blocks(self, group: Any) -> Any:
+        """How many blocks the rows run."""
+        return -(-self.plan.length.max() // self.steps)
+
+    def block(self, group: Any, index: Any) -> "AlignedRowsBlock":
+        """A block of it."""
+        return AlignedRowsBlock(self, index)
+
+    def align(self, flat: Any) -> Any:
+        """From the user's order, `(rows * time, ...)`; an idle slot has some real step."""
+        code = self._slot_steps()
+        return gather(flat, jnp.where(code == IDLE, self.plan.any_step, code >> 1))
+
+    def restore(self, array: Any) -> Any:
+        """The inverse of `align`, with 0 at padded steps."""
+        code, size = self._slot_steps(), self.rows * self.time
+        flat = jnp.zeros((size, *array.shape[1:]), array.dtype)
+        return flat.at[jnp.where(code == IDLE, size, code >> 1)].set(array, mode="drop", unique_indices=True)
+
+    def _slot_steps(self) -> Any:
+        return self.plan.slot_step[self.rows : self.rows + self.slots]
+
+
+class AlignedRowsBlock(FullRowsBlock):
+    """Consecutive steps of all rows, some of which have ended."""
+
+    def __init__(self, layout: AlignedRows, index: Any) -> None:
+        self.layout, self.index = layout, index
+        self.slot = index * layout.steps * layout.width
+        self.count = jnp.minimum(layout.steps, layout.plan.length.max() - index * layout.steps)
+        code = cut(layout.plan.slot_step, layout.rows + self.slot, layout.steps * layout.width)[:, None]
+        self.is_real = code != IDLE
+        self.begins = self.is_real & (code & 1 == 1)
+        self.is_last = self.is_real & (code >> 1 == self._of_rows(layout.plan.last[:, None]))
+
+    def take_real(self, array: Any) -> Any:
+        """The steps of the block, zero where there are none."""
+        return jnp.where(self.is_real, self.take(array), 0)
+
+    def put(self, array: Any, values: Any) -> Any:
+        """Writes the steps of the block, zero where there are none."""
+        return super().put(array, jnp.where(self.is_real, values, 0))
+
+    def previous(self, outputs: Any, initial: Any) -> Any:
+        """Outputs of the steps before those of the block, and the initial state where a sequence begins."""
+        return jnp.where(self.begins, 0 if initial is None else self._of_rows(initial), super().previous(outputs, None))
+
+    def restarts(self, initial: State | None) -> tuple[Any, State | None]:
+        """For each step, the rows in which a sequence begins, and its initial state."""
+        start = jax.tree.map(lambda state: self._by_step(self._of_rows(state)), initial)
+        return self._by_step(self.begins), start
+
+    def put_last(self, last: Any, values: Any) -> Any:
+        """The values of the last steps of rows that end in the block."""
+        ends, found = map(self._by_step, (self.is_last, jnp.where(self.is_last, values, 0)))
+        return jnp.where(ends.any(0), found.sum(0), last)
+
+    def take_last(self, last: Any) -> Any:
+        """The values of the last steps of rows, zero at other steps."""
+        return jnp.where(self.is_last, self._of_rows(last), 0)
+
+    def add_initial(self, total: Any, values: Any) -> Any:
+        """Adds values to the total of their row, where a sequence begins."""
+        return total + self._by_step(jnp.where(self.begins, values, 0)).sum(0)
+
+    def _of_rows(self, array: Any) -> Any:
+        """What rows have, `(rows, ...)`, at each step of the block."""
+        return jnp.tile(array, (self.layout.steps, 1))
+
+    def _by_step(self, array: Any) -> Any:
+        return array.reshape(self.layout.steps, self.layout.width, -1)
 
 
 class Lanes:
@@ -162,7 +251,7 @@ class LanesBlock:
         return cut(self.layout.plan.slot_step, self.layout.rows + slot, self.layout.steps * self.layout.width)
 
 
-Layout = FullRows | Lanes
+Layout = FullRows | AlignedRows | Lanes
 Block = FullRowsBlock | LanesBlock
 
 
@@ -177,6 +266,6 @@ def restart(restarts: tuple[Any, State | None] | None, step: Any, state: State) 
 
 def for_each_group(layout: Layout, body: Any, carry: Any) -> Any:
     """Runs `body(group, carry) -> carry` for every group of lanes."""
-    if isinstance(layout, FullRows):
-        return body(0, carry)
-    return lax.fori_loop(0, layout.num_groups, body, carry)
+    if isinstance(layout, Lanes):
+        return lax.fori_loop(0, layout.num_groups, body, carry)
+    return body(0, carry)

@@ -54,16 +54,22 @@ def widths(rows: int, units: int = _LARGE, are_packed: bool = False) -> tuple[in
 
     A separate program is compiled for each. With few units there is one, of about an eighth of the rows: as long as the
     recurrent kernel stays in a core's own cache, several narrow groups of lanes take no longer than a wide one, at any
-    fill. That holds for CPUs; elsewhere, and where rows are packed, every row may be a lane.
+    fill. That holds for CPUs. On accelerators there is nothing to choose, `()`: every row is a lane, for lanes are free
+    and steps are not, and its steps are gathered before the loop (`AlignedRows`), for gathers are slow.
     """
+    if jax.default_backend() != "cpu":
+        return ()
     if rows < 8 or are_packed:
         return (rows,)
-    if units < _LARGE and jax.default_backend() == "cpu":
+    if units < _LARGE:
         return (max(4, _even(rows / 8)),)
     some = _even(rows * 3 / 8)
-    if rows < 16:
-        return (some, rows)
-    return (_even(rows / 8), some, rows) if units >= _LARGE else (_even(rows / 8), rows)
+    return (some, rows) if rows < 16 else (_even(rows / 8), some, rows)
+
+
+def widest(rows: int, choices: tuple[int, ...]) -> int:
+    """The largest number of lanes that may run side by side."""
+    return choices[-1] if choices else rows
 
 
 def block_steps(width: int, time: int) -> int:
@@ -95,14 +101,15 @@ def make_plan(mask: Any, segment_ids: Any, *, reverse: bool, choices: tuple[int,
     Returns:
         The plan with the least estimated cost. All rows of a group together take no more steps than the longest row.
     """
-    (rows, time), narrowest = mask.shape, choices[0]
-    slots = rows + num_slots(rows, time, choices[-1])
+    rows, time = mask.shape
+    narrowest = choices[0] if choices else rows
+    slots = rows + num_slots(rows, time, widest(rows, choices))
     rank, count = _ranks(mask)
     row = jnp.arange(rows, dtype=jnp.int32)
     if narrowest == rows:
         lane, start, shape = row, jnp.zeros_like(count), _Shape(rows, _whole_blocks(time, rows), 1, 0)
     else:
-        lane, start, used = lax.platform_dependent(count, cpu=first_fit, default=_row_by_row)
+        lane, start, used = first_fit(count)
         shape = _cheapest(choices, used, count.max(), time)
         if len(choices) > 1:
             own_lane = shape.choice == len(choices) - 1
@@ -178,12 +185,6 @@ def _whole_blocks(time: int, width: int) -> int:
 
 def _int32(number: Any) -> Any:
     return jnp.asarray(number, jnp.int32)
-
-
-def _row_by_row(count: Any) -> tuple[Any, Any, Any]:
-    """Every row in its own lane: on an accelerator lanes are free, and steps are not."""
-    lane = jnp.cumsum(jnp.ones_like(count)) - 1
-    return lane.astype(jnp.int32), jnp.zeros_like(count), jnp.max(lane).astype(jnp.int32) + 1
 
 
 def _even(number: float) -> int:

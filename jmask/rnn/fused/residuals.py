@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from .forward import ForwardResiduals
-from .plan import LanePlan, num_slots, widths
+from .plan import LanePlan, num_slots, widest, widths
 
 _NUMBERS = ("any_step", "stride", "num_groups", "choice")  # of a plan
 
@@ -28,8 +28,8 @@ class Residuals(NamedTuple):
 def slots_per_row(rows: int, time: int, units: int, *, has_mask: bool, are_packed: bool) -> int:
     """How many slots a row takes at most, on however many devices."""
     sizes = [rows // devices for devices in range(1, jax.device_count() + 1) if rows % devices == 0]
-    widest = [widths(size, units, are_packed)[-1] if has_mask else size for size in sizes]
-    return max(-(-num_slots(size, time, width) // size) for size, width in zip(sizes, widest, strict=True))
+    lanes = [widest(size, widths(size, units, are_packed) if has_mask else ()) for size in sizes]
+    return max(-(-num_slots(size, time, width) // size) for size, width in zip(sizes, lanes, strict=True))
 
 
 def by_row(residuals: Residuals, rows: int, slots_per_row: int) -> Residuals:
