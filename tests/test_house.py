@@ -181,6 +181,19 @@ def test_jmask_is_imported_name_by_name():
     }
 
 
+def test_threads_may_be_the_first_to_name_what_they_use():
+    """JAX itself cannot be imported by several threads at once."""
+    code = (
+        "import concurrent.futures as futures, threading, jmask as jm\n"
+        "names = 'pad_sequences', 'vmap', 'layers', 'train', 'losses', 'data'\n"
+        "together = threading.Barrier(len(names))\n"
+        "with futures.ThreadPoolExecutor(len(names)) as pool:\n"
+        "    print(len(list(pool.map(lambda name: (together.wait(), getattr(jm, name)), names))))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown == "6\n"
+
+
 def test_a_misspelt_name_is_told_what_it_may_be():
     code = "import jmask as jm; jm.Maskd"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr

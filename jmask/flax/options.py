@@ -41,6 +41,10 @@ def _options(layer: Any, module: Any) -> Iterator[tuple[str, Any, str, Any]]:
     """Each option: our name and value, Flax' name and value."""
     if isinstance(layer, _CELLS):
         yield "go_backwards", layer.go_backwards, "reverse", getattr(module, "reverse", layer.go_backwards)
+        if getattr(module, "reverse", False) and module.keep_order:  # ours gives outputs in the order of its steps
+            yield "keep_order", False, "keep_order", True
+        if getattr(module, "time_major", False):
+            yield "time_major", False, "time_major", True
         cell = getattr(module, "cell", module)
         if getattr(cell, "residual", False):
             yield "residual", False, "residual", True
@@ -51,11 +55,19 @@ def _options(layer: Any, module: Any) -> Iterator[tuple[str, Any, str, Any]]:
                 yield name, None if is_same else ours, theirs, None if is_same else function
     elif hasattr(layer, "epsilon"):
         yield "epsilon", layer.epsilon, "epsilon", module.epsilon
+        if isinstance(layer, layers.GroupNormalization):
+            yield "groups", layer.groups, "num_groups", module.num_groups
+        elif hasattr(module, "reduction_axes"):
+            yield "axis", (-1,), "reduction_axes", _axes(module.reduction_axes)
     if isinstance(layer, layers.Conv1D):
         yield "strides", layer.strides, "strides", _only(module.strides)
         yield "dilation_rate", layer.dilation_rate, "kernel_dilation", _only(module.kernel_dilation)
         yield "groups", layer.groups, "feature_group_count", module.feature_group_count
         yield "padding", layer.padding.upper(), "padding", module.padding
+
+
+def _axes(axes: Any) -> tuple[int, ...]:
+    return (axes,) if isinstance(axes, int) else tuple(axes)
 
 
 def _only(sizes: Any) -> int:

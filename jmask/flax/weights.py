@@ -65,8 +65,9 @@ def from_linen(model: Layer, variables: Any, modules: Modules = None) -> tuple[A
 
     Raises:
         TypeError: the variables or `modules` are of no such kind, or the model is no layer.
-        ValueError: a layer finds no array, an array no layer, shapes differ in a model that knows its inputs (others
-            raise when they are applied), or a cell is not that of the layer.
+        ValueError: a layer finds no array, an array no layer, shapes differ in a model that knows its inputs (of
+            others, wrong sizes show when they are applied, if at all: give them a `jm.Input`), or a cell is not that
+            of the layer.
 
     >>> import jax, jax.numpy as jnp, jmask as jm
     >>> from flax import linen as nn

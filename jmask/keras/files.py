@@ -34,6 +34,7 @@ def check_file(path: Path, known: Set[str]) -> None:
         _refuse_format(path, error)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         _refuse(path, f"its config is no JSON ({error})", "Save the model anew by `model.save(path)`.")
+    _check_config(path, config)
     version = str(metadata.get("keras_version")) if isinstance(metadata, dict) else "unknown"
     if version.partition(".")[0] != "3":
         _refuse(
@@ -53,6 +54,12 @@ def _check_members(path: Path, names: list[str]) -> None:
             f"it has no {', '.join(missing)}; there is {', '.join(names[:5]) or 'nothing'}",
             "`model.save('model.keras')` writes such a file.",
         )
+
+
+def _check_config(path: Path, config: Any) -> None:
+    inner = config.get("config") if isinstance(config, dict) else None
+    if not isinstance(inner, dict) or not isinstance(inner.get("layers", []), list):
+        _refuse(path, "its config is not that of a model", "Save the model anew by `model.save(path)`.")
 
 
 def _refuse_format(path: Path, error: Exception) -> NoReturn:

@@ -42,7 +42,8 @@ def named_shardings(mesh: Mesh, rules: Rules, tree: Any) -> Any:
             name, or a size cannot be divided.
 
     >>> import jax, jmask as jm
-    >>> mesh = jax.make_mesh((1, jax.device_count()), ("data", "model"))
+    >>> axis_types = (jax.sharding.AxisType.Auto,) * 2  # XLA divides the work
+    >>> mesh = jax.make_mesh((1, jax.device_count()), ("data", "model"), axis_types=axis_types)
     >>> rules = [("embeddings", jax.P("model")), ("dense.*/kernel", jax.P(None, "model"))]
     >>> model = jm.Sequential([jm.Input((None,), "int32"), jm.layers.Embedding(16, 4), jm.layers.Dense(8)])
     >>> layout = jm.sharding.named_shardings(mesh, rules, jax.eval_shape(model.init, jax.random.key(0)))

@@ -29,7 +29,7 @@ class FullyDivided:
         Raises:
             ValueError: it is large, and none of its axes can be divided.
         """
-        if math.prod(shape) < self.min_size:
+        if math.prod(shape) < max(self.min_size, 1) or not shape:
             return PartitionSpec()
         parts = num_parts(mesh, self.axis)
         sizes = [size if size % parts == 0 else 0 for size in shape]
@@ -65,7 +65,7 @@ def fsdp(axis: AxisNames, *, min_size: SupportsIndex = 2**16) -> FullyDivided:
         ValueError: `min_size` is negative.
 
     >>> import jax, jmask as jm
-    >>> mesh = jax.make_mesh((jax.device_count(),), ("data",))
+    >>> mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     >>> params = {"kernel": jax.ShapeDtypeStruct((8, 64), "float32"), "bias": jax.ShapeDtypeStruct((64,), "float32")}
     >>> found = jm.sharding.named_shardings(mesh, jm.sharding.fsdp("data", min_size=100), params)
     >>> found["kernel"].spec == jax.P(None, "data"), found["bias"].spec == jax.P()

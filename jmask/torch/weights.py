@@ -64,9 +64,9 @@ def from_torch(model: Layer, tensors: Any, modules: Modules = None) -> tuple[Any
 
     Raises:
         TypeError: the tensors or `modules` are of no such kind, or the model is no layer.
-        ValueError: a layer finds no tensor, a tensor no layer, shapes differ in a model that knows its inputs (others
-            raise when they are applied), jmask has no such module, as for a projection of an `LSTM`, or the file is of
-            another format.
+        ValueError: a layer finds no tensor, a tensor no layer, shapes differ in a model that knows its inputs (of
+            others, wrong sizes show when they are applied, if at all: give them a `jm.Input`), jmask has no such
+            module, as for a projection of an `LSTM`, or the file is of another format.
 
     >>> import jax, numpy as np, jmask as jm
     >>> model = jm.Sequential([jm.Input((None, 3)), jm.layers.LSTM(2, name="lstm"), jm.layers.Dense(1, name="head")])

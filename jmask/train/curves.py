@@ -48,7 +48,11 @@ def plot(*runs: Any, x: Literal["step", "epoch", "seconds"] = "step") -> Any:
     """
     if not runs:
         raise ValueError('`plot` draws the runs in the folders that are given: `train.plot("runs/tagger")`.')
-    if x not in _AXES:
+    for run in runs:
+        if not isinstance(run, (Run, str, os.PathLike)):
+            kind = type(run).__name__
+            raise TypeError(f"`plot` takes folders, each an argument of its own, `plot(*folders)`; received a {kind}.")
+    if not isinstance(x, str) or x not in _AXES:
         raise ValueError(f"`plot`: `x` is {', '.join(map(repr, _AXES))}; received {x!r}.")
     with from_extra("plot"):
         from matplotlib.figure import Figure
@@ -83,7 +87,7 @@ def _read(folder: Path) -> _Log:
         rows = list(csv.DictReader(lines))
     if rows and not {*_AXES} <= rows[0].keys():
         raise ValueError(f"`plot`: {str(file)!r} is no log of a run: its columns are {', '.join(map(str, rows[0]))}.")
-    return {name: np.array([_number(row.get(name)) for row in rows]) for name in (rows[0] if rows else ())}
+    return {name: np.array([_number(row.get(name)) for row in rows]) for name in (rows[0] if rows else ()) if name}
 
 
 def _number(text: Any) -> float:

@@ -223,6 +223,16 @@ def test_other_options_of_nnx_are_refused():
         jm.flax.from_nnx(L.LayerNormalization(), nnx.LayerNorm(4, rngs=rngs))
     with pytest.raises(ValueError, match="has padding='valid', and the module 'Conv' has padding='SAME'"):
         jm.flax.from_nnx(L.Conv1D(3, 2), nnx.Conv(4, 3, (2,), rngs=rngs))
+    for option in ("keep_order", "time_major"):
+        rnn = nnx.RNN(nnx.LSTMCell(4, 3, rngs=rngs), reverse=True, **{option: True})
+        with pytest.raises(ValueError, match=f"and the module 'RNN' has {option}=True"):
+            jm.flax.from_nnx(L.LSTM(3, go_backwards=True), rnn)
+    norm = nnx.LayerNorm(4, reduction_axes=(1, 2), epsilon=1e-3, rngs=rngs)
+    with pytest.raises(ValueError, match=r"and the module 'LayerNorm' has reduction_axes=\(1, 2\)"):
+        jm.flax.from_nnx(L.LayerNormalization(), norm)
+    groups = nnx.GroupNorm(6, num_groups=2, epsilon=1e-3, rngs=rngs)
+    with pytest.raises(ValueError, match="has groups=3, and the module 'GroupNorm' has num_groups=2"):
+        jm.flax.from_nnx(L.GroupNormalization(3), groups)
     with pytest.warns(UserWarning, match=r"`from_linen`: .*epsilon=0\.001 .* Flax adds 1e-06"):
         jm.flax.from_linen(L.LayerNormalization(), {"params": {"scale": BIAS, "bias": BIAS}})
 

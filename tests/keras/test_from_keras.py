@@ -152,7 +152,10 @@ ONE = functional(INPUT, EMBEDDING, outputs="embed")
             lambda path: keras_file(path, ONE, {"layers/other": [np.ones(2)]}),
             "has 0 weights .*use the layer",
         ),
-        (lambda path: keras_file(path, {"class_name": "Functional"}, WHOLE), "not as Keras 3.15 writes it"),
+        *(
+            (lambda path, config=config: keras_file(path, config, WHOLE), "its config is not that of a model")
+            for config in ({"class_name": "Functional"}, [], 3, {"config": None}, {"config": {"layers": None}})
+        ),
         (lambda path: keras_file(path, functional(INPUT, outputs="none"), WHOLE), "not as Keras 3.15 writes it"),
         (lambda path: zipfile.ZipFile(path, "w").close(), "it has no config.json, metadata.json, model.weights.h5"),
     ],

@@ -377,7 +377,7 @@ REFUSED = {
     "missing argument": (
         lambda x: OneInput()(),
         TypeError,
-        r"^one_input: `OneInput.call` missing a required argument: 'inputs'; its inputs are `\(inputs\)`\. `apply` takes the parameters first",
+        r"^one_input: `OneInput.call` missing a required argument: 'inputs'; its inputs are `\(inputs\)`\. `apply`",
     ),
     "too many arguments": (
         lambda x: OneInput()(x, x),

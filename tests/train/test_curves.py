@@ -115,6 +115,8 @@ def test_what_is_no_run_is_refused(tmp_path):
         train.plot(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="`x` is 'step', 'epoch', 'seconds'; received 'time'"):
         train.plot(tmp_path, x="time")
+    with pytest.raises(TypeError, match=r"each an argument of its own, `plot\(\*folders\)`; received a list"):
+        train.plot([tmp_path])
     (tmp_path / "log.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match=r"is no log of a run: its columns are a, b\."):
         train.plot(tmp_path)

@@ -146,7 +146,7 @@ class Backward:
         """Gradients of the states of the block, from its last step to its first."""
         steps, width = self.layout.steps, self.layout.width
         size = steps * width
-        incoming = (block.take_real(self.cotangents.outputs),)
+        incoming = (block.take(self.cotangents.outputs),)
         if self.cotangents.last is not None and not isinstance(self.layout, FullRows):
             dh, *dcell = map(block.take_last, self.cotangents.last)
             incoming = (incoming[0] + dh, *dcell)

@@ -55,10 +55,6 @@ class FullRowsBlock:
         """The steps of the block."""
         return cut(array, self.slot, self.layout.steps * self.layout.width)
 
-    def take_real(self, array: Any) -> Any:
-        """The steps of the block, zero where there are none."""
-        return self.take(array)
-
     def put(self, array: Any, values: Any) -> Any:
         """Writes the steps of the block."""
         return write_slice(array, values, self.slot)
@@ -111,9 +107,9 @@ class AlignedRows:
         return AlignedRowsBlock(self, index)
 
     def align(self, flat: Any) -> Any:
-        """From the user's order, `(rows * time, ...)`; an idle slot has some real step."""
+        """From the user's order, `(rows * time, ...)`; an idle slot has zeros."""
         code = self._slot_steps()
-        return gather(flat, jnp.where(code == IDLE, self.plan.any_step, code >> 1))
+        return jnp.where((code == IDLE)[:, None], 0, gather(flat, jnp.maximum(code, 0) >> 1))
 
     def restore(self, array: Any) -> Any:
         """The inverse of `align`, with 0 at padded steps."""
@@ -136,10 +132,6 @@ class AlignedRowsBlock(FullRowsBlock):
         self.is_real = code != IDLE
         self.begins = self.is_real & (code & 1 == 1)
         self.is_last = self.is_real & (code >> 1 == self._of_rows(layout.plan.last[:, None]))
-
-    def take_real(self, array: Any) -> Any:
-        """The steps of the block, zero where there are none."""
-        return jnp.where(self.is_real, self.take(array), 0)
 
     def put(self, array: Any, values: Any) -> Any:
         """Writes the steps of the block, zero where there are none."""
@@ -204,19 +196,15 @@ class LanesBlock:
         code = self._slot_steps(self.slot)
         is_real = code != IDLE
         self.is_real = is_real[:, None]
-        self.step = jnp.where(is_real, code >> 1, layout.plan.any_step)
+        self.step = jnp.maximum(code, 0) >> 1
         self.target = jnp.where(is_real, code >> 1, layout.rows * layout.time)
         self.begins = (is_real & (code & 1 == 1))[:, None]
         self.row = self.step // layout.time
         self.is_last = self.is_real & (layout.plan.last[self.row] == self.step)[:, None]
 
     def take(self, array: Any) -> Any:
-        """The steps of the block; an idle slot reads some real step, so that NaN in the padding is never read."""
-        return gather(array, self.step)
-
-    def take_real(self, array: Any) -> Any:
         """The steps of the block, zero where there are none."""
-        return jnp.where(self.is_real, self.take(array), 0)
+        return jnp.where(self.is_real, gather(array, self.step), 0)
 
     def put(self, array: Any, values: Any) -> Any:
         """Writes the steps of the block to their places."""
@@ -225,7 +213,8 @@ class LanesBlock:
     def previous(self, outputs: Any, initial: Any) -> Any:
         """Outputs of the steps before those of the block, and the initial state where a sequence begins."""
         before = gather(outputs, jnp.maximum(self._slot_steps(self.slot - self.layout.width), 0) >> 1)
-        return jnp.where(self.begins, 0 if initial is None else gather(initial, self.row), before)
+        before = jnp.where(self.begins, 0 if initial is None else gather(initial, self.row), before)
+        return jnp.where(self.is_real, before, 0)
 
     def restarts(self, initial: State | None) -> tuple[Any, State | None]:
         """For each step, the lanes in which a sequence begins, and its initial state."""

@@ -32,7 +32,6 @@ class LanePlan(NamedTuple):
     Attributes:
         slot_step: int32 `(rows + slots,)`: twice the step that runs in a slot, plus 1 where a sequence begins; `IDLE`
             where none runs. The first `rows` entries are idle, so that there is a slot before the first of a group.
-        any_step: int32, some real step, which idle slots read.
         last: int32 `(rows,)`: the last real step of each row in the direction of the scan; 0 for an empty row.
         length: int32 `(groups,)`: how many steps each group runs.
         stride: int32, steps from one group's slots to the next's.
@@ -41,7 +40,6 @@ class LanePlan(NamedTuple):
     """
 
     slot_step: Any
-    any_step: Any
     last: Any
     length: Any
     stride: Any
@@ -125,8 +123,7 @@ def make_plan(mask: Any, segment_ids: Any, *, reverse: bool, choices: tuple[int,
     group = jnp.arange(-(-rows // narrowest), dtype=jnp.int32)[:, None]
     length = jnp.max(jnp.where((lane // width)[None] == group, (start + count)[None], 0), axis=1)
     last = jnp.max(jnp.where(mask & (rank == count[:, None] - 1), step, 0), axis=1)
-    any_step = jnp.max(jnp.where(mask, step, 0))
-    return LanePlan(slot_step, any_step, last, length, *map(_int32, shape[1:]))
+    return LanePlan(slot_step, last, length, *map(_int32, shape[1:]))
 
 
 class _Shape(NamedTuple):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from .forward import ForwardResiduals
 from .plan import LanePlan, num_slots, widest, widths
 
-_NUMBERS = ("any_step", "stride", "num_groups", "choice")  # of a plan
+_NUMBERS = ("stride", "num_groups", "choice")  # of a plan
 
 
 class Residuals(NamedTuple):

@@ -11,7 +11,7 @@ from jax.sharding import AxisType
 import jmask as jm
 from jmask.rnn.fused import layout, plan
 from jmask.transform.equation import body_of, programs_in
-from tests.rnn.fused import test_sharding
+from tests.rnn.fused import test_real_nan, test_sharding
 from tests.rnn.fused.test_packed import draw_sequences
 from tests.support.fused_runs import (
     LAYOUTS,
@@ -83,6 +83,10 @@ def test_a_batch_of_batches(rng, x64):
 
 def test_on_eight_devices(rng, x64):
     test_sharding.test_sharded_jit("lstm", AxisType.Auto, rng, x64)
+
+
+def test_nan_at_a_real_step_stays_in_its_sequence(rng):
+    test_real_nan.test_nan_at_a_real_step_stays_in_its_sequence("lstm", False, rng)
 
 
 def primitives(jaxpr: Any, in_loop: bool = False) -> Iterator[tuple[str, bool]]:
