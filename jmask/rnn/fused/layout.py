@@ -66,7 +66,7 @@ class FullRowsBlock:
         before = jnp.where(self.index == 0, 0 if initial is None else initial, before)
         return jnp.concatenate([before, cut(outputs, self.slot, (self.layout.steps - 1) * width)])
 
-    def restarts(self, initial: State | None) -> None:
+    def restarts(self, initial: State | None) -> tuple[Any, State | None] | None:
         """None: no sequence begins in the middle of a lane."""
         return None
 
