@@ -3,7 +3,7 @@
 A recurrence is sequential over time and parallel over rows, so its cost is the number of lanes times the number of
 steps that each of them runs. Padding makes lanes idle. Here a lane that has finished one row continues with another one
 (the state is reset in between), so that few lanes, all busy, do the work of the batch. Only integers are moved: the
-steps themselves stay where they are and are gathered block by block.
+steps themselves stay where they are and are gathered block by block, on accelerators once before the loop.
 """
 
 import functools
